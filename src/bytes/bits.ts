@@ -1,0 +1,130 @@
+/**
+ * Bit arrays in the byte order of a stored dirty bitmap: bit n is bit n % 8 of byte n / 8.
+ */
+
+const POPCOUNT = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let rest = byte; rest > 0; rest >>= 1) count += rest & 1;
+  return count;
+});
+
+/** A zeroed array for `bitCount` bits; untouched pages of it cost no memory. */
+export function newBits(bitCount: number): Uint8Array {
+  return new Uint8Array(Math.ceil(bitCount / 8));
+}
+
+/** Reinterprets bytes as 32-bit words for scanning; `bytes` must start 4-aligned, a tail is left out. */
+function wordsOf(bytes: Uint8Array): Uint32Array | undefined {
+  return bytes.byteOffset % 4 === 0
+    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
+    : undefined;
+}
+
+export function getBit(bits: Uint8Array, index: number): boolean {
+  return (bits[Math.floor(index / 8)]! & (1 << (index % 8))) !== 0;
+}
+
+export function setBit(bits: Uint8Array, index: number): void {
+  bits[Math.floor(index / 8)]! |= 1 << (index % 8);
+}
+
+/** Sets the bits in [start, end). */
+export function setBits(bits: Uint8Array, start: number, end: number): void {
+  if (start >= end) return;
+  const firstByte = Math.floor(start / 8);
+  const lastByte = Math.floor((end - 1) / 8);
+  const firstMask = (0xff << (start % 8)) & 0xff;
+  const lastMask = 0xff >>> (7 - ((end - 1) % 8));
+  if (firstByte === lastByte) {
+    bits[firstByte]! |= firstMask & lastMask;
+    return;
+  }
+  bits[firstByte]! |= firstMask;
+  bits.fill(0xff, firstByte + 1, lastByte);
+  bits[lastByte]! |= lastMask;
+}
+
+/** Clears every bit at and after `start`. */
+export function clearBitsFrom(bits: Uint8Array, start: number): void {
+  const byte = Math.floor(start / 8);
+  if (byte >= bits.length) return;
+  bits[byte]! &= 0xff >>> (8 - (start % 8));
+  bits.fill(0, byte + 1);
+}
+
+export function countBits(bits: Uint8Array): number {
+  let count = 0;
+  let byte = 0;
+  const words = wordsOf(bits);
+  if (words !== undefined) {
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i]!;
+      if (word !== 0) count += popcount32(word);
+    }
+    byte = words.length * 4;
+  }
+  for (; byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
+  return count;
+}
+
+function popcount32(word: number): number {
+  let x = word - ((word >>> 1) & 0x55555555);
+  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
+  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** target |= source; both of the same length. */
+export function orBits(target: Uint8Array, source: Uint8Array): void {
+  for (let i = 0; i < source.length; i++) target[i]! |= source[i]!;
+}
+
+/** How many bits are set in `wanted` and not in `have`; both of the same length. */
+export function countMissing(wanted: Uint8Array, have: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < wanted.length; i++) count += POPCOUNT[wanted[i]! & ~have[i]! & 0xff]!;
+  return count;
+}
+
+/** Where the first byte other than `value` stands in [start, end), or `end`. */
+export function skipBytes(bits: Uint8Array, value: 0 | 0xff, start: number, end: number): number {
+  let byte = start;
+  while (byte < end && (bits.byteOffset + byte) % 4 !== 0) {
+    if (bits[byte] !== value) return byte;
+    byte++;
+  }
+  const words = new Uint32Array(bits.buffer, bits.byteOffset + byte, (end - byte) >>> 2);
+  const wanted = value === 0 ? 0 : 0xffffffff;
+  let word = 0;
+  while (word < words.length && words[word] === wanted) word++;
+  byte += word * 4;
+  while (byte < end && bits[byte] === value) byte++;
+  return byte;
+}
+
+/** The first index in [start, end) whose bit is `value`, or `end`. */
+export function findBit(bits: Uint8Array, value: 0 | 1, start: number, end: number): number {
+  let index = start;
+  while (index < end && index % 8 !== 0) {
+    if (getBit(bits, index) === (value === 1)) return index;
+    index++;
+  }
+  if (index >= end) return end;
+  const byte = skipBytes(bits, value === 1 ? 0 : 0xff, index / 8, Math.ceil(end / 8));
+  index = byte * 8;
+  while (index < end && getBit(bits, index) !== (value === 1)) index++;
+  return Math.min(index, end);
+}
+
+/** Yields every maximal run of set bits in [start, end). */
+export function* runsOfOnes(
+  bits: Uint8Array,
+  start: number,
+  end: number,
+): Generator<{ start: number; end: number }> {
+  let from = findBit(bits, 1, start, end);
+  while (from < end) {
+    const to = findBit(bits, 0, from, end);
+    yield { start: from, end: to };
+    from = findBit(bits, 1, to, end);
+  }
+}
