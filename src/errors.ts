@@ -1,0 +1,89 @@
+/**
+ * The few kinds of failure a person can meet, each tied to one exit code; anything else thrown is a bug.
+ */
+
+/** What a message may carry for scripts, beside its text. */
+export type ErrorContext = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
+export interface ErrorDetails {
+  /** What the person can do next, as one sentence or command. */
+  readonly hint?: string;
+  readonly context?: ErrorContext;
+  readonly cause?: unknown;
+}
+
+/** Base of every error that this tool foresees. `code` is stable: scripts may rely on it. */
+export abstract class BitmapToolError<Code extends string = string> extends Error {
+  abstract readonly exitCode: number;
+  readonly code: Code;
+  readonly hint: string | undefined;
+  readonly context: ErrorContext;
+
+  constructor(code: Code, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+    this.context = details.context ?? {};
+  }
+}
+
+/** An attempt that failed: I/O, permissions, space. The message says what is on disk now. */
+export class FailedError extends BitmapToolError<
+  'FILE_NOT_FOUND' | 'NOT_A_FILE' | 'ACCESS_DENIED' | 'NO_SPACE' | 'IO_ERROR'
+> {
+  readonly exitCode = 1;
+}
+
+/** The request itself is wrong. */
+export class UsageError extends BitmapToolError<'USAGE'> {
+  readonly exitCode = 2;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super('USAGE', message, details);
+  }
+}
+
+export type RefusalCode =
+  /** Bytes that break a rule of the format or a limit of QEMU. */
+  | 'INVALID_IMAGE'
+  /** A format, feature or reference that this tool does not read. */
+  | 'UNSUPPORTED'
+  /** The image is marked corrupt or dirty: `qemu-img check` comes first. */
+  | 'NEEDS_CHECK'
+  /** The backing chain loops, breaks, or is too deep. */
+  | 'BROKEN_CHAIN'
+  | 'BITMAP_EXISTS'
+  | 'BITMAP_NOT_FOUND'
+  /** The bitmap, or the image's set of bitmaps, cannot be trusted. */
+  | 'BITMAP_INCONSISTENT'
+  /** The bitmap would break one of QEMU's limits. */
+  | 'BITMAP_LIMIT'
+  /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
+  | 'NO_ROOM'
+  /** The platform or file system has no image locks. */
+  | 'NO_LOCKS';
+
+/** The image or chain is in a state in which this cannot be done safely; nothing was written. */
+export class RefusedError extends BitmapToolError<RefusalCode> {
+  readonly exitCode = 4;
+}
+
+/** Another process holds the image. */
+export class InUseError extends BitmapToolError<'IMAGE_IN_USE'> {
+  readonly exitCode = 5;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super('IMAGE_IN_USE', message, details);
+  }
+}
+
+/** A signal ended the work before anything was written. */
+export class InterruptedError extends BitmapToolError<'INTERRUPTED'> {
+  readonly exitCode: number;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super('INTERRUPTED', `interrupted by ${signal}; nothing was written`);
+    this.exitCode = signal === 'SIGINT' ? 130 : 143;
+  }
+}

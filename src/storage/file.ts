@@ -1,0 +1,180 @@
+/**
+ * A regular file or a block device as storage.
+ */
+
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { FailedError } from '../errors.ts';
+import type { Storage } from './storage.ts';
+
+export interface FileStorage extends Storage {
+  readonly fd: number;
+  /** Device and inode (or device number): equal for two names of one file. */
+  readonly identity: string;
+  /** Bytes that the file system has allocated; holes do not count. */
+  readonly allocatedBytes: number;
+}
+
+/**
+ * Opens `path` for reading, or for reading and writing.
+ *
+ * @throws FailedError when there is no such file, it may not be opened so, or it is neither a regular file
+ * nor a block device.
+ */
+export async function openFile(path: string, mode: 'read' | 'write'): Promise<FileStorage> {
+  const handle = await openHandle(path, mode);
+  try {
+    const stats = await handle.stat();
+    const isDevice = stats.isBlockDevice();
+    let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
+    return {
+      name: path,
+      fd: handle.fd,
+      identity: identityOf(stats),
+      allocatedBytes: isDevice ? sizeBytes : stats.blocks * 512,
+      canGrow: !isDevice,
+      get sizeBytes() {
+        return sizeBytes;
+      },
+      read: (offset, into) => readFully(handle, path, offset, into),
+      async write(offset, bytes) {
+        await writeFully(handle, path, offset, bytes);
+        sizeBytes = Math.max(sizeBytes, offset + bytes.length);
+      },
+      async flush() {
+        await handle.sync().catch((cause) => {
+          throw ioError(path, 'could not flush', cause);
+        });
+      },
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The identity of the file that `path` names, without opening it. */
+export async function fileIdentity(path: string): Promise<string> {
+  return identityOf(await statFile(path));
+}
+
+function identityOf(stats: Stats): string {
+  return stats.isBlockDevice() ? `device ${stats.rdev}` : `${stats.dev}:${stats.ino}`;
+}
+
+async function openHandle(path: string, mode: 'read' | 'write'): Promise<FileHandle> {
+  await refuseSpecialFile(path);
+  try {
+    return await open(path, mode === 'read' ? 'r' : 'r+');
+  } catch (cause) {
+    throw openError(path, mode, cause as NodeJS.ErrnoException);
+  }
+}
+
+async function statFile(path: string): Promise<Stats> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    throw openError(path, 'read', cause as NodeJS.ErrnoException);
+  }
+}
+
+/** Looks before opening: opening a FIFO would wait for its other end. */
+async function refuseSpecialFile(path: string): Promise<void> {
+  const stats = await statFile(path);
+  if (stats.isFile() || stats.isBlockDevice()) return;
+  const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a special file';
+  throw new FailedError('NOT_A_FILE', `${path}: this is ${kind}, not an image`, {
+    hint: 'Name a regular file or a block device.',
+    context: { file: path },
+  });
+}
+
+function openError(path: string, mode: 'read' | 'write', cause: NodeJS.ErrnoException): FailedError {
+  const context = { file: path };
+  switch (cause.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new FailedError('FILE_NOT_FOUND', `${path}: no such file`, { cause, context });
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new FailedError(
+        'ACCESS_DENIED',
+        `${path}: may not be opened for ${mode === 'read' ? 'reading' : 'writing'} (${cause.code})`,
+        {
+          cause,
+          context,
+          hint:
+            mode === 'read'
+              ? 'Run as a user who may read it.'
+              : 'Nothing was written. Run as a user who may write it, on a file system that is not read-only.',
+        },
+      );
+    default:
+      return ioError(path, 'could not open', cause);
+  }
+}
+
+function ioError(path: string, what: string, cause: unknown): FailedError {
+  const { code = 'unknown error', message } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new FailedError('NO_SPACE', `${path}: ${what}: no space left (${code})`, {
+      cause,
+      context: { file: path },
+      hint: 'Free some space on that file system and run the command again.',
+    });
+  }
+  return new FailedError('IO_ERROR', `${path}: ${what}: ${message}`, { cause, context: { file: path } });
+}
+
+async function readFully(handle: FileHandle, path: string, offset: number, into: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < into.length) {
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await handle.read(into, done, into.length - done, offset + done));
+    } catch (cause) {
+      throw ioError(path, `could not read ${into.length} bytes at ${offset}`, cause);
+    }
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  into.fill(0, done);
+}
+
+async function writeFully(
+  handle: FileHandle,
+  path: string,
+  offset: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    try {
+      done += (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+    } catch (cause) {
+      throw ioError(path, `could not write ${bytes.length} bytes at ${offset}`, cause);
+    }
+  }
+}
+
+/** stat(2) says 0 for a block device; the kernel publishes its size in 512-byte units. */
+async function deviceSizeBytes(path: string, { rdev }: Stats): Promise<number> {
+  const { major, minor } = deviceNumbers(rdev);
+  try {
+    return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+  } catch (cause) {
+    throw ioError(path, 'could not learn the size of this block device', cause);
+  }
+}
+
+/** Splits st_rdev as glibc's gnu_dev_major(3) and gnu_dev_minor(3) do. */
+function deviceNumbers(rdev: number): { major: number; minor: number } {
+  const device = BigInt(rdev);
+  return {
+    major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
+    minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
+  };
+}

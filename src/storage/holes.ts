@@ -1,0 +1,59 @@
+/**
+ * Which parts of a sparse file hold data: what a raw image has instead of an allocation table.
+ */
+import { loadNative, type Native } from './native.ts';
+
+/** Bytes from `start` up to, not including, `end`. */
+export interface DataRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and SEEK_HOLE
+ * tell it; the rest reads as zeros, and so does what is past the end of the file. Looked up while one iterates.
+ * Undefined where the platform or the file system cannot tell: then everything may be data.
+ *
+ * Moves the file position of `fd`: read with explicit offsets.
+ */
+export async function dataRanges(
+  fd: number,
+  startBytes: number,
+  endBytes: number,
+): Promise<Iterable<DataRange> | undefined> {
+  const native = await loadNative();
+  if (native === undefined) return undefined;
+  try {
+    native.seekHole(fd, startBytes);
+  } catch {
+    return undefined;
+  }
+  return { [Symbol.iterator]: () => walk(native, fd, startBytes, endBytes) };
+}
+
+function* walk(native: Native, fd: number, startBytes: number, endBytes: number): Generator<DataRange> {
+  let position = startBytes;
+  while (position < endBytes) {
+    const found = nextData(native, fd, position);
+    // Reading what may be data is always right; a failing device will say so better then.
+    if (found === 'unknown') {
+      yield { start: position, end: endBytes };
+      return;
+    }
+    if (found === 'none' || found.start >= endBytes) return;
+    yield { start: found.start, end: Math.min(found.end, endBytes) };
+    position = found.end;
+  }
+}
+
+function nextData(native: Native, fd: number, position: number): DataRange | 'none' | 'unknown' {
+  try {
+    const start = native.seekData(fd, position);
+    if (start === undefined) return 'none';
+    const end = native.seekHole(fd, start);
+    // An answer that does not move on is a file system's fault, or the file was cut meanwhile.
+    return end !== undefined && start >= position && end > start ? { start, end } : 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}

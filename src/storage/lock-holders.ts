@@ -1,0 +1,87 @@
+/**
+ * Who holds locks on a file: the kernel reports an OFD lock with pid -1, so the descriptors of all processes are read.
+ */
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+export interface LockHolder {
+  readonly pid: number;
+  /** The program's name; for a Node program, its script's. */
+  readonly command: string;
+  /** Whether it holds QEMU's byte for "I use the write permission". */
+  readonly writes: boolean;
+}
+
+const USES_WRITE = 101;
+
+/**
+ * The processes that hold a lock on any of `bytes` of the file open as `fd`, except through `fd` itself. Processes
+ * that may not be looked into (another user's, or outside the container) or that end meanwhile are missing.
+ */
+export async function findLockHolders(fd: number, bytes: readonly number[]): Promise<LockHolder[]> {
+  const file = await identity(`/proc/self/fd/${fd}`);
+  if (file === undefined) return [];
+  const self = await readlink('/proc/self').catch(() => '');
+  const holders: LockHolder[] = [];
+  for (const pid of await entries('/proc')) {
+    const ranges = await lockedRanges(pid, file, pid === self ? String(fd) : undefined);
+    const holds = (byte: number) => ranges.some(({ first, last }) => first <= byte && byte <= last);
+    if (!bytes.some(holds)) continue;
+    holders.push({ pid: Number(pid), command: await commandOf(pid), writes: holds(USES_WRITE) });
+  }
+  return holders;
+}
+
+interface LockedRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+async function lockedRanges(
+  pid: string,
+  file: string,
+  exceptFd: string | undefined,
+): Promise<readonly LockedRange[]> {
+  const fds = (await entries(`/proc/${pid}/fdinfo`)).filter((fd) => fd !== exceptFd);
+  const found = await Promise.all(
+    fds.map(async (fd) => {
+      const ranges = parseLocks(await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => ''));
+      // stat only where there are locks: on a descriptor of a dead network file system it would hang. And compare
+      // its answer, not the device and inode of the lock line, which differ on btrfs and overlayfs.
+      return ranges.length > 0 && (await identity(`/proc/${pid}/fd/${fd}`)) === file ? ranges : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** proc_pid_fdinfo(5): `lock:	1: OFDLCK ADVISORY  READ -1 fe:00:2146320 100 101`. FLOCK lines are another kind. */
+function parseLocks(fdinfo: string): LockedRange[] {
+  const locks = fdinfo.matchAll(/^lock:\s+\d+: +(?:OFDLCK|POSIX) .* (\d+) (\d+|EOF)$/gm);
+  return [...locks].map(([, first, last]) => ({
+    first: Number(first),
+    last: last === 'EOF' ? Number.POSITIVE_INFINITY : Number(last),
+  }));
+}
+
+/** Equal for two descriptors exactly if their locks can meet; a block device's locks are its node's, too. */
+async function identity(path: string): Promise<string | undefined> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  return stats && `${stats.dev}:${stats.ino}`;
+}
+
+/** From the command line: /proc/PID/comm is cut at 15 bytes. */
+async function commandOf(pid: string): Promise<string> {
+  const [program = '', ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split(
+    '\0',
+  );
+  const command = basename(program);
+  if (command !== 'node') return command || 'unknown program';
+  const script = args.find((arg) => arg !== '' && !arg.startsWith('-'));
+  return script === undefined ? command : basename(script);
+}
+
+/** The numbered entries of a folder of /proc: processes or descriptors. */
+async function entries(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.filter((name) => /^\d+$/.test(name));
+}

@@ -1,0 +1,136 @@
+/**
+ * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"): what keeps us and QEMU out of each other's images.
+ */
+import { constants, platform } from 'node:os';
+import { FailedError, InUseError, RefusedError } from '../errors.ts';
+import { findLockHolders, type LockHolder } from './lock-holders.ts';
+import { loadNative, type Native } from './native.ts';
+
+/** What the opener does: writes; reads what must not change; or reads whatever is there (`qemu-img -U`). */
+export type LockRole = 'writer' | 'reader' | 'force-share';
+
+/** QEMU's BLK_PERM_*, by bit number. */
+const CONSISTENT_READ = 0;
+const WRITE = 1;
+const RESIZE = 3;
+
+/** Locked while permission i is used: byte 100 + i. While it is not shared: byte 200 + i. */
+const USED_BASE = 100;
+const UNSHARED_BASE = 200;
+
+const ROLES = {
+  writer: { uses: [CONSISTENT_READ, WRITE, RESIZE], unshared: [WRITE, RESIZE] },
+  reader: { uses: [CONSISTENT_READ], unshared: [WRITE, RESIZE] },
+  'force-share': { uses: [CONSISTENT_READ], unshared: [] },
+} as const satisfies Record<LockRole, { uses: readonly number[]; unshared: readonly number[] }>;
+
+/**
+ * Takes the locks of `role` on the image open as `fd`, for as long as `fd` is open; one role per descriptor. `name`
+ * is how messages call the image. Does not wait.
+ *
+ * @throws InUseError when someone else's locks exclude the role; none of ours are held then.
+ * @throws RefusedError `NO_LOCKS` where the platform or the file system has no such locks.
+ * @throws FailedError when locking fails otherwise. Close `fd` then.
+ */
+export async function lockImage(fd: number, name: string, role: LockRole): Promise<void> {
+  const native = await loadNative();
+  if (native === undefined) {
+    throw noLocks(
+      name,
+      platform() === 'linux'
+        ? 'the optional package koffi could not be loaded'
+        : `QEMU's image locks need Linux, this is ${platform()}`,
+    );
+  }
+  const conflicts = takeLocks(native, fd, name, role);
+  if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
+}
+
+/** Returns the bytes on which someone else's locks exclude the role, and then holds nothing. */
+function takeLocks(native: Native, fd: number, name: string, role: LockRole): number[] {
+  const { uses, unshared } = ROLES[role];
+  const own = [...uses.map((i) => USED_BASE + i), ...unshared.map((i) => UNSHARED_BASE + i)];
+  const opposed = [...uses.map((i) => UNSHARED_BASE + i), ...unshared.map((i) => USED_BASE + i)];
+  let conflicts: number[] = [];
+  try {
+    conflicts = takeShared(native, fd, own);
+    // Own bytes first, then look: of two that race, each sees the other or one comes second. Never do both succeed.
+    if (conflicts.length === 0) conflicts = opposed.filter((byte) => native.isLockedElsewhere(fd, byte));
+  } catch (cause) {
+    throw lockError(name, cause as NodeJS.ErrnoException);
+  }
+  if (conflicts.length > 0) for (const byte of own) native.unlock(fd, byte);
+  return conflicts;
+}
+
+/** Returns the byte that cannot be had. Only exclusive locks are in the way of shared ones, and QEMU takes none. */
+function takeShared(native: Native, fd: number, bytes: readonly number[]): number[] {
+  for (const byte of bytes) {
+    try {
+      native.lockShared(fd, byte);
+    } catch (error) {
+      const { errno } = error as NodeJS.ErrnoException;
+      if (errno === constants.errno.EAGAIN || errno === constants.errno.EACCES) return [byte];
+      throw error;
+    }
+  }
+  return [];
+}
+
+function inUse(
+  name: string,
+  role: LockRole,
+  conflicts: readonly number[],
+  holders: readonly LockHolder[],
+): InUseError {
+  const programs = holders.map(programOf);
+  const claims = holders.map(
+    (holder) => `${programOf(holder)} holds it for ${holder.writes ? 'writing' : 'reading'}`,
+  );
+  if (claims.length === 0) {
+    const purpose = conflicts.includes(USED_BASE + WRITE) ? 'writing' : 'reading';
+    claims.push(`a process that cannot be seen from here holds it for ${purpose}`);
+  }
+  return new InUseError(`${name}: in use: ${claims.join(', ')}`, {
+    hint: inUseHint(role, programs),
+    context: { file: name, holders: programs },
+  });
+}
+
+function programOf({ command, pid }: LockHolder): string {
+  return `${command} (pid ${pid})`;
+}
+
+function inUseHint(role: LockRole, programs: readonly string[]): string {
+  const stop =
+    programs.length > 0
+      ? `Stop ${programs.join(' and ')} first`
+      : 'Stop it first (root sees which process it is; on a shared file system it may be on another host)';
+  switch (role) {
+    case 'writer':
+      return `${stop}. A running guest's bitmaps are changed through QEMU itself.`;
+    case 'reader':
+      return `${stop}, or read it as it is now with --force-share.`;
+    case 'force-share':
+      return `${stop}: what it holds may not even be read.`;
+  }
+}
+
+function lockError(name: string, cause: NodeJS.ErrnoException): RefusedError | FailedError {
+  const { ENOLCK, EINVAL, EOPNOTSUPP, ENOSYS } = constants.errno;
+  if ([ENOLCK, EINVAL, EOPNOTSUPP, ENOSYS].includes(cause.errno ?? 0)) {
+    return noLocks(name, `its file system has no such locks (${cause.code})`, cause);
+  }
+  return new FailedError('IO_ERROR', `${name}: could not lock: ${cause.message}`, {
+    cause,
+    context: { file: name },
+  });
+}
+
+function noLocks(name: string, reason: string, cause?: unknown): RefusedError {
+  return new RefusedError('NO_LOCKS', `${name}: cannot be locked against other programs: ${reason}`, {
+    cause,
+    context: { file: name },
+    hint: 'Make sure that nothing else uses the image, then run the command again with --no-lock.',
+  });
+}
