@@ -1,0 +1,107 @@
+/**
+ * Header extensions ("Header extensions" in the specification): framing, and where each one stands.
+ */
+import { alignUp } from '../bytes/align.ts';
+import { struct } from '../bytes/struct.ts';
+import { FormatError, hex } from './format-error.ts';
+import type { Header } from './header.ts';
+
+export const EXTENSION_TYPE = {
+  end: 0x00000000,
+  backingFormat: 0xe2792aca,
+  featureNames: 0x6803f857,
+  bitmaps: 0x23852875,
+  encryptionHeader: 0x0537be77,
+  dataFile: 0x44415441,
+} as const;
+
+export const extensionFrame = struct({ type: [0, 'u32'], length: [4, 'u32'] });
+
+const encryptionHeaderStruct = struct({ offset: [0, 'offset'], length: [8, 'offset'] });
+
+/** QEMU keeps the format name in 16 bytes, one of them the terminator. */
+const MAX_BACKING_FORMAT_BYTES = 15;
+
+export interface HeaderExtension {
+  readonly type: number;
+  /** Where the frame starts in the image. */
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
+export interface HeaderExtensions {
+  readonly list: readonly HeaderExtension[];
+  /** Where the end marker stands; undefined when the area is full up to its end without one. */
+  readonly endMarkerOffset: number | undefined;
+}
+
+/** Where the area ends that extensions may fill. */
+export function extensionAreaEnd({ backingFileOffset, clusterSizeBytes }: Header): number {
+  return backingFileOffset === 0 ? clusterSizeBytes : backingFileOffset;
+}
+
+/**
+ * @param headerCluster the first cluster of the image
+ * @throws FormatError when an extension does not fit into the area, or one with a fixed form breaks it
+ */
+export function parseHeaderExtensions(headerCluster: Uint8Array, header: Header): HeaderExtensions {
+  const end = extensionAreaEnd(header);
+  const list: HeaderExtension[] = [];
+  let offset = header.headerLengthBytes;
+  while (offset < end) {
+    const dataOffset = offset + extensionFrame.sizeBytes;
+    if (dataOffset > end) {
+      throw new FormatError(`header extension at ${hex(offset)}: does not fit before ${hex(end)}`);
+    }
+    const { type, length } = extensionFrame.read(headerCluster, offset);
+    if (length > end - dataOffset) {
+      throw new FormatError(
+        `header extension ${hex(type)} at ${hex(offset)}: length is ${length}, must be at most ${end - dataOffset}`,
+      );
+    }
+    if (type === EXTENSION_TYPE.end) return { list, endMarkerOffset: offset };
+    list.push({ type, offset, data: headerCluster.subarray(dataOffset, dataOffset + length) });
+    offset = dataOffset + alignUp(length, 8);
+  }
+  return { list, endMarkerOffset: undefined };
+}
+
+/** The last extension of `type`: where one stands twice, QEMU lets the later win. */
+export function findExtension({ list }: HeaderExtensions, type: number): HeaderExtension | undefined {
+  return list.findLast((extension) => extension.type === type);
+}
+
+/** The stored backing format, for example "qcow2" or "raw". */
+export function backingFormat(extensions: HeaderExtensions): string | undefined {
+  const extension = findExtension(extensions, EXTENSION_TYPE.backingFormat);
+  if (extension === undefined) return undefined;
+  if (extension.data.length > MAX_BACKING_FORMAT_BYTES) {
+    throw new FormatError(
+      `backing format extension at ${hex(extension.offset)}: length is ${extension.data.length}, must be at most ${MAX_BACKING_FORMAT_BYTES}`,
+    );
+  }
+  return new TextDecoder().decode(extension.data);
+}
+
+/** Where the full disk encryption header (LUKS) lies. */
+export function encryptionHeader(
+  extensions: HeaderExtensions,
+  header: Header,
+): { offset: number; length: number } | undefined {
+  const extension = findExtension(extensions, EXTENSION_TYPE.encryptionHeader);
+  if (extension === undefined) return undefined;
+  const where = `encryption header extension at ${hex(extension.offset)}`;
+  if (header.cryptMethod !== 'luks') {
+    throw new FormatError(`${where}: crypt_method is ${header.cryptMethod}, must be LUKS`);
+  }
+  if (extension.data.length !== encryptionHeaderStruct.sizeBytes) {
+    throw new FormatError(
+      `${where}: length is ${extension.data.length}, must be ${encryptionHeaderStruct.sizeBytes}`,
+    );
+  }
+  const { offset, length } = encryptionHeaderStruct.read(extension.data);
+  if (offset % header.clusterSizeBytes !== 0) {
+    throw new FormatError(`${where}: offset is ${hex(offset)}, must be a multiple of the cluster size`);
+  }
+  return { offset, length };
+}

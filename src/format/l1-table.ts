@@ -1,0 +1,37 @@
+/**
+ * L1 table entries ("Cluster mapping" in the specification).
+ */
+import { view } from '../bytes/struct.ts';
+import { FormatError, hex } from './format-error.ts';
+import type { Header } from './header.ts';
+
+export const L1_ENTRY_BYTES = 8;
+
+/** Bits 56…62 of an entry; bit 63 (COPIED) says something about the refcount only. */
+const RESERVED_HIGH = 0x7f000000;
+const OFFSET_HIGH = 0x00ffffff;
+
+/**
+ * Decodes a whole L1 table.
+ *
+ * @returns the offset of each L2 table in bytes, 0 where there is none
+ * @throws FormatError when an entry has reserved bits set or an unaligned offset
+ */
+export function decodeL1Table(bytes: Uint8Array, { clusterSizeBytes }: Header, what: string): Float64Array {
+  const data = view(bytes);
+  const offsets = new Float64Array(bytes.length / L1_ENTRY_BYTES);
+  for (let index = 0; index < offsets.length; index++) {
+    const high = data.getUint32(index * L1_ENTRY_BYTES);
+    const low = data.getUint32(index * L1_ENTRY_BYTES + 4);
+    const offset = (high & OFFSET_HIGH) * 2 ** 32 + low;
+    if ((high & RESERVED_HIGH) !== 0 || offset % clusterSizeBytes !== 0) {
+      const stored = hex((BigInt(high) << 32n) | BigInt(low));
+      throw new FormatError(
+        `${what} entry ${index}: ${stored} has reserved bits set or an offset that is not a multiple of the cluster size`,
+        { hint: 'Run "qemu-img check" on it.' },
+      );
+    }
+    offsets[index] = offset;
+  }
+  return offsets;
+}

@@ -1,0 +1,127 @@
+/**
+ * L2 table entries, decoded to what a cluster is: the one place where their bits are judged.
+ */
+import { FormatError, hex } from './format-error.ts';
+import { type Header, subclustersPerCluster } from './header.ts';
+
+/**
+ * What one cluster of the disk is in an image. Offsets are in bytes of the image, or of the external data file
+ * for data and zero clusters where there is one.
+ */
+export type Cluster =
+  | { readonly kind: 'unallocated' }
+  | { readonly kind: 'data'; readonly hostOffset: number }
+  /** Reads as zeros; `hostOffset` is undefined where no cluster is kept for it. */
+  | { readonly kind: 'zero'; readonly hostOffset: number | undefined }
+  /** `lengthBytes` is rounded up to whole 512-byte sectors, as it is stored. */
+  | { readonly kind: 'compressed'; readonly hostOffset: number; readonly lengthBytes: number }
+  /** Extended L2 entry: bit n of a mask stands for subcluster n; no bit is in both. */
+  | {
+      readonly kind: 'subclusters';
+      readonly hostOffset: number | undefined;
+      readonly dataMask: number;
+      readonly zeroMask: number;
+    };
+
+/** One entry as stored: high and low word of the entry, and of the subcluster bitmap (0 without one). */
+export interface L2EntryWords {
+  readonly high: number;
+  readonly low: number;
+  readonly zeroMask: number;
+  readonly dataMask: number;
+}
+
+const COPIED_HIGH = 0x80000000;
+export const COMPRESSED_HIGH = 0x40000000;
+/** Bits 56…61. */
+export const RESERVED_HIGH = 0x3f000000;
+export const OFFSET_HIGH = 0x00ffffff;
+export const OFFSET_LOW = 0xfffffe00;
+/** Bits 1…8; bit 0 too where it is no zero flag. */
+export const RESERVED_LOW = 0x000001fe;
+export const ZERO_LOW = 0x00000001;
+
+const UNALLOCATED: Cluster = { kind: 'unallocated' };
+
+/**
+ * @param guestOffset where the cluster stands on the disk, in bytes
+ * @throws FormatError when the entry is one that QEMU would call corrupt
+ */
+export function decodeL2Entry(words: L2EntryWords, guestOffset: number, header: Header): Cluster {
+  const { high, low } = words;
+  if ((high & COMPRESSED_HIGH) !== 0) return decodeCompressed(words, guestOffset, header);
+
+  if ((high & RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0) {
+    throw invalid(words, guestOffset, 'has reserved bits set');
+  }
+  const hostOffset = (high & OFFSET_HIGH) * 2 ** 32 + ((low & OFFSET_LOW) >>> 0);
+  if (hostOffset % header.clusterSizeBytes !== 0) {
+    throw invalid(words, guestOffset, 'has an offset that is not a multiple of the cluster size');
+  }
+  // Offset 0 is a real place only in an external data file, and only the COPIED bit tells it from "none".
+  const hasHost = hostOffset !== 0 || (header.hasDataFile && (high & COPIED_HIGH) !== 0);
+  if (hasHost && header.hasDataFile && hostOffset !== guestOffset) {
+    throw invalid(words, guestOffset, 'does not point at the same offset of the external data file');
+  }
+  const host = hasHost ? hostOffset : undefined;
+  const zeroFlag = (low & ZERO_LOW) !== 0;
+
+  if (header.hasExtendedL2) {
+    if (zeroFlag) throw invalid(words, guestOffset, 'has bit 0 set, which extended entries reserve');
+    return decodeSubclusters(words, guestOffset, host);
+  }
+  if (zeroFlag) {
+    if (header.version === 2) throw invalid(words, guestOffset, 'has the zero flag, which version 2 lacks');
+    return { kind: 'zero', hostOffset: host };
+  }
+  return host === undefined ? UNALLOCATED : { kind: 'data', hostOffset: host };
+}
+
+function decodeSubclusters(words: L2EntryWords, guestOffset: number, host: number | undefined): Cluster {
+  const { dataMask, zeroMask } = words;
+  if ((dataMask & zeroMask) !== 0) {
+    throw invalid(words, guestOffset, 'marks a subcluster both allocated and zero');
+  }
+  if (host === undefined && dataMask !== 0) {
+    throw invalid(words, guestOffset, 'marks subclusters allocated without a host cluster');
+  }
+  if (host === undefined && zeroMask === 0) return UNALLOCATED;
+  return { kind: 'subclusters', hostOffset: host, dataMask, zeroMask };
+}
+
+/** "Compressed Clusters Descriptor" in the specification. */
+function decodeCompressed(words: L2EntryWords, guestOffset: number, header: Header): Cluster {
+  if (header.hasDataFile) {
+    throw invalid(words, guestOffset, 'is compressed, which an external data file does not allow');
+  }
+  if ((words.dataMask | words.zeroMask) !== 0) {
+    throw invalid(words, guestOffset, 'is compressed and has subcluster bits set');
+  }
+  // Bits 0…x-1 are the offset, x…61 the number of further sectors; x = 62 - (cluster_bits - 8) is at least 49.
+  const offsetHighBits = 62 - (header.clusterBits - 8) - 32;
+  const high = words.high & 0x3fffffff;
+  const hostOffset = (high & (2 ** offsetHighBits - 1)) * 2 ** 32 + (words.low >>> 0);
+  const sectors = (high >>> offsetHighBits) + 1;
+  return { kind: 'compressed', hostOffset, lengthBytes: sectors * 512 - (hostOffset % 512) };
+}
+
+function invalid({ high, low }: L2EntryWords, guestOffset: number, what: string): FormatError {
+  const stored = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+  return new FormatError(`L2 entry of the cluster at ${hex(guestOffset)}: ${hex(stored)} ${what}`, {
+    hint: 'Run "qemu-img check" on it.',
+  });
+}
+
+/** Which subclusters (bit 0 alone where there are none) the image itself holds. */
+export function allocatedMask(cluster: Cluster, header: Header): number {
+  switch (cluster.kind) {
+    case 'unallocated':
+      return 0;
+    case 'subclusters':
+      return (cluster.dataMask | cluster.zeroMask) >>> 0;
+    case 'data':
+    case 'zero':
+    case 'compressed':
+      return subclustersPerCluster(header) === 1 ? 1 : 0xffffffff;
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Refcount table and refcount blocks ("Host cluster management" in the specification).
+ */
+import { view } from '../bytes/struct.ts';
+import { FormatError, hex } from './format-error.ts';
+import type { Header } from './header.ts';
+
+export const REFCOUNT_TABLE_ENTRY_BYTES = 8;
+const RESERVED_BITS = 0x1ff;
+
+/** Host clusters that one refcount block counts. */
+export function clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder }: Header): number {
+  return (clusterSizeBytes * 8) / 2 ** refcountOrder;
+}
+
+/**
+ * @returns the offset of each refcount block in bytes, 0 where there is none
+ * @throws FormatError when an entry has reserved bits set, is unaligned or beyond 2^53
+ */
+export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Header): Float64Array {
+  const data = view(bytes);
+  const offsets = new Float64Array(bytes.length / REFCOUNT_TABLE_ENTRY_BYTES);
+  for (let index = 0; index < offsets.length; index++) {
+    const high = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES);
+    const low = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES + 4);
+    const offset = high * 2 ** 32 + low;
+    if ((low & RESERVED_BITS) !== 0 || offset % clusterSizeBytes !== 0 || !Number.isSafeInteger(offset)) {
+      const stored = hex((BigInt(high) << 32n) | BigInt(low));
+      throw new FormatError(
+        `refcount table entry ${index}: ${stored} has reserved bits set or an offset that is not a multiple of the cluster size`,
+        { hint: 'Run "qemu-img check -r all" on it.' },
+      );
+    }
+    offsets[index] = offset;
+  }
+  return offsets;
+}
+
+export function encodeRefcountTableEntries(offsets: Float64Array): Uint8Array {
+  const bytes = new Uint8Array(offsets.length * REFCOUNT_TABLE_ENTRY_BYTES);
+  const data = view(bytes);
+  offsets.forEach((offset, index) => {
+    data.setBigUint64(index * REFCOUNT_TABLE_ENTRY_BYTES, BigInt(offset));
+  });
+  return bytes;
+}
+
+/** Entries narrower than a byte fill it from its lowest bits; wider ones are big-endian. */
+export function readRefcount(block: Uint8Array, index: number, order: number): bigint {
+  const data = view(block);
+  switch (order) {
+    case 3:
+      return BigInt(data.getUint8(index));
+    case 4:
+      return BigInt(data.getUint16(index * 2));
+    case 5:
+      return BigInt(data.getUint32(index * 4));
+    case 6:
+      return data.getBigUint64(index * 8);
+    default: {
+      const { byte, shift, mask } = packed(index, order);
+      return BigInt((block[byte]! >>> shift) & mask);
+    }
+  }
+}
+
+export function writeRefcount(block: Uint8Array, index: number, order: number, value: bigint): void {
+  const data = view(block);
+  switch (order) {
+    case 3:
+      data.setUint8(index, Number(value));
+      return;
+    case 4:
+      data.setUint16(index * 2, Number(value));
+      return;
+    case 5:
+      data.setUint32(index * 4, Number(value));
+      return;
+    case 6:
+      data.setBigUint64(index * 8, value);
+      return;
+    default: {
+      const { byte, shift, mask } = packed(index, order);
+      block[byte] = (block[byte]! & ~(mask << shift)) | (Number(value) << shift);
+    }
+  }
+}
+
+function packed(index: number, order: number): { byte: number; shift: number; mask: number } {
+  const widthBits = 2 ** order;
+  const bit = index * widthBits;
+  return { byte: Math.floor(bit / 8), shift: bit % 8, mask: 2 ** widthBits - 1 };
+}

@@ -1,0 +1,71 @@
+/**
+ * Internal snapshots ("Snapshots" in the specification), as far as they own clusters.
+ */
+import { alignUp } from '../bytes/align.ts';
+import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
+import { FormatError, hex } from './format-error.ts';
+import type { Header } from './header.ts';
+import { L1_ENTRY_BYTES } from './l1-table.ts';
+
+/** QEMU's QCOW_MAX_SNAPSHOTS_SIZE, in bytes. */
+export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
+/** QEMU's QCOW_MAX_L1_SIZE. */
+const MAX_L1_TABLE_BYTES = 32 * 1024 * 1024;
+
+const entryStruct = struct({
+  l1TableOffset: [0, 'offset'],
+  l1Size: [8, 'u32'],
+  idSize: [12, 'u16'],
+  nameSize: [14, 'u16'],
+  dateSeconds: [16, 'u32'],
+  dateNanoseconds: [20, 'u32'],
+  guestClock: [24, 'u64'],
+  vmStateSize: [32, 'u32'],
+  extraDataSize: [36, 'u32'],
+});
+
+export interface Snapshot {
+  readonly l1TableOffset: number;
+  readonly l1EntryCount: number;
+}
+
+export interface SnapshotTable {
+  readonly snapshots: readonly Snapshot[];
+  readonly sizeBytes: number;
+}
+
+/**
+ * @param bytes what stands at `snapshots_offset`
+ * @returns undefined when the table goes on behind `bytes`
+ * @throws FormatError when an entry breaks the specification
+ */
+export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotTable | undefined {
+  const snapshots: Snapshot[] = [];
+  let at = 0;
+  for (let index = 0; index < header.snapshotCount; index++) {
+    if (at + entryStruct.sizeBytes > bytes.length) return undefined;
+    const entry = readEntry(bytes, at, index);
+    const { l1TableOffset, l1Size } = entry;
+    if (l1TableOffset % header.clusterSizeBytes !== 0 || l1Size * L1_ENTRY_BYTES > MAX_L1_TABLE_BYTES) {
+      throw new FormatError(
+        `snapshot table entry ${index}: L1 table of ${l1Size} entries at ${hex(l1TableOffset)} is unaligned or larger than ${MAX_L1_TABLE_BYTES} bytes`,
+        { hint: 'Run "qemu-img check -r all" on it.' },
+      );
+    }
+    snapshots.push({ l1TableOffset, l1EntryCount: l1Size });
+    at += alignUp(entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize, 8);
+    if (at > MAX_SNAPSHOT_TABLE_BYTES) {
+      throw new FormatError(`snapshot table: more than ${MAX_SNAPSHOT_TABLE_BYTES} bytes`);
+    }
+  }
+  return at > bytes.length ? undefined : { snapshots, sizeBytes: at };
+}
+
+function readEntry(bytes: Uint8Array, at: number, index: number) {
+  try {
+    return entryStruct.read(bytes, at);
+  } catch (error) {
+    if (!(error instanceof OffsetTooLargeError)) throw error;
+    throw new FormatError(`snapshot table entry ${index}: ${error.message}`);
+  }
+}
