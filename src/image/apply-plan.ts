@@ -1,0 +1,38 @@
+/**
+ * The one place where an image is written.
+ */
+import { BitmapToolError, FailedError } from '../errors.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { Plan } from './plan.ts';
+
+/**
+ * Carries out every step, in order. Never stops in between by itself: a caller who wants to give up does so before.
+ *
+ * @throws FailedError when a write or a flush fails; its message says what is on disk then. After a failed flush
+ * nothing more is written, since what the device kept is unknown.
+ */
+export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
+  for (const [index, step] of plan.steps.entries()) {
+    try {
+      if (step.kind === 'write') await storage.write(step.offset, step.bytes);
+      else await storage.flush();
+    } catch (cause) {
+      throw interruptedBy(cause, storage.name, plan, index);
+    }
+  }
+}
+
+function interruptedBy(cause: unknown, name: string, plan: Plan, index: number): unknown {
+  if (!(cause instanceof BitmapToolError)) return cause;
+  const step = plan.steps[index]!;
+  const state =
+    index > plan.commitIndex
+      ? 'the new bitmaps are in place; clusters that the old ones used may have leaked'
+      : 'its bitmaps are all as before or, if the last write reached the device, all new; clusters may have leaked';
+  const code = cause instanceof FailedError ? cause.code : 'IO_ERROR';
+  return new FailedError(code, `${cause.message} (${step.kind} of ${step.reason}); ${state}`, {
+    cause,
+    hint: `The disk's data is untouched. Once the cause is mended, "qemu-img check -r leaks ${name}" frees what leaked.`,
+    context: { ...cause.context, step: index, steps: plan.steps.length },
+  });
+}

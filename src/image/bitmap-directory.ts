@@ -1,0 +1,83 @@
+/**
+ * The bitmap directory of an image and the tables it names, read as QEMU reads them when it opens the image.
+ */
+import { RefusedError } from '../errors.ts';
+import { type BitmapDirectoryEntry, parseBitmapDirectory } from '../format/bitmap-directory.ts';
+import {
+  BITMAP_TABLE_ENTRY_BYTES,
+  type BitmapTableEntry,
+  decodeBitmapTable,
+} from '../format/bitmap-table.ts';
+import { FormatError } from '../format/format-error.ts';
+import { type Image, naming, readInside, requireInside } from './image.ts';
+
+/**
+ * The bitmaps that QEMU would see: none when the extension is missing or stale.
+ *
+ * @throws RefusedError when the directory breaks a rule by which QEMU refuses the image
+ */
+export async function readBitmapDirectory(image: Image): Promise<BitmapDirectoryEntry[]> {
+  if (image.bitmaps.kind !== 'live') return [];
+  const { directory } = image.bitmaps;
+  const bytes = await readInside(image, 'the bitmap directory', directory.offset, directory.sizeBytes);
+  return naming(image.storage, () => parseBitmapDirectory(bytes, directory, image.header));
+}
+
+/**
+ * The table of a bitmap, with every cluster it names known to lie inside the file: QEMU would read zeros beyond
+ * the end, and store them as clean.
+ *
+ * @throws RefusedError when the table or a cluster reaches beyond the file, or an entry breaks the specification
+ */
+export async function readBitmapTable(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+): Promise<BitmapTableEntry[]> {
+  const { storage, header } = image;
+  const what = `bitmap "${entry.name}"`;
+  const lengthBytes = entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
+  const bytes = await readInside(image, `the table of ${what}`, entry.tableOffset, lengthBytes);
+  const table = naming(storage, () => {
+    try {
+      return decodeBitmapTable(bytes, header);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      throw new FormatError(`${what}: ${error.message}`, { hint: `Remove the bitmap: bitmap-tool remove` });
+    }
+  });
+  for (const each of table) {
+    if (typeof each === 'object') {
+      requireInside(storage, `a data cluster of ${what}`, each.dataOffset, header.clusterSizeBytes);
+    }
+  }
+  return table;
+}
+
+/** Ranges of the file that a bitmap occupies: its table, then its data clusters. */
+export function bitmapRanges(
+  { header }: Image,
+  entry: BitmapDirectoryEntry,
+  table: readonly BitmapTableEntry[],
+): { offset: number; lengthBytes: number }[] {
+  const ranges = [
+    { offset: entry.tableOffset, lengthBytes: entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES },
+  ];
+  for (const each of table) {
+    if (typeof each === 'object')
+      ranges.push({ offset: each.dataOffset, lengthBytes: header.clusterSizeBytes });
+  }
+  return ranges;
+}
+
+/** @throws RefusedError when the image's bitmaps were outdated by software that knows no bitmaps */
+export function refuseStaleBitmaps({ storage, bitmaps }: Image): void {
+  if (bitmaps.kind !== 'stale') return;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${storage.name}: software that knows no bitmaps changed this image, so its bitmaps are no longer valid (autoclear bit 0 is clear)`,
+    {
+      hint: `"qemu-img check -r leaks ${storage.name}" drops them and frees their clusters; then create new ones.`,
+      context: { file: storage.name },
+    },
+  );
+}

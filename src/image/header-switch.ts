@@ -1,0 +1,275 @@
+/**
+ * Changes what the header says of bitmaps, so that at every moment it says the old or the new thing.
+ *
+ * A device stores single sectors whole. So each step that QEMU can see lies within one sector, and everything else
+ * is written where nothing points yet, and flushed, before.
+ */
+import { alignDown, alignUp } from '../bytes/align.ts';
+import { RefusedError } from '../errors.ts';
+import { bitmapsExtensionStruct } from '../format/bitmaps-extension.ts';
+import { AUTOCLEAR, KNOWN_AUTOCLEAR } from '../format/features.ts';
+import { headerStruct } from '../format/header.ts';
+import { EXTENSION_TYPE, extensionAreaEnd, extensionFrame } from '../format/header-extensions.ts';
+import { SECTOR_BYTES } from '../storage/storage.ts';
+import type { Image } from './image.ts';
+import { flush, type Step, write } from './plan.ts';
+
+export interface HeaderSwitch {
+  /** Before anything else is written to the image. */
+  readonly first: readonly Step[];
+  /** Once all that the new payload points at is stable; the last of them, a flush, makes the switch durable. */
+  readonly commit: readonly Step[];
+  /** Tidying once the switch is durable. */
+  readonly after: readonly Step[];
+}
+
+const FRAME_BYTES = extensionFrame.sizeBytes;
+const PAYLOAD_BYTES = bitmapsExtensionStruct.sizeBytes;
+const EXTENSION_BYTES = FRAME_BYTES + PAYLOAD_BYTES;
+const END_MARKER = new Uint8Array(FRAME_BYTES);
+const AUTOCLEAR_OFFSET = headerStruct.byteOf('autoclearFeatures');
+const BACKING_FILE_OFFSET = headerStruct.byteOf('backingFileOffset');
+
+/**
+ * @param payload the new content of the bitmaps extension; undefined when no bitmap is left
+ * @throws RefusedError when the header cluster has no room for what this takes
+ */
+export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
+  const first = clearUnknownAutoclear(image);
+  const whole = withinOneSector(image, payload);
+  if (whole !== undefined) return { first, commit: [whole, flush('the header')], after: [] };
+  return { first, ...(payload === undefined ? removal(image) : replacement(image, payload)) };
+}
+
+/** Whoever writes to an image clears the autoclear bits it does not know (spec: "autoclear_features"). */
+function clearUnknownAutoclear({ header }: Image): Step[] {
+  if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return [];
+  const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
+  return [autoclear(known, 'autoclear_features without unknown bits'), flush('autoclear_features')];
+}
+
+function autoclear(value: bigint, reason: string): Step {
+  return write(AUTOCLEAR_OFFSET, headerStruct.encodeField('autoclearFeatures', value), reason);
+}
+
+function bitmapsBit({ header }: Image, set: boolean): Step {
+  const others = header.autoclearFeatures & KNOWN_AUTOCLEAR & ~AUTOCLEAR.bitmaps;
+  return set
+    ? autoclear(others | AUTOCLEAR.bitmaps, 'autoclear bit 0: the bitmaps are consistent')
+    : autoclear(others, 'autoclear bit 0 cleared: no bitmaps');
+}
+
+/** Frames of bitmaps extensions, in their order; the last one counts. */
+function slots({ extensions }: Image): number[] {
+  return extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps).map(({ offset }) => offset);
+}
+
+function straddles(offset: number, lengthBytes: number): boolean {
+  return alignDown(offset, SECTOR_BYTES) !== alignDown(offset + lengthBytes - 1, SECTOR_BYTES);
+}
+
+/** Type and length of a bitmaps extension, which turn an end marker into one. */
+function extensionHead(): Uint8Array {
+  const bytes = new Uint8Array(FRAME_BYTES);
+  extensionFrame.write(bytes, { type: EXTENSION_TYPE.bitmaps, length: PAYLOAD_BYTES });
+  return bytes;
+}
+
+// --- the whole change in one sector ---------------------------------------------------------------------------
+
+/** The new header as QEMU would lay it out, if it differs from the old one in a single sector only. */
+function withinOneSector(image: Image, payload: Uint8Array | undefined): Step | undefined {
+  const wanted = idealHeader(image, payload);
+  if (wanted === undefined) return undefined;
+  const old = image.headerCluster;
+  let start = 0;
+  while (start < old.length && old[start] === wanted[start]) start++;
+  let end = old.length;
+  while (end > start && old[end - 1] === wanted[end - 1]) end--;
+  if (start === end || straddles(start, end - start)) return undefined;
+  return write(
+    start,
+    wanted.subarray(start, end),
+    'header: bitmaps extension and autoclear bit 0, in one sector',
+  );
+}
+
+function idealHeader(image: Image, payload: Uint8Array | undefined): Uint8Array | undefined {
+  const { header, extensions, headerCluster } = image;
+  const areaEnd = extensions.endMarkerOffset ?? extensionAreaEnd(header);
+  const others = extensions.list.filter(({ type }) => type !== EXTENSION_TYPE.bitmaps);
+  const bytes = headerCluster.slice();
+  bytes.fill(0, header.headerLengthBytes, areaEnd);
+
+  let at = header.headerLengthBytes;
+  const put = (type: number, data: Uint8Array): boolean => {
+    const end = at + FRAME_BYTES + alignUp(data.length, 8);
+    if (end > bytes.length) return false;
+    extensionFrame.write(bytes, { type, length: data.length }, at);
+    bytes.fill(0, at + FRAME_BYTES, end);
+    bytes.set(data, at + FRAME_BYTES);
+    at = end;
+    return true;
+  };
+  for (const { type, data } of others) put(type, data);
+  if (payload !== undefined && !put(EXTENSION_TYPE.bitmaps, payload)) return undefined;
+  if (!put(EXTENSION_TYPE.end, new Uint8Array(0))) return undefined;
+
+  const { backingFileOffset, backingFileSizeBytes } = header;
+  if (backingFileOffset !== 0 && backingFileOffset < at) {
+    const name = headerCluster.subarray(backingFileOffset, backingFileOffset + backingFileSizeBytes);
+    if (at + name.length > bytes.length) return undefined;
+    bytes.set(name, at);
+    bytes.set(headerStruct.encodeField('backingFileOffset', at), BACKING_FILE_OFFSET);
+  }
+  const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
+  const value = payload === undefined ? known & ~AUTOCLEAR.bitmaps : known | AUTOCLEAR.bitmaps;
+  bytes.set(headerStruct.encodeField('autoclearFeatures', value), AUTOCLEAR_OFFSET);
+  return bytes;
+}
+
+// --- a new payload --------------------------------------------------------------------------------------------
+
+function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'> {
+  const existing = slots(image);
+  const live = existing.at(-1);
+  if (live === undefined) return { commit: addition(image, payload), after: [] };
+
+  const payloadAt = live + FRAME_BYTES;
+  if (image.bitmaps.kind !== 'live') {
+    // Emptied by an earlier removal: invisible until the bit is set.
+    return {
+      commit: [
+        ...existing.map((slot) =>
+          write(slot + FRAME_BYTES, payload, 'bitmaps extension, still without autoclear bit 0'),
+        ),
+        flush('the bitmaps extension'),
+        bitmapsBit(image, true),
+        flush('autoclear bit 0'),
+      ],
+      after: [],
+    };
+  }
+  if (!straddles(payloadAt, PAYLOAD_BYTES)) {
+    return {
+      commit: [write(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
+      after: [],
+    };
+  }
+  const earlier = existing.at(-2);
+  if (earlier !== undefined && isLast(image, live)) {
+    // What a cut left in the middle of the case below: the earlier one may be written, since the later counts.
+    return {
+      commit: [
+        write(earlier + FRAME_BYTES, payload, 'bitmaps extension, still overruled by a later one'),
+        flush('the bitmaps extension'),
+        write(live, END_MARKER, 'end marker over the later bitmaps extension'),
+        flush('the end marker'),
+      ],
+      after: [],
+    };
+  }
+  // The payload cannot be changed at once. A second extension behind it overrules it (QEMU lets the last one win)
+  // while it is rewritten, and goes again. Every mixture of the old and the new payload passes QEMU's checks, which
+  // look at each field by itself.
+  const { steps, endMarkerOffset } = secondExtension(image, payload);
+  return {
+    commit: steps,
+    after: [
+      write(payloadAt, payload, 'bitmaps extension, overruled by the later one'),
+      flush('the bitmaps extension'),
+      write(endMarkerOffset, END_MARKER, 'end marker over the later bitmaps extension'),
+      flush('the end marker'),
+    ],
+  };
+}
+
+/** The image's first bitmaps extension. */
+function addition(image: Image, payload: Uint8Array): Step[] {
+  const { steps } = secondExtension(image, payload);
+  return [...steps, bitmapsBit(image, true), flush('autoclear bit 0')];
+}
+
+/** Puts an extension in place of the end marker: first what follows the marker, then the marker itself. */
+function secondExtension(image: Image, payload: Uint8Array): { steps: Step[]; endMarkerOffset: number } {
+  const { endMarkerOffset } = image.extensions;
+  if (endMarkerOffset === undefined) throw noRoom(image, 'the header extensions have no end marker');
+  const tailOffset = endMarkerOffset + FRAME_BYTES;
+  const tail = new Uint8Array(EXTENSION_BYTES);
+  tail.set(payload);
+  const end = tailOffset + tail.length;
+  return {
+    endMarkerOffset,
+    steps: [
+      ...makeRoom(image, end),
+      write(tailOffset, tail, 'payload and new end marker, behind the old end marker'),
+      flush('the extension behind the end marker'),
+      write(endMarkerOffset, extensionHead(), 'bitmaps extension in place of the end marker'),
+      flush('the bitmaps extension'),
+    ],
+  };
+}
+
+/** Moves the backing file name, if it stands before `end`. */
+function makeRoom(image: Image, end: number): Step[] {
+  const { header, headerCluster } = image;
+  const { backingFileOffset, backingFileSizeBytes, clusterSizeBytes } = header;
+  if (backingFileOffset === 0 || backingFileOffset >= end) {
+    if (end > clusterSizeBytes) throw noRoom(image, 'the header extensions fill it');
+    return [];
+  }
+  const nameEnd = backingFileOffset + backingFileSizeBytes;
+  const newOffset = alignUp(Math.max(end, nameEnd), 8);
+  if (newOffset + backingFileSizeBytes > clusterSizeBytes) {
+    throw noRoom(
+      image,
+      `the backing file name of ${backingFileSizeBytes} bytes is in the way and cannot be moved safely`,
+    );
+  }
+  const name = headerCluster.slice(backingFileOffset, nameEnd);
+  return [
+    write(newOffset, name, 'backing file name, a copy at its new place'),
+    flush('the copy of the backing file name'),
+    write(
+      BACKING_FILE_OFFSET,
+      headerStruct.encodeField('backingFileOffset', newOffset),
+      'backing_file_offset',
+    ),
+    flush('backing_file_offset'),
+  ];
+}
+
+function noRoom({ storage, header }: Image, why: string): RefusedError {
+  return new RefusedError(
+    'NO_ROOM',
+    `${storage.name}: no room for a bitmaps extension in the header cluster of ${header.clusterSizeBytes} bytes: ${why}`,
+    {
+      hint:
+        header.backingFileOffset === 0
+          ? 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).'
+          : 'Give the backing file a shorter name (qemu-img rebase -u), or convert to larger clusters.',
+      context: { file: storage.name },
+    },
+  );
+}
+
+// --- no bitmap left -------------------------------------------------------------------------------------------
+
+function removal(image: Image): Omit<HeaderSwitch, 'first'> {
+  const { list } = image.extensions;
+  const lastOther = list.findLastIndex(({ type }) => type !== EXTENSION_TYPE.bitmaps);
+  // What stands at the end is cut off; what others follow is emptied, which the clear bit keeps from view.
+  const cut = list[lastOther + 1];
+  const after = slots(image)
+    .filter((slot) => cut === undefined || slot < cut.offset)
+    .map((slot) => write(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'));
+  if (cut !== undefined) after.push(write(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
+  return {
+    commit: [bitmapsBit(image, false), flush('autoclear bit 0')],
+    after: [...after, flush('the header extensions')],
+  };
+}
+
+function isLast({ extensions }: Image, offset: number): boolean {
+  return extensions.list.at(-1)?.offset === offset;
+}

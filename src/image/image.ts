@@ -1,0 +1,155 @@
+/**
+ * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
+ */
+import { RefusedError } from '../errors.ts';
+import { type BitmapsState, bitmapsState } from '../format/bitmaps-extension.ts';
+import { INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
+import { FormatError, hex } from '../format/format-error.ts';
+import { type Header, parseHeader } from '../format/header.ts';
+import {
+  backingFormat,
+  EXTENSION_TYPE,
+  findExtension,
+  type HeaderExtensions,
+  parseHeaderExtensions,
+} from '../format/header-extensions.ts';
+import { decodeL1Table, L1_ENTRY_BYTES } from '../format/l1-table.ts';
+import { readBytes, type Storage } from '../storage/storage.ts';
+
+export interface BackingReference {
+  /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
+  readonly name: string;
+  /** As stored, for example "qcow2" or "raw"; undefined when the image leaves it to probing. */
+  readonly format: string | undefined;
+}
+
+export interface Image {
+  readonly storage: Storage;
+  readonly header: Header;
+  /** The first cluster as stored. */
+  readonly headerCluster: Uint8Array;
+  readonly extensions: HeaderExtensions;
+  readonly bitmaps: BitmapsState;
+  readonly backing: BackingReference | undefined;
+}
+
+/**
+ * Reads and checks the header of a qcow2 image. Neither takes nor gives back the storage.
+ *
+ * @throws RefusedError when the image breaks the specification, or needs a feature that this tool does not know
+ */
+export async function openImage(storage: Storage): Promise<Image> {
+  const headerBytes = await readBytes(storage, 0, 512);
+  const header = naming(storage, () => parseHeader(headerBytes));
+  const headerCluster = await readBytes(storage, 0, header.clusterSizeBytes);
+  return naming(storage, () => {
+    const extensions = parseHeaderExtensions(headerCluster, header);
+    const featureNames = findExtension(extensions, EXTENSION_TYPE.featureNames)?.data ?? new Uint8Array(0);
+    refuseUnknownIncompatible(header.incompatibleFeatures, featureNames);
+    return {
+      storage,
+      header,
+      headerCluster,
+      extensions,
+      bitmaps: bitmapsState(extensions, header),
+      backing: backingReference(header, headerCluster, extensions),
+    };
+  });
+}
+
+function backingReference(
+  { backingFileOffset, backingFileSizeBytes }: Header,
+  headerCluster: Uint8Array,
+  extensions: HeaderExtensions,
+): BackingReference | undefined {
+  if (backingFileOffset === 0 || backingFileSizeBytes === 0) return undefined;
+  const bytes = headerCluster.subarray(backingFileOffset, backingFileOffset + backingFileSizeBytes);
+  return { name: new TextDecoder().decode(bytes), format: backingFormat(extensions) };
+}
+
+/** Runs code that knows only bytes, and puts the file's name before what it complains of. */
+export function naming<T>({ name }: Storage, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new RefusedError(error.code, `${name}: ${error.message}`, {
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      context: { file: name },
+    });
+  }
+}
+
+/**
+ * Reads a structure that must lie wholly inside the file.
+ *
+ * @param what names it in the message
+ */
+export async function readInside(
+  { storage }: Image,
+  what: string,
+  offset: number,
+  lengthBytes: number,
+): Promise<Uint8Array> {
+  requireInside(storage, what, offset, lengthBytes);
+  return readBytes(storage, offset, lengthBytes);
+}
+
+/** @throws RefusedError when the range reaches beyond the end of the file */
+export function requireInside(
+  { name, sizeBytes }: Storage,
+  what: string,
+  offset: number,
+  lengthBytes: number,
+): void {
+  if (offset + lengthBytes <= sizeBytes) return;
+  throw new RefusedError(
+    'INVALID_IMAGE',
+    `${name}: ${what} at ${hex(offset)} (${lengthBytes} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
+    {
+      hint: 'The file is cut off: restore it from a complete copy, or look at it with "qemu-img check".',
+      context: { file: name },
+    },
+  );
+}
+
+/** Offsets of the L2 tables that the active L1 table names, in bytes; 0 where there is none. */
+export async function readActiveL1Table(image: Image): Promise<Float64Array> {
+  const { l1TableOffset, l1EntryCount } = image.header;
+  return readL1Table(image, 'the active L1 table', l1TableOffset, l1EntryCount);
+}
+
+export async function readL1Table(
+  image: Image,
+  what: string,
+  offset: number,
+  entryCount: number,
+): Promise<Float64Array> {
+  const bytes = await readInside(image, what, offset, entryCount * L1_ENTRY_BYTES);
+  return naming(image.storage, () => decodeL1Table(bytes, image.header, what));
+}
+
+/**
+ * @throws RefusedError when the image must not be written before `qemu-img check` has repaired it, or cannot hold
+ * bitmaps at all
+ */
+export function requireWritable({ storage, header }: Image): void {
+  const { name } = storage;
+  const context = { file: name };
+  const has = (bit: bigint) => (header.incompatibleFeatures & bit) !== 0n;
+  if (has(INCOMPATIBLE.corrupt) || has(INCOMPATIBLE.dirty)) {
+    const state = has(INCOMPATIBLE.corrupt)
+      ? 'is marked corrupt'
+      : 'is marked dirty: its refcounts are stale';
+    throw new RefusedError('NEEDS_CHECK', `${name}: the image ${state}`, {
+      hint: `Run "qemu-img check -r all ${name}" first.`,
+      context,
+    });
+  }
+  if (header.version === 2) {
+    throw new RefusedError('UNSUPPORTED', `${name}: a version 2 image (compat 0.10) cannot hold bitmaps`, {
+      hint: `Run "qemu-img amend -o compat=1.1 ${name}" first.`,
+      context,
+    });
+  }
+}

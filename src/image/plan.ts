@@ -1,0 +1,44 @@
+/**
+ * A change to an image as data: made by pure code, read by --dry-run and the power-cut tests, executed by
+ * applyPlan.
+ */
+
+export type Step =
+  | {
+      readonly kind: 'write';
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+      /** What these bytes are, in the specification's words. */
+      readonly reason: string;
+    }
+  | { readonly kind: 'flush'; readonly reason: string };
+
+/**
+ * After any prefix of the steps, with any subset of the writes since the last flush stored and any of them torn
+ * between two sectors, the image opens in QEMU, its disk is unchanged, and its bitmaps are the old set or the new
+ * one. At worst clusters have leaked.
+ */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Index of the step whose completion makes the new set durable. */
+  readonly commitIndex: number;
+  readonly claimedClusters: number;
+  readonly releasedClusters: number;
+  /** Bytes that the image has afterwards. */
+  readonly newEndOffset: number;
+}
+
+export const EMPTY_STEPS: readonly Step[] = [];
+
+export function write(offset: number, bytes: Uint8Array, reason: string): Step {
+  return { kind: 'write', offset, bytes, reason };
+}
+
+export function flush(reason: string): Step {
+  return { kind: 'flush', reason };
+}
+
+/** Bytes that the plan writes. */
+export function bytesWritten({ steps }: Plan): number {
+  return steps.reduce((sum, step) => sum + (step.kind === 'write' ? step.bytes.length : 0), 0);
+}

@@ -1,0 +1,100 @@
+/**
+ * Every host cluster that anything in an image points at, so that none of them is ever taken for free.
+ *
+ * QEMU trusts refcounts alone. In an image whose refcounts are too low that would overwrite somebody's data.
+ */
+
+import { getBit, newBits, setBit } from '../bytes/bits.ts';
+import { RefusedError } from '../errors.ts';
+import { encryptionHeader } from '../format/header-extensions.ts';
+import { L1_ENTRY_BYTES } from '../format/l1-table.ts';
+import { REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
+import {
+  MAX_SNAPSHOT_TABLE_BYTES,
+  parseSnapshotTable,
+  type SnapshotTable,
+} from '../format/snapshot-table.ts';
+import { addRange, type HostClusters } from './host-clusters.ts';
+import { type Image, naming, readInside, readL1Table } from './image.ts';
+import type { L2Reading } from './l2-tables.ts';
+import type { Refcounts } from './refcounts.ts';
+import { scanL2Tables } from './scan.ts';
+
+/**
+ * Adds what the image's own structures occupy, bitmaps and the active L2 tables excepted: header, active L1 table,
+ * refcount table and blocks, encryption header, and the internal snapshots with all they hold.
+ *
+ * @param activeL2Offsets L2 tables that the caller scans; snapshots share many of them
+ */
+export async function addMetadata(
+  image: Image,
+  referenced: HostClusters,
+  refcounts: Refcounts,
+  activeL2Offsets: Float64Array,
+  reading: L2Reading,
+): Promise<void> {
+  const { header, extensions, storage } = image;
+  const { clusterSizeBytes } = header;
+  addRange(referenced, image, 0, clusterSizeBytes);
+  addRange(referenced, image, header.l1TableOffset, header.l1EntryCount * L1_ENTRY_BYTES);
+  addRange(
+    referenced,
+    image,
+    header.refcountTableOffset,
+    refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES,
+  );
+  for (const offset of refcounts.blockOffsets) {
+    if (offset !== 0) addRange(referenced, image, offset, clusterSizeBytes);
+  }
+  const encryption = naming(storage, () => encryptionHeader(extensions, header));
+  if (encryption !== undefined) addRange(referenced, image, encryption.offset, encryption.length);
+  await addSnapshots(image, referenced, activeL2Offsets, reading);
+}
+
+async function addSnapshots(
+  image: Image,
+  referenced: HostClusters,
+  activeL2Offsets: Float64Array,
+  reading: L2Reading,
+): Promise<void> {
+  const { header } = image;
+  if (header.snapshotCount === 0) return;
+  const { snapshots, sizeBytes } = await readSnapshotTable(image);
+  addRange(referenced, image, header.snapshotsOffset, sizeBytes);
+
+  const scanned = newBits(referenced.clusterCount);
+  const firstTime = (offset: number): boolean => {
+    const cluster = offset / header.clusterSizeBytes;
+    if (offset === 0 || (cluster < referenced.clusterCount && getBit(scanned, cluster))) return false;
+    if (cluster < referenced.clusterCount) setBit(scanned, cluster);
+    return true;
+  };
+  activeL2Offsets.forEach(firstTime);
+  for (const [index, { l1TableOffset, l1EntryCount }] of snapshots.entries()) {
+    const what = `the L1 table of snapshot ${index}`;
+    const l2Offsets = await readL1Table(image, what, l1TableOffset, l1EntryCount);
+    addRange(referenced, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);
+    const unscanned = l2Offsets.map((offset) => (firstTime(offset) ? offset : 0));
+    await scanL2Tables(image, unscanned, referenced, undefined, reading);
+  }
+}
+
+async function readSnapshotTable(image: Image): Promise<SnapshotTable> {
+  const { storage, header } = image;
+  const available = Math.min(storage.sizeBytes - header.snapshotsOffset, MAX_SNAPSHOT_TABLE_BYTES);
+  for (let lengthBytes = Math.min(available, 64 * 1024); lengthBytes > 0; ) {
+    const bytes = await readInside(image, 'the snapshot table', header.snapshotsOffset, lengthBytes);
+    const table = naming(storage, () => parseSnapshotTable(bytes, header));
+    if (table !== undefined) return table;
+    if (lengthBytes === available) break;
+    lengthBytes = Math.min(available, lengthBytes * 8);
+  }
+  throw new RefusedError(
+    'INVALID_IMAGE',
+    `${storage.name}: the snapshot table reaches beyond the end of the file`,
+    {
+      hint: `Look at it with "qemu-img check ${storage.name}".`,
+      context: { file: storage.name },
+    },
+  );
+}
