@@ -1,0 +1,106 @@
+/**
+ * A backing chain, opened from the top down and only as far as it is asked for.
+ */
+import { type BitmapToolError, FailedError, RefusedError } from '../errors.ts';
+import { type Layer, type OpenLayerOptions, openLayer } from './layer.ts';
+import type { ImageReference } from './reference.ts';
+
+/** Far above what libvirt (200) handles; every layer keeps a file open. */
+const MAX_DEPTH = 1000;
+
+export interface Chain {
+  readonly top: Layer;
+  /**
+   * The image `index` steps below the top, or undefined below the base.
+   *
+   * @throws RefusedError when the chain breaks, loops or is too deep above that image
+   */
+  layer(index: number): Promise<Layer | undefined>;
+  /** Closes every image and with it gives back its locks. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the top image; backing images are opened for reading when they are asked for.
+ */
+export async function openChain(reference: ImageReference, options: OpenLayerOptions): Promise<Chain> {
+  const top = await openLayer(reference, options);
+  const layers = [top];
+  let end: 'open' | 'base' | { readonly error: unknown } = 'open';
+
+  async function openNext(): Promise<void> {
+    const above = layers.at(-1)!;
+    try {
+      const next = above.backing;
+      if (next === undefined) {
+        end = 'base';
+        return;
+      }
+      if (layers.length >= MAX_DEPTH) throw broken(above, `the chain is more than ${MAX_DEPTH} images deep`);
+      const layer = await openBacking(above, next, options);
+      const same = layers.find(({ storage }) => storage.identity === layer.storage.identity);
+      if (same !== undefined) {
+        await layer.storage.close();
+        throw broken(
+          above,
+          `its backing file ${layer.path} is ${same.path}, which stands above it: the chain loops`,
+        );
+      }
+      layers.push(layer);
+    } catch (error) {
+      end = { error };
+    }
+  }
+
+  return {
+    top,
+    async layer(index) {
+      while (index >= layers.length && end === 'open') await openNext();
+      if (index < layers.length) return layers[index];
+      if (typeof end === 'object') throw end.error;
+      return undefined;
+    },
+    async close() {
+      await Promise.all(layers.map(({ storage }) => storage.close()));
+    },
+  };
+}
+
+/** Opens every image of the chain. */
+export async function allLayers(chain: Chain): Promise<Layer[]> {
+  const layers: Layer[] = [];
+  for (
+    let layer: Layer | undefined = chain.top;
+    layer !== undefined;
+    layer = await chain.layer(layers.length)
+  ) {
+    layers.push(layer);
+  }
+  return layers;
+}
+
+async function openBacking(
+  above: Layer,
+  reference: ImageReference,
+  options: OpenLayerOptions,
+): Promise<Layer> {
+  if (reference.format === undefined) {
+    options.onWarning?.(
+      `${above.path}: names no format for its backing file ${reference.path}; it is probed, which a guest can fool (set it: qemu-img rebase -u -F)`,
+    );
+  }
+  try {
+    return await openLayer(reference, { ...options, mode: 'read' });
+  } catch (error) {
+    if (!(error instanceof FailedError) || error.code === 'IO_ERROR') throw error;
+    throw broken(above, `its backing file cannot be opened: ${error.message}`, error);
+  }
+}
+
+function broken({ path }: Layer, what: string, cause?: BitmapToolError): RefusedError {
+  return new RefusedError('BROKEN_CHAIN', `${path}: ${what}`, {
+    cause,
+    hint: `See what it names with "qemu-img info ${path}"; "qemu-img rebase -u" corrects it.`,
+    context: { file: path },
+  });
+}

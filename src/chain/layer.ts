@@ -1,0 +1,85 @@
+/**
+ * One image of a backing chain, open and locked.
+ */
+import { alignUp } from '../bytes/align.ts';
+import { RefusedError } from '../errors.ts';
+import { type Image, openImage } from '../image/image.ts';
+import type { FileStorage } from '../storage/file.ts';
+import { readBytes } from '../storage/storage.ts';
+import { type Locking, openLocked } from './locking.ts';
+import { PROBE_BYTES, probeFormat } from './probe.ts';
+import { type ImageReference, parseReference } from './reference.ts';
+
+interface LayerBase {
+  readonly path: string;
+  readonly storage: FileStorage;
+  readonly virtualSizeBytes: number;
+  readonly backing: ImageReference | undefined;
+}
+
+export interface Qcow2Layer extends LayerBase {
+  readonly format: 'qcow2';
+  readonly image: Image;
+}
+
+/** A raw image: holds all of its disk, holes included. */
+export interface RawLayer extends LayerBase {
+  readonly format: 'raw';
+}
+
+export type Layer = Qcow2Layer | RawLayer;
+
+export interface OpenLayerOptions {
+  readonly mode: 'read' | 'write';
+  readonly locking: Locking;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * @throws InUseError, FailedError, or RefusedError when the image is in use, cannot be opened, or is of a kind that
+ * this tool does not read
+ */
+export async function openLayer(reference: ImageReference, options: OpenLayerOptions): Promise<Layer> {
+  const { path } = reference;
+  const storage = await openLocked(path, options.mode, options.locking);
+  try {
+    const format = reference.format ?? probeFormat(await readBytes(storage, 0, PROBE_BYTES));
+    switch (format) {
+      case 'qcow2':
+        return await qcow2Layer(reference, storage);
+      case 'raw':
+        return {
+          format,
+          path,
+          storage,
+          // QEMU counts whole sectors.
+          virtualSizeBytes: alignUp(storage.sizeBytes, 512),
+          backing: undefined,
+        };
+      default:
+        throw new RefusedError('UNSUPPORTED', `${path}: unsupported image format "${format}"`, {
+          hint: 'Supported are qcow2 and raw; "qemu-img convert" makes one of the other.',
+          context: { file: path, format },
+        });
+    }
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+async function qcow2Layer(reference: ImageReference, storage: FileStorage): Promise<Qcow2Layer> {
+  const { path } = reference;
+  const image = await openImage(storage);
+  return {
+    format: 'qcow2',
+    path,
+    storage,
+    image,
+    virtualSizeBytes: image.header.virtualSizeBytes,
+    get backing() {
+      if (reference.backing !== undefined) return reference.backing ?? undefined;
+      return image.backing && parseReference(image.backing.name, image.backing.format, path);
+    },
+  };
+}
