@@ -1,0 +1,36 @@
+/**
+ * Reads a stored bitmap into memory.
+ */
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { bitmapTableEntryCount } from '../format/bitmap-directory.ts';
+import type { BitmapTableEntry } from '../format/bitmap-table.ts';
+import { readBitmapTable } from '../image/bitmap-directory.ts';
+import type { Image } from '../image/image.ts';
+import { cleanBitmap, type DirtyBitmap, trimToDisk } from './dirty-bitmap.ts';
+
+/**
+ * @param table the bitmap's table, when the caller has read it already
+ * @throws RefusedError when its table or data cannot be read as the specification has them
+ */
+export async function readBitmap(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+  table?: readonly BitmapTableEntry[],
+): Promise<DirtyBitmap> {
+  const { storage, header } = image;
+  const { clusterSizeBytes, virtualSizeBytes } = header;
+  const entries = table ?? (await readBitmapTable(image, entry));
+  const bitmap = cleanBitmap(virtualSizeBytes, entry.granularityBits);
+  const { bits } = bitmap;
+  // The table of an in-use bitmap may have any size.
+  const needed = bitmapTableEntryCount(virtualSizeBytes, entry.granularityBits, header);
+  for (const [index, each] of entries.slice(0, needed).entries()) {
+    if (each === 'zeros') continue;
+    const start = index * clusterSizeBytes;
+    const part = bits.subarray(start, start + clusterSizeBytes);
+    if (each === 'ones') part.fill(0xff);
+    else await storage.read(each.dataOffset, part);
+  }
+  trimToDisk(bitmap);
+  return bitmap;
+}

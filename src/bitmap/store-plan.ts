@@ -1,0 +1,278 @@
+/**
+ * Plans how an image gets another set of bitmaps: new clusters first, then one switch in the header, then the old
+ * clusters are given back.
+ */
+import { alignUp, divideUp } from '../bytes/align.ts';
+import { getBit, setBit } from '../bytes/bits.ts';
+import { RefusedError } from '../errors.ts';
+import {
+  type BitmapDirectoryEntry,
+  bitmapDirectoryBytes,
+  encodeBitmapDirectory,
+} from '../format/bitmap-directory.ts';
+import {
+  BITMAP_TABLE_ENTRY_BYTES,
+  type BitmapTableEntry,
+  encodeBitmapTable,
+} from '../format/bitmap-table.ts';
+import {
+  encodeBitmapsPayload,
+  MAX_BITMAP_DIRECTORY_BYTES,
+  MAX_BITMAPS,
+} from '../format/bitmaps-extension.ts';
+import { bitmapRanges, readBitmapTable } from '../image/bitmap-directory.ts';
+import { type Claims, claimClusters, claimedRuns, clusterCount } from '../image/claims.ts';
+import { type ClusterRun, freeClusters } from '../image/free-clusters.ts';
+import { planHeaderSwitch } from '../image/header-switch.ts';
+import { addRange, type HostClusters } from '../image/host-clusters.ts';
+import type { Image } from '../image/image.ts';
+import { flush, type Plan, type Step, write } from '../image/plan.ts';
+import { loadBlocks, planRefcounts, tableRun } from '../image/refcount-plan.ts';
+import type { Refcounts } from '../image/refcounts.ts';
+import type { DirtyBitmap } from './dirty-bitmap.ts';
+import { type BitmapPiece, encodeBitmap } from './encode-bitmap.ts';
+
+/** A place in the new directory: a bitmap that stays where it is, or one whose content is to be written. */
+export type BitmapSlot =
+  | { readonly kind: 'keep'; readonly entry: BitmapDirectoryEntry }
+  | {
+      readonly kind: 'store';
+      readonly nameBytes: Uint8Array;
+      readonly name: string;
+      readonly auto: boolean;
+      readonly bitmap: DirtyBitmap;
+    };
+
+export interface BitmapChange {
+  /** The directory as it is. */
+  readonly present: readonly BitmapDirectoryEntry[];
+  /** The directory as it shall be; a present entry that is not kept is dropped and its clusters given back. */
+  readonly wanted: readonly BitmapSlot[];
+}
+
+/**
+ * @param referenced every cluster that anything but bitmaps points at; bitmaps are added here
+ * @throws RefusedError when a limit of QEMU would be broken, a kept bitmap is unsound, or a block device is too small
+ */
+export async function planBitmapChange(
+  image: Image,
+  referenced: HostClusters,
+  refcounts: Refcounts,
+  { present, wanted }: BitmapChange,
+): Promise<Plan> {
+  const { header } = image;
+  const { clusterSizeBytes } = header;
+  await addKeptBitmaps(image, referenced, wanted);
+  const released = await takeReleased(image, referenced, present, wanted);
+
+  const stores = wanted.filter((slot) => slot.kind === 'store');
+  const pieces = stores.map(({ bitmap }) => encodeBitmap(bitmap, clusterSizeBytes));
+  const directoryBytes = plannedDirectoryBytes(image, wanted);
+  const claims = await claimClusters(image, refcounts, freeClusters(image, referenced, refcounts), {
+    contiguous: [
+      ...(wanted.length === 0 ? [] : [divideUp(directoryBytes, clusterSizeBytes)]),
+      ...pieces.map(({ length }) => divideUp(length * BITMAP_TABLE_ENTRY_BYTES, clusterSizeBytes)),
+    ],
+    scattered: pieces.flat().filter((piece) => typeof piece === 'object').length,
+  });
+  const claimed = claimedRuns(claims);
+  const newEndOffset = claimed.reduce(
+    (end, run) => Math.max(end, run.end * clusterSizeBytes),
+    image.storage.sizeBytes,
+  );
+  refuseGrowingDevice(image, newEndOffset);
+
+  const oldTable = claims.newTable === undefined ? [] : [tableRun(image, refcounts)];
+  const blocks = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
+  const refcountSteps = planRefcounts(image, refcounts, blocks, claims, released);
+  const { steps: contentSteps, payload } = layOut(image, wanted, pieces, claims);
+  const headerSwitch = planHeaderSwitch(image, payload);
+
+  const before = [
+    ...headerSwitch.first,
+    ...refcountSteps.claim,
+    ...contentSteps,
+    ...(claimed.length === 0 ? [] : [flush('new clusters and their refcounts')]),
+    ...refcountSteps.reveal,
+    ...headerSwitch.commit,
+  ];
+  const after = [
+    ...headerSwitch.after,
+    ...refcountSteps.release,
+    ...(refcountSteps.release.length === 0 ? [] : [flush('released refcounts')]),
+  ];
+  return {
+    steps: [...before, ...after],
+    commitIndex: before.length - 1,
+    claimedClusters: clusterCount(claimed),
+    releasedClusters: clusterCount([...released, ...oldTable]),
+    newEndOffset,
+  };
+}
+
+async function addKeptBitmaps(
+  image: Image,
+  referenced: HostClusters,
+  wanted: readonly BitmapSlot[],
+): Promise<void> {
+  for (const slot of wanted) {
+    if (slot.kind !== 'keep') continue;
+    const table = await readBitmapTable(image, slot.entry);
+    for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
+      addRange(referenced, image, offset, lengthBytes);
+    }
+  }
+}
+
+/** What the dropped bitmaps and the old directory alone point at. It stays in use until the switch is durable. */
+async function takeReleased(
+  image: Image,
+  referenced: HostClusters,
+  present: readonly BitmapDirectoryEntry[],
+  wanted: readonly BitmapSlot[],
+): Promise<ClusterRun[]> {
+  const { header, bitmaps } = image;
+  const ranges: { offset: number; lengthBytes: number }[] = [];
+  if (bitmaps.kind === 'live') {
+    ranges.push({ offset: bitmaps.directory.offset, lengthBytes: bitmaps.directory.sizeBytes });
+  }
+  const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
+  for (const entry of present) {
+    if (kept.has(entry.tableOffset)) continue;
+    ranges.push(...bitmapRanges(image, entry, await tableIfSound(image, entry)));
+  }
+  const released: ClusterRun[] = [];
+  for (const { offset, lengthBytes } of ranges) {
+    const end = Math.min(divideUp(offset + lengthBytes, header.clusterSizeBytes), referenced.clusterCount);
+    for (let cluster = offset / header.clusterSizeBytes; cluster < end; cluster++) {
+      if (getBit(referenced.bits, cluster)) continue;
+      setBit(referenced.bits, cluster);
+      released.push({ start: cluster, end: cluster + 1 });
+    }
+  }
+  return released;
+}
+
+/** A bitmap that cannot be read must still be removable; then its data clusters leak. */
+async function tableIfSound(image: Image, entry: BitmapDirectoryEntry): Promise<readonly BitmapTableEntry[]> {
+  try {
+    return await readBitmapTable(image, entry);
+  } catch (error) {
+    if (error instanceof RefusedError) return [];
+    throw error;
+  }
+}
+
+function plannedDirectoryBytes({ storage }: Image, wanted: readonly BitmapSlot[]): number {
+  const sizeBytes = bitmapDirectoryBytes(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry : slot)));
+  if (wanted.length > MAX_BITMAPS || sizeBytes > MAX_BITMAP_DIRECTORY_BYTES) {
+    throw new RefusedError(
+      'BITMAP_LIMIT',
+      `${storage.name}: ${wanted.length} bitmaps in a directory of ${sizeBytes} bytes, QEMU allows ${MAX_BITMAPS} in ${MAX_BITMAP_DIRECTORY_BYTES} bytes`,
+      { hint: 'Remove bitmaps that are no longer needed.', context: { file: storage.name } },
+    );
+  }
+  return sizeBytes;
+}
+
+function refuseGrowingDevice({ storage }: Image, newEndOffset: number): void {
+  if (storage.canGrow || newEndOffset <= storage.sizeBytes) return;
+  throw new RefusedError(
+    'NO_ROOM',
+    `${storage.name}: the device has ${storage.sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
+    {
+      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
+      context: { file: storage.name, sizeBytes: storage.sizeBytes, neededBytes: newEndOffset },
+    },
+  );
+}
+
+/** Gives every new table, data cluster and the directory its place. Pure. */
+function layOut(
+  image: Image,
+  wanted: readonly BitmapSlot[],
+  pieces: readonly BitmapPiece[][],
+  claims: Claims,
+): { steps: Step[]; payload: Uint8Array | undefined } {
+  const { clusterSizeBytes } = image.header;
+  if (wanted.length === 0) return { steps: [], payload: undefined };
+  const [directoryRun, ...tableRuns] = claims.contiguous;
+  const nextCluster = clustersOf(claims.scattered);
+  const steps: Step[] = [];
+  const entries: BitmapDirectoryEntry[] = [];
+  let stored = 0;
+  for (const slot of wanted) {
+    if (slot.kind === 'keep') {
+      entries.push(slot.entry);
+      continue;
+    }
+    const ownPieces = pieces[stored]!;
+    const tableOffset = tableRuns[stored]!.start * clusterSizeBytes;
+    stored++;
+    const data: { offset: number; bytes: Uint8Array }[] = [];
+    const table = ownPieces.map((bytes): BitmapTableEntry => {
+      if (typeof bytes !== 'object') return bytes;
+      const dataOffset = nextCluster.next().value! * clusterSizeBytes;
+      data.push({ offset: dataOffset, bytes });
+      return { dataOffset };
+    });
+    for (const { offset, bytes } of joinAdjacent(data))
+      steps.push(write(offset, bytes, `data of bitmap "${slot.name}"`));
+    steps.push(
+      write(tableOffset, wholeClusters(encodeBitmapTable(table), image), `table of bitmap "${slot.name}"`),
+    );
+    entries.push({
+      nameBytes: slot.nameBytes,
+      name: slot.name,
+      granularityBits: slot.bitmap.granularityBits,
+      auto: slot.auto,
+      inUse: false,
+      tableOffset,
+      tableEntryCount: table.length,
+    });
+  }
+  const directory = encodeBitmapDirectory(entries);
+  const offset = directoryRun!.start * clusterSizeBytes;
+  steps.push(write(offset, wholeClusters(directory, image), 'bitmap directory'));
+  return {
+    steps,
+    payload: encodeBitmapsPayload({ bitmapCount: entries.length, offset, sizeBytes: directory.length }),
+  };
+}
+
+function* clustersOf(runs: readonly ClusterRun[]): Generator<number, undefined> {
+  for (const { start, end } of runs) for (let cluster = start; cluster < end; cluster++) yield cluster;
+  return undefined;
+}
+
+/** Makes one write of data clusters that lie side by side both in the file and in the bitmap. */
+function* joinAdjacent(
+  parts: readonly { offset: number; bytes: Uint8Array }[],
+): Generator<{ offset: number; bytes: Uint8Array }> {
+  let current: { offset: number; bytes: Uint8Array } | undefined;
+  for (const part of parts) {
+    const { bytes } = part;
+    if (
+      current !== undefined &&
+      current.bytes.buffer === bytes.buffer &&
+      current.bytes.byteOffset + current.bytes.length === bytes.byteOffset &&
+      current.offset + current.bytes.length === part.offset
+    ) {
+      current.bytes = new Uint8Array(
+        bytes.buffer,
+        current.bytes.byteOffset,
+        current.bytes.length + bytes.length,
+      );
+    } else {
+      if (current !== undefined) yield current;
+      current = { ...part };
+    }
+  }
+  if (current !== undefined) yield current;
+}
+
+function wholeClusters(bytes: Uint8Array, { header }: Image): Uint8Array {
+  const whole = new Uint8Array(alignUp(bytes.length, header.clusterSizeBytes));
+  whole.set(bytes);
+  return whole;
+}
