@@ -1,0 +1,100 @@
+/**
+ * What one image of a chain itself holds, as a dirty bitmap.
+ */
+
+import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../bitmap/dirty-bitmap.ts';
+import { divideUp } from '../bytes/align.ts';
+import { setBits, skipBytes } from '../bytes/bits.ts';
+import { guestBytesPerL2Table, subclusterSizeBytes } from '../format/header.ts';
+import type { HostClusters } from '../image/host-clusters.ts';
+import type { Image } from '../image/image.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import { scanL2Tables } from '../image/scan.ts';
+
+/**
+ * Marks every granule of which the image holds a part: data, compressed or zero, as the allocation it has for
+ * itself, whatever its backing images hold.
+ *
+ * @param l2Offsets the active L1 table
+ * @param referenced receives the host clusters met on the way
+ * @param virtualSizeBytes of the disk that the bitmap is for; what the image holds beyond it is left out
+ */
+export async function allocatedBitmap(
+  image: Image,
+  l2Offsets: Float64Array,
+  referenced: HostClusters,
+  { virtualSizeBytes, granularityBits }: { virtualSizeBytes: number; granularityBits: number },
+  reading: L2Reading,
+): Promise<DirtyBitmap> {
+  const { header } = image;
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  const unitBits = Math.log2(subclusterSizeBytes(header));
+  const tableBytes = guestBytesPerL2Table(header);
+  const own = Math.min(header.virtualSizeBytes, virtualSizeBytes);
+  await scanL2Tables(
+    image,
+    l2Offsets,
+    referenced,
+    (l1Index, allocated) => {
+      // Entries past the end of the disk are not part of it: VM state, or what a shrunk disk left.
+      const start = l1Index * tableBytes;
+      if (start >= own) return;
+      const units = Math.min(allocated.length * 8, divideUp(own - start, 2 ** unitBits));
+      if (unitBits === granularityBits) copyUnits(bitmap.bits, start / 2 ** granularityBits, allocated);
+      else if (unitBits > granularityBits) refine(bitmap, start, allocated, units, unitBits);
+      else coarsen(bitmap, start, allocated, units, unitBits);
+    },
+    reading,
+  );
+  trimToDisk(bitmap);
+  if (own < virtualSizeBytes) trimTo(bitmap, own);
+  return bitmap;
+}
+
+/** A table has at least 64 units, so each one starts at a byte of the bitmap. */
+function copyUnits(bits: Uint8Array, firstBit: number, units: Uint8Array): void {
+  const byte = firstBit / 8;
+  bits.set(units.subarray(0, Math.min(units.length, bits.length - byte)), byte);
+}
+
+function refine(
+  bitmap: DirtyBitmap,
+  start: number,
+  units: Uint8Array,
+  unitCount: number,
+  unitBits: number,
+): void {
+  const unitBytes = 2 ** unitBits;
+  for (let unit = 0; unit < unitCount; unit++) {
+    if ((units[unit >>> 3]! & (1 << (unit & 7))) !== 0)
+      markRange(bitmap, start + unit * unitBytes, unitBytes);
+  }
+}
+
+function coarsen(
+  bitmap: DirtyBitmap,
+  start: number,
+  units: Uint8Array,
+  unitCount: number,
+  unitBits: number,
+): void {
+  const firstUnit = start / 2 ** unitBits;
+  const shift = bitmap.granularityBits - unitBits;
+  const byteCount = divideUp(unitCount, 8);
+  for (
+    let byte = skipBytes(units, 0, 0, byteCount);
+    byte < byteCount;
+    byte = skipBytes(units, 0, byte + 1, byteCount)
+  ) {
+    for (let unit = byte * 8; unit < byte * 8 + 8 && unit < unitCount; unit++) {
+      if ((units[byte]! & (1 << (unit & 7))) === 0) continue;
+      const granule = Math.floor((firstUnit + unit) / 2 ** shift);
+      setBits(bitmap.bits, granule, granule + 1);
+    }
+  }
+}
+
+/** Clears what a cluster cut by the end of a shorter image marked beyond that end. */
+function trimTo(bitmap: DirtyBitmap, endBytes: number): void {
+  trimToDisk({ ...bitmap, virtualSizeBytes: endBytes });
+}

@@ -1,0 +1,76 @@
+/**
+ * Stretches of a disk, in ascending order, that are alike within one image; kept in columns, since there may be
+ * millions.
+ */
+
+/** What a stretch is in one image by itself. */
+export const RUN = { unallocated: 0, data: 1, zero: 2, compressed: 3 } as const;
+export type RunKind = (typeof RUN)[keyof typeof RUN];
+
+/** Stands for "no host offset". */
+export const NO_OFFSET = -1;
+
+export interface Runs {
+  /** Where the first one starts. */
+  readonly start: number;
+  /** Where the last one ends. */
+  readonly end: number;
+  readonly count: number;
+  /** Where each one ends, in bytes of the disk. */
+  readonly ends: Float64Array;
+  readonly kinds: Uint8Array;
+  /** Where each one starts in the file that holds it, or NO_OFFSET. */
+  readonly hostOffsets: Float64Array;
+}
+
+export interface RunsBuilder {
+  /** Goes on from the last end to `end`; joins the previous run where kind and host offset go on. */
+  add(end: number, kind: RunKind, hostOffset: number): void;
+  readonly end: number;
+  readonly count: number;
+  finish(): Runs;
+}
+
+export function runsBuilder(start: number): RunsBuilder {
+  let ends = new Float64Array(1024);
+  let kinds = new Uint8Array(1024);
+  let hostOffsets = new Float64Array(1024);
+  let count = 0;
+  let last = start;
+  /** The host offset at which the last run would go on. */
+  let nextHost = NO_OFFSET;
+
+  function grow(): void {
+    const moved = [
+      new Float64Array(count * 2),
+      new Uint8Array(count * 2),
+      new Float64Array(count * 2),
+    ] as const;
+    moved[0].set(ends);
+    moved[1].set(kinds);
+    moved[2].set(hostOffsets);
+    [ends, kinds, hostOffsets] = moved;
+  }
+
+  return {
+    add(end, kind, hostOffset) {
+      const joins = count > 0 && kinds[count - 1] === kind && nextHost === hostOffset;
+      if (!joins) {
+        if (count === ends.length) grow();
+        kinds[count] = kind;
+        hostOffsets[count] = hostOffset;
+        count++;
+      }
+      ends[count - 1] = end;
+      nextHost = hostOffset === NO_OFFSET ? NO_OFFSET : hostOffset + (end - last);
+      last = end;
+    },
+    get end() {
+      return last;
+    },
+    get count() {
+      return count;
+    },
+    finish: () => ({ start, end: last, count, ends, kinds, hostOffsets }),
+  };
+}
