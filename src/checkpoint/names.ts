@@ -1,0 +1,35 @@
+/**
+ * Names of bitmaps as libvirt and this tool use them.
+ */
+import { RefusedError, UsageError } from '../errors.ts';
+import { MAX_BITMAP_NAME_BYTES } from '../format/bitmap-directory.ts';
+
+/** The pseudo-bitmap of what an image holds: may be read, and cannot be made or changed. */
+export const ALLOCATED = '#ALLOCATED';
+
+/** Bitmaps that libvirt makes for the length of a job; they belong to no checkpoint. */
+const TEMPORARY = /^(libvirt-tmp-|libvirt-migration-|backup-)/;
+
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY.test(name);
+}
+
+/**
+ * @throws UsageError when QEMU could not store the name
+ * @throws RefusedError for the pseudo-bitmap
+ */
+export function requireStorableName(name: string): void {
+  const lengthBytes = new TextEncoder().encode(name).length;
+  if (lengthBytes < 1 || lengthBytes > MAX_BITMAP_NAME_BYTES || name.includes('\0')) {
+    throw new UsageError(
+      `bitmap name of ${lengthBytes} bytes: must have 1…${MAX_BITMAP_NAME_BYTES} bytes, none of them zero`,
+    );
+  }
+  if (name === ALLOCATED) {
+    throw new RefusedError(
+      'BITMAP_LIMIT',
+      `"${ALLOCATED}" is not a stored bitmap: it always means what the image itself holds, and cannot be created or changed`,
+      { hint: 'Choose another name; use it only as a source to read from.' },
+    );
+  }
+}

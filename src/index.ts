@@ -1,0 +1,33 @@
+/**
+ * The library: one function for each operation of the tool. It prints nothing and never touches the process.
+ */
+export type { MapExtent } from './allocation/chain-map.ts';
+export { ALLOCATED } from './checkpoint/names.ts';
+export {
+  BitmapToolError,
+  FailedError,
+  InterruptedError,
+  InUseError,
+  type RefusalCode,
+  RefusedError,
+  UsageError,
+} from './errors.ts';
+export type { ChangeOptions, PlanReport } from './operations/change-bitmaps.ts';
+export {
+  type AllocatedSource,
+  type CreatedBitmap,
+  type CreateFromOptions,
+  type CreateFromResult,
+  createFrom,
+  type KeptBitmap,
+} from './operations/create-from.ts';
+export { type BitmapDump, type DumpExtent, dumpBitmap } from './operations/dump-bitmap.ts';
+export {
+  type BitmapList,
+  type ListedBitmap,
+  type ListedImage,
+  listBitmaps,
+} from './operations/list-bitmaps.ts';
+export { type MapOptions, mapAllocation } from './operations/map-allocation.ts';
+export type { OperationOptions, Progress } from './operations/options.ts';
+export { type RemoveResult, removeBitmaps } from './operations/remove-bitmaps.ts';

@@ -1,0 +1,118 @@
+/**
+ * What all operations that write have in common: open the image alone, plan, and carry the plan out.
+ */
+import { type BitmapChange, planBitmapChange } from '../bitmap/store-plan.ts';
+import { type Chain, openChain } from '../chain/chain.ts';
+import type { Qcow2Layer } from '../chain/layer.ts';
+import { parseReference } from '../chain/reference.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { applyPlan } from '../image/apply-plan.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
+import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
+import { type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import { bytesWritten, type Plan } from '../image/plan.ts';
+import { readRefcountTable } from '../image/refcounts.ts';
+import { addMetadata } from '../image/references.ts';
+import { lockingOf, type OperationOptions } from './options.ts';
+
+export interface ChangeOptions extends OperationOptions {
+  /** Plan, and write nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/** What a change takes, or took, on disk. */
+export interface PlanReport {
+  readonly claimedClusters: number;
+  readonly releasedClusters: number;
+  readonly bytesWritten: number;
+  /** Size of the image file afterwards, in bytes. */
+  readonly newEndOffset: number;
+  /** Every write and flush in its order; only for a dry run. */
+  readonly steps?: readonly {
+    readonly kind: 'write' | 'flush';
+    readonly reason: string;
+    readonly offset?: number;
+    readonly length?: number;
+  }[];
+}
+
+export interface ImageToChange {
+  readonly chain: Chain;
+  readonly image: Image;
+  readonly path: string;
+  readonly present: readonly BitmapDirectoryEntry[];
+  readonly l2Offsets: Float64Array;
+  /** Filled by whoever scans the active L2 tables; complete when `change` is called. */
+  readonly referenced: HostClusters;
+}
+
+/** Opens `imageName` for a change, runs `work`, and closes all that was opened. */
+export async function withImageToChange<T>(
+  imageName: string,
+  options: ChangeOptions,
+  work: (target: ImageToChange) => Promise<T>,
+): Promise<T> {
+  if (options.forceShare && !options.dryRun) {
+    throw new UsageError('--force-share is for reading: an image that is in use cannot be written', {
+      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
+    });
+  }
+  const chain = await openChain(parseReference(imageName, undefined), {
+    mode: options.dryRun ? 'read' : 'write',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    const { image, path } = requireQcow2(chain);
+    requireWritable(image);
+    refuseStaleBitmaps(image);
+    const present = await readBitmapDirectory(image);
+    const l2Offsets = await readActiveL1Table(image);
+    return await work({ chain, image, path, present, l2Offsets, referenced: noHostClusters(image) });
+  } finally {
+    await chain.close();
+  }
+}
+
+export function requireQcow2({ top }: Chain): Qcow2Layer {
+  if (top.format === 'qcow2') return top;
+  throw new RefusedError('UNSUPPORTED', `${top.path}: a raw image cannot hold bitmaps`, {
+    hint: `Put a qcow2 overlay on it: qemu-img create -f qcow2 -b ${top.path} -F raw overlay.qcow2`,
+    context: { file: top.path },
+  });
+}
+
+/**
+ * Plans the change and, unless it is a dry run, makes it.
+ *
+ * @param target with every cluster in `referenced` that the active L2 tables name
+ */
+export async function changeBitmaps(
+  { image, present, l2Offsets, referenced }: ImageToChange,
+  wanted: BitmapChange['wanted'],
+  options: ChangeOptions,
+  reading: L2Reading,
+): Promise<PlanReport> {
+  const refcounts = await readRefcountTable(image);
+  await addMetadata(image, referenced, refcounts, l2Offsets, reading);
+  const plan = await planBitmapChange(image, referenced, refcounts, { present, wanted });
+  options.signal?.throwIfAborted();
+  if (!options.dryRun) await applyPlan(image.storage, plan);
+  return report(plan, options.dryRun === true);
+}
+
+function report(plan: Plan, withSteps: boolean): PlanReport {
+  const { claimedClusters, releasedClusters, newEndOffset } = plan;
+  const summary = { claimedClusters, releasedClusters, bytesWritten: bytesWritten(plan), newEndOffset };
+  if (!withSteps) return summary;
+  return {
+    ...summary,
+    steps: plan.steps.map((step) =>
+      step.kind === 'flush'
+        ? { kind: step.kind, reason: step.reason }
+        : { kind: step.kind, reason: step.reason, offset: step.offset, length: step.bytes.length },
+    ),
+  };
+}

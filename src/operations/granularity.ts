@@ -1,0 +1,50 @@
+/**
+ * The granularity of new bitmaps, and QEMU's limits on it.
+ */
+import { isPowerOfTwo } from '../bytes/align.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import {
+  bitmapBytes,
+  MAX_BITMAP_BYTES,
+  MAX_GRANULARITY_BITS,
+  MIN_GRANULARITY_BITS,
+} from '../format/bitmap-directory.ts';
+import type { Header } from '../format/header.ts';
+import type { Image } from '../image/image.ts';
+
+/** QEMU's bdrv_get_default_bitmap_granularity: the cluster size, within 4 KiB and 64 KiB. */
+export function defaultGranularityBits({ clusterBits }: Header): number {
+  return Math.min(Math.max(clusterBits, 12), 16);
+}
+
+/** @throws UsageError unless `bytes` is a power of two from 512 to 2 GiB */
+export function granularityBitsOf(bytes: number): number {
+  const bits = Math.log2(bytes);
+  if (!isPowerOfTwo(bytes) || bits < MIN_GRANULARITY_BITS || bits > MAX_GRANULARITY_BITS) {
+    throw new UsageError(`granularity is ${bytes} bytes, must be a power of two from 512 to 2G`);
+  }
+  return bits;
+}
+
+/**
+ * QEMU's check_constraints_on_bitmap: a larger bitmap could be read, but QEMU would fail to store it again.
+ *
+ * @throws RefusedError naming the smallest granularity that fits
+ */
+export function requireStorableSize({ storage, header }: Image, granularityBits: number): void {
+  const { virtualSizeBytes } = header;
+  if (virtualSizeBytes === 0) {
+    throw new RefusedError('BITMAP_LIMIT', `${storage.name}: a disk of 0 bytes cannot have a bitmap`, {
+      context: { file: storage.name },
+    });
+  }
+  const lengthBytes = bitmapBytes(virtualSizeBytes, granularityBits);
+  if (lengthBytes <= MAX_BITMAP_BYTES) return;
+  let fitting = granularityBits;
+  while (bitmapBytes(virtualSizeBytes, fitting) > MAX_BITMAP_BYTES) fitting++;
+  throw new RefusedError(
+    'BITMAP_LIMIT',
+    `${storage.name}: at a granularity of ${2 ** granularityBits} a bitmap of this disk takes ${lengthBytes} bytes, QEMU allows ${MAX_BITMAP_BYTES}`,
+    { hint: `Use --granularity ${2 ** fitting} or more.`, context: { file: storage.name } },
+  );
+}
