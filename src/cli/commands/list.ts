@@ -1,0 +1,57 @@
+/**
+ * bitmap-tool list
+ */
+import { Command } from 'commander';
+import type { ListedBitmap, ListedImage } from '../../operations/list-bitmaps.ts';
+import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { invoke } from '../invocation.ts';
+import { print } from '../output.ts';
+import { printable } from '../print/printable.ts';
+import { formatShare, formatSize } from '../print/size.ts';
+import { table } from '../print/table.ts';
+
+export function listCommand(): Command {
+  return addCommonOptions(new Command('list'))
+    .description('list stored bitmaps, their state, their dirty bytes and what they cost on disk')
+    .argument('<image>', 'qcow2 image')
+    .option('--chain', 'the backing images too')
+    .addHelpText('after', '\nExample:\n  bitmap-tool list --chain disk.qcow2')
+    .action(async (image: string, options: CommonOptions & { chain?: boolean }) => {
+      const { listBitmaps } = await import('../../operations/list-bitmaps.ts');
+      const list = await invoke(options, (common) => listBitmaps(image, { ...common, chain: options.chain }));
+      if (options.quiet) return;
+      if (options.json) await print(`${JSON.stringify(list, null, 2)}\n`);
+      else for (const each of list.layers ?? [list]) await print(describeImage(each));
+    });
+}
+
+function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedImage): string {
+  const title = `${printable(image)} (${format}, ${formatSize(virtualSize)})`;
+  if (stale)
+    return `${title}: its bitmaps are no longer valid: software that knows no bitmaps changed the image\n`;
+  if (bitmaps.length === 0) return `${title}: no bitmaps\n`;
+  const rows = bitmaps.map((bitmap) => [
+    `  ${printable(bitmap.name)}`,
+    stateOf(bitmap),
+    formatSize(bitmap.granularity),
+    bitmap.dirtyBytes === null ? '-' : formatSize(bitmap.dirtyBytes),
+    bitmap.dirtyBytes === null ? '-' : formatShare(bitmap.dirtyBytes, virtualSize),
+    formatSize(bitmap.diskBytes),
+  ]);
+  return `${title}\n${table(
+    [
+      { title: '  bitmap' },
+      { title: 'state' },
+      { title: 'granularity', align: 'right' },
+      { title: 'dirty', align: 'right' },
+      { title: 'share', align: 'right' },
+      { title: 'on disk', align: 'right' },
+    ],
+    rows,
+  )}`;
+}
+
+function stateOf({ flags }: ListedBitmap): string {
+  if (flags.includes('in-use')) return 'in use or broken';
+  return flags.includes('auto') ? 'enabled' : 'disabled';
+}

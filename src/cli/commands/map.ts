@@ -1,0 +1,72 @@
+/**
+ * bitmap-tool map
+ */
+import { Command } from 'commander';
+import type { MapExtent } from '../../allocation/chain-map.ts';
+import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { invoke } from '../invocation.ts';
+import { outputClosed, print } from '../output.ts';
+
+const WIDTH = 16;
+
+export function mapCommand(): Command {
+  return addCommonOptions(new Command('map'))
+    .description('show which image of the chain holds each part of the disk, as qemu-img map does')
+    .argument('<image>', 'qcow2 or raw image')
+    .option('--layer', 'only what this image itself holds')
+    .addHelpText('after', '\nExample:\n  bitmap-tool map --json disk.qcow2')
+    .action(async (image: string, options: CommonOptions & { layer?: boolean }) => {
+      const { mapAllocation } = await import('../../operations/map-allocation.ts');
+      const show = options.quiet ? undefined : options.json ? jsonLines() : textLines();
+      await invoke(options, async (common) => {
+        for await (const batch of mapAllocation(image, { ...common, layer: options.layer })) {
+          if (show !== undefined) await print(show.batch(batch));
+          if (outputClosed()) return;
+        }
+        if (show !== undefined) await print(show.end());
+      });
+    });
+}
+
+interface Lines {
+  batch(extents: readonly MapExtent[]): string;
+  end(): string;
+}
+
+/** One array over all batches, an extent a line. */
+function jsonLines(): Lines {
+  let separator = '[';
+  return {
+    batch(extents) {
+      let text = '';
+      for (const extent of extents) {
+        text += `${separator}${JSON.stringify(extent)}`;
+        separator = ',\n';
+      }
+      return text;
+    },
+    end: () => (separator === '[' ? '[]\n' : ']\n'),
+  };
+}
+
+function textLines(): Lines {
+  const row = (cells: readonly (string | number)[]) =>
+    `${cells.map((cell, index) => (index < 2 ? String(cell).padStart(WIDTH) : String(cell).padEnd(8))).join('  ')}`.trimEnd();
+  let title = `${row(['start', 'length', 'depth', 'what', 'at'])}\n`;
+  const take = () => {
+    const text = title;
+    title = '';
+    return text;
+  };
+  return {
+    batch: (extents) =>
+      `${take()}${extents.map((extent) => `${row([extent.start, extent.length, extent.depth, what(extent), extent.offset ?? ''])}\n`).join('')}`,
+    end: take,
+  };
+}
+
+function what({ present, zero, compressed }: MapExtent): string {
+  if (!present) return zero ? 'none' : 'backing';
+  if (compressed) return 'compr.';
+  return zero ? 'zero' : 'data';
+}

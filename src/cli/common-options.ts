@@ -1,0 +1,27 @@
+/**
+ * Options that every command has.
+ */
+import { type Command, Option } from 'commander';
+
+export interface CommonOptions {
+  json?: boolean;
+  quiet?: boolean;
+  progress: boolean;
+  forceShare?: boolean;
+  lock: boolean;
+}
+
+export function addCommonOptions(command: Command): Command {
+  return command
+    .option('--json', 'print one JSON document on stdout; errors as JSON on stderr')
+    .option('-q, --quiet', 'print no result, no warnings and no progress')
+    .option('--no-progress', 'show no progress')
+    .option('-U, --force-share', 'read images that are in use; what is read may be stale')
+    .option('--no-lock', 'take no image locks (for platforms and file systems without them)')
+    .addOption(new Option('--color', 'colour the output even when it is no terminal'))
+    .addOption(new Option('--no-color', 'no colour'));
+}
+
+export function addWritingOptions(command: Command): Command {
+  return addCommonOptions(command).option('--dry-run', 'show what would be written, and write nothing');
+}

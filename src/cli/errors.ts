@@ -1,0 +1,43 @@
+/**
+ * What a failure looks like on stderr, and which exit code it has.
+ */
+import { CommanderError } from 'commander';
+import { BitmapToolError } from '../errors.ts';
+import { printable } from './print/printable.ts';
+
+const USAGE_EXIT_CODE = 2;
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof BitmapToolError) return error.exitCode;
+  // --help and --version end a run this way too, with 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+  return 1;
+}
+
+/** One line, and one of what to do next; with --json one document. A bug keeps its stack. */
+export async function errorReport(error: unknown, json: boolean): Promise<string> {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0 || error.code === 'commander.help') return '';
+    const message = error.message.replace(/^error: /, '');
+    return json ? document('USAGE', message) : await lines(message, 'See bitmap-tool --help.');
+  }
+  if (error instanceof BitmapToolError) {
+    const { code, message, hint, context } = error;
+    return json
+      ? document(code, message, { ...(hint === undefined ? {} : { hint }), ...context })
+      : await lines(message, hint);
+  }
+  const { stack, message } = error instanceof Error ? error : new Error(String(error));
+  const report = 'This is a bug in bitmap-tool; please report it with the lines above.';
+  return json ? document('BUG', message, { stack: stack ?? '' }) : `${stack}\n${report}\n`;
+}
+
+function document(code: string, message: string, more: object = {}): string {
+  return `${JSON.stringify({ error: { code, message, ...more } })}\n`;
+}
+
+async function lines(message: string, hint: string | undefined): Promise<string> {
+  const { stderrColor } = await import('./color.ts');
+  const first = `${stderrColor.red('bitmap-tool:')} ${printable(message)}\n`;
+  return hint === undefined ? first : `${first}${printable(hint)}\n`;
+}

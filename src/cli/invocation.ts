@@ -1,0 +1,50 @@
+/**
+ * What a command hands to the operation it runs: signals, warnings and progress, according to the options.
+ */
+import { InterruptedError } from '../errors.ts';
+import type { OperationOptions } from '../operations/options.ts';
+import type { CommonOptions } from './common-options.ts';
+import { printable } from './print/printable.ts';
+import { openProgressLine } from './progress-line.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+/**
+ * Runs one operation. A first signal ends it before its first write, or lets a change that has begun complete; a
+ * second one kills the process, as if the power were cut.
+ */
+export async function invoke<T>(
+  { json, quiet, progress, forceShare, lock }: CommonOptions,
+  work: (options: OperationOptions) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController();
+  const handlers = SIGNALS.map((signal) => {
+    const handler = () => {
+      const interruption = new InterruptedError(signal);
+      abort.abort(interruption);
+      process.exitCode = interruption.exitCode;
+    };
+    process.once(signal, handler);
+    return () => process.off(signal, handler);
+  });
+  const line = progress && !quiet && !json ? openProgressLine() : undefined;
+  try {
+    if (forceShare && !quiet)
+      warn('reading without regard to who else uses the images: the result may be stale');
+    return await work({
+      signal: abort.signal,
+      onProgress: line?.show,
+      onWarning: quiet ? undefined : warn,
+      forceShare,
+      noLock: !lock,
+    });
+  } finally {
+    line?.close();
+    for (const remove of handlers) remove();
+  }
+
+  function warn(message: string): void {
+    line?.clear();
+    process.stderr.write(`bitmap-tool: warning: ${printable(message)}\n`);
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * A small picture of a disk in text: how much of each part is marked.
+ */
+import type { ByteRange } from '../../bitmap/dirty-bitmap.ts';
+import { formatSize } from './size.ts';
+
+const SHADES = ['·', '░', '▒', '▓', '█'] as const;
+const CELLS_PER_ROW = 64;
+const ROWS = 4;
+
+/**
+ * @param marked parts of the disk in ascending order
+ * @returns rows of cells; · is a part with nothing marked, █ one that is marked all over
+ */
+export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange>): string {
+  const cellCount = Math.min(CELLS_PER_ROW * ROWS, Math.max(1, Math.ceil(virtualSizeBytes / 512)));
+  const cellBytes = virtualSizeBytes / cellCount;
+  const filled = new Float64Array(cellCount);
+  for (const { offset, length } of marked) {
+    const end = offset + length;
+    for (let cell = Math.floor(offset / cellBytes); cell < cellCount && cell * cellBytes < end; cell++) {
+      filled[cell]! += Math.min(end, (cell + 1) * cellBytes) - Math.max(offset, cell * cellBytes);
+    }
+  }
+  const labelWidth = formatSize(virtualSizeBytes).length + 2;
+  let text = '';
+  for (let start = 0; start < cellCount; start += CELLS_PER_ROW) {
+    const cells = Array.from(filled.subarray(start, start + CELLS_PER_ROW), (bytes) =>
+      shade(bytes / cellBytes),
+    );
+    text += `${formatSize(Math.round(start * cellBytes)).padStart(labelWidth)} ${cells.join('')}\n`;
+  }
+  return `${text}${''.padStart(labelWidth)} each character is ${formatSize(Math.round(cellBytes))}: · clean, ░▒▓ partly dirty, █ dirty\n`;
+}
+
+/** The least mark shows, and only a full cell looks full. */
+function shade(share: number): string {
+  if (share === 0) return SHADES[0];
+  if (share > 0.999) return SHADES[4];
+  return SHADES[1 + Math.min(2, Math.floor(share * 3))]!;
+}

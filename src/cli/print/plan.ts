@@ -1,0 +1,23 @@
+/**
+ * What a change wrote, or a dry run would write.
+ */
+import type { PlanReport } from '../../operations/change-bitmaps.ts';
+import { formatSize } from './size.ts';
+
+export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
+  if (plan === null) return 'Nothing to write: the image is as asked already.\n';
+  const { claimedClusters, releasedClusters, bytesWritten, newEndOffset, steps } = plan;
+  const verb = dryRun ? 'Would write' : 'Wrote';
+  const summary = `${verb} ${formatSize(bytesWritten)}: ${count(claimedClusters, 'new cluster')}, ${releasedClusters} given back; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;
+  if (steps === undefined) return summary;
+  const lines = steps.map((step) =>
+    step.kind === 'flush'
+      ? `  flush  ${step.reason}\n`
+      : `  write  ${step.length} bytes at 0x${step.offset!.toString(16)}: ${step.reason}\n`,
+  );
+  return `${summary}${lines.join('')}Nothing was written.\n`;
+}
+
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

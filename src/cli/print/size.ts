@@ -1,0 +1,39 @@
+/**
+ * Sizes for people, and sizes as people write them.
+ */
+import { UsageError } from '../../errors.ts';
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** For example "1.5 MiB"; at most one digit after the point. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** For example "1.7 %". */
+export function formatShare(part: number, whole: number): string {
+  if (whole === 0) return '0 %';
+  const percent = (part / whole) * 100;
+  return `${percent > 0 && percent < 0.1 ? '<0.1' : Number(percent.toFixed(1))} %`;
+}
+
+/**
+ * Parses a size as qemu-img takes it: a number with an optional suffix k, M, G or T (powers of 1024).
+ *
+ * @throws UsageError
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d+)([kmgt]?)(?:i?b)?$/i.exec(text);
+  const bytes = match === null ? Number.NaN : Number(match[1]) * FACTORS[match[2]!.toLowerCase()]!;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new UsageError(
+    `"${text}" is not a size: write a whole number of bytes, with k, M, G or T if you like`,
+  );
+}

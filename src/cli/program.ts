@@ -1,0 +1,33 @@
+/**
+ * The command tree.
+ */
+import { Command } from 'commander';
+import { createFromCommand } from './commands/create-from.ts';
+import { dumpCommand } from './commands/dump.ts';
+import { listCommand } from './commands/list.ts';
+import { mapCommand } from './commands/map.ts';
+import { removeCommand } from './commands/remove.ts';
+import { version } from './version.ts';
+
+export function buildProgram(): Command {
+  const program = new Command('bitmap-tool')
+    .description('Create and inspect the persistent dirty bitmaps of qcow2 images, offline.')
+    .version(version)
+    .showHelpAfterError(false)
+    .addHelpText(
+      'after',
+      `
+The main job, for an overlay that was made outside libvirt:
+  bitmap-tool create-from --allocated disk.qcow2
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 4 refused, 5 image in use, 130/143 interrupted.`,
+    );
+  for (const command of [createFromCommand(), listCommand(), mapCommand(), dumpCommand(), removeCommand()]) {
+    program.addCommand(command);
+  }
+  for (const command of [program, ...program.commands]) {
+    // Errors are reported in one place, in one form.
+    command.exitOverride().configureOutput({ outputError: () => {} });
+  }
+  return program;
+}

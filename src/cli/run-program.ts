@@ -1,0 +1,21 @@
+/**
+ * Runs the command that the arguments name, and is the one boundary that every error meets.
+ */
+import { errorReport, exitCodeOf } from './errors.ts';
+import { finishOutput } from './output.ts';
+import { buildProgram } from './program.ts';
+
+/** @returns the exit code */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  try {
+    await buildProgram().parseAsync(args, { from: 'user' });
+    await finishOutput();
+    // A signal that came while a change was being completed.
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    await finishOutput();
+    // Errors may come before the options are parsed.
+    process.stderr.write(await errorReport(error, args.includes('--json')));
+    return exitCodeOf(error);
+  }
+}
