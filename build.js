@@ -1,9 +1,8 @@
 /**
- * Builds dist/: the command line and the library, each in one file with the parts that are loaded late beside it,
- * and the library's types.
+ * Builds dist/: the command line and the library, their types, and the licences of what is bundled with them.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -12,7 +11,7 @@ const root = dirname(fileURLToPath(import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
   outdir: 'dist',
@@ -21,19 +20,36 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  packages: process.env.EXT ? 'external' : 'bundle',
+  // Loaded late, and only where locks are taken; its binary cannot be bundled.
   external: ['koffi'],
-  banner: process.env.EXT
-    ? {}
-    : { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
+  // Commander is CommonJS and asks for Node's modules in its way.
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
   define: { BITMAP_TOOL_VERSION: JSON.stringify(version) },
   chunkNames: 'parts/[name]-[hash]',
+  // Names stay: they are what a stack trace in a bug report says.
+  minifySyntax: true,
+  minifyWhitespace: true,
+  metafile: true,
   logLevel: 'warning',
 });
-execFileSync(
-  process.execPath,
-  [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
-  {
-    stdio: 'inherit',
-  },
-);
+writeFileSync(join(root, 'dist', 'THIRD-PARTY-LICENSES'), licences(Object.keys(metafile.inputs)));
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
+
+/** @param {string[]} inputs files that went into the bundle */
+function licences(inputs) {
+  const packages = new Set(
+    inputs.flatMap((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? []),
+  );
+  return [...packages]
+    .sort()
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+      const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+      if (file === undefined) throw new Error(`${name} has no licence file`);
+      return `${name} ${version} (${license})\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}\n`;
+    })
+    .join('\n----------------------------------------------------------------\n\n');
+}

@@ -73,11 +73,6 @@ function popcount32(word: number): number {
   return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** target |= source; both of the same length. */
-export function orBits(target: Uint8Array, source: Uint8Array): void {
-  for (let i = 0; i < source.length; i++) target[i]! |= source[i]!;
-}
-
 /** How many bits are set in `wanted` and not in `have`; both of the same length. */
 export function countMissing(wanted: Uint8Array, have: Uint8Array): number {
   let count = 0;

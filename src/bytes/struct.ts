@@ -8,7 +8,7 @@ const FIELD_BYTES = { u8: 1, u16: 2, u32: 4, u64: 8, offset: 8 } as const;
 type FieldType = keyof typeof FIELD_BYTES;
 type FieldTable = Readonly<Record<string, readonly [byte: number, type: FieldType]>>;
 
-export type StructValue<Table extends FieldTable> = {
+type StructValue<Table extends FieldTable> = {
   -readonly [Field in keyof Table]: Table[Field][1] extends 'u64' ? bigint : number;
 };
 

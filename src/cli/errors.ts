@@ -3,6 +3,7 @@
  */
 import { CommanderError } from 'commander';
 import { BitmapToolError } from '../errors.ts';
+import { stderrColor } from './color.ts';
 import { printable } from './print/printable.ts';
 
 const USAGE_EXIT_CODE = 2;
@@ -15,17 +16,17 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** One line, and one of what to do next; with --json one document. A bug keeps its stack. */
-export async function errorReport(error: unknown, json: boolean): Promise<string> {
+export function errorReport(error: unknown, json: boolean): string {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0 || error.code === 'commander.help') return '';
     const message = error.message.replace(/^error: /, '');
-    return json ? document('USAGE', message) : await lines(message, 'See bitmap-tool --help.');
+    return json ? document('USAGE', message) : lines(message, 'See bitmap-tool --help.');
   }
   if (error instanceof BitmapToolError) {
     const { code, message, hint, context } = error;
     return json
       ? document(code, message, { ...(hint === undefined ? {} : { hint }), ...context })
-      : await lines(message, hint);
+      : lines(message, hint);
   }
   const { stack, message } = error instanceof Error ? error : new Error(String(error));
   const report = 'This is a bug in bitmap-tool; please report it with the lines above.';
@@ -36,8 +37,7 @@ function document(code: string, message: string, more: object = {}): string {
   return `${JSON.stringify({ error: { code, message, ...more } })}\n`;
 }
 
-async function lines(message: string, hint: string | undefined): Promise<string> {
-  const { stderrColor } = await import('./color.ts');
+function lines(message: string, hint: string | undefined): string {
   const first = `${stderrColor.red('bitmap-tool:')} ${printable(message)}\n`;
   return hint === undefined ? first : `${first}${printable(hint)}\n`;
 }

@@ -15,7 +15,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   } catch (error) {
     await finishOutput();
     // Errors may come before the options are parsed.
-    process.stderr.write(await errorReport(error, args.includes('--json')));
+    process.stderr.write(errorReport(error, args.includes('--json')));
     return exitCodeOf(error);
   }
 }

@@ -64,7 +64,7 @@ export function bitmapsState(extensions: HeaderExtensions, header: Header): Bitm
  * An extension that this tool emptied, because others behind it kept it from being cut off: all zeros, with the
  * autoclear bit clear.
  */
-export function isRetired({ data }: HeaderExtension): boolean {
+function isRetired({ data }: HeaderExtension): boolean {
   return data.every((byte) => byte === 0);
 }
 

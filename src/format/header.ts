@@ -7,8 +7,8 @@ import { INCOMPATIBLE } from './features.ts';
 import { FormatError, hex } from './format-error.ts';
 
 export const MAGIC = 0x514649fb;
-export const V2_HEADER_BYTES = 72;
-export const V3_HEADER_BYTES = 104;
+const V2_HEADER_BYTES = 72;
+const V3_HEADER_BYTES = 104;
 
 const MIN_CLUSTER_BITS = 9;
 const MAX_CLUSTER_BITS = 21;
@@ -66,7 +66,7 @@ export const headerStruct = struct({
 const COMPRESSION_TYPE_BYTE = V3_HEADER_BYTES;
 const COMPRESSION_NAMES = ['zlib', 'zstd'] as const;
 
-export type CryptMethod = 'none' | 'aes' | 'luks';
+type CryptMethod = 'none' | 'aes' | 'luks';
 const CRYPT_METHODS: readonly CryptMethod[] = ['none', 'aes', 'luks'];
 
 export interface Header {

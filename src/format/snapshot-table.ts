@@ -24,7 +24,7 @@ const entryStruct = struct({
   extraDataSize: [36, 'u32'],
 });
 
-export interface Snapshot {
+interface Snapshot {
   readonly l1TableOffset: number;
   readonly l1EntryCount: number;
 }

@@ -16,7 +16,7 @@ import {
 import { decodeL1Table, L1_ENTRY_BYTES } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
 
-export interface BackingReference {
+interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
   readonly name: string;
   /** As stored, for example "qcow2" or "raw"; undefined when the image leaves it to probing. */

@@ -28,8 +28,6 @@ export interface Plan {
   readonly newEndOffset: number;
 }
 
-export const EMPTY_STEPS: readonly Step[] = [];
-
 export function write(offset: number, bytes: Uint8Array, reason: string): Step {
   return { kind: 'write', offset, bytes, reason };
 }

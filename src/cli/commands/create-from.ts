@@ -3,14 +3,15 @@
  */
 import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.ts';
-import type { CreatedBitmap, CreateFromResult } from '../../operations/create-from.ts';
+import { type CreatedBitmap, type CreateFromResult, createFrom } from '../../operations/create-from.ts';
+import { color } from '../color.ts';
 import { addWritingOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count, describePlan } from '../print/plan.ts';
 import { printable } from '../print/printable.ts';
 import { formatShare, formatSize, parseSize } from '../print/size.ts';
-import { table } from '../print/table.ts';
+import { type Cell, table } from '../print/table.ts';
 
 interface CreateFromFlags extends CommonOptions {
   allocated?: boolean;
@@ -60,7 +61,6 @@ Examples:
           hint: 'Say --allocated: what the image itself holds.',
         });
       }
-      const { createFrom } = await import('../../operations/create-from.ts');
       const result = await invoke(flags, (common) =>
         createFrom(
           image,
@@ -110,6 +110,7 @@ function describe(result: CreateFromResult): string {
   return `${title}: ${count(bitmaps.length, 'bitmap')} of what it holds${model}\n${table(columns, rows)}${describePlan(plan, dryRun)}`;
 }
 
-function actionOf({ action }: CreatedBitmap, dryRun: boolean): string {
-  return dryRun && action !== 'unchanged' ? `would be ${action}` : action;
+function actionOf({ action }: CreatedBitmap, dryRun: boolean): Cell {
+  if (action === 'unchanged') return action;
+  return dryRun ? `would be ${action}` : { text: action, paint: color.green };
 }

@@ -2,7 +2,7 @@
  * bitmap-tool dump
  */
 import { Command } from 'commander';
-import type { BitmapDump, DumpExtent } from '../../operations/dump-bitmap.ts';
+import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/dump-bitmap.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
@@ -20,7 +20,6 @@ export function dumpCommand(): Command {
       "\nExamples:\n  bitmap-tool dump disk.qcow2 checkpoint-1\n  bitmap-tool dump --json disk.qcow2 '#ALLOCATED'",
     )
     .action(async (image: string, name: string, options: CommonOptions) => {
-      const { dumpBitmap } = await import('../../operations/dump-bitmap.ts');
       const dump = await invoke(options, (common) => dumpBitmap(image, name, common));
       if (options.quiet) return;
       await (options.json ? printJson(dump) : printText(dump));
@@ -42,7 +41,7 @@ async function printText(dump: BitmapDump): Promise<void> {
   await print(
     `${printable(image)}: ${printable(name)}: ${formatSize(dirtyBytes)} of ${formatSize(virtualSize)} dirty (${formatShare(dirtyBytes, virtualSize)}), granularity ${formatSize(granularity)}\n`,
   );
-  if (process.stdout.isTTY) await print(diskPicture(virtualSize, dirty(dump)));
+  await print(diskPicture(virtualSize, dirty(dump)));
   for (const { offset, length, description } of dump.extents()) {
     await print(`${String(offset).padStart(16)}  ${String(length).padStart(16)}  ${description}\n`);
     if (outputClosed()) return;

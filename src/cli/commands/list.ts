@@ -2,13 +2,14 @@
  * bitmap-tool list
  */
 import { Command } from 'commander';
-import type { ListedBitmap, ListedImage } from '../../operations/list-bitmaps.ts';
+import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/list-bitmaps.ts';
+import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { printable } from '../print/printable.ts';
 import { formatShare, formatSize } from '../print/size.ts';
-import { table } from '../print/table.ts';
+import { type Cell, table } from '../print/table.ts';
 
 export function listCommand(): Command {
   return addCommonOptions(new Command('list'))
@@ -17,7 +18,6 @@ export function listCommand(): Command {
     .option('--chain', 'the backing images too')
     .addHelpText('after', '\nExample:\n  bitmap-tool list --chain disk.qcow2')
     .action(async (image: string, options: CommonOptions & { chain?: boolean }) => {
-      const { listBitmaps } = await import('../../operations/list-bitmaps.ts');
       const list = await invoke(options, (common) => listBitmaps(image, { ...common, chain: options.chain }));
       if (options.quiet) return;
       if (options.json) await print(`${JSON.stringify(list, null, 2)}\n`);
@@ -51,7 +51,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
   )}`;
 }
 
-function stateOf({ flags }: ListedBitmap): string {
-  if (flags.includes('in-use')) return 'in use or broken';
-  return flags.includes('auto') ? 'enabled' : 'disabled';
+function stateOf({ flags }: ListedBitmap): Cell {
+  if (flags.includes('in-use')) return { text: 'in use or broken', paint: color.red };
+  return flags.includes('auto') ? 'enabled' : { text: 'disabled', paint: color.yellow };
 }

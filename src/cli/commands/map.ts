@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import type { MapExtent } from '../../allocation/chain-map.ts';
+import { mapAllocation } from '../../operations/map-allocation.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
@@ -16,7 +17,6 @@ export function mapCommand(): Command {
     .option('--layer', 'only what this image itself holds')
     .addHelpText('after', '\nExample:\n  bitmap-tool map --json disk.qcow2')
     .action(async (image: string, options: CommonOptions & { layer?: boolean }) => {
-      const { mapAllocation } = await import('../../operations/map-allocation.ts');
       const show = options.quiet ? undefined : options.json ? jsonLines() : textLines();
       await invoke(options, async (common) => {
         for await (const batch of mapAllocation(image, { ...common, layer: options.layer })) {

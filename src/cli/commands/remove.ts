@@ -2,6 +2,7 @@
  * bitmap-tool remove
  */
 import { Command } from 'commander';
+import { removeBitmaps } from '../../operations/remove-bitmaps.ts';
 import { addWritingOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
@@ -15,7 +16,6 @@ export function removeCommand(): Command {
     .argument('<bitmap...>', 'names of bitmaps')
     .addHelpText('after', '\nExample:\n  bitmap-tool remove disk.qcow2 checkpoint-1 checkpoint-2')
     .action(async (image: string, names: string[], options: CommonOptions & { dryRun?: boolean }) => {
-      const { removeBitmaps } = await import('../../operations/remove-bitmaps.ts');
       const result = await invoke(options, (common) =>
         removeBitmaps(image, names, { ...common, dryRun: options.dryRun }),
       );

@@ -7,21 +7,27 @@ export interface Column {
   readonly align?: 'left' | 'right';
 }
 
-/** @param rows cells without colour, since their width is counted */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const all = [columns.map(({ title }) => title), ...rows];
+/** Text, or text with the colour it gets once its width is known. */
+export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
+
+export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {
+  const all = [columns.map(({ title }): Cell => title), ...rows];
   const widths = columns.map((_, index) =>
-    all.reduce((width, row) => Math.max(width, row[index]!.length), 0),
+    all.reduce((width, row) => Math.max(width, textOf(row[index]!).length), 0),
   );
-  return all
-    .map((row) =>
-      row
-        .map((cell, index) =>
-          columns[index]!.align === 'right' ? cell.padStart(widths[index]!) : cell.padEnd(widths[index]!),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join('');
+  return all.map((row) => `${line(columns, widths, row)}\n`).join('');
+}
+
+function textOf(cell: Cell): string {
+  return typeof cell === 'string' ? cell : cell.text;
+}
+
+function line(columns: readonly Column[], widths: readonly number[], row: readonly Cell[]): string {
+  const cells = row.map((cell, index) => {
+    const text = textOf(cell);
+    const painted = typeof cell === 'string' ? text : cell.paint(text);
+    const padding = ' '.repeat(widths[index]! - text.length);
+    return columns[index]!.align === 'right' ? padding + painted : painted + padding;
+  });
+  return cells.join('  ').trimEnd();
 }
