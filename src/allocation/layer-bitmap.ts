@@ -4,7 +4,7 @@
 
 import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../bitmap/dirty-bitmap.ts';
 import { divideUp } from '../bytes/align.ts';
-import { setBits, skipBytes } from '../bytes/bits.ts';
+import { runsOfOnes, setBits, skipBytes } from '../bytes/bits.ts';
 import { guestBytesPerL2Table, subclusterSizeBytes } from '../format/header.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
@@ -65,9 +65,8 @@ function refine(
   unitBits: number,
 ): void {
   const unitBytes = 2 ** unitBits;
-  for (let unit = 0; unit < unitCount; unit++) {
-    if ((units[unit >>> 3]! & (1 << (unit & 7))) !== 0)
-      markRange(bitmap, start + unit * unitBytes, unitBytes);
+  for (const run of runsOfOnes(units, 0, unitCount)) {
+    markRange(bitmap, start + run.start * unitBytes, (run.end - run.start) * unitBytes);
   }
 }
 

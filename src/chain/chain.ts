@@ -2,6 +2,7 @@
  * A backing chain, opened from the top down and only as far as it is asked for.
  */
 import { type BitmapToolError, FailedError, RefusedError } from '../errors.ts';
+import { fileIdentity } from '../storage/file.ts';
 import { type Layer, type OpenLayerOptions, openLayer } from './layer.ts';
 import type { ImageReference } from './reference.ts';
 
@@ -37,16 +38,7 @@ export async function openChain(reference: ImageReference, options: OpenLayerOpt
         return;
       }
       if (layers.length >= MAX_DEPTH) throw broken(above, `the chain is more than ${MAX_DEPTH} images deep`);
-      const layer = await openBacking(above, next, options);
-      const same = layers.find(({ storage }) => storage.identity === layer.storage.identity);
-      if (same !== undefined) {
-        await layer.storage.close();
-        throw broken(
-          above,
-          `its backing file ${layer.path} is ${same.path}, which stands above it: the chain loops`,
-        );
-      }
-      layers.push(layer);
+      layers.push(await openBacking(layers, next, options));
     } catch (error) {
       end = { error };
     }
@@ -80,16 +72,24 @@ export async function allLayers(chain: Chain): Promise<Layer[]> {
 }
 
 async function openBacking(
-  above: Layer,
+  layers: readonly Layer[],
   reference: ImageReference,
   options: OpenLayerOptions,
 ): Promise<Layer> {
+  const above = layers.at(-1)!;
   if (reference.format === undefined) {
     options.onWarning?.(
       `${above.path}: names no format for its backing file ${reference.path}; it is probed, which a guest can fool (set it: qemu-img rebase -u -F)`,
     );
   }
   try {
+    // Looked at before it is opened: our own lock on it would seem somebody else's.
+    const identity = await fileIdentity(reference.path);
+    const same = layers.find(({ storage }) => storage.identity === identity);
+    if (same !== undefined) {
+      const which = same === above ? 'this image itself' : `${same.path}, which stands above it`;
+      throw broken(above, `its backing file ${reference.path} is ${which}: the chain loops`);
+    }
     return await openLayer(reference, { ...options, mode: 'read' });
   } catch (error) {
     if (!(error instanceof FailedError) || error.code === 'IO_ERROR') throw error;

@@ -14,18 +14,9 @@ export type Locking = 'lock' | 'share' | 'none';
  * @throws InUseError when another process holds the image
  * @throws FailedError when it cannot be opened
  */
-export async function openLocked(
-  path: string,
-  mode: 'read' | 'write',
-  locking: Locking,
-): Promise<FileStorage> {
-  const storage = await openFile(path, mode);
-  try {
-    if (locking === 'share') await lockImage(storage.fd, path, 'force-share');
-    else if (locking === 'lock') await lockImage(storage.fd, path, mode === 'write' ? 'writer' : 'reader');
-  } catch (error) {
-    await storage.close();
-    throw error;
-  }
-  return storage;
+export function openLocked(path: string, mode: 'read' | 'write', locking: Locking): Promise<FileStorage> {
+  return openFile(path, mode, async (fd) => {
+    if (locking === 'share') await lockImage(fd, path, 'force-share');
+    else if (locking === 'lock') await lockImage(fd, path, mode === 'write' ? 'writer' : 'reader');
+  });
 }

@@ -45,6 +45,10 @@ export async function invoke<T>(
 
   function warn(message: string): void {
     line?.clear();
-    process.stderr.write(`bitmap-tool: warning: ${printable(message)}\n`);
+    process.stderr.write(
+      json
+        ? `${JSON.stringify({ warning: { message } })}\n`
+        : `bitmap-tool: warning: ${printable(message)}\n`,
+    );
   }
 }

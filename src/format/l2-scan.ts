@@ -24,9 +24,9 @@ function swap(word: number): number {
 export interface L2Scan {
   /** Receives one bit for each cluster or subcluster: what the image itself holds. */
   readonly allocated: Uint8Array;
-  /** Receives one bit for each host cluster that an entry names; undefined where data lies in another file. */
-  readonly referenced: Uint8Array | undefined;
-  /** Host clusters in the file: an entry that names a later one is not for this pass to judge. */
+  /** Receives one bit for each host cluster that an entry names. */
+  readonly referenced: Uint8Array;
+  /** Host clusters in the file, at most 2^31: an entry that names a later one is not for this pass to judge. */
   readonly hostClusterCount: number;
 }
 
@@ -35,11 +35,12 @@ export interface L2Scan {
  *
  * @param table one L2 table as stored, 4-aligned in its buffer
  * @returns false when some entry is compressed, unusual or broken; then what was written into `allocated` is
- * meaningless, what was written into `referenced` is true, and every entry must be decoded
+ * meaningless, what was written into `referenced` is no more than what entries name, and every entry must be decoded
  */
 export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): boolean {
   if (header.hasDataFile || header.version === 2) return false;
-  const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
+  // Signed words: arithmetic on them never leaves the machine's 32-bit integers.
+  const words = new Int32Array(table.buffer, table.byteOffset, table.byteLength / 4);
   return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);
 }
 
@@ -52,14 +53,16 @@ function oddBits(header: Header): { oddHigh: number; oddLow: number } {
   };
 }
 
-function scanStandard(words: Uint32Array, header: Header, scan: L2Scan): boolean {
-  const { allocated, referenced, hostClusterCount } = scan;
+function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean {
+  const { allocated, referenced } = scan;
   const { oddHigh, oddLow } = oddBits(header);
   const usedHigh = swap(OFFSET_HIGH);
   const usedLow = swap(OFFSET_LOW | ZERO_LOW);
   const { clusterBits } = header;
   const highShift = 32 - clusterBits;
+  const lastCluster = scan.hostClusterCount - 1;
   let odd = 0;
+  let beyond = 0;
 
   for (let word = 0, byte = 0; word < words.length; byte++) {
     let bits = 0;
@@ -71,25 +74,28 @@ function scanStandard(words: Uint32Array, header: Header, scan: L2Scan): boolean
       bits |= ((used | -used) >>> 31) << bit;
 
       // An entry without a host cluster names cluster 0 here: the header, which is in use anyway.
-      const high = swap(storedHigh) & OFFSET_HIGH;
-      const cluster = ((high << highShift) | (swap(storedLow) >>> clusterBits)) >>> 0;
+      const high = swap(storedHigh & usedHigh);
+      const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
       odd |= high >>> clusterBits;
-      if (cluster >= hostClusterCount) odd |= 1;
-      else if (referenced !== undefined) referenced[cluster >>> 3]! |= 1 << (cluster & 7);
+      // Negative when the cluster is past the last one; the store is then outside the array and does nothing.
+      beyond |= cluster | (lastCluster - cluster);
+      referenced[cluster >>> 3]! |= 1 << (cluster & 7);
     }
     allocated[byte] = bits;
   }
-  return odd === 0;
+  return odd === 0 && beyond >= 0;
 }
 
-function scanExtended(words: Uint32Array, header: Header, scan: L2Scan): boolean {
-  const { allocated, referenced, hostClusterCount } = scan;
+function scanExtended(words: Int32Array, header: Header, scan: L2Scan): boolean {
+  const { allocated, referenced } = scan;
   const { oddHigh, oddLow } = oddBits(header);
   const usedHigh = swap(OFFSET_HIGH);
   const usedLow = swap(OFFSET_LOW);
   const { clusterBits } = header;
   const highShift = 32 - clusterBits;
+  const lastCluster = scan.hostClusterCount - 1;
   let odd = 0;
+  let beyond = 0;
 
   for (let word = 0, byte = 0; word < words.length; word += 4, byte += 4) {
     const storedHigh = words[word]!;
@@ -107,11 +113,11 @@ function scanExtended(words: Uint32Array, header: Header, scan: L2Scan): boolean
     allocated[byte + 2] = mask >>> 16;
     allocated[byte + 3] = mask >>> 24;
 
-    const high = swap(storedHigh) & OFFSET_HIGH;
-    const cluster = ((high << highShift) | (swap(storedLow) >>> clusterBits)) >>> 0;
+    const high = swap(storedHigh & usedHigh);
+    const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
     odd |= high >>> clusterBits;
-    if (cluster >= hostClusterCount) odd |= 1;
-    else if (referenced !== undefined) referenced[cluster >>> 3]! |= 1 << (cluster & 7);
+    beyond |= cluster | (lastCluster - cluster);
+    referenced[cluster >>> 3]! |= 1 << (cluster & 7);
   }
-  return odd === 0;
+  return odd === 0 && beyond >= 0;
 }

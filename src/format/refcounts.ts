@@ -64,6 +64,19 @@ export function readRefcount(block: Uint8Array, index: number, order: number): b
   }
 }
 
+/** Whether the refcount is 0; asked for millions of clusters, so without big integers. */
+export function isFree(block: Uint8Array, index: number, order: number): boolean {
+  if (order < 3) {
+    const { byte, shift, mask } = packed(index, order);
+    return ((block[byte]! >>> shift) & mask) === 0;
+  }
+  const widthBytes = 2 ** (order - 3);
+  for (let byte = index * widthBytes; byte < (index + 1) * widthBytes; byte++) {
+    if (block[byte] !== 0) return false;
+  }
+  return true;
+}
+
 export function writeRefcount(block: Uint8Array, index: number, order: number, value: bigint): void {
   const data = view(block);
   switch (order) {

@@ -2,13 +2,13 @@
  * Free clusters, lowest first: refcount 0 and referenced by nothing. Past the end of the file they go on, up to what
  * a refcount table can count.
  */
-import { findBit, newBits, runsOfOnes, setBits } from '../bytes/bits.ts';
+import { findBit, newBits, runsOfOnes, setBit } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
-import { clustersPerRefcountBlock, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
+import { clustersPerRefcountBlock, isFree, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
 import type { HostClusters } from './host-clusters.ts';
 import type { Image } from './image.ts';
-import { type Refcounts, readRefcountBlock, refcountIn } from './refcounts.ts';
+import { type Refcounts, readRefcountBlock } from './refcounts.ts';
 
 /** Clusters [start, end). */
 export interface ClusterRun {
@@ -116,7 +116,7 @@ async function* findFreeRuns(
     const free = newBits(perBlock);
     for (const run of unreferenced) {
       for (let cluster = run.start; cluster < run.end; cluster++) {
-        if (refcountIn(block, cluster, header) === 0n) setBits(free, cluster - start, cluster - start + 1);
+        if (isFree(block, cluster - start, header.refcountOrder)) setBit(free, cluster - start);
       }
     }
     for (const run of runsOfOnes(free, 0, perBlock)) yield { start: start + run.start, end: start + run.end };

@@ -6,8 +6,8 @@ import { newBits, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import type { Image } from './image.ts';
 
-/** A bit for each cluster must fit into one array; at 64 KiB clusters this is a file of 256 TiB. */
-const MAX_CLUSTERS = 2 ** 32;
+/** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
+const MAX_CLUSTERS = 2 ** 31;
 
 export interface HostClusters {
   /** Clusters that the file has, the last one perhaps in part. */

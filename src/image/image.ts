@@ -23,6 +23,9 @@ interface BackingReference {
   readonly format: string | undefined;
 }
 
+/** The smallest cluster, which holds the header. */
+const LEAST_IMAGE_BYTES = 512;
+
 export interface Image {
   readonly storage: Storage;
   readonly header: Header;
@@ -39,7 +42,14 @@ export interface Image {
  * @throws RefusedError when the image breaks the specification, or needs a feature that this tool does not know
  */
 export async function openImage(storage: Storage): Promise<Image> {
-  const headerBytes = await readBytes(storage, 0, 512);
+  if (storage.sizeBytes < LEAST_IMAGE_BYTES) {
+    throw new RefusedError(
+      'INVALID_IMAGE',
+      `${storage.name}: the file has ${storage.sizeBytes} bytes, too few for a qcow2 header`,
+      { hint: 'Restore it from a complete copy.', context: { file: storage.name } },
+    );
+  }
+  const headerBytes = await readBytes(storage, 0, LEAST_IMAGE_BYTES);
   const header = naming(storage, () => parseHeader(headerBytes));
   const headerCluster = await readBytes(storage, 0, header.clusterSizeBytes);
   return naming(storage, () => {

@@ -18,14 +18,22 @@ export interface FileStorage extends Storage {
 /**
  * Opens `path` for reading, or for reading and writing.
  *
+ * @param lock is called with the descriptor before anything is learnt of the file, its size included: another
+ * process might be changing it until then
  * @throws FailedError when there is no such file, it may not be opened so, or it is neither a regular file
  * nor a block device.
  */
-export async function openFile(path: string, mode: 'read' | 'write'): Promise<FileStorage> {
+export async function openFile(
+  path: string,
+  mode: 'read' | 'write',
+  lock: (fd: number) => Promise<void>,
+): Promise<FileStorage> {
   const handle = await openHandle(path, mode);
   try {
+    await lock(handle.fd);
     const stats = await handle.stat();
     const isDevice = stats.isBlockDevice();
+    if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
     let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
     return {
       name: path,
@@ -161,12 +169,23 @@ async function writeFully(
 }
 
 /** stat(2) says 0 for a block device; the kernel publishes its size in 512-byte units. */
-async function deviceSizeBytes(path: string, { rdev }: Stats): Promise<number> {
+async function deviceSizeBytes(path: string, stats: Stats): Promise<number> {
+  return (await deviceAttribute(path, stats, 'size')) * 512;
+}
+
+/** Such a device may be opened for writing; only the first write fails. */
+async function refuseReadOnlyDevice(path: string, stats: Stats): Promise<void> {
+  if ((await deviceAttribute(path, stats, 'ro')) === 0) return;
+  throw openError(path, 'write', Object.assign(new Error('read-only device'), { code: 'EROFS' }));
+}
+
+/** A number that the kernel publishes about a block device. */
+async function deviceAttribute(path: string, { rdev }: Stats, name: 'size' | 'ro'): Promise<number> {
   const { major, minor } = deviceNumbers(rdev);
   try {
-    return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+    return Number(await readFile(`/sys/dev/block/${major}:${minor}/${name}`, 'utf8'));
   } catch (cause) {
-    throw ioError(path, 'could not learn the size of this block device', cause);
+    throw ioError(path, `could not learn the ${name} of this block device`, cause);
   }
 }
 

@@ -1,0 +1,107 @@
+/**
+ * Images that a running QEMU has open: refused with exit code 5 and its name, read with --force-share all the same.
+ */
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { expect, onTestFinished, test } from 'vitest';
+import { bitmapTool } from '../support/bitmap-tool.ts';
+import { qemuBitmaps, qemuImg } from '../support/qemu.ts';
+import { scratchFolder } from '../support/scratch.ts';
+
+interface Chain {
+  readonly base: string;
+  readonly overlay: string;
+}
+
+async function chain(): Promise<Chain> {
+  const folder = await scratchFolder();
+  const base = join(folder, 'base.qcow2');
+  const overlay = join(folder, 'overlay.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', base, '1M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  return { base, overlay };
+}
+
+/** qemu-io with `image` open until the test ends. */
+async function holdOpen(image: string, ...options: string[]): Promise<number> {
+  const holder = execa('qemu-io', [...options, image], { stdin: 'pipe', reject: false });
+  onTestFinished(async () => {
+    holder.kill();
+    await holder;
+  });
+  await new Promise<void>((resolve, reject) => {
+    holder.stdout.once('data', () => resolve());
+    void holder.then(({ message }) => reject(new Error(message)));
+  });
+  return holder.pid!;
+}
+
+const WRITING = [
+  ['create-from', '--allocated'],
+  ['create-from', '--allocated', '--name', 'c2'],
+];
+
+test.each([...WRITING, ['list'], ['map'], ['dump']])(
+  'an image open for writing: %s %s %s is refused',
+  async (...args) => {
+    const { overlay } = await chain();
+    const pid = await holdOpen(overlay);
+    const words = args.filter((word) => word !== undefined);
+    const rest = words[0] === 'dump' ? [overlay, '#ALLOCATED'] : [overlay];
+    const { exitCode, stdout, stderr } = await bitmapTool(...words, ...rest);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
+    expect(stderr).toContain(`${overlay}: in use: qemu-io (pid ${pid}) holds it for writing`);
+    if (words[0] === 'create-from') return;
+    const shared = await bitmapTool(...words, ...rest, '--force-share');
+    expect(shared.exitCode).toBe(0);
+    expect(shared.stderr).toContain('stale');
+  },
+);
+
+test('an image open for reading may be read and not changed', async () => {
+  const { overlay } = await chain();
+  await holdOpen(overlay, '-r');
+  expect((await bitmapTool('list', overlay)).exitCode).toBe(0);
+  expect((await bitmapTool('create-from', '--allocated', overlay)).exitCode).toBe(5);
+  expect(await qemuBitmaps(overlay)).toEqual([]);
+});
+
+test('a base that somebody writes to is refused where the result depends on it, and only there', async () => {
+  const { base, overlay } = await chain();
+  const pid = await holdOpen(base);
+  const inherited = await bitmapTool('create-from', '--allocated', '--json', overlay);
+  expect(inherited.exitCode).toBe(5);
+  expect(inherited.error).toMatchObject({
+    code: 'IMAGE_IN_USE',
+    file: base,
+    holders: [`qemu-io (pid ${pid})`],
+  });
+  expect((await bitmapTool('create-from', '--allocated', '--name', 'own', overlay)).exitCode).toBe(0);
+});
+
+test('a base under another running overlay is shared with it', async () => {
+  const { base, overlay } = await chain();
+  const other = `${overlay}.other`;
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', other);
+  await holdOpen(other);
+  expect((await bitmapTool('create-from', '--allocated', overlay)).exitCode).toBe(0);
+});
+
+test('--no-lock looks at nobody', async () => {
+  const { overlay } = await chain();
+  await holdOpen(overlay, '-r');
+  expect((await bitmapTool('create-from', '--allocated', '--no-lock', overlay)).exitCode).toBe(0);
+});
+
+test('two changes at once: one is made, the other refused or made after it', async () => {
+  const { overlay } = await chain();
+  const results = await Promise.all(
+    Array.from({ length: 6 }, (_, index) =>
+      bitmapTool('create-from', '--allocated', '--name', `n${index}`, overlay),
+    ),
+  );
+  const made = results.flatMap(({ exitCode }, index) => (exitCode === 0 ? [`n${index}`] : []));
+  expect(results.filter(({ exitCode }) => exitCode !== 0 && exitCode !== 5)).toEqual([]);
+  expect((await qemuBitmaps(overlay)).map(({ name }) => name).sort()).toEqual(made);
+});
