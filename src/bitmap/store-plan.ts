@@ -90,8 +90,9 @@ export async function planBitmapChange(
 
   const before = [
     ...headerSwitch.first,
-    ...refcountSteps.claim,
+    // Content first: where space runs out, it does so while nothing is claimed yet.
     ...contentSteps,
+    ...refcountSteps.claim,
     ...(claimed.length === 0 ? [] : [flush('new clusters and their refcounts')]),
     ...refcountSteps.reveal,
     ...headerSwitch.commit,

@@ -22,13 +22,18 @@ export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   }
 }
 
+/** What is on disk when the step at `index` failed. The last write before the commit's flush is the commit itself. */
+function stateAfter({ commitIndex }: Plan, index: number): string {
+  if (index < commitIndex - 1) return 'its bitmaps are as before; clusters may have leaked';
+  if (index > commitIndex)
+    return 'the new bitmaps are in place; clusters that the old ones used may have leaked';
+  return 'its bitmaps are all as before or, if that write reached the device, all new; clusters may have leaked';
+}
+
 function interruptedBy(cause: unknown, name: string, plan: Plan, index: number): unknown {
   if (!(cause instanceof BitmapToolError)) return cause;
   const step = plan.steps[index]!;
-  const state =
-    index > plan.commitIndex
-      ? 'the new bitmaps are in place; clusters that the old ones used may have leaked'
-      : 'its bitmaps are all as before or, if the last write reached the device, all new; clusters may have leaked';
+  const state = stateAfter(plan, index);
   const code = cause instanceof FailedError ? cause.code : 'IO_ERROR';
   return new FailedError(code, `${cause.message} (${step.kind} of ${step.reason}); ${state}`, {
     cause,

@@ -114,6 +114,11 @@ export async function createFrom(
     const reading = tableReading([target, ...layers], options);
     const finest = await scan(target, layers, Math.min(...everything), reading);
 
+    if (dirtyBytes(finest) === finest.virtualSizeBytes) {
+      options.onWarning?.(
+        `${target.path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
+      );
+    }
     const kept: KeptBitmap[] = [];
     for (const entry of others) kept.push(await coverage(target, entry, finest, options));
     const made: MadeBitmap[] = [];
