@@ -59,6 +59,8 @@ export type RefusalCode =
   | 'BITMAP_INCONSISTENT'
   /** The bitmap would break one of QEMU's limits. */
   | 'BITMAP_LIMIT'
+  /** Disks of different sizes, where one bitmap cannot speak for both. */
+  | 'SIZE_MISMATCH'
   /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
   | 'NO_ROOM'
   /** The platform or file system has no image locks. */

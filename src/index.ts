@@ -12,9 +12,11 @@ export {
   RefusedError,
   UsageError,
 } from './errors.ts';
-export type { ChangeOptions, PlanReport } from './operations/change-bitmaps.ts';
+export { type AddOptions, addBitmaps } from './operations/add-bitmaps.ts';
+export type { ChangeOptions, EditResult, PlanReport } from './operations/change-bitmaps.ts';
+export type { IfExists } from './operations/choose-targets.ts';
+export { clearBitmaps } from './operations/clear-bitmaps.ts';
 export {
-  type AllocatedSource,
   type CreatedBitmap,
   type CreateFromOptions,
   type CreateFromResult,
@@ -29,5 +31,9 @@ export {
   listBitmaps,
 } from './operations/list-bitmaps.ts';
 export { type MapOptions, mapAllocation } from './operations/map-allocation.ts';
+export { mergeBitmaps } from './operations/merge-bitmaps.ts';
+export type { NamedBitmaps } from './operations/named-bitmaps.ts';
 export type { OperationOptions, Progress } from './operations/options.ts';
-export { type RemoveResult, removeBitmaps } from './operations/remove-bitmaps.ts';
+export { removeBitmaps } from './operations/remove-bitmaps.ts';
+export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';
+export type { BitmapSource } from './operations/sources.ts';

@@ -6,24 +6,31 @@ import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../bitmap/
 import { divideUp } from '../bytes/align.ts';
 import { runsOfOnes, setBits, skipBytes } from '../bytes/bits.ts';
 import { guestBytesPerL2Table, subclusterSizeBytes } from '../format/header.ts';
+import type { Content } from '../format/l2-entry.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import { scanL2Tables } from '../image/scan.ts';
 
+/** What a bitmap is for, and what it shall mark. */
+export interface LayerBitmapForm {
+  readonly content: Content;
+  /** Of the disk that the bitmap is for; what the image holds beyond it is left out. */
+  readonly virtualSizeBytes: number;
+  readonly granularityBits: number;
+}
+
 /**
- * Marks every granule of which the image holds a part: data, compressed or zero, as the allocation it has for
- * itself, whatever its backing images hold.
+ * Marks every granule of which the image itself holds a part, whatever its backing images hold.
  *
  * @param l2Offsets the active L1 table
  * @param referenced receives the host clusters met on the way
- * @param virtualSizeBytes of the disk that the bitmap is for; what the image holds beyond it is left out
  */
-export async function allocatedBitmap(
+export async function layerBitmap(
   image: Image,
   l2Offsets: Float64Array,
   referenced: HostClusters,
-  { virtualSizeBytes, granularityBits }: { virtualSizeBytes: number; granularityBits: number },
+  { content, virtualSizeBytes, granularityBits }: LayerBitmapForm,
   reading: L2Reading,
 ): Promise<DirtyBitmap> {
   const { header } = image;
@@ -35,14 +42,17 @@ export async function allocatedBitmap(
     image,
     l2Offsets,
     referenced,
-    (l1Index, allocated) => {
-      // Entries past the end of the disk are not part of it: VM state, or what a shrunk disk left.
-      const start = l1Index * tableBytes;
-      if (start >= own) return;
-      const units = Math.min(allocated.length * 8, divideUp(own - start, 2 ** unitBits));
-      if (unitBits === granularityBits) copyUnits(bitmap.bits, start / 2 ** granularityBits, allocated);
-      else if (unitBits > granularityBits) refine(bitmap, start, allocated, units, unitBits);
-      else coarsen(bitmap, start, allocated, units, unitBits);
+    {
+      content,
+      onTable(l1Index, units) {
+        // Entries past the end of the disk are not part of it: VM state, or what a shrunk disk left.
+        const start = l1Index * tableBytes;
+        if (start >= own) return;
+        const unitCount = Math.min(units.length * 8, divideUp(own - start, 2 ** unitBits));
+        if (unitBits === granularityBits) copyUnits(bitmap.bits, start / 2 ** granularityBits, units);
+        else if (unitBits > granularityBits) refine(bitmap, start, units, unitCount, unitBits);
+        else coarsen(bitmap, start, units, unitCount, unitBits);
+      },
     },
     reading,
   );

@@ -70,8 +70,9 @@ export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
   for (const { offset, length } of dirtyExtents(source)) markRange(target, offset, length);
 }
 
-/** The same marks at another granularity, rounded out. */
+/** The same marks at another granularity, rounded out; the bitmap itself where that is its own. */
 export function resample(source: DirtyBitmap, granularityBits: number): DirtyBitmap {
+  if (source.granularityBits === granularityBits) return source;
   const target = cleanBitmap(source.virtualSizeBytes, granularityBits);
   mergeInto(target, source);
   return target;

@@ -2,6 +2,7 @@
  * Options that every command has.
  */
 import { type Command, Option } from 'commander';
+import { parseSize } from './print/size.ts';
 
 export interface CommonOptions {
   json?: boolean;
@@ -9,6 +10,10 @@ export interface CommonOptions {
   progress: boolean;
   forceShare?: boolean;
   lock: boolean;
+}
+
+export interface WritingOptions extends CommonOptions {
+  dryRun?: boolean;
 }
 
 export function addCommonOptions(command: Command): Command {
@@ -24,4 +29,12 @@ export function addCommonOptions(command: Command): Command {
 
 export function addWritingOptions(command: Command): Command {
   return addCommonOptions(command).option('--dry-run', 'show what would be written, and write nothing');
+}
+
+export function granularityOption(): Option {
+  const option = new Option(
+    '-g, --granularity <size>',
+    'bytes that one bit stands for: 512 to 2G, a power of two',
+  );
+  return option.argParser(parseSize);
 }

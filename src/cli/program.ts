@@ -4,9 +4,9 @@
 import { Command } from 'commander';
 import { createFromCommand } from './commands/create-from.ts';
 import { dumpCommand } from './commands/dump.ts';
+import { editCommands } from './commands/edit.ts';
 import { listCommand } from './commands/list.ts';
 import { mapCommand } from './commands/map.ts';
-import { removeCommand } from './commands/remove.ts';
 import { version } from './version.ts';
 
 export function buildProgram(): Command {
@@ -22,7 +22,13 @@ The main job, for an overlay that was made outside libvirt:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 4 refused, 5 image in use, 130/143 interrupted.`,
     );
-  for (const command of [createFromCommand(), listCommand(), mapCommand(), dumpCommand(), removeCommand()]) {
+  for (const command of [
+    createFromCommand(),
+    listCommand(),
+    mapCommand(),
+    dumpCommand(),
+    ...editCommands(),
+  ]) {
     program.addCommand(command);
   }
   for (const command of [program, ...program.commands]) {

@@ -112,16 +112,21 @@ function invalid({ high, low }: L2EntryWords, guestOffset: number, what: string)
   });
 }
 
-/** Which subclusters (bit 0 alone where there are none) the image itself holds. */
-export function allocatedMask(cluster: Cluster, header: Header): number {
+/** `held`: whatever the image itself holds, zeros included; `data`: what does not read as zeros by its entry alone. */
+export type Content = 'held' | 'data';
+
+/** Which subclusters (bit 0 alone where there are none) have that content. */
+export function contentMask(cluster: Cluster, content: Content, header: Header): number {
+  const whole = subclustersPerCluster(header) === 1 ? 1 : 0xffffffff;
   switch (cluster.kind) {
     case 'unallocated':
       return 0;
     case 'subclusters':
-      return (cluster.dataMask | cluster.zeroMask) >>> 0;
-    case 'data':
+      return content === 'data' ? cluster.dataMask : (cluster.dataMask | cluster.zeroMask) >>> 0;
     case 'zero':
+      return content === 'data' ? 0 : whole;
+    case 'data':
     case 'compressed':
-      return subclustersPerCluster(header) === 1 ? 1 : 0xffffffff;
+      return whole;
   }
 }

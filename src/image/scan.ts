@@ -1,7 +1,7 @@
 /**
  * Passes once over the L2 tables of an L1 table: what they hold, and which host clusters they name.
  */
-import { newBits, setBits } from '../bytes/bits.ts';
+import { newBits, setBit } from '../bytes/bits.ts';
 import { hex } from '../format/format-error.ts';
 import {
   guestBytesPerL2Table,
@@ -9,36 +9,51 @@ import {
   l2EntriesPerTable,
   subclustersPerCluster,
 } from '../format/header.ts';
-import { allocatedMask, type Cluster, decodeL2Entry } from '../format/l2-entry.ts';
+import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
 import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
 import { addRange, type HostClusters } from './host-clusters.ts';
 import { type Image, naming, requireInside } from './image.ts';
 import { type L2Reading, visitL2Tables } from './l2-tables.ts';
 
+export interface TableScan {
+  readonly content: Content;
+  /**
+   * Gets, for each L2 table, one bit for each cluster (subcluster with extended L2 entries) that has the content;
+   * valid only during the call.
+   */
+  onTable(l1Index: number, units: Uint8Array): void;
+}
+
 /**
  * @param referenced receives the host clusters of data, and of the L2 tables themselves
- * @param onTable gets, for each L2 table, one bit for each cluster (subcluster with extended L2 entries) that the
- * image itself holds; valid only during the call
+ * @param scan undefined when only the references matter
  * @throws RefusedError when an entry breaks the specification or points beyond the end of the file
  */
 export async function scanL2Tables(
   image: Image,
   l2Offsets: Float64Array,
   referenced: HostClusters,
-  onTable?: (l1Index: number, allocated: Uint8Array) => void,
-  reading: L2Reading = {},
+  scan: TableScan | undefined,
+  reading: L2Reading,
 ): Promise<void> {
   const { header } = image;
-  const allocated = newBits(l2EntriesPerTable(header) * subclustersPerCluster(header));
-  const scan = { allocated, referenced: referenced.bits, hostClusterCount: referenced.clusterCount };
+  const content = scan?.content ?? 'held';
+  const units = newBits(l2EntriesPerTable(header) * subclustersPerCluster(header));
+  const fast = {
+    allocated: units,
+    referenced: referenced.bits,
+    hostClusterCount: referenced.clusterCount,
+  };
   await visitL2Tables(
     image,
     l2Offsets,
     (l1Index, table) => {
       addRange(referenced, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
-      if (!scanL2Table(table, header, scan)) decodeTable(image, table, l1Index, referenced, allocated);
-      onTable?.(l1Index, allocated);
+      // The fast pass tells held from not held, nothing finer.
+      const done = scanL2Table(table, header, fast) && content === 'held';
+      if (!done) decodeTable(image, table, l1Index, referenced, content, units);
+      scan?.onTable(l1Index, units);
     },
     reading,
   );
@@ -49,21 +64,21 @@ function decodeTable(
   table: Uint8Array,
   l1Index: number,
   referenced: HostClusters,
-  allocated: Uint8Array,
+  content: Content,
+  units: Uint8Array,
 ): void {
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
   const unitsPerCluster = subclustersPerCluster(header);
   const tableOffset = l1Index * guestBytesPerL2Table(header);
-  allocated.fill(0);
+  units.fill(0);
   naming(storage, () => {
     for (let index = 0; index < l2EntriesPerTable(header); index++) {
       const guestOffset = tableOffset + index * clusterSizeBytes;
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
-      const mask = allocatedMask(cluster, header);
+      const mask = contentMask(cluster, content, header);
       for (let unit = 0; unit < unitsPerCluster; unit++) {
-        const at = index * unitsPerCluster + unit;
-        if (((mask >>> unit) & 1) !== 0) setBits(allocated, at, at + 1);
+        if (((mask >>> unit) & 1) !== 0) setBit(units, index * unitsPerCluster + unit);
       }
       const host = hostRange(cluster, header);
       if (host !== undefined) {

@@ -15,7 +15,9 @@ import type { L2Reading } from '../image/l2-tables.ts';
 import { bytesWritten, type Plan } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
 import { addMetadata } from '../image/references.ts';
+import { scanL2Tables } from '../image/scan.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
+import { tableReading } from './table-progress.ts';
 
 export interface ChangeOptions extends OperationOptions {
   /** Plan, and write nothing. */
@@ -101,6 +103,45 @@ export async function changeBitmaps(
   options.signal?.throwIfAborted();
   if (!options.dryRun) await applyPlan(image.storage, plan);
   return report(plan, options.dryRun === true);
+}
+
+/** What an operation on named bitmaps did. */
+export interface EditResult {
+  readonly schema: 1;
+  readonly image: string;
+  /** The bitmaps that were asked for. */
+  readonly bitmaps: readonly string[];
+  readonly dryRun: boolean;
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+/**
+ * Opens the image, lets `edit` say what its directory shall be, and makes it so in one commit.
+ *
+ * @param edit returns undefined when all is as asked already
+ */
+export async function editBitmaps(
+  imageName: string,
+  names: readonly string[],
+  options: ChangeOptions,
+  edit: (
+    target: ImageToChange,
+  ) => BitmapChange['wanted'] | undefined | Promise<BitmapChange['wanted'] | undefined>,
+): Promise<EditResult> {
+  return withImageToChange(imageName, options, async (target) => {
+    const wanted = await edit(target);
+    const result = {
+      schema: 1,
+      image: target.path,
+      bitmaps: [...new Set(names)],
+      dryRun: options.dryRun === true,
+    } as const;
+    if (wanted === undefined) return { ...result, plan: null };
+    const reading = tableReading([target], options);
+    await scanL2Tables(target.image, target.l2Offsets, target.referenced, undefined, reading);
+    return { ...result, plan: await changeBitmaps(target, wanted, options, reading) };
+  });
 }
 
 function report(plan: Plan, withSteps: boolean): PlanReport {

@@ -1,21 +1,13 @@
 /**
  * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
  */
-import { allocatedBitmap } from '../allocation/layer-bitmap.ts';
-import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+
+import { type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
-import type { Chain } from '../chain/chain.ts';
-import type { Layer } from '../chain/layer.ts';
-import { parseReference } from '../chain/reference.ts';
-import { isTemporaryName, requireStorableName } from '../checkpoint/names.ts';
-import { RefusedError, UsageError } from '../errors.ts';
+import { requireStorableName } from '../checkpoint/names.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
-import { readBitmapDirectory } from '../image/bitmap-directory.ts';
-import { noHostClusters } from '../image/host-clusters.ts';
-import { readActiveL1Table } from '../image/image.ts';
-import { fileIdentity } from '../storage/file.ts';
 import {
   type ChangeOptions,
   changeBitmaps,
@@ -23,25 +15,12 @@ import {
   type PlanReport,
   withImageToChange,
 } from './change-bitmaps.ts';
-import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from './granularity.ts';
-import { tableReading } from './table-progress.ts';
+import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
+import { type BitmapSource, readSource } from './sources.ts';
 
-/** What the new bitmaps mark. */
-export interface AllocatedSource {
-  readonly kind: 'allocated';
-  /** Every image from the top down to, not including, this one counts; without it only the image itself. */
-  readonly above?: string | undefined;
-}
-
-export interface CreateFromOptions extends ChangeOptions {
-  /** Without names the image gets the valid bitmaps of the nearest backing image that has bitmaps. */
-  readonly names?: readonly string[] | undefined;
-  /** In bytes, a power of two from 512 to 2 GiB. */
-  readonly granularity?: number | undefined;
+export interface CreateFromOptions extends ChangeOptions, TargetOptions {
   /** New bitmaps do not record further writes. */
   readonly disabled?: boolean | undefined;
-  /** What to do about a bitmap that is there already; default `fail`. */
-  readonly ifExists?: 'fail' | 'merge' | 'replace' | undefined;
 }
 
 export interface CreatedBitmap {
@@ -56,14 +35,14 @@ export interface CreatedBitmap {
 /** A bitmap that the image had already and that was left alone. */
 export interface KeptBitmap {
   readonly name: string;
-  /** Bytes that the image holds and the bitmap does not mark; null when its content cannot be trusted. */
+  /** Bytes that the source marks and the bitmap does not; null when its content cannot be trusted. */
   readonly missingBytes: number | null;
 }
 
 export interface CreateFromResult {
   readonly schema: 1;
   readonly image: string;
-  readonly source: 'allocated';
+  readonly source: BitmapSource['kind'];
   readonly virtualSize: number;
   /** The backing image whose bitmaps were the model, when no name was given and there was one. */
   readonly inheritedFrom: string | null;
@@ -74,15 +53,8 @@ export interface CreateFromResult {
   readonly plan: PlanReport | null;
 }
 
-/** A bitmap that is asked for. */
-interface Target {
-  readonly name: string;
-  readonly granularityBits: number;
-  readonly present: BitmapDirectoryEntry | undefined;
-}
-
 /**
- * Stores bitmaps of what an image (or the images above a base) holds.
+ * Stores bitmaps of what the source says.
  *
  * @throws UsageError for names or a granularity that QEMU could not store
  * @throws RefusedError, InUseError, FailedError as the image's state demands; nothing was written then, except
@@ -90,16 +62,12 @@ interface Target {
  */
 export async function createFrom(
   imageName: string,
-  source: AllocatedSource,
+  source: BitmapSource,
   options: CreateFromOptions = {},
 ): Promise<CreateFromResult> {
   options.names?.forEach(requireStorableName);
   return withImageToChange(imageName, options, async (target) => {
-    const { targets, inheritedFrom, others } = await chooseTargets(target, options);
-    const everything = [
-      ...targets.map((each) => each.granularityBits),
-      ...others.map((each) => each.granularityBits),
-    ];
+    const { targets, inheritedFrom, others } = await chooseTargets(target, defaultName(source), options);
     const result = {
       schema: 1,
       image: target.path,
@@ -108,17 +76,12 @@ export async function createFrom(
       inheritedFrom,
       dryRun: options.dryRun === true,
     } as const;
-    if (everything.length === 0) return { ...result, bitmaps: [], kept: [], plan: null };
+    const granularities = [...targets, ...others].map(({ granularityBits }) => granularityBits);
+    if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], plan: null };
 
-    const layers = await layersToScan(target, source);
-    const reading = tableReading([target, ...layers], options);
-    const finest = await scan(target, layers, Math.min(...everything), reading);
-
-    if (dirtyBytes(finest) === finest.virtualSizeBytes) {
-      options.onWarning?.(
-        `${target.path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
-      );
-    }
+    // The finest says it all: the others are rounded out from it.
+    const { bitmap: finest, reading } = await readSource(target, source, Math.min(...granularities), options);
+    warnOfWholeDisk(target, source, finest, options);
     const kept: KeptBitmap[] = [];
     for (const entry of others) kept.push(await coverage(target, entry, finest, options));
     const made: MadeBitmap[] = [];
@@ -131,163 +94,21 @@ export async function createFrom(
   });
 }
 
-// --- which bitmaps --------------------------------------------------------------------------------------------
-
-interface Choice {
-  readonly targets: readonly Target[];
-  readonly inheritedFrom: string | null;
-  /** Bitmaps of the image that share a name with an inherited one, and stay. */
-  readonly others: readonly BitmapDirectoryEntry[];
+function defaultName(source: BitmapSource): string {
+  return source.kind === 'bitmap' && source.names.length === 1 ? source.names[0]! : source.kind;
 }
 
-async function chooseTargets(target: ImageToChange, options: CreateFromOptions): Promise<Choice> {
-  const { image, present, chain, path } = target;
-  const asked = options.granularity === undefined ? undefined : granularityBitsOf(options.granularity);
-  const { names } = options;
-  if (names !== undefined && names.length > 0) {
-    const granularityBits = asked ?? defaultGranularityBits(image.header);
-    const targets = [...new Set(names)].map((name) =>
-      targetFor(target, name, asked, granularityBits, options),
-    );
-    return { targets, inheritedFrom: null, others: [] };
-  }
-
-  const model = await nearestWithBitmaps(chain);
-  if (model === undefined) {
-    const granularityBits = asked ?? defaultGranularityBits(image.header);
-    return {
-      targets: [targetFor(target, 'allocated', asked, granularityBits, options)],
-      inheritedFrom: null,
-      others: [],
-    };
-  }
-  if (model.depth > 1) {
-    options.onWarning?.(
-      `${path}: the bitmaps come from ${model.layer.path}, ${model.depth} images below; libvirt wants them in every image between: run create-from on those too`,
-    );
-  }
-  const inherited = model.entries.filter(({ name }) => !isTemporaryName(name));
-  for (const { name, inUse } of inherited.filter((entry) => !isValid(entry))) {
-    options.onWarning?.(
-      `${model.layer.path}: bitmap "${name}" is ${inUse ? 'marked in-use' : 'disabled'} and not inherited`,
-    );
-  }
-  const find = (name: string) => present.find((entry) => entry.name === name);
-  const valid = inherited.filter(isValid);
-  return {
-    targets: valid
-      .filter(({ name }) => find(name) === undefined)
-      .map(({ name, granularityBits }) => targetFor(target, name, asked, granularityBits, options)),
-    inheritedFrom: model.layer.path,
-    others: valid.flatMap(({ name }) => find(name) ?? []),
-  };
+function warnOfWholeDisk(
+  { path }: ImageToChange,
+  { kind }: BitmapSource,
+  bitmap: DirtyBitmap,
+  { onWarning }: CreateFromOptions,
+): void {
+  if (kind !== 'allocated' || dirtyBytes(bitmap) < bitmap.virtualSizeBytes) return;
+  onWarning?.(
+    `${path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
+  );
 }
-
-function isValid({ auto, inUse }: BitmapDirectoryEntry): boolean {
-  return auto && !inUse;
-}
-
-async function nearestWithBitmaps(
-  chain: Chain,
-): Promise<{ layer: Layer; depth: number; entries: BitmapDirectoryEntry[] } | undefined> {
-  for (let depth = 1; ; depth++) {
-    const layer = await chain.layer(depth);
-    if (layer === undefined) return undefined;
-    if (layer.format !== 'qcow2') continue;
-    const entries = await readBitmapDirectory(layer.image);
-    if (entries.length > 0) return { layer, depth, entries };
-  }
-}
-
-function targetFor(
-  { image, present: entries, path }: ImageToChange,
-  name: string,
-  asked: number | undefined,
-  granularityBits: number,
-  { ifExists = 'fail' }: CreateFromOptions,
-): Target {
-  const present = entries.find((entry) => entry.name === name);
-  if (present === undefined) {
-    requireStorableSize(image, granularityBits);
-    return { name, granularityBits, present };
-  }
-  if (ifExists === 'fail') {
-    throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
-      hint: 'Choose another --name, or say --if-exists merge (add to it) or --if-exists replace.',
-      context: { file: path, bitmap: name },
-    });
-  }
-  if (ifExists === 'merge') {
-    if (present.inUse) {
-      throw new RefusedError(
-        'BITMAP_INCONSISTENT',
-        `${path}: bitmap "${name}" is marked in-use, so there is nothing in it to add to`,
-        { hint: 'Say --if-exists replace.', context: { file: path, bitmap: name } },
-      );
-    }
-    if (asked !== undefined && asked !== present.granularityBits) {
-      throw new UsageError(
-        `${path}: bitmap "${name}" has a granularity of ${2 ** present.granularityBits}, which adding to it cannot change`,
-        { hint: 'Leave --granularity out, or say --if-exists replace.' },
-      );
-    }
-    return { name, granularityBits: present.granularityBits, present };
-  }
-  const replaced = asked ?? present.granularityBits;
-  requireStorableSize(image, replaced);
-  return { name, granularityBits: replaced, present };
-}
-
-// --- what they mark -------------------------------------------------------------------------------------------
-
-type ScannedLayer = { readonly layer: Layer } & Pick<ImageToChange, 'image' | 'l2Offsets'>;
-
-/** The images below the top that count, and above the base. */
-async function layersToScan(
-  { chain, path }: ImageToChange,
-  { above }: AllocatedSource,
-): Promise<ScannedLayer[]> {
-  if (above === undefined) return [];
-  const base = await fileIdentity(parseReference(above, undefined).path);
-  const layers: ScannedLayer[] = [];
-  const seen: string[] = [path];
-  if (chain.top.storage.identity === base) {
-    throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
-  }
-  for (let depth = 1; ; depth++) {
-    const layer = await chain.layer(depth);
-    if (layer === undefined) {
-      throw new UsageError(`--above ${above}: not in the backing chain, which is ${seen.join(' ← ')}`);
-    }
-    if (layer.storage.identity === base) return layers;
-    seen.push(layer.path);
-    if (layer.format === 'raw') continue; // The end of every chain: the base is not there, and seen says so.
-    layers.push({ layer, image: layer.image, l2Offsets: await readActiveL1Table(layer.image) });
-  }
-}
-
-async function scan(
-  { image, l2Offsets, referenced }: ImageToChange,
-  layers: readonly ScannedLayer[],
-  granularityBits: number,
-  reading: ReturnType<typeof tableReading>,
-): Promise<DirtyBitmap> {
-  const form = { virtualSizeBytes: image.header.virtualSizeBytes, granularityBits };
-  const bitmap = await allocatedBitmap(image, l2Offsets, referenced, form, reading);
-  for (const layer of layers) {
-    const own = await allocatedBitmap(
-      layer.image,
-      layer.l2Offsets,
-      noHostClusters(layer.image),
-      form,
-      reading,
-    );
-    mergeInto(bitmap, own);
-  }
-  return bitmap;
-}
-
-// --- what becomes of each -------------------------------------------------------------------------------------
 
 interface MadeBitmap {
   readonly target: Target;
@@ -303,40 +124,33 @@ async function make(
   { disabled, ifExists }: CreateFromOptions,
 ): Promise<MadeBitmap> {
   const { name, granularityBits, present } = target;
-  const wanted = atGranularity(finest, granularityBits);
-  const report = (action: CreatedBitmap['action'], enabled: boolean, bitmap: DirtyBitmap): CreatedBitmap => ({
-    name,
-    action,
-    granularity: 2 ** granularityBits,
-    enabled,
-    dirtyBytes: dirtyBytes(bitmap),
-  });
-  if (present === undefined || ifExists !== 'merge') {
-    const enabled = disabled !== true;
-    return {
-      target,
-      report: report(present === undefined ? 'created' : 'replaced', enabled, wanted),
-      slot: store(name, enabled, wanted),
-    };
-  }
-  const old = await readBitmap(image, present);
-  if (countMissing(wanted.bits, old.bits) === 0) {
-    return { target, report: report('unchanged', present.auto, old), slot: undefined };
-  }
-  mergeInto(old, wanted);
-  return {
+  const wanted = resample(finest, granularityBits);
+  const made = (action: CreatedBitmap['action'], auto: boolean, bitmap: DirtyBitmap): MadeBitmap => ({
     target,
-    report: report('merged', present.auto, old),
-    slot: { kind: 'store', name, nameBytes: present.nameBytes, auto: present.auto, bitmap: old },
-  };
-}
-
-function store(name: string, auto: boolean, bitmap: DirtyBitmap): BitmapSlot {
-  return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto, bitmap };
-}
-
-function atGranularity(bitmap: DirtyBitmap, granularityBits: number): DirtyBitmap {
-  return bitmap.granularityBits === granularityBits ? bitmap : resample(bitmap, granularityBits);
+    report: {
+      name,
+      action,
+      granularity: 2 ** granularityBits,
+      enabled: auto,
+      dirtyBytes: dirtyBytes(bitmap),
+    },
+    slot:
+      action === 'unchanged'
+        ? undefined
+        : {
+            kind: 'store',
+            name,
+            nameBytes: present?.nameBytes ?? new TextEncoder().encode(name),
+            auto,
+            bitmap,
+          },
+  });
+  if (present === undefined) return made('created', disabled !== true, wanted);
+  if (ifExists !== 'merge') return made('replaced', disabled !== true, wanted);
+  const old = await readBitmap(image, present);
+  if (countMissing(wanted.bits, old.bits) === 0) return made('unchanged', present.auto, old);
+  mergeInto(old, wanted);
+  return made('merged', present.auto, old);
 }
 
 /** The directory with each made bitmap where its predecessor was, or at the end. */
@@ -351,7 +165,7 @@ function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly 
   return [...kept, ...added];
 }
 
-/** Whether a bitmap that the image has already marks all that the image holds. */
+/** Whether a bitmap that the image has already marks all that the source does. */
 async function coverage(
   { image, path }: ImageToChange,
   entry: BitmapDirectoryEntry,
@@ -360,15 +174,15 @@ async function coverage(
 ): Promise<KeptBitmap> {
   const { name } = entry;
   if (!isValid(entry)) {
+    const state = entry.inUse ? 'marked in-use' : 'disabled';
     onWarning?.(
-      `${path}: its own bitmap "${name}" is ${entry.inUse ? 'marked in-use' : 'disabled'} and was left so; to make it anew: --name ${name} --if-exists replace`,
+      `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${name} --if-exists replace`,
     );
   }
   if (entry.inUse) return { name, missingBytes: null };
   const own = await readBitmap(image, entry);
-  const missing = cleanBitmap(own.virtualSizeBytes, own.granularityBits);
-  mergeInto(missing, atGranularity(finest, own.granularityBits));
-  for (let byte = 0; byte < missing.bits.length; byte++) missing.bits[byte]! &= ~own.bits[byte]!;
+  const wanted = resample(finest, own.granularityBits);
+  const missing = { ...wanted, bits: wanted.bits.map((byte, index) => byte & ~own.bits[index]!) };
   const missingBytes = dirtyBytes(missing);
   if (missingBytes > 0) {
     onWarning?.(

@@ -1,40 +1,17 @@
 /**
- * Removes stored bitmaps; several go in one commit.
+ * Removes stored bitmaps; several go in one commit. The only thing that QEMU, too, does to a bitmap in use.
  */
-import { scanL2Tables } from '../image/scan.ts';
-import { type ChangeOptions, changeBitmaps, type PlanReport, withImageToChange } from './change-bitmaps.ts';
-import { requireBitmap } from './dump-bitmap.ts';
-import { tableReading } from './table-progress.ts';
-
-export interface RemoveResult {
-  readonly schema: 1;
-  readonly image: string;
-  readonly removed: readonly string[];
-  readonly dryRun: boolean;
-  readonly plan: PlanReport;
-}
+import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
+import { requireBitmap } from './find-bitmap.ts';
 
 /** @throws RefusedError when one of the bitmaps does not exist; then none is removed */
-export async function removeBitmaps(
+export function removeBitmaps(
   imageName: string,
   names: readonly string[],
   options: ChangeOptions = {},
-): Promise<RemoveResult> {
-  return withImageToChange(imageName, options, async (target) => {
-    const { image, path, present, l2Offsets, referenced } = target;
+): Promise<EditResult> {
+  return editBitmaps(imageName, names, options, ({ image, present }) => {
     const removed = new Set(names.map((name) => requireBitmap(image, present, name)));
-    const reading = tableReading([target], options);
-    await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
-    const wanted = present
-      .filter((entry) => !removed.has(entry))
-      .map((entry) => ({ kind: 'keep', entry }) as const);
-    const plan = await changeBitmaps(target, wanted, options, reading);
-    return {
-      schema: 1,
-      image: path,
-      removed: [...removed].map(({ name }) => name),
-      dryRun: options.dryRun === true,
-      plan,
-    };
+    return present.filter((entry) => !removed.has(entry)).map((entry) => ({ kind: 'keep', entry }));
   });
 }

@@ -1,0 +1,41 @@
+/**
+ * Adds bitmaps with nothing marked; several come in one commit.
+ */
+import { cleanBitmap } from '../bitmap/dirty-bitmap.ts';
+import { requireStorableName } from '../checkpoint/names.ts';
+import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
+import { chooseTargets } from './choose-targets.ts';
+
+export interface AddOptions extends ChangeOptions {
+  /** In bytes, a power of two from 512 to 2 GiB; by default QEMU's choice. */
+  readonly granularity?: number | undefined;
+  /** The bitmaps do not record writes. */
+  readonly disabled?: boolean | undefined;
+}
+
+/** @throws RefusedError when there is a bitmap of one of the names; then none is added */
+export function addBitmaps(
+  imageName: string,
+  names: readonly string[],
+  options: AddOptions = {},
+): Promise<EditResult> {
+  names.forEach(requireStorableName);
+  return editBitmaps(imageName, names, options, async (image) => {
+    const { granularity, disabled } = options;
+    const { targets } = await chooseTargets(image, '', { names, granularity });
+    const { virtualSizeBytes } = image.image.header;
+    return [
+      ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),
+      ...targets.map(
+        ({ name, granularityBits }) =>
+          ({
+            kind: 'store',
+            name,
+            nameBytes: new TextEncoder().encode(name),
+            auto: disabled !== true,
+            bitmap: cleanBitmap(virtualSizeBytes, granularityBits),
+          }) as const,
+      ),
+    ];
+  });
+}

@@ -1,0 +1,148 @@
+/**
+ * Which bitmaps create-from makes: those that are named, or those that the backing images have.
+ */
+import type { Chain } from '../chain/chain.ts';
+import type { Layer } from '../chain/layer.ts';
+import { isTemporaryName } from '../checkpoint/names.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { readBitmapDirectory } from '../image/bitmap-directory.ts';
+import type { ImageToChange } from './change-bitmaps.ts';
+import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from './granularity.ts';
+
+/** What to do about a bitmap that is there already. */
+export type IfExists = 'fail' | 'merge' | 'replace';
+
+export interface TargetOptions {
+  /** Without names the image gets the valid bitmaps of the nearest backing image that has bitmaps. */
+  readonly names?: readonly string[] | undefined;
+  /** In bytes, a power of two from 512 to 2 GiB. */
+  readonly granularity?: number | undefined;
+  /** Default `fail`. */
+  readonly ifExists?: IfExists | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** A bitmap to be made. */
+export interface Target {
+  readonly name: string;
+  readonly granularityBits: number;
+  readonly present: BitmapDirectoryEntry | undefined;
+}
+
+export interface Choice {
+  readonly targets: readonly Target[];
+  /** The backing image whose bitmaps are the model. */
+  readonly inheritedFrom: string | null;
+  /** Bitmaps of the image that share a name with an inherited one, and stay. */
+  readonly others: readonly BitmapDirectoryEntry[];
+}
+
+/**
+ * @param defaultName of the one bitmap to make when no name is given and no backing image has bitmaps
+ * @throws RefusedError, UsageError when one of them cannot be made
+ */
+export async function chooseTargets(
+  image: ImageToChange,
+  defaultName: string,
+  options: TargetOptions,
+): Promise<Choice> {
+  const asked = options.granularity === undefined ? undefined : granularityBitsOf(options.granularity);
+  const granularityBits = asked ?? defaultGranularityBits(image.image.header);
+  const named = (names: readonly string[]): Choice => ({
+    targets: [...new Set(names)].map((name) => targetFor(image, name, asked, granularityBits, options)),
+    inheritedFrom: null,
+    others: [],
+  });
+  if (options.names !== undefined && options.names.length > 0) return named(options.names);
+  const model = await nearestWithBitmaps(image.chain);
+  return model === undefined ? named([defaultName]) : inherited(image, model, asked, options);
+}
+
+interface Model {
+  readonly layer: Layer;
+  readonly depth: number;
+  readonly entries: readonly BitmapDirectoryEntry[];
+}
+
+async function nearestWithBitmaps(chain: Chain): Promise<Model | undefined> {
+  for (let depth = 1; ; depth++) {
+    const layer = await chain.layer(depth);
+    if (layer === undefined) return undefined;
+    if (layer.format !== 'qcow2') continue;
+    const entries = await readBitmapDirectory(layer.image);
+    if (entries.length > 0) return { layer, depth, entries };
+  }
+}
+
+function inherited(
+  image: ImageToChange,
+  { layer, depth, entries }: Model,
+  asked: number | undefined,
+  options: TargetOptions,
+): Choice {
+  if (depth > 1) {
+    options.onWarning?.(
+      `${image.path}: the bitmaps come from ${layer.path}, ${depth} images below; libvirt wants them in every image between: run create-from on those too`,
+    );
+  }
+  const lasting = entries.filter(({ name }) => !isTemporaryName(name));
+  for (const { name, inUse } of lasting.filter((entry) => !isValid(entry))) {
+    const state = inUse ? 'marked in-use' : 'disabled';
+    options.onWarning?.(`${layer.path}: bitmap "${name}" is ${state} and not inherited`);
+  }
+  const find = (name: string) => image.present.find((entry) => entry.name === name);
+  const valid = lasting.filter(isValid);
+  return {
+    targets: valid
+      .filter(({ name }) => find(name) === undefined)
+      .map(({ name, granularityBits }) => targetFor(image, name, asked, granularityBits, options)),
+    inheritedFrom: layer.path,
+    others: valid.flatMap(({ name }) => find(name) ?? []),
+  };
+}
+
+/** What libvirt would take as a checkpoint's bitmap. */
+export function isValid({ auto, inUse }: BitmapDirectoryEntry): boolean {
+  return auto && !inUse;
+}
+
+function targetFor(
+  { image, present: entries, path }: ImageToChange,
+  name: string,
+  asked: number | undefined,
+  defaultBits: number,
+  { ifExists = 'fail' }: TargetOptions,
+): Target {
+  const present = entries.find((entry) => entry.name === name);
+  if (present !== undefined && ifExists === 'fail') {
+    throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
+      hint: 'Choose another --name, or say --if-exists merge (add to it) or --if-exists replace.',
+      context: { file: path, bitmap: name },
+    });
+  }
+  if (present !== undefined && ifExists === 'merge') {
+    requireMergeable(path, present, asked);
+    return { name, granularityBits: present.granularityBits, present };
+  }
+  const granularityBits = asked ?? present?.granularityBits ?? defaultBits;
+  requireStorableSize(image, granularityBits);
+  return { name, granularityBits, present };
+}
+
+function requireMergeable(path: string, present: BitmapDirectoryEntry, asked: number | undefined): void {
+  const { name, granularityBits, inUse } = present;
+  if (inUse) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${path}: bitmap "${name}" is marked in-use, so there is nothing in it to add to`,
+      { hint: 'Say --if-exists replace.', context: { file: path, bitmap: name } },
+    );
+  }
+  if (asked !== undefined && asked !== granularityBits) {
+    throw new UsageError(
+      `${path}: bitmap "${name}" has a granularity of ${2 ** granularityBits}, which adding to it cannot change`,
+      { hint: 'Leave --granularity out, or say --if-exists replace.' },
+    );
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Bitmaps given by name as something to read: stored ones of this or another image, or the pseudo-bitmap.
+ */
+import { layerBitmap } from '../allocation/layer-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../bitmap/read-bitmap.ts';
+import { openChain } from '../chain/chain.ts';
+import { parseReference } from '../chain/reference.ts';
+import { ALLOCATED } from '../checkpoint/names.ts';
+import { RefusedError } from '../errors.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
+import { noHostClusters } from '../image/host-clusters.ts';
+import { type Image, readActiveL1Table } from '../image/image.ts';
+import { requireQcow2 } from './change-bitmaps.ts';
+import { requireConsistentBitmap } from './find-bitmap.ts';
+import { defaultGranularityBits } from './granularity.ts';
+import { lockingOf, type OperationOptions } from './options.ts';
+import { tableReading } from './table-progress.ts';
+
+export interface NamedBitmaps {
+  readonly names: readonly string[];
+  /** The image that has them; without it the image that is changed. */
+  readonly from?: string | undefined;
+  /** Take bitmaps of a disk of another size: beyond the end of a shorter one everything counts as dirty. */
+  readonly anySize?: boolean | undefined;
+}
+
+/** An image whose directory has been read. */
+interface OpenImage {
+  readonly image: Image;
+  readonly present: readonly BitmapDirectoryEntry[];
+}
+
+/**
+ * @returns the bitmaps, each at its own granularity and for the disk of `target`
+ * @throws RefusedError when one does not exist, cannot be trusted, or is for a disk of another size
+ */
+export async function readNamedBitmaps(
+  target: OpenImage,
+  { names, from, anySize }: NamedBitmaps,
+  options: OperationOptions,
+): Promise<DirtyBitmap[]> {
+  if (from === undefined) return readAll(target, names, options);
+  const chain = await openChain(parseReference(from, undefined), {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    const { image } = requireQcow2(chain);
+    refuseStaleBitmaps(image);
+    const bitmaps = await readAll({ image, present: await readBitmapDirectory(image) }, names, options);
+    return bitmaps.map((bitmap) => fitted(bitmap, from, target.image, anySize === true));
+  } finally {
+    await chain.close();
+  }
+}
+
+async function readAll(
+  { image, present }: OpenImage,
+  names: readonly string[],
+  options: OperationOptions,
+): Promise<DirtyBitmap[]> {
+  const bitmaps: DirtyBitmap[] = [];
+  for (const name of names) bitmaps.push(await readNamedBitmap(image, present, name, options));
+  return bitmaps;
+}
+
+/** @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds */
+export async function readNamedBitmap(
+  image: Image,
+  present: readonly BitmapDirectoryEntry[],
+  name: string,
+  options: OperationOptions,
+): Promise<DirtyBitmap> {
+  if (name !== ALLOCATED) return readBitmap(image, requireConsistentBitmap(image, present, name));
+  const l2Offsets = await readActiveL1Table(image);
+  const form = {
+    content: 'held',
+    virtualSizeBytes: image.header.virtualSizeBytes,
+    granularityBits: defaultGranularityBits(image.header),
+  } as const;
+  const reading = tableReading([{ image, l2Offsets }], options);
+  return layerBitmap(image, l2Offsets, noHostClusters(image), form, reading);
+}
+
+function fitted(
+  bitmap: DirtyBitmap,
+  from: string,
+  { storage, header }: Image,
+  anySize: boolean,
+): DirtyBitmap {
+  const { virtualSizeBytes } = header;
+  if (bitmap.virtualSizeBytes === virtualSizeBytes) return bitmap;
+  if (!anySize) {
+    throw new RefusedError(
+      'SIZE_MISMATCH',
+      `${storage.name}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap knows nothing of the rest`,
+      {
+        hint: 'With --any-size what lies beyond the shorter disk counts as dirty.',
+        context: { file: storage.name, sizeBytes: virtualSizeBytes, fromSizeBytes: bitmap.virtualSizeBytes },
+      },
+    );
+  }
+  const result = cleanBitmap(virtualSizeBytes, bitmap.granularityBits);
+  mergeInto(result, bitmap);
+  markRange(result, bitmap.virtualSizeBytes, virtualSizeBytes);
+  return result;
+}

@@ -1,0 +1,131 @@
+/**
+ * What new bitmaps mark: the sources that the job block-dirty-bitmap-create-from was to have, and more.
+ */
+import { layerBitmap } from '../allocation/layer-bitmap.ts';
+import {
+  type ByteRange,
+  cleanBitmap,
+  type DirtyBitmap,
+  markRange,
+  mergeInto,
+} from '../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../chain/reference.ts';
+import { UsageError } from '../errors.ts';
+import type { Content } from '../format/l2-entry.ts';
+import { noHostClusters } from '../image/host-clusters.ts';
+import { type Image, readActiveL1Table } from '../image/image.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import { scanL2Tables } from '../image/scan.ts';
+import { fileIdentity } from '../storage/file.ts';
+import type { ImageToChange } from './change-bitmaps.ts';
+import { type NamedBitmaps, readNamedBitmaps } from './named-bitmaps.ts';
+import type { OperationOptions } from './options.ts';
+import { tableReading } from './table-progress.ts';
+
+export type BitmapSource =
+  /** What images hold: data, compressed or zero clusters. */
+  | {
+      readonly kind: 'allocated';
+      /** Every image from the top down to, not including, this one counts; without it only the image itself. */
+      readonly above?: string | undefined;
+    }
+  /** As `allocated`, without what reads as zeros. */
+  | { readonly kind: 'data'; readonly above?: string | undefined }
+  /** The union of stored bitmaps. */
+  | ({ readonly kind: 'bitmap' } & NamedBitmaps)
+  /** Parts of the disk, in bytes. */
+  | { readonly kind: 'extents'; readonly extents: Iterable<ByteRange> }
+  /** The whole disk. */
+  | { readonly kind: 'everything' };
+
+export interface ReadSource {
+  readonly bitmap: DirtyBitmap;
+  readonly reading: L2Reading;
+}
+
+/**
+ * Marks what the source says, at `granularityBits`, and enters into `target.referenced` all that the active L2 tables
+ * name: whatever the source, a change needs that.
+ */
+export async function readSource(
+  target: ImageToChange,
+  source: BitmapSource,
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<ReadSource> {
+  const { image, l2Offsets, referenced } = target;
+  const { virtualSizeBytes } = image.header;
+  if (source.kind === 'allocated' || source.kind === 'data') {
+    return readContent(target, source, granularityBits, options);
+  }
+  const reading = tableReading([target], options);
+  await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  switch (source.kind) {
+    case 'bitmap':
+      for (const each of await readNamedBitmaps(target, source, options)) mergeInto(bitmap, each);
+      break;
+    case 'extents':
+      for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
+      break;
+    case 'everything':
+      markRange(bitmap, 0, virtualSizeBytes);
+  }
+  return { bitmap, reading };
+}
+
+function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
+  if (offset + length > bitmap.virtualSizeBytes) {
+    throw new UsageError(
+      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}`,
+      { hint: 'The list is that of another disk.' },
+    );
+  }
+  markRange(bitmap, offset, length);
+}
+
+const CONTENT: Readonly<Record<'allocated' | 'data', Content>> = { allocated: 'held', data: 'data' };
+
+async function readContent(
+  target: ImageToChange,
+  { kind, above }: { kind: 'allocated' | 'data'; above?: string | undefined },
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<ReadSource> {
+  const below = above === undefined ? [] : await imagesAbove(target, above);
+  const reading = tableReading([target, ...below], options);
+  const form = {
+    content: CONTENT[kind],
+    virtualSizeBytes: target.image.header.virtualSizeBytes,
+    granularityBits,
+  };
+  const bitmap = await layerBitmap(target.image, target.l2Offsets, target.referenced, form, reading);
+  for (const { image, l2Offsets } of below) {
+    mergeInto(bitmap, await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading));
+  }
+  return { bitmap, reading };
+}
+
+/** The images below the top that stand above the base. */
+async function imagesAbove(
+  { chain, path }: ImageToChange,
+  above: string,
+): Promise<{ image: Image; l2Offsets: Float64Array }[]> {
+  const base = await fileIdentity(parseReference(above, undefined).path);
+  if (chain.top.storage.identity === base) {
+    throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
+  }
+  const images: { image: Image; l2Offsets: Float64Array }[] = [];
+  const seen: string[] = [path];
+  for (let depth = 1; ; depth++) {
+    const layer = await chain.layer(depth);
+    if (layer?.storage.identity === base) return images;
+    // A raw image ends every chain: the base is not there.
+    if (layer?.format !== 'qcow2') {
+      const names = layer === undefined ? seen : [...seen, layer.path];
+      throw new UsageError(`--above ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
+    }
+    seen.push(layer.path);
+    images.push({ image: layer.image, l2Offsets: await readActiveL1Table(layer.image) });
+  }
+}
