@@ -52,7 +52,7 @@ export interface BitmapChange {
 
 /**
  * @param referenced every cluster that anything but bitmaps points at; bitmaps are added here
- * @throws RefusedError when a limit of QEMU would be broken, a kept bitmap is unsound, or a block device is too small
+ * @throws RefusedError when a limit of QEMU would be broken or a kept bitmap is unsound
  */
 export async function planBitmapChange(
   image: Image,
@@ -80,7 +80,6 @@ export async function planBitmapChange(
     (end, run) => Math.max(end, run.end * clusterSizeBytes),
     image.storage.sizeBytes,
   );
-  refuseGrowingDevice(image, newEndOffset);
 
   const oldTable = claims.newTable === undefined ? [] : [tableRun(image, refcounts)];
   const blocks = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
@@ -174,18 +173,6 @@ function plannedDirectoryBytes({ storage }: Image, wanted: readonly BitmapSlot[]
     );
   }
   return sizeBytes;
-}
-
-function refuseGrowingDevice({ storage }: Image, newEndOffset: number): void {
-  if (storage.canGrow || newEndOffset <= storage.sizeBytes) return;
-  throw new RefusedError(
-    'NO_ROOM',
-    `${storage.name}: the device has ${storage.sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
-    {
-      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
-      context: { file: storage.name, sizeBytes: storage.sizeBytes, neededBytes: newEndOffset },
-    },
-  );
 }
 
 /** Gives every new table, data cluster and the directory its place. Pure. */

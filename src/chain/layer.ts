@@ -4,7 +4,7 @@
 import { alignUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { type Image, openImage } from '../image/image.ts';
-import type { FileStorage } from '../storage/file.ts';
+import { type FileStorage, fileIdentity } from '../storage/file.ts';
 import { readBytes } from '../storage/storage.ts';
 import { type Locking, openLocked } from './locking.ts';
 import { PROBE_BYTES, probeFormat } from './probe.ts';
@@ -32,6 +32,8 @@ export type Layer = Qcow2Layer | RawLayer;
 export interface OpenLayerOptions {
   readonly mode: 'read' | 'write';
   readonly locking: Locking;
+  /** The file that this process holds locked already: one more lock of ours on it would seem somebody else's. */
+  readonly heldIdentity?: string | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -41,7 +43,9 @@ export interface OpenLayerOptions {
  */
 export async function openLayer(reference: ImageReference, options: OpenLayerOptions): Promise<Layer> {
   const { path } = reference;
-  const storage = await openLocked(path, options.mode, options.locking);
+  const { heldIdentity } = options;
+  const isHeld = heldIdentity !== undefined && (await fileIdentity(path)) === heldIdentity;
+  const storage = await openLocked(path, options.mode, isHeld ? 'none' : options.locking);
   try {
     const format = reference.format ?? probeFormat(await readBytes(storage, 0, PROBE_BYTES));
     switch (format) {

@@ -86,7 +86,9 @@ function nested(value: unknown, name: string): Options {
 
 function fromOptions(options: Options, name: string, format: string | undefined): ImageReference {
   const { driver = format, file, filename, backing, ...rest } = options;
-  if (typeof driver === 'string' && FILE_DRIVERS.has(driver)) {
+  // A node with a filename needs no driver: QEMU takes a local file then.
+  const isFile = typeof driver === 'string' ? FILE_DRIVERS.has(driver) : typeof filename === 'string';
+  if (isFile) {
     refuseUnknown(rest, name);
     if (typeof filename !== 'string') throw unsupported(name, `driver "${driver}" without a filename`);
     return { path: filename, format };

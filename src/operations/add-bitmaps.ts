@@ -1,7 +1,9 @@
 /**
  * Adds bitmaps with nothing marked; several come in one commit.
  */
+
 import { cleanBitmap } from '../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { chooseTargets } from './choose-targets.ts';
@@ -20,7 +22,7 @@ export function addBitmaps(
   options: AddOptions = {},
 ): Promise<EditResult> {
   names.forEach(requireStorableName);
-  return editBitmaps(imageName, names, options, async (image) => {
+  return editBitmaps(parseReference(imageName, undefined), names, options, async (image) => {
     const { granularity, disabled } = options;
     const { targets } = await chooseTargets(image, '', { names, granularity });
     const { virtualSizeBytes } = image.image.header;

@@ -4,7 +4,7 @@
 import { type BitmapChange, planBitmapChange } from '../bitmap/store-plan.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
-import { parseReference } from '../chain/reference.ts';
+import type { ImageReference } from '../chain/reference.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { applyPlan } from '../image/apply-plan.ts';
@@ -22,11 +22,15 @@ import { tableReading } from './table-progress.ts';
 export interface ChangeOptions extends OperationOptions {
   /** Plan, and write nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Plan past the end of a block device, to learn where the new end would be; only with `dryRun`. */
+  readonly ignoreDeviceEnd?: boolean | undefined;
 }
 
 /** What a change takes, or took, on disk. */
 export interface PlanReport {
   readonly claimedClusters: number;
+  /** Bytes of the claimed clusters. */
+  readonly claimedBytes: number;
   readonly releasedClusters: number;
   readonly bytesWritten: number;
   /** Size of the image file afterwards, in bytes. */
@@ -50,9 +54,9 @@ export interface ImageToChange {
   readonly referenced: HostClusters;
 }
 
-/** Opens `imageName` for a change, runs `work`, and closes all that was opened. */
+/** Opens an image for a change, runs `work`, and closes all that was opened. */
 export async function withImageToChange<T>(
-  imageName: string,
+  reference: ImageReference,
   options: ChangeOptions,
   work: (target: ImageToChange) => Promise<T>,
 ): Promise<T> {
@@ -61,7 +65,7 @@ export async function withImageToChange<T>(
       hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
     });
   }
-  const chain = await openChain(parseReference(imageName, undefined), {
+  const chain = await openChain(reference, {
     mode: options.dryRun ? 'read' : 'write',
     locking: lockingOf(options),
     onWarning: options.onWarning,
@@ -73,6 +77,24 @@ export async function withImageToChange<T>(
     const present = await readBitmapDirectory(image);
     const l2Offsets = await readActiveL1Table(image);
     return await work({ chain, image, path, present, l2Offsets, referenced: noHostClusters(image) });
+  } finally {
+    await chain.close();
+  }
+}
+
+/** Opens a qcow2 image for reading, runs `work`, and closes it. */
+export async function withQcow2<T>(
+  reference: ImageReference,
+  options: OperationOptions,
+  work: (layer: Qcow2Layer) => Promise<T>,
+): Promise<T> {
+  const chain = await openChain(reference, {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    return await work(requireQcow2(chain));
   } finally {
     await chain.close();
   }
@@ -100,9 +122,10 @@ export async function changeBitmaps(
   const refcounts = await readRefcountTable(image);
   await addMetadata(image, referenced, refcounts, l2Offsets, reading);
   const plan = await planBitmapChange(image, referenced, refcounts, { present, wanted });
+  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image, plan);
   options.signal?.throwIfAborted();
   if (!options.dryRun) await applyPlan(image.storage, plan);
-  return report(plan, options.dryRun === true);
+  return report(image, plan, options.dryRun === true);
 }
 
 /** What an operation on named bitmaps did. */
@@ -122,14 +145,14 @@ export interface EditResult {
  * @param edit returns undefined when all is as asked already
  */
 export async function editBitmaps(
-  imageName: string,
+  reference: ImageReference,
   names: readonly string[],
   options: ChangeOptions,
   edit: (
     target: ImageToChange,
   ) => BitmapChange['wanted'] | undefined | Promise<BitmapChange['wanted'] | undefined>,
 ): Promise<EditResult> {
-  return withImageToChange(imageName, options, async (target) => {
+  return withImageToChange(reference, options, async (target) => {
     const wanted = await edit(target);
     const result = {
       schema: 1,
@@ -144,9 +167,27 @@ export async function editBitmaps(
   });
 }
 
-function report(plan: Plan, withSteps: boolean): PlanReport {
+function refuseGrowingDevice({ storage }: Image, { newEndOffset }: Plan): void {
+  if (storage.canGrow || newEndOffset <= storage.sizeBytes) return;
+  throw new RefusedError(
+    'NO_ROOM',
+    `${storage.name}: the device has ${storage.sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
+    {
+      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
+      context: { file: storage.name, sizeBytes: storage.sizeBytes, neededBytes: newEndOffset },
+    },
+  );
+}
+
+function report({ header }: Image, plan: Plan, withSteps: boolean): PlanReport {
   const { claimedClusters, releasedClusters, newEndOffset } = plan;
-  const summary = { claimedClusters, releasedClusters, bytesWritten: bytesWritten(plan), newEndOffset };
+  const summary = {
+    claimedClusters,
+    claimedBytes: claimedClusters * header.clusterSizeBytes,
+    releasedClusters,
+    bytesWritten: bytesWritten(plan),
+    newEndOffset,
+  };
   if (!withSteps) return summary;
   return {
     ...summary,

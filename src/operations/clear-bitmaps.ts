@@ -1,7 +1,9 @@
 /**
  * Clears the marks of stored bitmaps, which go on recording or not as before.
  */
+
 import { cleanBitmap } from '../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
@@ -13,7 +15,7 @@ export function clearBitmaps(
   options: ChangeOptions = {},
 ): Promise<EditResult> {
   names.forEach(requireStorableName);
-  return editBitmaps(imageName, names, options, ({ image, present }) => {
+  return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const cleared = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
     return present.map((entry) => {
       if (!cleared.has(entry)) return { kind: 'keep', entry };

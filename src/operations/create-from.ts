@@ -6,6 +6,7 @@ import { type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dir
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
+import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import {
@@ -44,6 +45,8 @@ export interface CreateFromResult {
   readonly image: string;
   readonly source: BitmapSource['kind'];
   readonly virtualSize: number;
+  /** Size of the image file or device before, in bytes. */
+  readonly endOffset: number;
   /** The backing image whose bitmaps were the model, when no name was given and there was one. */
   readonly inheritedFrom: string | null;
   readonly bitmaps: readonly CreatedBitmap[];
@@ -66,13 +69,14 @@ export async function createFrom(
   options: CreateFromOptions = {},
 ): Promise<CreateFromResult> {
   options.names?.forEach(requireStorableName);
-  return withImageToChange(imageName, options, async (target) => {
+  return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
     const { targets, inheritedFrom, others } = await chooseTargets(target, defaultName(source), options);
     const result = {
       schema: 1,
       image: target.path,
       source: source.kind,
       virtualSize: target.image.header.virtualSizeBytes,
+      endOffset: target.image.storage.sizeBytes,
       inheritedFrom,
       dryRun: options.dryRun === true,
     } as const;

@@ -2,13 +2,12 @@
  * Reads the marks of one bitmap.
  */
 import { type DirtyBitmap, dirtyBytes, dirtyExtents } from '../bitmap/dirty-bitmap.ts';
-import { openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
-import { requireQcow2 } from './change-bitmaps.ts';
+import { withQcow2 } from './change-bitmaps.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
-import { lockingOf, type OperationOptions } from './options.ts';
+import type { OperationOptions } from './options.ts';
 
 /** A part of the disk, as `nbdinfo --json --map=qemu:dirty-bitmap:NAME` shows it; bytes. */
 export interface DumpExtent {
@@ -37,13 +36,7 @@ export async function dumpBitmap(
   name: string,
   options: OperationOptions = {},
 ): Promise<BitmapDump> {
-  const chain = await openChain(parseReference(imageName, undefined), {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    const { image, path } = requireQcow2(chain);
+  return withQcow2(parseReference(imageName, undefined), options, async ({ image, path }) => {
     if (name !== ALLOCATED) refuseStaleBitmaps(image);
     const bitmap = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
     return {
@@ -54,9 +47,7 @@ export async function dumpBitmap(
       dirtyBytes: dirtyBytes(bitmap),
       extents: () => wholeDisk(bitmap),
     };
-  } finally {
-    await chain.close();
-  }
+  });
 }
 
 function* wholeDisk(bitmap: DirtyBitmap): Generator<DumpExtent> {

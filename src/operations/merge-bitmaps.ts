@@ -5,6 +5,7 @@
 import { cleanBitmap, mergeInto } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import { countMissing } from '../bytes/bits.ts';
+import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
@@ -21,7 +22,7 @@ export function mergeBitmaps(
   options: ChangeOptions = {},
 ): Promise<EditResult> {
   requireStorableName(targetName);
-  return editBitmaps(imageName, [targetName], options, async (target) => {
+  return editBitmaps(parseReference(imageName, undefined), [targetName], options, async (target) => {
     const { image, present } = target;
     const entry = requireConsistentBitmap(image, present, targetName);
     const added = cleanBitmap(image.header.virtualSizeBytes, entry.granularityBits);

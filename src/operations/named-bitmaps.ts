@@ -4,7 +4,6 @@
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
-import { openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { RefusedError } from '../errors.ts';
@@ -12,10 +11,10 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
-import { requireQcow2 } from './change-bitmaps.ts';
+import { withQcow2 } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 import { defaultGranularityBits } from './granularity.ts';
-import { lockingOf, type OperationOptions } from './options.ts';
+import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
 
 export interface NamedBitmaps {
@@ -42,19 +41,11 @@ export async function readNamedBitmaps(
   options: OperationOptions,
 ): Promise<DirtyBitmap[]> {
   if (from === undefined) return readAll(target, names, options);
-  const chain = await openChain(parseReference(from, undefined), {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    const { image } = requireQcow2(chain);
+  return withQcow2(parseReference(from, undefined), options, async ({ image }) => {
     refuseStaleBitmaps(image);
     const bitmaps = await readAll({ image, present: await readBitmapDirectory(image) }, names, options);
     return bitmaps.map((bitmap) => fitted(bitmap, from, target.image, anySize === true));
-  } finally {
-    await chain.close();
-  }
+  });
 }
 
 async function readAll(

@@ -1,6 +1,7 @@
 /**
  * Removes stored bitmaps; several go in one commit. The only thing that QEMU, too, does to a bitmap in use.
  */
+import { parseReference } from '../chain/reference.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireBitmap } from './find-bitmap.ts';
 
@@ -10,7 +11,7 @@ export function removeBitmaps(
   names: readonly string[],
   options: ChangeOptions = {},
 ): Promise<EditResult> {
-  return editBitmaps(imageName, names, options, ({ image, present }) => {
+  return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const removed = new Set(names.map((name) => requireBitmap(image, present, name)));
     return present.filter((entry) => !removed.has(entry)).map((entry) => ({ kind: 'keep', entry }));
   });

@@ -1,6 +1,7 @@
 /**
  * Enables or disables stored bitmaps: whether QEMU records writes in them.
  */
+import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
@@ -30,7 +31,7 @@ function setRecording(
   options: ChangeOptions,
 ): Promise<EditResult> {
   names.forEach(requireStorableName);
-  return editBitmaps(imageName, names, options, ({ image, present }) => {
+  return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const changed = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
     if ([...changed].every((entry) => entry.auto === auto)) return undefined;
     return present.map((entry) => ({ kind: 'keep', entry: changed.has(entry) ? { ...entry, auto } : entry }));

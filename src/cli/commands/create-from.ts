@@ -1,42 +1,22 @@
 /**
  * bitmap-tool create-from
  */
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { type CreatedBitmap, type CreateFromResult, createFrom } from '../../operations/create-from.ts';
 import { color } from '../color.ts';
-import { addWritingOptions, granularityOption, type WritingOptions } from '../common-options.ts';
+import { addWritingOptions, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count, describePlan } from '../print/plan.ts';
 import { printable } from '../print/printable.ts';
 import { formatShare, formatSize } from '../print/size.ts';
 import { type Cell, table } from '../print/table.ts';
-import { addSourceOptions, listOf, type SourceFlags, sourceOf } from '../source-options.ts';
-
-interface CreateFromFlags extends WritingOptions, SourceFlags {
-  name?: string[];
-  granularity?: number;
-  disabled?: boolean;
-  ifExists: 'fail' | 'merge' | 'replace';
-}
+import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
 
 export function createFromCommand(): Command {
-  return addSourceOptions(addWritingOptions(new Command('create-from')))
+  return addTargetOptions(addWritingOptions(new Command('create-from')))
     .description('create bitmaps from a source: what an image holds, other bitmaps, a list, …')
     .argument('<image>', 'qcow2 image (version 3)')
-    .addOption(
-      new Option(
-        '-n, --name <name>',
-        'name of the new bitmap, repeatable; without it the image gets the valid bitmaps of the nearest backing image that has any',
-      ).argParser(listOf),
-    )
-    .addOption(granularityOption())
-    .option('--disabled', 'the bitmap does not record further writes')
-    .addOption(
-      new Option('--if-exists <what>', 'what to do about a bitmap of that name')
-        .choices(['fail', 'merge', 'replace'])
-        .default('fail'),
-    )
     .addHelpText(
       'after',
       `
@@ -45,19 +25,13 @@ Examples:
   bitmap-tool create-from --allocated --above base.qcow2 --name since-base disk.qcow2
   bitmap-tool create-from --allocated --name c1 --if-exists merge disk.qcow2
   bitmap-tool create-from --bitmap c1 --from base.qcow2 --name copy disk.qcow2
+  bitmap-tool create-from --compare full-backup.raw --name since-backup disk.qcow2
   qemu-img map --output=json old.qcow2 | bitmap-tool create-from --extents - --name listed disk.qcow2`,
     )
-    .action(async (image: string, flags: CreateFromFlags) => {
-      const source = await sourceOf(flags);
+    .action(async (image: string, flags: WritingOptions & TargetFlags) => {
+      const { source, options } = await targetOf(flags);
       const result = await invoke(flags, (common) =>
-        createFrom(image, source, {
-          ...common,
-          names: flags.name,
-          granularity: flags.granularity,
-          disabled: flags.disabled,
-          ifExists: flags.ifExists,
-          dryRun: flags.dryRun,
-        }),
+        createFrom(image, source, { ...common, ...options, dryRun: flags.dryRun }),
       );
       if (flags.quiet) return;
       await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
@@ -68,6 +42,7 @@ const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
   allocated: 'of what it holds',
   data: 'of the data it holds',
   bitmap: 'from other bitmaps',
+  compare: 'of what differs from another image',
   extents: 'from a list of extents',
   everything: 'of the whole disk',
 };

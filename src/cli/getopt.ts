@@ -1,0 +1,76 @@
+/**
+ * Arguments as getopt_long(3) takes them: options and operands in any order, long options shortened to what is unique,
+ * values joined on or following, `--` before operands only.
+ */
+
+export interface LongOption {
+  readonly name: string;
+  readonly takesValue: boolean;
+  /** The letter that means the same, or nothing. */
+  readonly short?: string;
+}
+
+/** One option as met, under its long name; `value` is undefined where it takes none. */
+export interface MetOption {
+  readonly name: string;
+  readonly value: string | undefined;
+}
+
+export interface Arguments {
+  readonly options: readonly MetOption[];
+  readonly operands: readonly string[];
+}
+
+export class GetoptError extends Error {}
+
+/** @throws GetoptError when an option is unknown, ambiguous, or lacks its value */
+export function getopt(args: readonly string[], known: readonly LongOption[]): Arguments {
+  const options: MetOption[] = [];
+  const operands: string[] = [];
+  const rest = [...args];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (arg === '--') {
+      operands.push(...rest);
+      break;
+    }
+    if (arg.startsWith('--')) options.push(longOption(arg, rest, known));
+    else if (arg.startsWith('-') && arg !== '-') options.push(...shortOptions(arg, rest, known));
+    else operands.push(arg);
+  }
+  return { options, operands };
+}
+
+function longOption(arg: string, rest: string[], known: readonly LongOption[]): MetOption {
+  const [, word, joined] = /^--([^=]*)(?:=(.*))?$/s.exec(arg)!;
+  const matching = known.filter(({ name }) => name.startsWith(word!));
+  const option =
+    matching.find(({ name }) => name === word) ?? (matching.length === 1 ? matching[0] : undefined);
+  if (option === undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+  if (!option.takesValue) {
+    if (joined !== undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+    return { name: option.name, value: undefined };
+  }
+  return { name: option.name, value: joined ?? valueFrom(rest, arg) };
+}
+
+/** A word of letters: the last of them may take the rest of the word, or the next one, as its value. */
+function shortOptions(arg: string, rest: string[], known: readonly LongOption[]): MetOption[] {
+  const met: MetOption[] = [];
+  for (let at = 1; at < arg.length; at++) {
+    const option = known.find(({ short }) => short === arg[at]);
+    if (option === undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+    if (option.takesValue) {
+      const joined = arg.slice(at + 1);
+      met.push({ name: option.name, value: joined === '' ? valueFrom(rest, arg) : joined });
+      break;
+    }
+    met.push({ name: option.name, value: undefined });
+  }
+  return met;
+}
+
+function valueFrom(rest: string[], option: string): string {
+  const value = rest.shift();
+  if (value === undefined) throw new GetoptError(`missing argument for option '${option}'`);
+  return value;
+}
