@@ -87,6 +87,7 @@ export function skipBytes(bits: Uint8Array, value: 0 | 0xff, start: number, end:
     if (bits[byte] !== value) return byte;
     byte++;
   }
+  if (byte === end) return end;
   const words = new Uint32Array(bits.buffer, bits.byteOffset + byte, (end - byte) >>> 2);
   const wanted = value === 0 ? 0 : 0xffffffff;
   let word = 0;

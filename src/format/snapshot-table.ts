@@ -53,12 +53,20 @@ export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotT
       );
     }
     snapshots.push({ l1TableOffset, l1EntryCount: l1Size });
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
+    if (at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize > bytes.length) return undefined;
     at += alignUp(entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize, 8);
     if (at > MAX_SNAPSHOT_TABLE_BYTES) {
       throw new FormatError(`snapshot table: more than ${MAX_SNAPSHOT_TABLE_BYTES} bytes`);
     }
   }
-  return at > bytes.length ? undefined : { snapshots, sizeBytes: at };
+  return { snapshots, sizeBytes: at };
 }
 
 function readEntry(bytes: Uint8Array, at: number, index: number) {
