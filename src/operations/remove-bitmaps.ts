@@ -22,17 +22,17 @@ export async function removeBitmaps(
 ): Promise<RemoveResult> {
   return withImageToChange(imageName, options, async (target) => {
     const { image, path, present, l2Offsets, referenced } = target;
-    const removed = new Set(names.map((name) => requireBitmap(image, present, name)));
+    const removed = new Set(names.map((name) => requireBitmap(image, present, name).name));
     const reading = tableReading([target], options);
     await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
     const wanted = present
-      .filter((entry) => !removed.has(entry))
+      .filter((entry) => !removed.has(entry.name))
       .map((entry) => ({ kind: 'keep', entry }) as const);
     const plan = await changeBitmaps(target, wanted, options, reading);
     return {
       schema: 1,
       image: path,
-      removed: [...removed].map(({ name }) => name),
+      removed: [...removed],
       dryRun: options.dryRun === true,
       plan,
     };
