@@ -65,6 +65,7 @@ export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
     const words = Math.min(target.bits.length, source.bits.length);
     for (let byte = skipBytes(source.bits, 0, 0, words); byte < words; byte++)
       target.bits[byte]! |= source.bits[byte]!;
+    trimToDisk(target);
     return;
   }
   for (const { offset, length } of dirtyExtents(source)) markRange(target, offset, length);

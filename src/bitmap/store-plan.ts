@@ -20,7 +20,7 @@ import {
   MAX_BITMAP_DIRECTORY_BYTES,
   MAX_BITMAPS,
 } from '../format/bitmaps-extension.ts';
-import { bitmapRanges, readBitmapTable } from '../image/bitmap-directory.ts';
+import { bitmapRanges, readBitmapTable, readUnsoundTable } from '../image/bitmap-directory.ts';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../image/claims.ts';
 import { type ClusterRun, freeClusters } from '../image/free-clusters.ts';
 import { planHeaderSwitch } from '../image/header-switch.ts';
@@ -85,7 +85,8 @@ export async function planBitmapChange(
   const blocks = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
   const refcountSteps = planRefcounts(image, refcounts, blocks, claims, released);
   const { steps: contentSteps, payload } = layOut(image, wanted, pieces, claims);
-  const headerSwitch = planHeaderSwitch(image, payload);
+  const headerCluster = withWrites(image.headerCluster, refcountSteps.reveal);
+  const headerSwitch = planHeaderSwitch({ ...image, headerCluster }, payload);
 
   const before = [
     ...headerSwitch.first,
@@ -139,7 +140,7 @@ async function takeReleased(
   const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
   for (const entry of present) {
     if (kept.has(entry.tableOffset)) continue;
-    ranges.push(...bitmapRanges(image, entry, await tableIfSound(image, entry)));
+    ranges.push(...bitmapRanges(image, entry, await tableOf(image, entry)));
   }
   const released: ClusterRun[] = [];
   for (const { offset, lengthBytes } of ranges) {
@@ -153,12 +154,21 @@ async function takeReleased(
   return released;
 }
 
-/** A bitmap that cannot be read must still be removable; then its data clusters leak. */
-async function tableIfSound(image: Image, entry: BitmapDirectoryEntry): Promise<readonly BitmapTableEntry[]> {
+/** The header as it will be by then: a refcount table that moves is named in it. */
+function withWrites(headerCluster: Uint8Array, steps: readonly Step[]): Uint8Array {
+  const result = headerCluster.slice();
+  for (const step of steps) {
+    if (step.kind === 'write' && step.offset < result.length) result.set(step.bytes, step.offset);
+  }
+  return result;
+}
+
+/** A bitmap whose table is broken must still be removable. */
+async function tableOf(image: Image, entry: BitmapDirectoryEntry): Promise<readonly BitmapTableEntry[]> {
   try {
     return await readBitmapTable(image, entry);
   } catch (error) {
-    if (error instanceof RefusedError) return [];
+    if (error instanceof RefusedError) return readUnsoundTable(image, entry);
     throw error;
   }
 }

@@ -23,7 +23,7 @@ export interface ImageReference {
 export function parseReference(name: string, format: string | undefined, namedBy?: string): ImageReference {
   if (name.startsWith('json:')) return parseJson(name, format);
   if (name.startsWith('file:')) return { path: withoutAuthority(name.slice('file:'.length)), format };
-  const protocol = /^([^/:]+):/.exec(name)?.[1];
+  const protocol = /^([^/:]*):/.exec(name)?.[1];
   if (protocol !== undefined) {
     throw unsupported(name, `the protocol "${protocol}"`, `For a file of that name write ./${name}`);
   }
@@ -66,45 +66,56 @@ function parseJson(name: string, format: string | undefined): ImageReference {
 
 /** Turns `{"file.filename": …}` into `{"file": {"filename": …}}`: QEMU takes both. */
 function nested(value: unknown, name: string): Options {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw unsupported(name, 'JSON that is not an object');
-  }
+  if (!isGroup(value)) throw unsupported(name, 'JSON that is not an object');
   const result: Options = Object.create(null);
   for (const [key, each] of Object.entries(value)) {
-    const [first, ...rest] = key.split('.') as [string, ...string[]];
-    const isGroup = typeof each === 'object' && each !== null;
-    const inner =
-      rest.length > 0 ? nested({ [rest.join('.')]: each }, name) : isGroup ? nested(each, name) : each;
-    const present = result[first];
-    result[first] =
-      typeof present === 'object' && present !== null && typeof inner === 'object' && inner !== null
-        ? { ...present, ...inner }
-        : inner;
+    const path = key.split('.');
+    const last = path.pop()!;
+    let group = result;
+    for (const word of path) {
+      const inner = group[word] ?? Object.create(null);
+      if (!isGroup(inner)) throw unsupported(name, `"${key}" beside "${word}"`);
+      group[word] = inner;
+      group = inner;
+    }
+    const inner = isGroup(each) ? nested(each, name) : each;
+    const present = group[last];
+    group[last] = isGroup(present) && isGroup(inner) ? { ...present, ...inner } : inner;
   }
   return result;
 }
 
+function isGroup(value: unknown): value is Options {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A format node over a file node, or a file node alone. */
 function fromOptions(options: Options, name: string, format: string | undefined): ImageReference {
-  const { driver = format, file, filename, backing, ...rest } = options;
-  // A node with a filename needs no driver: QEMU takes a local file then.
-  const isFile = typeof driver === 'string' ? FILE_DRIVERS.has(driver) : typeof filename === 'string';
-  if (isFile) {
-    refuseUnknown(rest, name);
-    if (typeof filename !== 'string') throw unsupported(name, `driver "${driver}" without a filename`);
-    return { path: filename, format };
+  if (!('file' in options)) {
+    if (options['driver'] === undefined) throw unsupported(name, 'no driver and no file');
+    return { path: filenameOf(options, name), format };
   }
-  if (typeof file !== 'object' || file === null) {
-    throw unsupported(name, driver === undefined ? 'no driver' : `the driver "${driver}"`);
-  }
+  const { driver = format, file, backing, ...rest } = options;
   if (driver !== undefined && (typeof driver !== 'string' || !FORMAT_DRIVERS.has(driver))) {
-    throw unsupported(name, `the driver "${driver}"`);
+    throw unsupported(name, `the driver ${JSON.stringify(driver)}`);
   }
   refuseUnknown(rest, name);
-  const inner = fromOptions(file as Options, name, undefined);
-  if (backing === undefined) return { path: inner.path, format: driver };
-  if (backing === null) return { path: inner.path, format: driver, backing: null };
-  if (typeof backing !== 'object') throw unsupported(name, 'a backing node given by name');
-  return { path: inner.path, format: driver, backing: fromOptions(backing as Options, name, undefined) };
+  if (!isGroup(file)) throw unsupported(name, 'a file node given by name');
+  const path = filenameOf(file, name);
+  if (backing === undefined) return { path, format: driver };
+  if (backing === null) return { path, format: driver, backing: null };
+  if (!isGroup(backing)) throw unsupported(name, 'a backing node given by name');
+  return { path, format: driver, backing: fromOptions(backing, name, undefined) };
+}
+
+/** What a file node names. It needs no driver: QEMU takes a local file then. */
+function filenameOf({ driver = 'file', filename, ...rest }: Options, name: string): string {
+  if (typeof driver !== 'string' || !FILE_DRIVERS.has(driver)) {
+    throw unsupported(name, `the driver ${JSON.stringify(driver)}`);
+  }
+  refuseUnknown(rest, name);
+  if (typeof filename !== 'string') throw unsupported(name, `driver "${driver}" without a filename`);
+  return filename;
 }
 
 function refuseUnknown(options: Options, name: string): void {

@@ -94,8 +94,10 @@ export function parseBitmapDirectory(
       tableEntryCount: raw.bitmapTableSize,
     };
     checkEntry(raw, entry, header, `${where} ("${name}")`);
-    if (names.has(name)) throw broken(where, `"${name}" is the name of an earlier entry too`);
-    names.add(name);
+    // An in-use entry may repeat a name: QEMU reads nothing for it.
+    const key = String.fromCharCode(...nameBytes);
+    if (names.has(key) && !entry.inUse) throw broken(where, `"${name}" is the name of an earlier entry too`);
+    names.add(key);
     entries.push(entry);
     at = end;
   }
@@ -135,8 +137,9 @@ function checkEntry(
       `granularity_bits is ${granularityBits}, must be ${MIN_GRANULARITY_BITS}…${MAX_GRANULARITY_BITS}`,
     );
   }
-  if (raw.nameSize === 0 || raw.nameSize > MAX_BITMAP_NAME_BYTES) {
-    throw broken(where, `name_size is ${raw.nameSize}, must be 1…${MAX_BITMAP_NAME_BYTES}`);
+  // The specification wants a name; QEMU opens an image with an empty one.
+  if (raw.nameSize > MAX_BITMAP_NAME_BYTES) {
+    throw broken(where, `name_size is ${raw.nameSize}, must be at most ${MAX_BITMAP_NAME_BYTES}`);
   }
   if (tableOffset === 0 || tableOffset % header.clusterSizeBytes !== 0) {
     throw broken(

@@ -1,6 +1,7 @@
 /**
  * Bitmap table entries ("Bitmap table" in the specification): what one cluster's worth of a bitmap is.
  */
+import { alignDown } from '../bytes/align.ts';
 import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
@@ -37,6 +38,18 @@ export function decodeBitmapTable(bytes: Uint8Array, { clusterSizeBytes }: Heade
     if (dataOffset !== 0) return { dataOffset };
     return allOnes ? 'ones' : 'zeros';
   });
+}
+
+/** Where the data of a table with broken entries might be: their offsets, whatever else is set in them. */
+export function possibleDataOffsets(bytes: Uint8Array, { clusterSizeBytes }: Header): number[] {
+  const data = view(bytes);
+  const offsets: number[] = [];
+  for (let at = 0; at < bytes.length; at += BITMAP_TABLE_ENTRY_BYTES) {
+    const offset = (data.getUint32(at) & ~RESERVED_HIGH) * 2 ** 32 + data.getUint32(at + 4);
+    const aligned = alignDown(offset, clusterSizeBytes);
+    if (aligned !== 0) offsets.push(aligned);
+  }
+  return offsets;
 }
 
 export function encodeBitmapTable(entries: readonly BitmapTableEntry[]): Uint8Array {

@@ -53,12 +53,15 @@ export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotT
       );
     }
     snapshots.push({ l1TableOffset, l1EntryCount: l1Size });
-    at += alignUp(entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize, 8);
+    const end = at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize;
+    // The padding of the last entry need not be there: QEMU ends a file without it.
+    if (end > bytes.length) return undefined;
+    at = alignUp(end, 8);
     if (at > MAX_SNAPSHOT_TABLE_BYTES) {
       throw new FormatError(`snapshot table: more than ${MAX_SNAPSHOT_TABLE_BYTES} bytes`);
     }
   }
-  return at > bytes.length ? undefined : { snapshots, sizeBytes: at };
+  return { snapshots, sizeBytes: at };
 }
 
 function readEntry(bytes: Uint8Array, at: number, index: number) {

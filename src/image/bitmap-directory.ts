@@ -1,14 +1,17 @@
 /**
  * The bitmap directory of an image and the tables it names, read as QEMU reads them when it opens the image.
  */
+import { alignDown } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { type BitmapDirectoryEntry, parseBitmapDirectory } from '../format/bitmap-directory.ts';
 import {
   BITMAP_TABLE_ENTRY_BYTES,
   type BitmapTableEntry,
   decodeBitmapTable,
+  possibleDataOffsets,
 } from '../format/bitmap-table.ts';
 import { FormatError } from '../format/format-error.ts';
+import { readBytes } from '../storage/storage.ts';
 import { type Image, naming, readInside, requireInside } from './image.ts';
 
 /**
@@ -25,14 +28,24 @@ export async function readBitmapDirectory(image: Image): Promise<BitmapDirectory
 
 /**
  * The table of a bitmap, with every cluster it names known to lie inside the file: QEMU would read zeros beyond
- * the end, and store them as clean.
+ * the end, and store them as clean. Of a bitmap in use, whose table QEMU does not look at, it is what can be read.
  *
  * @throws RefusedError when the table or a cluster reaches beyond the file, or an entry breaks the specification
  */
 export async function readBitmapTable(
   image: Image,
   entry: BitmapDirectoryEntry,
-): Promise<BitmapTableEntry[]> {
+): Promise<readonly BitmapTableEntry[]> {
+  if (!entry.inUse) return readSoundTable(image, entry);
+  try {
+    return await readSoundTable(image, entry);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    return readUnsoundTable(image, entry);
+  }
+}
+
+async function readSoundTable(image: Image, entry: BitmapDirectoryEntry): Promise<BitmapTableEntry[]> {
   const { storage, header } = image;
   const what = `bitmap "${entry.name}"`;
   const lengthBytes = entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
@@ -42,7 +55,9 @@ export async function readBitmapTable(
       return decodeBitmapTable(bytes, header);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      throw new FormatError(`${what}: ${error.message}`, { hint: `Remove the bitmap: bitmap-tool remove` });
+      throw new FormatError(`${what}: ${error.message}`, {
+        hint: `Remove the bitmap: bitmap-tool remove`,
+      });
     }
   });
   for (const each of table) {
@@ -51,6 +66,19 @@ export async function readBitmapTable(
     }
   }
   return table;
+}
+
+/** Every cluster of the file that a broken table might mean. */
+export async function readUnsoundTable(
+  { storage, header }: Image,
+  entry: BitmapDirectoryEntry,
+): Promise<BitmapTableEntry[]> {
+  const available = Math.max(0, storage.sizeBytes - entry.tableOffset);
+  const lengthBytes = Math.min(entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES, available);
+  const bytes = await readBytes(storage, entry.tableOffset, alignDown(lengthBytes, BITMAP_TABLE_ENTRY_BYTES));
+  return possibleDataOffsets(bytes, header)
+    .filter((offset) => offset + header.clusterSizeBytes <= storage.sizeBytes)
+    .map((dataOffset) => ({ dataOffset }));
 }
 
 /** Ranges of the file that a bitmap occupies: its table, then its data clusters. */
@@ -74,7 +102,7 @@ export function refuseStaleBitmaps({ storage, bitmaps }: Image): void {
   if (bitmaps.kind !== 'stale') return;
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
-    `${storage.name}: software that knows no bitmaps changed this image, so its bitmaps are no longer valid (autoclear bit 0 is clear)`,
+    `${storage.name}: its bitmaps are no longer valid (autoclear bit 0 is clear): software that knows no bitmaps changed the image, or a change of its bitmaps was cut short`,
     {
       hint: `"qemu-img check -r leaks ${storage.name}" drops them and frees their clusters; then create new ones.`,
       context: { file: storage.name },

@@ -12,7 +12,7 @@ export function removeBitmaps(
   options: ChangeOptions = {},
 ): Promise<EditResult> {
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
-    const removed = new Set(names.map((name) => requireBitmap(image, present, name)));
-    return present.filter((entry) => !removed.has(entry)).map((entry) => ({ kind: 'keep', entry }));
+    const removed = new Set(names.map((name) => requireBitmap(image, present, name).name));
+    return present.filter((entry) => !removed.has(entry.name)).map((entry) => ({ kind: 'keep', entry }));
   });
 }

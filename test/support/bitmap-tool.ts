@@ -22,7 +22,9 @@ export async function bitmapTool(...args: string[]): Promise<ToolResult> {
     env: { NO_COLOR: '1' },
   });
   // Warnings, a line each, may stand before it.
-  const complaint = parseJson(stderr.split('\n').at(-1) ?? '') as { error?: { code: string; message: string } } | undefined;
+  const complaint = parseJson(stderr.split('\n').at(-1) ?? '') as
+    | { error?: { code: string; message: string } }
+    | undefined;
   return { exitCode, stdout, stderr, json: parseJson(stdout), error: complaint?.error };
 }
 

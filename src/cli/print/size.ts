@@ -10,7 +10,8 @@ const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 2
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
+  // What would round to 1024.0 is one of the next unit.
+  while (value >= 1023.95 && unit < UNITS.length - 1) {
     value /= 1024;
     unit++;
   }
@@ -30,8 +31,8 @@ export function formatShare(part: number, whole: number): string {
  * @throws UsageError
  */
 export function parseSize(text: string): number {
-  const match = /^(\d+)([kmgt]?)(?:i?b)?$/i.exec(text);
-  const bytes = match === null ? Number.NaN : Number(match[1]) * FACTORS[match[2]!.toLowerCase()]!;
+  const match = /^(\d+)(?:([kmgt])(?:i?b)?|b)?$/i.exec(text);
+  const bytes = match === null ? Number.NaN : Number(match[1]) * FACTORS[(match[2] ?? '').toLowerCase()]!;
   if (Number.isSafeInteger(bytes)) return bytes;
   throw new UsageError(
     `"${text}" is not a size: write a whole number of bytes, with k, M, G or T if you like`,

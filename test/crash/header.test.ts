@@ -1,0 +1,11 @@
+/** Power cuts while the header learns of other bitmaps. */
+import { afterAll, describe, it } from 'vitest';
+import { headerShapes } from './shapes/header-shapes.ts';
+import { survivesEveryPowerCut } from './survival.ts';
+import { printTally } from './tally.ts';
+
+describe('a power cut leaves the old or the new bitmaps: the header', () => {
+  afterAll(() => printTally('the header'));
+
+  it.each(headerShapes)('$name', survivesEveryPowerCut);
+});

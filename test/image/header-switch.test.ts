@@ -1,0 +1,281 @@
+/** The switch of the header: the old set of bitmaps or the new one at every moment, and all else as it was. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { encodeBitmapsPayload } from '../../src/format/bitmaps-extension.ts';
+import { planHeaderSwitch } from '../../src/image/header-switch.ts';
+import { type Image, openImage } from '../../src/image/image.ts';
+import type { Step } from '../../src/image/plan.ts';
+import { memoryStorage } from '../../src/storage/memory.ts';
+import { storedHeader } from '../format/stored-header.ts';
+
+const BITMAPS = 0x23852875;
+const SECTOR = 512;
+
+interface HeaderLayout {
+  clusterBits: number;
+  /** Extensions in their order: 'bitmaps', 'emptied' (all zeros), or the length of an unknown one. */
+  extensions: readonly ('bitmaps' | 'emptied' | number)[];
+  /** Bytes between the end marker and the name; undefined: no backing file. */
+  nameGap?: number | undefined;
+  nameLength?: number;
+  live: boolean;
+  unknownAutoclear?: boolean;
+}
+
+const oldDirectory = { bitmapCount: 2, offset: 0x10000, sizeBytes: 64 };
+const newDirectory = { bitmapCount: 3, offset: 0x20000, sizeBytes: 0x3210fe8 };
+
+/** undefined where the layout does not fit into the header cluster. */
+function layOut(layout: HeaderLayout): Uint8Array | undefined {
+  const { clusterBits, extensions, nameGap, nameLength = 11, live, unknownAutoclear = false } = layout;
+  const parts = extensions.map((extension, index) => {
+    const data =
+      typeof extension === 'number'
+        ? Buffer.alloc(extension, 0xe0 + index)
+        : Buffer.from(encodeBitmapsPayload(extension === 'bitmaps' ? oldDirectory : undefined));
+    const frame = Buffer.alloc(8 + Math.ceil(data.length / 8) * 8);
+    frame.writeUInt32BE(typeof extension === 'number' ? 0x0badca00 + index : BITMAPS, 0);
+    frame.writeUInt32BE(data.length, 4);
+    frame.set(data, 8);
+    return frame;
+  });
+  const area = Buffer.concat([...parts, Buffer.alloc(8)]);
+  const nameOffset = 104 + area.length + (nameGap ?? 0);
+  const end = nameGap === undefined ? 104 + area.length : nameOffset + nameLength;
+  if (end > 2 ** clusterBits) return undefined;
+  const bytes = storedHeader({
+    cluster_bits: clusterBits,
+    autoclear_features: (live ? 1n : 0n) | (unknownAutoclear ? 1n << 40n : 0n),
+    ...(nameGap === undefined ? {} : { backing_file_offset: nameOffset, backing_file_size: nameLength }),
+  });
+  bytes.set(area, 104);
+  if (nameGap !== undefined) bytes.fill(0x6e, nameOffset, nameOffset + nameLength);
+  return bytes;
+}
+
+const open = (bytes: Uint8Array) => openImage(memoryStorage(bytes));
+
+/** What QEMU takes from the header: it ignores an extension while the bit is clear. */
+function meaning({ bitmaps, backing, extensions, header }: Image) {
+  return {
+    bitmaps: bitmaps.kind === 'live' ? bitmaps.directory : 'none',
+    backing: backing?.name,
+    others: extensions.list
+      .filter(({ type }) => type !== BITMAPS)
+      .map(({ type, data }) => `${type.toString(16)}: ${Buffer.from(data).toString('hex')}`),
+    header: { ...header, backingFileOffset: 0, autoclearFeatures: 0n },
+  };
+}
+
+/** The writes as what a device stores: pieces that do not cross a sector. */
+function pieces(writes: readonly Step[]): { offset: number; bytes: Uint8Array }[] {
+  return writes.flatMap((step) => {
+    if (step.kind !== 'write') return [];
+    const found: { offset: number; bytes: Uint8Array }[] = [];
+    for (let done = 0; done < step.bytes.length; ) {
+      const offset = step.offset + done;
+      const length = Math.min(SECTOR - (offset % SECTOR), step.bytes.length - done);
+      found.push({ offset, bytes: step.bytes.subarray(done, done + length) });
+      done += length;
+    }
+    return found;
+  });
+}
+
+/** Every content that a cut may leave, from the first step to the last; the last one is that after all steps. */
+function* cuts(initial: Uint8Array, steps: readonly Step[]): Generator<Uint8Array> {
+  let stable = initial.slice();
+  let unflushed: Step[] = [];
+  for (const step of steps) {
+    if (step.kind === 'write') {
+      unflushed.push(step);
+      continue;
+    }
+    const parts = pieces(unflushed);
+    for (let subset = 0; subset < 2 ** parts.length; subset++) {
+      const bytes = stable.slice();
+      parts.forEach((part, index) => {
+        if ((subset >> index) & 1) bytes.set(part.bytes, part.offset);
+      });
+      yield bytes;
+      if (subset === 2 ** parts.length - 1) stable = bytes;
+    }
+    unflushed = [];
+  }
+  expect(unflushed).toEqual([]);
+}
+
+const anyLayout: fc.Arbitrary<HeaderLayout> = fc
+  .record({
+    clusterBits: fc.constantFrom(9, 10, 12),
+    before: fc.array(fc.integer({ min: 0, max: 420 }), { maxLength: 2 }),
+    slots: fc.constantFrom<('bitmaps' | 'emptied')[]>(
+      [],
+      [],
+      ['bitmaps'],
+      ['bitmaps'],
+      ['emptied'],
+      ['bitmaps', 'bitmaps'],
+    ),
+    after: fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 1 }),
+    nameGap: fc.option(fc.constantFrom(0, 0, 8, 33, 100), { nil: undefined }),
+    nameLength: fc.integer({ min: 1, max: 120 }),
+    unknownAutoclear: fc.boolean(),
+  })
+  .map(({ before, slots, after, ...rest }) => ({
+    ...rest,
+    extensions: [...before, ...slots, ...after],
+    live: slots.includes('bitmaps'),
+  }));
+
+describe('a switch of the header', () => {
+  test('shows the old set or the new one whenever it is cut, in any state of its unflushed sectors', async () => {
+    let planned = 0;
+    await fc.assert(
+      fc.asyncProperty(anyLayout, fc.boolean(), async (layout, removes) => {
+        const initial = layOut(layout);
+        if (initial === undefined) return;
+        const image = await open(initial);
+        if (removes && image.bitmaps.kind !== 'live') return;
+        const before = meaning(image);
+        const wanted = removes ? undefined : newDirectory;
+        let plan: ReturnType<typeof planHeaderSwitch>;
+        try {
+          plan = planHeaderSwitch(image, wanted && encodeBitmapsPayload(wanted));
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'NO_ROOM' });
+          return;
+        }
+        planned++;
+        const after = { ...before, bitmaps: wanted ?? 'none' };
+        const { first, commit, after: tidying } = plan;
+        let last = initial;
+        for (const bytes of cuts(initial, [...first, ...commit])) {
+          const now = meaning(await open(bytes));
+          expect([before, after]).toContainEqual(now);
+          last = bytes;
+        }
+        expect(meaning(await open(last))).toEqual(after);
+        for (const bytes of cuts(last, tidying)) {
+          expect(meaning(await open(bytes))).toEqual(after);
+          last = bytes;
+        }
+        const final = await open(last);
+        expect(final.bitmaps.kind).toBe(removes ? 'none' : 'live');
+        expect(final.header.autoclearFeatures).toBe(removes ? 0n : 1n);
+      }),
+      { numRuns: 1500 },
+    );
+    expect(planned).toBeGreaterThan(500);
+  });
+
+  const kinds = ({ first, commit, after }: ReturnType<typeof planHeaderSwitch>) =>
+    [first, commit, after].map((steps) => steps.map(({ kind, reason }) => `${kind} ${reason}`));
+  const plan = async (
+    layout: Partial<HeaderLayout>,
+    directory: typeof newDirectory | undefined = newDirectory,
+  ) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: false, ...layout });
+    return planHeaderSwitch(await open(bytes!), directory && encodeBitmapsPayload(directory));
+  };
+  const removal = async (layout: Partial<HeaderLayout>) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: true, ...layout });
+    return planHeaderSwitch(await open(bytes!), undefined);
+  };
+
+  test('that changes a single sector is one write', async () => {
+    const [first, commit, after] = kinds(await plan({ nameGap: 0 }));
+    expect([first, after]).toEqual([[], []]);
+    expect(commit).toEqual([
+      'write header: bitmaps extension and autoclear bit 0, in one sector',
+      'flush the header',
+    ]);
+  });
+
+  test('clears the autoclear bits that it does not know, before all else', async () => {
+    const [first] = kinds(await plan({ unknownAutoclear: true }));
+    expect(first).toEqual(['write autoclear_features without unknown bits', 'flush autoclear_features']);
+  });
+
+  test('adds a first extension tail first, then its head, then the bit', async () => {
+    const [, commit] = kinds(await plan({ extensions: [400] }));
+    expect(commit).toEqual([
+      'write payload and new end marker, behind the old end marker',
+      'flush the extension behind the end marker',
+      'write bitmaps extension in place of the end marker',
+      'flush the bitmaps extension',
+      'write autoclear bit 0: the bitmaps are consistent',
+      'flush autoclear bit 0',
+    ]);
+  });
+
+  test('copies the backing file name out of the way and names the copy before the extension is written', async () => {
+    const [, commit] = kinds(await plan({ extensions: [400], nameGap: 0 }));
+    expect(commit?.slice(0, 5)).toEqual([
+      'write backing file name, a copy at its new place',
+      'flush the copy of the backing file name',
+      'write backing_file_offset',
+      'flush backing_file_offset',
+      'write payload and new end marker, behind the old end marker',
+    ]);
+  });
+
+  test('writes a payload within one sector in place, also where other extensions follow', async () => {
+    const [, commit, after] = kinds(await plan({ extensions: [500, 'bitmaps', 600, 16], live: true }));
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+    expect(after).toEqual([]);
+  });
+
+  test('has a later extension overrule a payload that straddles two sectors', async () => {
+    const [, commit, after] = kinds(await plan({ extensions: [384, 'bitmaps'], live: true }));
+    expect(commit).toEqual([
+      'write payload and new end marker, behind the old end marker',
+      'flush the extension behind the end marker',
+      'write bitmaps extension in place of the end marker',
+      'flush the bitmaps extension',
+    ]);
+    expect(after).toEqual([
+      'write bitmaps extension, overruled by the later one',
+      'flush the bitmaps extension',
+      'write end marker over the later bitmaps extension',
+      'flush the end marker',
+    ]);
+  });
+
+  test('fills an extension that was emptied before, and then sets the bit', async () => {
+    const [, commit] = kinds(await plan({ extensions: [500, 'emptied', 8] }));
+    expect(commit?.filter((step) => step.startsWith('write'))).toEqual([
+      'write bitmaps extension, still without autoclear bit 0',
+      'write autoclear bit 0: the bitmaps are consistent',
+    ]);
+  });
+
+  test('removes the last extension by the bit, then by an end marker over it', async () => {
+    const [, commit, after] = kinds(await removal({ extensions: [500, 'bitmaps'] }));
+    expect(commit).toEqual(['write autoclear bit 0 cleared: no bitmaps', 'flush autoclear bit 0']);
+    expect(after).toEqual(['write end marker over the bitmaps extension', 'flush the header extensions']);
+  });
+
+  test('empties an extension that others follow', async () => {
+    const [, , after] = kinds(await removal({ extensions: [500, 'bitmaps', 8] }));
+    expect(after).toEqual(['write bitmaps extension emptied', 'flush the header extensions']);
+  });
+
+  test.each<[string, Partial<HeaderLayout>, RegExp]>([
+    [
+      'the extensions fill the cluster',
+      { clusterBits: 9, extensions: [380] },
+      /header cluster of 512 bytes: the header extensions fill it/,
+    ],
+    [
+      'the backing file name cannot be moved',
+      { clusterBits: 9, extensions: [200], nameGap: 0, nameLength: 180 },
+      /the backing file name of 180 bytes is in the way and cannot be moved safely/,
+    ],
+  ])('is refused where %s', async (_, layout, complaint) => {
+    await expect(plan(layout)).rejects.toMatchObject({
+      code: 'NO_ROOM',
+      message: expect.stringMatching(complaint),
+    });
+  });
+});
