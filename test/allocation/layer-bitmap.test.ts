@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { allocatedBitmap } from '../../src/allocation/layer-bitmap.ts';
+import { layerBitmap } from '../../src/allocation/layer-bitmap.ts';
 import { dirtyExtents } from '../../src/bitmap/dirty-bitmap.ts';
 import { noHostClusters } from '../../src/image/host-clusters.ts';
 import { type Image, openImage, readActiveL1Table } from '../../src/image/image.ts';
@@ -17,14 +17,8 @@ async function opened(path: string): Promise<Image> {
 }
 
 async function marked(image: Image, virtualSizeBytes: number, granularityBits: number) {
-  const form = { virtualSizeBytes, granularityBits };
-  const bitmap = await allocatedBitmap(
-    image,
-    await readActiveL1Table(image),
-    noHostClusters(image),
-    form,
-    {},
-  );
+  const form = { content: 'held', virtualSizeBytes, granularityBits } as const;
+  const bitmap = await layerBitmap(image, await readActiveL1Table(image), noHostClusters(image), form, {});
   return normalised([...dirtyExtents(bitmap)].map(({ offset, length }) => ({ start: offset, length })));
 }
 

@@ -1,5 +1,5 @@
 /** Makes the plan for a change of bitmaps on an image in memory, by the same steps as the operations do. */
-import { allocatedBitmap } from '../../src/allocation/layer-bitmap.ts';
+import { layerBitmap } from '../../src/allocation/layer-bitmap.ts';
 import { cleanBitmap, type DirtyBitmap } from '../../src/bitmap/dirty-bitmap.ts';
 import { type BitmapSlot, planBitmapChange } from '../../src/bitmap/store-plan.ts';
 import { readBitmapDirectory } from '../../src/image/bitmap-directory.ts';
@@ -46,8 +46,8 @@ export async function planChange(
   const l2Offsets = await readActiveL1Table(image);
   const referenced = noHostClusters(image);
   const granularityBits = 9;
-  const form = { virtualSizeBytes: image.header.virtualSizeBytes, granularityBits };
-  const allocated = await allocatedBitmap(image, l2Offsets, referenced, form, {});
+  const form = { content: 'held', virtualSizeBytes: image.header.virtualSizeBytes, granularityBits } as const;
+  const allocated = await layerBitmap(image, l2Offsets, referenced, form, {});
   const refcounts = await readRefcountTable(image);
   await addMetadata(image, referenced, refcounts, l2Offsets, {});
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../src/format/format-error.ts';
 import { type Header, l2EntriesPerTable, subclustersPerCluster } from '../../src/format/header.ts';
-import { allocatedMask, type Cluster, decodeL2Entry } from '../../src/format/l2-entry.ts';
+import { type Cluster, contentMask, decodeL2Entry } from '../../src/format/l2-entry.ts';
 import { scanL2Table } from '../../src/format/l2-scan.ts';
 import { readL2Entry } from '../../src/format/l2-table.ts';
 import { type Random, seededRandom } from '../support/random.ts';
@@ -54,7 +54,7 @@ function decoded({ header, table, hostClusterCount }: TestedTable): DecodedTable
       usable = false;
       continue;
     }
-    const mask = allocatedMask(cluster, header);
+    const mask = contentMask(cluster, 'held', header);
     for (let unit = 0; unit < units; unit++) {
       const at = index * units + unit;
       if (((mask >>> unit) & 1) === 1) allocated[at >> 3]! |= 1 << (at & 7);

@@ -18,7 +18,7 @@ async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted:
   const referenced = noHostClusters(image);
   const refcounts = await readRefcountTable(image);
   const l2Offsets = await readActiveL1Table(image);
-  await scanL2Tables(image, l2Offsets, referenced);
+  await scanL2Tables(image, l2Offsets, referenced, undefined, {});
   await addMetadata(image, referenced, refcounts, l2Offsets, {});
   if (image.bitmaps.kind === 'live') {
     const { offset, sizeBytes } = image.bitmaps.directory;
