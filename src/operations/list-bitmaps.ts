@@ -2,6 +2,7 @@
  * Lists the stored bitmaps of an image, or of every image of its chain.
  */
 import { dirtyBytes } from '../bitmap/dirty-bitmap.ts';
+import { dirtyProfile } from '../bitmap/profile.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import { alignUp } from '../bytes/align.ts';
 import { allLayers, openChain } from '../chain/chain.ts';
@@ -21,6 +22,8 @@ export interface ListedBitmap {
   readonly dirtyBytes: number | null;
   /** Bytes of the image that its table and its data occupy. */
   readonly diskBytes: number;
+  /** Where asked for: the marked share of each of so many equal parts of the disk; not of a bitmap in use. */
+  readonly profile?: readonly number[];
 }
 
 export interface ListedImage {
@@ -37,45 +40,56 @@ export interface BitmapList extends ListedImage {
   readonly layers?: readonly ListedImage[];
 }
 
-export async function listBitmaps(
-  imageName: string,
-  options: OperationOptions & { readonly chain?: boolean | undefined } = {},
-): Promise<BitmapList> {
+export interface ListOptions extends OperationOptions {
+  readonly chain?: boolean | undefined;
+  /** Parts of the disk that each bitmap's `profile` tells of; without it there is none. */
+  readonly profileParts?: number | undefined;
+}
+
+export async function listBitmaps(imageName: string, options: ListOptions = {}): Promise<BitmapList> {
   const chain = await openChain(parseReference(imageName, undefined), {
     mode: 'read',
     locking: lockingOf(options),
     onWarning: options.onWarning,
   });
   try {
-    if (!options.chain) return await listLayer(chain.top);
+    if (!options.chain) return await listLayer(chain.top, options);
     const layers: ListedImage[] = [];
-    for (const layer of await allLayers(chain)) layers.push(await listLayer(layer));
+    for (const layer of await allLayers(chain)) layers.push(await listLayer(layer, options));
     return { ...layers[0]!, layers };
   } finally {
     await chain.close();
   }
 }
 
-async function listLayer(layer: Layer): Promise<ListedImage> {
+async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {
   const { path: image, format, virtualSizeBytes: virtualSize } = layer;
   if (layer.format === 'raw') return { image, format, virtualSize, bitmaps: [], stale: false };
   const bitmaps: ListedBitmap[] = [];
   for (const entry of await readBitmapDirectory(layer.image))
-    bitmaps.push(await listEntry(layer.image, entry));
+    bitmaps.push(await listEntry(layer.image, entry, options));
   return { image, format, virtualSize, bitmaps, stale: layer.image.bitmaps.kind === 'stale' };
 }
 
-async function listEntry(image: Image, entry: BitmapDirectoryEntry): Promise<ListedBitmap> {
+async function listEntry(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+  { profileParts }: ListOptions,
+): Promise<ListedBitmap> {
   const table = await readBitmapTable(image, entry);
   const { clusterSizeBytes } = image.header;
+  const bitmap = entry.inUse ? undefined : await readBitmap(image, entry, table);
   return {
     name: entry.name,
     granularity: 2 ** entry.granularityBits,
     flags: [...(entry.inUse ? (['in-use'] as const) : []), ...(entry.auto ? (['auto'] as const) : [])],
-    dirtyBytes: entry.inUse ? null : dirtyBytes(await readBitmap(image, entry, table)),
+    dirtyBytes: bitmap === undefined ? null : dirtyBytes(bitmap),
     diskBytes: bitmapRanges(image, entry, table).reduce(
       (sum, { lengthBytes }) => sum + alignUp(lengthBytes, clusterSizeBytes),
       0,
     ),
+    ...(profileParts === undefined || bitmap === undefined
+      ? {}
+      : { profile: dirtyProfile(bitmap, profileParts) }),
   };
 }

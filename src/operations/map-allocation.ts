@@ -3,10 +3,22 @@
  */
 import { chainMap, type MapExtent } from '../allocation/chain-map.ts';
 import { openChain } from '../chain/chain.ts';
+import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
+/** An image of the chain, as it comes into the map. */
+export interface MappedImage {
+  readonly depth: number;
+  readonly image: string;
+  readonly virtualSize: number;
+  /** The least that can be allocated: the cluster size; of a raw image a sector. */
+  readonly clusterSize: number;
+}
+
 export interface MapOptions extends OperationOptions {
+  /** Told of each image once, before the first extent that may be its own; the top comes before all extents. */
+  readonly onImage?: ((image: MappedImage) => void) | undefined;
   /** Only what the image itself holds; its backing images are not opened. */
   readonly layer?: boolean | undefined;
 }
@@ -26,8 +38,16 @@ export async function* mapAllocation(
   });
   try {
     const alone = options.layer === true;
+    let known = 0;
     const batches = chainMap({
-      layer: async (depth) => (alone && depth > 0 ? undefined : chain.layer(depth)),
+      layer: async (depth) => {
+        const layer = alone && depth > 0 ? undefined : await chain.layer(depth);
+        if (layer !== undefined && depth === known) {
+          known++;
+          options.onImage?.(describe(layer, depth));
+        }
+        return layer;
+      },
     });
     // Seen by itself, an overlay does not say what its gaps read as.
     const gapsAreUnknown = alone && chain.top.backing !== undefined;
@@ -43,4 +63,10 @@ export async function* mapAllocation(
   } finally {
     await chain.close();
   }
+}
+
+function describe(layer: Layer, depth: number): MappedImage {
+  const { path: image, virtualSizeBytes: virtualSize } = layer;
+  const clusterSize = layer.format === 'raw' ? 512 : layer.image.header.clusterSizeBytes;
+  return { depth, image, virtualSize, clusterSize };
 }

@@ -15,15 +15,29 @@ export function dumpCommand(): Command {
     .description('show the dirty parts of a stored bitmap; #ALLOCATED stands for what the image itself holds')
     .argument('<image>', 'qcow2 image')
     .argument('<bitmap>', 'name of a bitmap, or #ALLOCATED')
+    .option('--picture <file.svg>', 'draw it as an SVG picture instead of listing it; with --json do both')
     .addHelpText(
       'after',
-      "\nExamples:\n  bitmap-tool dump disk.qcow2 checkpoint-1\n  bitmap-tool dump --json disk.qcow2 '#ALLOCATED'",
+      "\nExamples:\n  bitmap-tool dump disk.qcow2 checkpoint-1\n  bitmap-tool dump --json disk.qcow2 '#ALLOCATED'\n  bitmap-tool dump --picture dirty.svg disk.qcow2 checkpoint-1",
     )
-    .action(async (image: string, name: string, options: CommonOptions) => {
+    .action(async (image: string, name: string, options: CommonOptions & { picture?: string }) => {
+      const { picture, quiet, json } = options;
+      const draw = picture === undefined ? undefined : await openDrawing(picture);
       const dump = await invoke(options, (common) => dumpBitmap(image, name, common));
-      if (options.quiet) return;
-      await (options.json ? printJson(dump) : printText(dump));
+      await draw?.(dump);
+      if (quiet) return;
+      if (json) await printJson(dump);
+      else if (picture === undefined) await printText(dump);
+      else await print(`${summary(dump)}Drawn in ${printable(picture)}\n`);
     });
+}
+
+/** Loaded only where it is asked for; the file is looked at before the work. */
+async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {
+  const { openPictureFile } = await import('../picture-file.ts');
+  const { dumpPicture } = await import('../../picture/dump-picture.ts');
+  const file = await openPictureFile(name);
+  return (dump) => file.write(dumpPicture(dump, dirty(dump)));
 }
 
 async function printJson({ extents }: BitmapDump): Promise<void> {
@@ -37,15 +51,16 @@ async function printJson({ extents }: BitmapDump): Promise<void> {
 }
 
 async function printText(dump: BitmapDump): Promise<void> {
-  const { image, name, virtualSize, granularity, dirtyBytes } = dump;
-  await print(
-    `${printable(image)}: ${printable(name)}: ${formatSize(dirtyBytes)} of ${formatSize(virtualSize)} dirty (${formatShare(dirtyBytes, virtualSize)}), granularity ${formatSize(granularity)}\n`,
-  );
-  await print(diskPicture(virtualSize, dirty(dump)));
+  await print(summary(dump));
+  await print(diskPicture(dump.virtualSize, dirty(dump)));
   for (const { offset, length, description } of dump.extents()) {
     await print(`${String(offset).padStart(16)}  ${String(length).padStart(16)}  ${description}\n`);
     if (outputClosed()) return;
   }
+}
+
+function summary({ image, name, virtualSize, granularity, dirtyBytes }: BitmapDump): string {
+  return `${printable(image)}: ${printable(name)}: ${formatSize(dirtyBytes)} of ${formatSize(virtualSize)} dirty (${formatShare(dirtyBytes, virtualSize)}), granularity ${formatSize(granularity)}\n`;
 }
 
 function* dirty(dump: BitmapDump): Generator<DumpExtent> {

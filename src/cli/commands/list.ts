@@ -7,22 +7,36 @@ import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
+import { shade } from '../print/disk-picture.ts';
 import { printable } from '../print/printable.ts';
 import { formatShare, formatSize } from '../print/size.ts';
 import { type Cell, table } from '../print/table.ts';
+
+const BAR_CELLS = 20;
 
 export function listCommand(): Command {
   return addCommonOptions(new Command('list'))
     .description('list stored bitmaps, their state, their dirty bytes and what they cost on disk')
     .argument('<image>', 'qcow2 image')
     .option('--chain', 'the backing images too')
-    .addHelpText('after', '\nExample:\n  bitmap-tool list --chain disk.qcow2')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bitmap-tool list disk.qcow2\n  bitmap-tool list --chain --json disk.qcow2',
+    )
     .action(async (image: string, options: CommonOptions & { chain?: boolean }) => {
-      const list = await invoke(options, (common) => listBitmaps(image, { ...common, chain: options.chain }));
+      const list = await invoke(options, (common) =>
+        listBitmaps(image, { ...common, chain: options.chain, profileParts: profileParts(options) }),
+      );
       if (options.quiet) return;
       if (options.json) await print(`${JSON.stringify(list, null, 2)}\n`);
       else for (const each of list.layers ?? [list]) await print(describeImage(each));
     });
+}
+
+/** Cells of the bar that shows where on the disk a bitmap marks: at a terminal with room for it. */
+function profileParts({ json, quiet }: CommonOptions): number | undefined {
+  const { isTTY, columns } = process.stdout;
+  return isTTY && columns >= 96 && !json && !quiet ? BAR_CELLS : undefined;
 }
 
 function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedImage): string {
@@ -30,6 +44,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
   if (stale)
     return `${title}: its bitmaps are no longer valid: software that knows no bitmaps changed the image\n`;
   if (bitmaps.length === 0) return `${title}: no bitmaps\n`;
+  const hasBars = bitmaps.some(({ profile }) => profile !== undefined);
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     stateOf(bitmap),
@@ -37,6 +52,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
     bitmap.dirtyBytes === null ? '-' : formatSize(bitmap.dirtyBytes),
     bitmap.dirtyBytes === null ? '-' : formatShare(bitmap.dirtyBytes, virtualSize),
     formatSize(bitmap.diskBytes),
+    ...(hasBars ? [(bitmap.profile ?? []).map(shade).join('')] : []),
   ]);
   return `${title}\n${table(
     [
@@ -46,6 +62,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
       { title: 'dirty', align: 'right' },
       { title: 'share', align: 'right' },
       { title: 'on disk', align: 'right' },
+      ...(hasBars ? [{ title: 'where, from start to end' }] : []),
     ],
     rows,
   )}`;

@@ -7,6 +7,8 @@ import { mapAllocation } from '../../operations/map-allocation.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
+import { pictureMap } from '../picture-map.ts';
+import { printable } from '../print/printable.ts';
 
 const WIDTH = 16;
 
@@ -15,17 +17,35 @@ export function mapCommand(): Command {
     .description('show which image of the chain holds each part of the disk, as qemu-img map does')
     .argument('<image>', 'qcow2 or raw image')
     .option('--layer', 'only what this image itself holds')
-    .addHelpText('after', '\nExample:\n  bitmap-tool map --json disk.qcow2')
-    .action(async (image: string, options: CommonOptions & { layer?: boolean }) => {
-      const show = options.quiet ? undefined : options.json ? jsonLines() : textLines();
+    .option('--picture <file.svg>', 'draw it as an SVG picture instead of listing it; with --json do both')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bitmap-tool map --json disk.qcow2\n  bitmap-tool map --layer disk.qcow2\n  bitmap-tool map --picture chain.svg disk.qcow2',
+    )
+    .action(async (image: string, options: CommonOptions & { layer?: boolean; picture?: string }) => {
+      const { layer, picture: file } = options;
+      const picture = file === undefined ? undefined : await pictureMap(file, layer === true);
+      const show = linesFor(options, picture !== undefined);
       await invoke(options, async (common) => {
-        for await (const batch of mapAllocation(image, { ...common, layer: options.layer })) {
-          if (show !== undefined) await print(show.batch(batch));
-          if (outputClosed()) return;
+        const onImage = picture?.onImage;
+        for await (const batch of mapAllocation(image, { ...common, layer, onImage })) {
+          picture?.add(batch);
+          if (show !== undefined && !outputClosed()) await print(show.batch(batch));
+          if (outputClosed() && picture === undefined) return;
         }
         if (show !== undefined) await print(show.end());
       });
+      await picture?.write();
+      if (picture !== undefined && !options.quiet && !options.json)
+        await print(`Drawn in ${printable(file!)}\n`);
     });
+}
+
+/** Nothing is listed where a picture is asked for, but for scripts. */
+function linesFor({ quiet, json }: CommonOptions, isDrawn: boolean): Lines | undefined {
+  if (quiet) return undefined;
+  if (json) return jsonLines();
+  return isDrawn ? undefined : textLines();
 }
 
 interface Lines {

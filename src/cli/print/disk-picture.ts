@@ -34,7 +34,7 @@ export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange
 }
 
 /** The least mark shows, and only a full cell looks full. */
-function shade(share: number): string {
+export function shade(share: number): string {
   if (share === 0) return SHADES[0];
   if (share > 0.999) return SHADES[4];
   return SHADES[1 + Math.min(2, Math.floor(share * 3))]!;

@@ -1,0 +1,78 @@
+/**
+ * The file that a picture goes to: never an image, and never half written.
+ */
+import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { FailedError, UsageError } from '../errors.ts';
+
+export interface PictureFile {
+  readonly name: string;
+  /** Puts the picture in place of what was there, all of it or nothing. */
+  write(svg: string): Promise<void>;
+}
+
+/** Pictures are smaller; a disk that begins like one is not. */
+const MAX_PICTURE_BYTES = 2 ** 20;
+
+/**
+ * Checks that a picture may go there, before any work is done for it.
+ *
+ * @throws UsageError when the file is there and is no SVG picture, or FailedError when its folder is not
+ */
+export async function openPictureFile(name: string): Promise<PictureFile> {
+  const path = await realpath(name).catch(() => name);
+  await refuseOther(name, path);
+  const folder = dirname(path);
+  const isFolder = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new FailedError('FILE_NOT_FOUND', `${name}: its folder does not exist`);
+  return {
+    name,
+    async write(svg) {
+      const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
+      try {
+        await writeFile(temporary, svg, { flag: 'wx' });
+        await refuseOther(name, path);
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error instanceof UsageError ? error : failure(name, error as NodeJS.ErrnoException);
+      }
+    },
+  };
+}
+
+async function refuseOther(name: string, path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return;
+  const isPicture =
+    found.isFile() && found.size <= MAX_PICTURE_BYTES && (await beginsAsSvg(path, found.size));
+  if (isPicture) return;
+  throw new UsageError(`${name}: is there already and is no SVG picture: it is not overwritten`, {
+    hint: 'Name another file for the picture.',
+  });
+}
+
+/** An empty file, as mktemp makes one, holds nothing to lose. */
+async function beginsAsSvg(path: string, sizeBytes: number): Promise<boolean> {
+  if (sizeBytes === 0) return true;
+  const file = await open(path).catch(() => undefined);
+  if (file === undefined) return false;
+  try {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(5), position: 0 });
+    const start = buffer.toString('latin1', 0, bytesRead);
+    return start.startsWith('<svg') || start === '<?xml';
+  } finally {
+    await file.close();
+  }
+}
+
+function failure(name: string, cause: NodeJS.ErrnoException): FailedError {
+  const what = `${name}: the picture cannot be written: ${cause.message}`;
+  if (cause.code === 'ENOSPC') return new FailedError('NO_SPACE', what, { cause });
+  if (cause.code === 'EACCES' || cause.code === 'EPERM' || cause.code === 'EROFS')
+    return new FailedError('ACCESS_DENIED', what, { cause });
+  return new FailedError('IO_ERROR', what, { cause });
+}

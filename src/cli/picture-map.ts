@@ -1,0 +1,32 @@
+/**
+ * Draws a map while it is made: from the extents as they come to the file.
+ */
+import type { MapExtent } from '../allocation/chain-map.ts';
+import type { MappedImage } from '../operations/map-allocation.ts';
+import type { MapPicture } from '../picture/map-picture.ts';
+
+export interface MapDrawing {
+  readonly onImage: (image: MappedImage) => void;
+  add(extents: readonly MapExtent[]): void;
+  write(): Promise<void>;
+}
+
+/** Loads what draws; the file is looked at before the work. */
+export async function pictureMap(name: string, alone: boolean): Promise<MapDrawing> {
+  const { openPictureFile } = await import('./picture-file.ts');
+  const { openMapPicture } = await import('../picture/map-picture.ts');
+  const file = await openPictureFile(name);
+  const images: string[] = [];
+  let picture: MapPicture | undefined;
+  return {
+    onImage({ image, depth, virtualSize, clusterSize }) {
+      images.push(image);
+      if (depth > 0) return;
+      picture = openMapPicture({ image, virtualSize, granularity: clusterSize, alone });
+    },
+    add: (extents) => picture?.add(extents),
+    async write() {
+      if (picture !== undefined) await file.write(picture.svg(images));
+    },
+  };
+}

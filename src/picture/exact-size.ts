@@ -1,0 +1,16 @@
+/**
+ * Offsets in the largest unit that says them exactly.
+ */
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+/** For example "1536 GiB", where a rounded "1.5 TiB" would not tell neighbours apart. */
+export function exactSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value !== 0 && value % 1024 === 0 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value} ${UNITS[unit]}`;
+}

@@ -1,0 +1,13 @@
+/**
+ * The cells in a row from the start of the disk to its end, in at most so many parts.
+ */
+
+const MAX_PARTS = 256;
+
+/** @param classOf the class of cells [first, end) together */
+export function stripOf(cellCount: number, classOf: (first: number, end: number) => string): string[] {
+  const parts = Math.min(cellCount, MAX_PARTS);
+  return Array.from({ length: parts }, (_, part) =>
+    classOf(Math.floor((part * cellCount) / parts), Math.floor(((part + 1) * cellCount) / parts)),
+  );
+}

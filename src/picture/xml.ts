@@ -1,0 +1,34 @@
+/**
+ * Text as it may stand in SVG.
+ */
+import { printable } from '../cli/print/printable.ts';
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&apos;',
+};
+
+/** What is markup is escaped, control characters are made visible, and what no XML may hold is replaced. */
+export function xmlText(text: string): string {
+  return printable(text)
+    .replace(/[\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd')
+    .replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+}
+
+/** Cuts the middle out of a text that is wider than so many letters. */
+export function shortened(text: string, letters: number): string {
+  const characters = Array.from(printable(text));
+  const width = (some: readonly string[]) => some.reduce((sum, each) => sum + (each >= '\u1100' ? 2 : 1), 0);
+  if (width(characters) <= letters) return characters.join('');
+  const head: string[] = [];
+  const tail: string[] = [];
+  // The end says more: file names and numbers stand there.
+  for (let index = 0; width(head) + width(tail) < letters - 2; index++) {
+    if (index % 3 === 0) head.push(characters[head.length]!);
+    else tail.unshift(characters.at(-1 - tail.length)!);
+  }
+  return `${head.join('')}…${tail.join('')}`;
+}
