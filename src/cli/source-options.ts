@@ -10,6 +10,7 @@ export interface SourceFlags {
   allocated?: boolean;
   data?: boolean;
   bitmap?: string[];
+  compare?: string;
   extents?: string;
   everything?: boolean;
   above?: string;
@@ -17,7 +18,7 @@ export interface SourceFlags {
   anySize?: boolean;
 }
 
-const SOURCES = ['allocated', 'data', 'bitmap', 'extents', 'everything'] as const;
+const SOURCES = ['allocated', 'data', 'bitmap', 'compare', 'extents', 'everything'] as const;
 
 export function addSourceOptions(command: Command): Command {
   return command
@@ -29,9 +30,10 @@ export function addSourceOptions(command: Command): Command {
     )
     .addOption(new Option('--bitmap <name>', 'mark what a stored bitmap marks, repeatable').argParser(listOf))
     .option('--from <image>', 'with --bitmap: the image that has it')
+    .option('--compare <image>', 'mark where guests see something else than in that image, qcow2 or raw')
     .option(
       '--any-size',
-      'with --from: take it of a disk of another size; beyond a shorter one all counts as dirty',
+      'with --from or --compare: take an image of another size; beyond a shorter one all counts as dirty',
     )
     .option(
       '--extents <file>',
@@ -59,13 +61,16 @@ export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
   if (above !== undefined && source !== 'allocated' && source !== 'data')
     throw misplaced('above', '--allocated or --data');
   if (from !== undefined && source !== 'bitmap') throw misplaced('from', '--bitmap');
-  if (anySize !== undefined && from === undefined) throw misplaced('any-size', '--from');
+  if (anySize !== undefined && from === undefined && source !== 'compare')
+    throw misplaced('any-size', '--from or --compare');
   switch (source) {
     case 'allocated':
     case 'data':
       return { kind: source, above };
     case 'bitmap':
       return { kind: source, names: flags.bitmap!, from, anySize };
+    case 'compare':
+      return { kind: source, image: flags.compare!, anySize };
     case 'extents':
       return { kind: source, extents: await readExtentList(flags.extents!) };
     case 'everything':

@@ -18,6 +18,7 @@ import type { L2Reading } from '../image/l2-tables.ts';
 import { scanL2Tables } from '../image/scan.ts';
 import { fileIdentity } from '../storage/file.ts';
 import type { ImageToChange } from './change-bitmaps.ts';
+import { type ComparedImage, markDifferences } from './mark-differences.ts';
 import { type NamedBitmaps, readNamedBitmaps } from './named-bitmaps.ts';
 import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
@@ -33,6 +34,8 @@ export type BitmapSource =
   | { readonly kind: 'data'; readonly above?: string | undefined }
   /** The union of stored bitmaps. */
   | ({ readonly kind: 'bitmap' } & NamedBitmaps)
+  /** Where what a guest sees differs from what it would see of another image. */
+  | ({ readonly kind: 'compare' } & ComparedImage)
   /** Parts of the disk, in bytes. */
   | { readonly kind: 'extents'; readonly extents: Iterable<ByteRange> }
   /** The whole disk. */
@@ -65,6 +68,9 @@ export async function readSource(
     case 'bitmap':
       for (const each of await readNamedBitmaps(target, source, options)) mergeInto(bitmap, each);
       break;
+    case 'compare':
+      await markDifferences(bitmap, target, source, options);
+      break;
     case 'extents':
       for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
       break;
@@ -92,7 +98,7 @@ async function readContent(
   granularityBits: number,
   options: OperationOptions,
 ): Promise<ReadSource> {
-  const below = above === undefined ? [] : await imagesAbove(target, above);
+  const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(target, above);
   const reading = tableReading([target, ...below], options);
   const form = {
     content: CONTENT[kind],
@@ -103,14 +109,23 @@ async function readContent(
   for (const { image, l2Offsets } of below) {
     mergeInto(bitmap, await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading));
   }
+  markRange(bitmap, hidden.start, hidden.end - hidden.start);
   return { bitmap, reading };
 }
 
+interface ImagesAbove {
+  readonly images: readonly { image: Image; l2Offsets: Float64Array }[];
+  /**
+   * What the base has past the end of a shorter image above it: no image holds it, and yet the disk reads zeros there
+   * and not what the base has.
+   */
+  readonly hidden: { readonly start: number; readonly end: number };
+}
+
+const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { start: 0, end: 0 } };
+
 /** The images below the top that stand above the base. */
-async function imagesAbove(
-  { chain, path }: ImageToChange,
-  above: string,
-): Promise<{ image: Image; l2Offsets: Float64Array }[]> {
+async function imagesAbove({ chain, path }: ImageToChange, above: string): Promise<ImagesAbove> {
   const base = await fileIdentity(parseReference(above, undefined).path);
   if (chain.top.storage.identity === base) {
     throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
@@ -119,7 +134,10 @@ async function imagesAbove(
   const seen: string[] = [path];
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
-    if (layer?.storage.identity === base) return images;
+    if (layer?.storage.identity === base) {
+      const shortest = Math.min(...images.map(({ image }) => image.header.virtualSizeBytes));
+      return { images, hidden: { start: shortest, end: layer.virtualSizeBytes } };
+    }
     // A raw image ends every chain: the base is not there.
     if (layer?.format !== 'qcow2') {
       const names = layer === undefined ? seen : [...seen, layer.path];
