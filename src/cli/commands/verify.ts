@@ -1,0 +1,58 @@
+/**
+ * bitmap-tool verify
+ */
+import { Command } from 'commander';
+import { type BitmapVerdict, verifyBitmap } from '../../operations/verify-bitmap.ts';
+import { color } from '../color.ts';
+import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { invoke } from '../invocation.ts';
+import { print } from '../output.ts';
+import { count } from '../print/plan.ts';
+import { printable } from '../print/printable.ts';
+import { formatSize } from '../print/size.ts';
+
+/** What scripts see when the bitmap lacks something. */
+const PROBLEMS_EXIT_CODE = 3;
+const RANGES_SHOWN = 20;
+
+export function verifyCommand(): Command {
+  return addCommonOptions(new Command('verify'))
+    .description('tell whether a bitmap marks every difference between an image and what it was before')
+    .argument('<image>', 'qcow2 image as it is now')
+    .argument('<bitmap>', 'name of a bitmap in it, or #ALLOCATED')
+    .requiredOption('--against <image>', 'the image as it was when the bitmap began to record: qcow2 or raw')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bitmap-tool verify disk.qcow2 checkpoint-1 --against full-backup.raw
+  bitmap-tool verify overlay.qcow2 '#ALLOCATED' --against base.qcow2
+
+Exit code: 0 everything that differs is marked, 3 something is missing.`,
+    )
+    .action(async (image: string, name: string, options: CommonOptions & { against: string }) => {
+      const verdict = await invoke(options, (common) => verifyBitmap(image, name, options.against, common));
+      if (!verdict.covered) process.exitCode ??= PROBLEMS_EXIT_CODE;
+      if (options.quiet) return;
+      await print(options.json ? `${JSON.stringify(verdict, null, 2)}\n` : describe(verdict));
+    });
+}
+
+function describe(verdict: BitmapVerdict): string {
+  const { image, bitmap, against, covered, differingBytes, dirtyBytes, missingBytes, needlessBytes } =
+    verdict;
+  const names = `${printable(image)}: ${printable(bitmap)}`;
+  const numbers = `${formatSize(differingBytes)} differ, ${formatSize(dirtyBytes)} are marked, ${formatSize(needlessBytes)} of that without need.\n`;
+  if (covered) {
+    return `${names} ${color.green('covers')} every difference from ${printable(against)}\n${numbers}`;
+  }
+  return `${names} ${color.red('lacks')} ${formatSize(missingBytes)} of what differs from ${printable(against)}: an incremental backup would miss it\n${numbers}${missingRanges(verdict)}`;
+}
+
+function missingRanges({ missing }: BitmapVerdict): string {
+  const lines = missing
+    .slice(0, RANGES_SHOWN)
+    .map(({ offset, length }) => `${String(offset).padStart(16)}  ${String(length).padStart(16)}  missing\n`);
+  const rest = missing.length - lines.length;
+  return `${lines.join('')}${rest > 0 ? `… and ${count(rest, 'more range')}; --json lists all\n` : ''}`;
+}
