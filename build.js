@@ -1,5 +1,5 @@
 /**
- * Builds dist/: the command line and the library, their types, and the licences of what is bundled with them.
+ * Builds dist/: the command line and the library, their types, the man page, and the licences of what is bundled.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,12 +11,10 @@ const root = dirname(fileURLToPath(import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
-const { metafile } = await build({
+/** @type {import('esbuild').BuildOptions} */
+const forNode = {
   absWorkingDir: root,
-  entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
-  outdir: 'dist',
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node20',
@@ -27,16 +25,35 @@ const { metafile } = await build({
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
   define: { BITMAP_TOOL_VERSION: JSON.stringify(version) },
+  logLevel: 'warning',
+};
+const { metafile } = await build({
+  ...forNode,
+  entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
+  outdir: 'dist',
+  splitting: true,
   chunkNames: 'parts/[name]-[hash]',
   // Names stay: they are what a stack trace in a bug report says.
   minifySyntax: true,
   minifyWhitespace: true,
   metafile: true,
-  logLevel: 'warning',
 });
 writeFileSync(join(root, 'dist', 'THIRD-PARTY-LICENSES'), licences(Object.keys(metafile.inputs)));
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
+await writeManPage(join(root, 'dist', 'man'));
+
+/**
+ * Runs the part of the source that knows the commands.
+ *
+ * @param {string} folder
+ */
+async function writeManPage(folder) {
+  const printer = join(folder, 'print.mjs');
+  await build({ ...forNode, entryPoints: ['src/cli/man/build.ts'], outfile: printer });
+  writeFileSync(join(folder, 'bitmap-tool.1'), execFileSync(process.execPath, [printer]));
+  rmSync(printer);
+}
 
 /** @param {string[]} inputs files that went into the bundle */
 function licences(inputs) {

@@ -30,10 +30,13 @@ export {
   type ListedImage,
   listBitmaps,
 } from './operations/list-bitmaps.ts';
-export { type MapOptions, mapAllocation } from './operations/map-allocation.ts';
+export { type MapOptions, type MappedImage, mapAllocation } from './operations/map-allocation.ts';
+export type { ComparedImage } from './operations/mark-differences.ts';
+export { type MeasureResult, measure } from './operations/measure.ts';
 export { mergeBitmaps } from './operations/merge-bitmaps.ts';
 export type { NamedBitmaps } from './operations/named-bitmaps.ts';
 export type { OperationOptions, Progress } from './operations/options.ts';
 export { removeBitmaps } from './operations/remove-bitmaps.ts';
 export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';
 export type { BitmapSource } from './operations/sources.ts';
+export { type BitmapVerdict, verifyBitmap } from './operations/verify-bitmap.ts';

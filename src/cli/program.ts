@@ -2,16 +2,20 @@
  * The command tree.
  */
 import { Command } from 'commander';
+import { bitmapCommand } from './commands/bitmap.ts';
+import { completionCommand } from './commands/completion.ts';
 import { createFromCommand } from './commands/create-from.ts';
 import { dumpCommand } from './commands/dump.ts';
 import { editCommands } from './commands/edit.ts';
 import { listCommand } from './commands/list.ts';
 import { mapCommand } from './commands/map.ts';
+import { measureCommand } from './commands/measure.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { version } from './version.ts';
 
 export function buildProgram(): Command {
   const program = new Command('bitmap-tool')
-    .description('Create and inspect the persistent dirty bitmaps of qcow2 images, offline.')
+    .description('Make, look at, change and judge the persistent dirty bitmaps of qcow2 images at rest.')
     .version(version)
     .showHelpAfterError(false)
     .addHelpText(
@@ -20,14 +24,18 @@ export function buildProgram(): Command {
 The main job, for an overlay that was made outside libvirt:
   bitmap-tool create-from --allocated disk.qcow2
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 4 refused, 5 image in use, 130/143 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 verify found something missing, 4 refused, 5 image in use, 130/143 interrupted.`,
     );
   for (const command of [
     createFromCommand(),
     listCommand(),
     mapCommand(),
     dumpCommand(),
+    measureCommand(),
+    verifyCommand(),
     ...editCommands(),
+    bitmapCommand(),
+    completionCommand(),
   ]) {
     program.addCommand(command);
   }

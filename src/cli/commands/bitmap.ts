@@ -43,6 +43,10 @@ export function bitmapCommand(): Command {
     .usage('(--add | --remove | --clear | --enable | --disable | --merge SOURCE)... FILENAME BITMAP')
     .argument('[arguments...]')
     .helpOption(false)
+    .addHelpText(
+      'after',
+      "\nExample:\n  bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1",
+    )
     .allowUnknownOption()
     .action(async (_words: string[], _options: object, command: Command) => {
       try {

@@ -44,7 +44,7 @@ function addCommand(): Command {
   return addWritingOptions(new Command('add'))
     .description('add bitmaps with nothing marked')
     .argument('<image>', 'qcow2 image (version 3)')
-    .argument('<bitmap...>', 'names of the new bitmaps; all are added at once or none')
+    .argument('<name...>', 'names of the new bitmaps; all are added at once or none')
     .addOption(granularityOption())
     .option('--disabled', 'the bitmaps do not record writes')
     .addHelpText('after', '\nExample:\n  bitmap-tool add -g 64k disk.qcow2 checkpoint-3')

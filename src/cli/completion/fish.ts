@@ -1,0 +1,70 @@
+/**
+ * Completion for fish.
+ */
+import type { CommandNode, OptionNode } from '../command-tree.ts';
+import { argumentKind, type Kind, optionKind } from './kinds.ts';
+
+export function fishCompletion(tree: CommandNode): string {
+  const lines = [
+    ...tree.options.map((option) => optionLine(option, '__fish_use_subcommand')),
+    ...tree.commands.map(
+      ({ name, description }) => `-f -n __fish_use_subcommand -a ${quoted(name)} -d ${quoted(description)}`,
+    ),
+    ...tree.commands.flatMap((command) => {
+      const when = `__fish_seen_subcommand_from ${command.name}`;
+      return [
+        ...command.options.map((option) => optionLine(option, when)),
+        ...argumentLines(command).map((line) => `-n ${quoted(when)} ${line}`),
+      ];
+    }),
+  ];
+  return `# fish completion for bitmap-tool. Load it with: bitmap-tool completion fish | source
+
+# Names of the bitmaps of the first word that is a file.
+function __bitmap_tool_bitmaps
+    for word in (commandline -opc)[2..]
+        set word (string replace -r '^~/' "$HOME/" -- $word)
+        if test -e $word
+            bitmap-tool list --json --force-share -- $word 2>/dev/null | string match -rg '^ *"name": "([^"\\\\\\\\]*)",?$'
+            return
+        end
+    end
+end
+
+${lines.map((line) => `complete -c bitmap-tool ${line}`).join('\n')}
+`;
+}
+
+function optionLine(option: OptionNode, when: string): string {
+  const names = option.names.map((name) =>
+    name.startsWith('--') ? `-l ${quoted(name.slice(2))}` : `-s ${quoted(name.slice(1))}`,
+  );
+  const kind = optionKind(option);
+  const value = kind === undefined ? '' : ` -r ${words(kind) || '-f'}`;
+  return `-n ${quoted(when)} ${names.join(' ')}${value} -d ${quoted(option.description)}`;
+}
+
+/** fish offers files by itself; what else there is comes beside them. */
+function argumentLines(command: CommandNode): string[] {
+  return command.arguments
+    .map((argument) => argumentKind(argument, command))
+    .filter(({ kind }) => kind === 'bitmap' || kind === 'choice')
+    .map(words);
+}
+
+function words(kind: Kind): string {
+  switch (kind.kind) {
+    case 'file':
+      return '-F';
+    case 'bitmap':
+      return `-a ${quoted(`(__bitmap_tool_bitmaps)${kind.withAllocated ? ' "#ALLOCATED"' : ''}`)}`;
+    case 'choice':
+      return `-f -a ${quoted(kind.choices.join(' '))}`;
+    case 'free':
+      return '';
+  }
+}
+
+function quoted(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
+}

@@ -1,0 +1,20 @@
+/**
+ * The shells that there is completion for.
+ */
+import type { CommandNode } from '../command-tree.ts';
+import { bashCompletion } from './bash.ts';
+import { fishCompletion } from './fish.ts';
+import { zshCompletion } from './zsh.ts';
+
+export type Shell = 'bash' | 'zsh' | 'fish';
+
+export function completionFor(shell: Shell, tree: CommandNode): string {
+  switch (shell) {
+    case 'bash':
+      return bashCompletion(tree);
+    case 'zsh':
+      return zshCompletion(tree);
+    case 'fish':
+      return fishCompletion(tree);
+  }
+}
