@@ -53,7 +53,7 @@ export function storedHeader(changes: HeaderFields = {}): Uint8Array {
 }
 
 /** Writes one field of a header. */
-export function setField(bytes: Uint8Array, name: keyof typeof FIELDS, value: number | bigint): void {
+function setField(bytes: Uint8Array, name: keyof typeof FIELDS, value: number | bigint): void {
   const [byte, size] = FIELDS[name];
   let rest = BigInt(value);
   for (let index = byte + size - 1; index >= byte; index--) {
