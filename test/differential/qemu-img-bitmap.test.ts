@@ -15,7 +15,17 @@ import { scratchFolder } from '../support/scratch.ts';
 const COMMANDS_PER_CASE = 10;
 const NAMES = ['a', 'b', 'c', 'é%', 'a name'];
 const GRANULARITIES = ['512', '4k', '64k', '1M', '2G', '0', '300', '4G'];
-const ACTIONS = ['--add', '--add', '--remove', '--clear', '--enable', '--disable', '--merge', '--merge', '--mer'];
+const ACTIONS = [
+  '--add',
+  '--add',
+  '--remove',
+  '--clear',
+  '--enable',
+  '--disable',
+  '--merge',
+  '--merge',
+  '--mer',
+];
 
 /** One command line for each of the twins, its words in an order that getopt allows. */
 function randomCommand(random: Random, other: string): (image: string) => string[] {
