@@ -11,7 +11,7 @@ export interface LongOption {
 }
 
 /** One option as met, under its long name; `value` is undefined where it takes none. */
-export interface MetOption {
+interface MetOption {
   readonly name: string;
   readonly value: string | undefined;
 }

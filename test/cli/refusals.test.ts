@@ -321,7 +321,7 @@ const refusals: readonly Refusal[] = [
     args: (image) => ['create-from', image],
     exitCode: 2,
     code: 'USAGE',
-    says: /needs a source/,
+    says: /one source is needed, none was named/,
   },
   {
     rule: 'an option that does not exist',

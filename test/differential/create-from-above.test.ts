@@ -35,5 +35,8 @@ async function heldAbove(top: Qcow2Layer, layers: readonly Layer[], base: number
   const maps = await Promise.all(layers.slice(0, base).map(({ name }) => qemuMap(name)));
   const held = clipped(union(...maps.map(ownAllocation)), top.virtualSize);
   expect(isSubset(allocationAbove(await qemuMap(top.name), base), held)).toBe(true);
-  return held;
+  // What the base has past the end of a shorter layer reads as zeros: a change, though no layer holds it.
+  const start = Math.min(...layers.slice(1, base).map(({ virtualSize }) => virtualSize));
+  const end = Math.min(layers[base]!.virtualSize, top.virtualSize);
+  return start < end ? union(held, [{ start, length: end - start }]) : held;
 }

@@ -79,7 +79,7 @@ const { dirtyBytes } = await dumpBitmap(image, name);
 let extents = 0;
 for await (const batch of mapAllocation(image)) extents += batch.length;
 const refused = await createFrom(image, { kind: 'allocated' }, { names: [name] }).catch((error: unknown) => error);
-const { removed } = await removeBitmaps(image, [name]);
+const { bitmaps: removed } = await removeBitmaps(image, [name]);
 console.log(JSON.stringify({ name, dirtyBytes, extents, refused: refused instanceof RefusedError && refused.code, removed }));
 `,
   );
