@@ -177,12 +177,10 @@ describe('resampling', () => {
     );
   });
 
-  test('to the same granularity is the same bitmap in other bytes', () => {
+  test('to the same granularity is the bitmap itself', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap }) => {
-        const other = resample(bitmap, bitmap.granularityBits);
-        expect(other).toEqual(bitmap);
-        expect(other.bits).not.toBe(bitmap.bits);
+        expect(resample(bitmap, bitmap.granularityBits)).toBe(bitmap);
       }),
     );
   });
