@@ -2,7 +2,7 @@
  * A dirty bitmap in memory: which granules of a disk are marked.
  */
 import { divideUp } from '../bytes/align.ts';
-import { clearBitsFrom, countBits, newBits, runsOfOnes, setBits, skipBytes } from '../bytes/bits.ts';
+import { clearBitsFrom, countBits, findBit, newBits, runsOfOnes, setBits, skipBytes } from '../bytes/bits.ts';
 
 export interface DirtyBitmap {
   readonly virtualSizeBytes: number;
@@ -48,6 +48,12 @@ export function dirtyBytes(bitmap: DirtyBitmap): number {
   const beyond = count * granularityBytes - bitmap.virtualSizeBytes;
   const lastIsDirty = count > 0 && (bitmap.bits[(count - 1) >>> 3]! & (1 << ((count - 1) & 7))) !== 0;
   return lastIsDirty ? bytes - beyond : bytes;
+}
+
+/** Whether every byte of the disk is marked. */
+export function isWholeDisk(bitmap: DirtyBitmap): boolean {
+  const count = granuleCount(bitmap);
+  return findBit(bitmap.bits, 0, 0, count) === count;
 }
 
 /** Yields the marked parts of the disk in ascending order, each as long as it goes. */

@@ -14,11 +14,9 @@ import {
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
-/** A big-endian word as stored ↔ its value, on this machine. */
+/** A big-endian word as stored ↔ its value, on a little-endian machine. */
 function swap(word: number): number {
-  return LITTLE_ENDIAN
-    ? (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)
-    : word;
+  return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
 }
 
 export interface L2Scan {
@@ -38,7 +36,8 @@ export interface L2Scan {
  * meaningless, what was written into `referenced` is no more than what entries name, and every entry must be decoded
  */
 export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): boolean {
-  if (header.hasDataFile || header.version === 2) return false;
+  // Rare cases, left to the decoder; so is a big-endian machine, which this pass would not serve.
+  if (!LITTLE_ENDIAN || header.hasDataFile || header.version === 2) return false;
   // Signed words: arithmetic on them never leaves the machine's 32-bit integers.
   const words = new Int32Array(table.buffer, table.byteOffset, table.byteLength / 4);
   return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);

@@ -2,7 +2,7 @@
  * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
  */
 
-import { type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
@@ -108,7 +108,7 @@ function warnOfWholeDisk(
   bitmap: DirtyBitmap,
   { onWarning }: CreateFromOptions,
 ): void {
-  if (kind !== 'allocated' || dirtyBytes(bitmap) < bitmap.virtualSizeBytes) return;
+  if (kind !== 'allocated' || !isWholeDisk(bitmap)) return;
   onWarning?.(
     `${path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
   );
