@@ -77,6 +77,11 @@ export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
   for (const { offset, length } of dirtyExtents(source)) markRange(target, offset, length);
 }
 
+/** What is marked in `bitmap` and not in `other`, which is for the same disk at the same granularity. */
+export function withoutMarks(bitmap: DirtyBitmap, other: DirtyBitmap): DirtyBitmap {
+  return { ...bitmap, bits: bitmap.bits.map((byte, index) => byte & ~other.bits[index]!) };
+}
+
 /** The same marks at another granularity, rounded out; the bitmap itself where that is its own. */
 export function resample(source: DirtyBitmap, granularityBits: number): DirtyBitmap {
   if (source.granularityBits === granularityBits) return source;

@@ -24,7 +24,7 @@ import { bitmapRanges, readBitmapTable, readUnsoundTable } from '../image/bitmap
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../image/claims.ts';
 import { type ClusterRun, freeClusters } from '../image/free-clusters.ts';
 import { planHeaderSwitch } from '../image/header-switch.ts';
-import { addRange, type HostClusters } from '../image/host-clusters.ts';
+import { addOwnRange, addRange, type HostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
 import { flush, type Plan, type Step, write } from '../image/plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from '../image/refcount-plan.ts';
@@ -93,6 +93,7 @@ export async function planBitmapChange(
     // Content first: where space runs out, it does so while nothing is claimed yet.
     ...contentSteps,
     ...refcountSteps.claim,
+    ...headerSwitch.prepare,
     ...(claimed.length === 0 ? [] : [flush('new clusters and their refcounts')]),
     ...refcountSteps.reveal,
     ...headerSwitch.commit,
@@ -120,7 +121,9 @@ async function addKeptBitmaps(
     if (slot.kind !== 'keep') continue;
     const table = await readBitmapTable(image, slot.entry);
     for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
-      addRange(referenced, image, offset, lengthBytes);
+      // What a bitmap in use points at is a guess.
+      if (slot.entry.inUse) addRange(referenced, image, offset, lengthBytes);
+      else addOwnRange(referenced, image, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
     }
   }
 }

@@ -2,7 +2,7 @@
  * Options that every command has.
  */
 import { type Command, Option } from 'commander';
-import { parseSize } from './print/size.ts';
+import { parseSize } from '../text/size.ts';
 
 export interface CommonOptions {
   json?: boolean;
@@ -19,7 +19,7 @@ export interface WritingOptions extends CommonOptions {
 export function addCommonOptions(command: Command): Command {
   return command
     .option('--json', 'print one JSON document on stdout; errors as JSON on stderr')
-    .option('-q, --quiet', 'print no result, no warnings and no progress')
+    .option('-q, --quiet', 'print no result and no progress')
     .option('--no-progress', 'show no progress')
     .option('-U, --force-share', 'read images that are in use; what is read may be stale')
     .option('--no-lock', 'take no image locks (for platforms and file systems without them)')

@@ -3,8 +3,8 @@
  */
 import { CommanderError } from 'commander';
 import { BitmapToolError } from '../errors.ts';
+import { printable } from '../text/printable.ts';
 import { stderrColor } from './color.ts';
-import { printable } from './print/printable.ts';
 
 const USAGE_EXIT_CODE = 2;
 

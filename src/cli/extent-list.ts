@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import type { ByteRange } from '../bitmap/dirty-bitmap.ts';
 import { FailedError, UsageError } from '../errors.ts';
-import { parseSize } from './print/size.ts';
+import { parseSize } from '../text/size.ts';
 
 /**
  * @param name of a file, or `-` for stdin
@@ -14,6 +14,8 @@ import { parseSize } from './print/size.ts';
  */
 export async function readExtentList(name: string): Promise<ByteRange[]> {
   const list = name === '-' ? await text(process.stdin) : await readList(name);
+  // What a failed command in a pipe leaves behind would make a bitmap that misses everything.
+  if (list.trim() === '') throw malformed(name, 'it is empty');
   return list.trimStart().startsWith('[') ? fromJson(list, name) : fromLines(list, name);
 }
 
@@ -39,19 +41,19 @@ function fromLines(list: string, name: string): ByteRange[] {
 }
 
 /** What nbdinfo calls an extent, by the map it was asked for; true where it counts as marked. */
-const DESCRIPTIONS: Readonly<Record<string, boolean>> = {
+const DESCRIPTIONS: ReadonlyMap<string, boolean> = new Map([
   // qemu:dirty-bitmap
-  dirty: true,
-  clean: false,
+  ['dirty', true],
+  ['clean', false],
   // base:allocation
-  data: true,
-  hole: false,
-  zero: true,
-  'hole,zero': false,
+  ['data', true],
+  ['hole', false],
+  ['zero', true],
+  ['hole,zero', false],
   // qemu:allocation-depth
-  local: true,
-  unallocated: false,
-};
+  ['local', true],
+  ['unallocated', false],
+]);
 
 function fromJson(list: string, name: string): ByteRange[] {
   let items: unknown;
@@ -74,7 +76,7 @@ function fromJson(list: string, name: string): ByteRange[] {
         throw malformed(name, `item ${index} says neither "present" nor "data"`);
       return marked ? [range] : [];
     }
-    const marked = typeof description === 'string' ? DESCRIPTIONS[description] : undefined;
+    const marked = typeof description === 'string' ? DESCRIPTIONS.get(description) : undefined;
     if (marked === undefined)
       throw malformed(name, `item ${index} has the unknown description ${JSON.stringify(description)}`);
     return marked ? [range] : [];

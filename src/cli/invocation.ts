@@ -3,8 +3,8 @@
  */
 import { InterruptedError } from '../errors.ts';
 import type { OperationOptions } from '../operations/options.ts';
+import { printable } from '../text/printable.ts';
 import type { CommonOptions } from './common-options.ts';
-import { printable } from './print/printable.ts';
 import { openProgressLine } from './progress-line.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -34,7 +34,8 @@ export async function invoke<T>(
     return await work({
       signal: abort.signal,
       onProgress: line?.show,
-      onWarning: quiet ? undefined : warn,
+      // What a result is worth is not for --quiet to hide.
+      onWarning: warn,
       forceShare,
       noLock: !lock,
     });

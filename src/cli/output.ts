@@ -2,15 +2,17 @@
  * The result on stdout, in large pieces, no faster than the reader takes them.
  */
 import { once } from 'node:events';
+import { FailedError } from '../errors.ts';
 
 const PIECE_CHARACTERS = 64 * 1024;
 let pending = '';
 let readerGone = false;
+let failure: NodeJS.ErrnoException | undefined;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `bitmap-tool map disk | head` is no failure.
-  if (error.code !== 'EPIPE') throw error;
   readerGone = true;
+  // `bitmap-tool map disk | head` is no failure.
+  if (error.code !== 'EPIPE') failure = error;
 });
 
 /** Whether nobody reads the output any more. */
@@ -21,6 +23,18 @@ export function outputClosed(): boolean {
 export async function print(text: string): Promise<void> {
   pending += text;
   if (pending.length >= PIECE_CHARACTERS) await finishOutput();
+}
+
+/** @throws FailedError when what was printed did not all reach its reader */
+export async function closeOutput(): Promise<void> {
+  await finishOutput();
+  // The error of a write comes after it.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (failure === undefined) return;
+  throw new FailedError('IO_ERROR', `the result could not be written to stdout: ${failure.message}`, {
+    cause: failure,
+    hint: 'What the command was asked to do to images is done.',
+  });
 }
 
 /** Returns once everything printed is on its way. */

@@ -55,15 +55,18 @@ async function refuseOther(name: string, path: string): Promise<void> {
   });
 }
 
+/** Where the root element comes first, behind a declaration and comments at most. */
+const SVG_START = /^\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--[\s\S]*?-->\s*)*<svg[\s>]/;
+const SVG_START_BYTES = 4096;
+
 /** An empty file, as mktemp makes one, holds nothing to lose. */
 async function beginsAsSvg(path: string, sizeBytes: number): Promise<boolean> {
   if (sizeBytes === 0) return true;
   const file = await open(path).catch(() => undefined);
   if (file === undefined) return false;
   try {
-    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(5), position: 0 });
-    const start = buffer.toString('latin1', 0, bytesRead);
-    return start.startsWith('<svg') || start === '<?xml';
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(SVG_START_BYTES), position: 0 });
+    return SVG_START.test(buffer.toString('utf8', 0, bytesRead));
   } finally {
     await file.close();
   }

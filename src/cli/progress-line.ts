@@ -3,7 +3,7 @@
  */
 import type { Ora } from 'ora';
 import type { Progress } from '../operations/options.ts';
-import { formatSize } from './print/size.ts';
+import { formatSize } from '../text/size.ts';
 
 /** Work shorter than this shows nothing, and never loads the spinner. */
 const PATIENCE_MS = 400;

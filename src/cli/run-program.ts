@@ -2,14 +2,14 @@
  * Runs the command that the arguments name, and is the one boundary that every error meets.
  */
 import { errorReport, exitCodeOf } from './errors.ts';
-import { finishOutput } from './output.ts';
+import { closeOutput, finishOutput } from './output.ts';
 import { buildProgram } from './program.ts';
 
 /** @returns the exit code */
 export async function runProgram(args: readonly string[]): Promise<number> {
   try {
     await buildProgram().parseAsync(args, { from: 'user' });
-    await finishOutput();
+    await closeOutput();
     // A signal that came while a change was being completed.
     return Number(process.exitCode ?? 0);
   } catch (error) {

@@ -3,9 +3,7 @@
  */
 import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
-import type { Header } from './header.ts';
-
-export const L1_ENTRY_BYTES = 8;
+import { type Header, L1_ENTRY_BYTES } from './header.ts';
 
 /** Bits 56…62 of an entry; bit 63 (COPIED) says something about the refcount only. */
 const RESERVED_HIGH = 0x7f000000;

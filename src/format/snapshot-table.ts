@@ -4,13 +4,10 @@
 import { alignUp } from '../bytes/align.ts';
 import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
-import type { Header } from './header.ts';
-import { L1_ENTRY_BYTES } from './l1-table.ts';
+import { type Header, L1_ENTRY_BYTES, MAX_L1_TABLE_BYTES } from './header.ts';
 
 /** QEMU's QCOW_MAX_SNAPSHOTS_SIZE, in bytes. */
 export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
-/** QEMU's QCOW_MAX_L1_SIZE. */
-const MAX_L1_TABLE_BYTES = 32 * 1024 * 1024;
 
 const entryStruct = struct({
   l1TableOffset: [0, 'offset'],

@@ -17,7 +17,9 @@ import { flush, type Step, write } from './plan.ts';
 export interface HeaderSwitch {
   /** Before anything else is written to the image. */
   readonly first: readonly Step[];
-  /** Once all that the new payload points at is stable; the last of them, a flush, makes the switch durable. */
+  /** Together with what the new payload points at: writes that nothing sees yet. */
+  readonly prepare: readonly Step[];
+  /** Once all that is stable; the last of them, a flush, makes the switch durable. */
   readonly commit: readonly Step[];
   /** Tidying once the switch is durable. */
   readonly after: readonly Step[];
@@ -37,7 +39,7 @@ const BACKING_FILE_OFFSET = headerStruct.byteOf('backingFileOffset');
 export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
   const first = clearUnknownAutoclear(image);
   const whole = withinOneSector(image, payload);
-  if (whole !== undefined) return { first, commit: [whole, flush('the header')], after: [] };
+  if (whole !== undefined) return { first, prepare: [], commit: [whole, flush('the header')], after: [] };
   return { first, ...(payload === undefined ? removal(image) : replacement(image, payload)) };
 }
 
@@ -52,11 +54,14 @@ function autoclear(value: bigint, reason: string): Step {
   return write(AUTOCLEAR_OFFSET, headerStruct.encodeField('autoclearFeatures', value), reason);
 }
 
-function bitmapsBit({ header }: Image, set: boolean): Step {
+function withBitmapsBit({ header }: Image, set: boolean): bigint {
   const others = header.autoclearFeatures & KNOWN_AUTOCLEAR & ~AUTOCLEAR.bitmaps;
-  return set
-    ? autoclear(others | AUTOCLEAR.bitmaps, 'autoclear bit 0: the bitmaps are consistent')
-    : autoclear(others, 'autoclear bit 0 cleared: no bitmaps');
+  return set ? others | AUTOCLEAR.bitmaps : others;
+}
+
+function bitmapsBit(image: Image, set: boolean): Step {
+  const reason = set ? 'autoclear bit 0: the bitmaps are consistent' : 'autoclear bit 0 cleared: no bitmaps';
+  return autoclear(withBitmapsBit(image, set), reason);
 }
 
 /** Frames of bitmaps extensions, in their order; the last one counts. */
@@ -122,9 +127,8 @@ function idealHeader(image: Image, payload: Uint8Array | undefined): Uint8Array 
     bytes.set(name, at);
     bytes.set(headerStruct.encodeField('backingFileOffset', at), BACKING_FILE_OFFSET);
   }
-  const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
-  const value = payload === undefined ? known & ~AUTOCLEAR.bitmaps : known | AUTOCLEAR.bitmaps;
-  bytes.set(headerStruct.encodeField('autoclearFeatures', value), AUTOCLEAR_OFFSET);
+  const autoclearFeatures = withBitmapsBit(image, payload !== undefined);
+  bytes.set(headerStruct.encodeField('autoclearFeatures', autoclearFeatures), AUTOCLEAR_OFFSET);
   return bytes;
 }
 
@@ -133,12 +137,13 @@ function idealHeader(image: Image, payload: Uint8Array | undefined): Uint8Array 
 function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'> {
   const existing = slots(image);
   const live = existing.at(-1);
-  if (live === undefined) return { commit: addition(image, payload), after: [] };
+  if (live === undefined) return addition(image, payload);
 
   const payloadAt = live + FRAME_BYTES;
   if (image.bitmaps.kind !== 'live') {
     // Emptied by an earlier removal: invisible until the bit is set.
     return {
+      prepare: [],
       commit: [
         ...existing.map((slot) =>
           write(slot + FRAME_BYTES, payload, 'bitmaps extension, still without autoclear bit 0'),
@@ -152,6 +157,7 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   }
   if (!straddles(payloadAt, PAYLOAD_BYTES)) {
     return {
+      prepare: [],
       commit: [write(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
       after: [],
     };
@@ -160,6 +166,7 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   if (earlier !== undefined && isLast(image, live)) {
     // What a cut left in the middle of the case below: the earlier one may be written, since the later counts.
     return {
+      prepare: [],
       commit: [
         write(earlier + FRAME_BYTES, payload, 'bitmaps extension, still overruled by a later one'),
         flush('the bitmaps extension'),
@@ -172,9 +179,14 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   // The payload cannot be changed at once. A second extension behind it overrules it (QEMU lets the last one win)
   // while it is rewritten, and goes again. Every mixture of the old and the new payload passes QEMU's checks, which
   // look at each field by itself.
-  const { steps, endMarkerOffset } = secondExtension(image, payload);
+  const { prepare, clear, endMarkerOffset } = behindEndMarker(image, payload);
   return {
-    commit: steps,
+    prepare,
+    commit: [
+      ...clear,
+      write(endMarkerOffset, extensionHead(), 'bitmaps extension in place of the end marker'),
+      flush('the bitmaps extension'),
+    ],
     after: [
       write(payloadAt, payload, 'bitmaps extension, overruled by the later one'),
       flush('the bitmaps extension'),
@@ -185,38 +197,58 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
 }
 
 /** The image's first bitmaps extension. */
-function addition(image: Image, payload: Uint8Array): Step[] {
-  const { steps } = secondExtension(image, payload);
-  return [...steps, bitmapsBit(image, true), flush('autoclear bit 0')];
+function addition(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'> {
+  const { prepare, clear, endMarkerOffset } = behindEndMarker(image, payload);
+  const head = extensionHead();
+  const commit = [...clear];
+  if (endMarkerOffset + FRAME_BYTES <= SECTOR_BYTES) {
+    // The end marker and the autoclear bit are in the first sector: both change at once.
+    const bytes = image.headerCluster.slice(AUTOCLEAR_OFFSET, endMarkerOffset + FRAME_BYTES);
+    bytes.set(headerStruct.encodeField('autoclearFeatures', withBitmapsBit(image, true)));
+    bytes.set(head, endMarkerOffset - AUTOCLEAR_OFFSET);
+    commit.push(write(AUTOCLEAR_OFFSET, bytes, 'autoclear bit 0 and the bitmaps extension, in one sector'));
+  } else {
+    commit.push(
+      write(endMarkerOffset, head, 'bitmaps extension in place of the end marker'),
+      flush('the bitmaps extension'),
+      bitmapsBit(image, true),
+    );
+  }
+  return { prepare, commit: [...commit, flush('the header')], after: [] };
 }
 
-/** Puts an extension in place of the end marker: first what follows the marker, then the marker itself. */
-function secondExtension(image: Image, payload: Uint8Array): { steps: Step[]; endMarkerOffset: number } {
+/**
+ * Writes a payload and a new end marker behind the end marker, which then can be made an extension at one stroke.
+ *
+ * @returns steps that nothing sees, and those that must follow them once they are stable
+ */
+function behindEndMarker(
+  image: Image,
+  payload: Uint8Array,
+): { prepare: Step[]; clear: Step[]; endMarkerOffset: number } {
   const { endMarkerOffset } = image.extensions;
   if (endMarkerOffset === undefined) throw noRoom(image, 'the header extensions have no end marker');
   const tailOffset = endMarkerOffset + FRAME_BYTES;
   const tail = new Uint8Array(EXTENSION_BYTES);
   tail.set(payload);
-  const end = tailOffset + tail.length;
+  const put = write(tailOffset, tail, 'payload and new end marker, behind the old end marker');
+  const move = moveBackingName(image, tailOffset + tail.length);
+  if (move === undefined) return { prepare: [put], clear: [], endMarkerOffset };
+  const { copy, change } = move;
   return {
+    prepare: [copy],
+    clear: [change, flush('backing_file_offset'), put, flush('the extension behind the end marker')],
     endMarkerOffset,
-    steps: [
-      ...makeRoom(image, end),
-      write(tailOffset, tail, 'payload and new end marker, behind the old end marker'),
-      flush('the extension behind the end marker'),
-      write(endMarkerOffset, extensionHead(), 'bitmaps extension in place of the end marker'),
-      flush('the bitmaps extension'),
-    ],
   };
 }
 
-/** Moves the backing file name, if it stands before `end`. */
-function makeRoom(image: Image, end: number): Step[] {
+/** How the backing file name gets out of the way, if it stands before `end`. */
+function moveBackingName(image: Image, end: number): { copy: Step; change: Step } | undefined {
   const { header, headerCluster } = image;
   const { backingFileOffset, backingFileSizeBytes, clusterSizeBytes } = header;
   if (backingFileOffset === 0 || backingFileOffset >= end) {
     if (end > clusterSizeBytes) throw noRoom(image, 'the header extensions fill it');
-    return [];
+    return undefined;
   }
   const nameEnd = backingFileOffset + backingFileSizeBytes;
   const newOffset = alignUp(Math.max(end, nameEnd), 8);
@@ -226,17 +258,18 @@ function makeRoom(image: Image, end: number): Step[] {
       `the backing file name of ${backingFileSizeBytes} bytes is in the way and cannot be moved safely`,
     );
   }
-  const name = headerCluster.slice(backingFileOffset, nameEnd);
-  return [
-    write(newOffset, name, 'backing file name, a copy at its new place'),
-    flush('the copy of the backing file name'),
-    write(
+  return {
+    copy: write(
+      newOffset,
+      headerCluster.slice(backingFileOffset, nameEnd),
+      'backing file name, a copy at its new place',
+    ),
+    change: write(
       BACKING_FILE_OFFSET,
       headerStruct.encodeField('backingFileOffset', newOffset),
       'backing_file_offset',
     ),
-    flush('backing_file_offset'),
-  ];
+  };
 }
 
 function noRoom({ storage, header }: Image, why: string): RefusedError {
@@ -265,6 +298,7 @@ function removal(image: Image): Omit<HeaderSwitch, 'first'> {
     .map((slot) => write(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'));
   if (cut !== undefined) after.push(write(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
   return {
+    prepare: [],
     commit: [bitmapsBit(image, false), flush('autoclear bit 0')],
     after: [...after, flush('the header extensions')],
   };

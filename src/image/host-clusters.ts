@@ -2,8 +2,9 @@
  * A set of host clusters: which places of an image file something points at.
  */
 import { divideUp } from '../bytes/align.ts';
-import { newBits, setBits } from '../bytes/bits.ts';
+import { findBit, newBits, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
+import { hex } from '../format/format-error.ts';
 import type { Image } from './image.ts';
 
 /** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
@@ -33,5 +34,36 @@ export function addRange(set: HostClusters, image: Image, offset: number, length
   const { clusterSizeBytes } = image.header;
   const start = Math.floor(offset / clusterSizeBytes);
   const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
+  setBits(set.bits, start, end);
+}
+
+/**
+ * Adds a range that must be nobody else's, because it is about to be relied upon or written.
+ *
+ * @param what names it in the message
+ * @throws RefusedError when something that was added before lies in it
+ */
+export function addOwnRange(
+  set: HostClusters,
+  image: Image,
+  what: string,
+  offset: number,
+  lengthBytes: number,
+): void {
+  const { clusterSizeBytes } = image.header;
+  const start = Math.floor(offset / clusterSizeBytes);
+  const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
+  const taken = start < end ? findBit(set.bits, 1, start, end) : end;
+  if (taken < end) {
+    const { name } = image.storage;
+    throw new RefusedError(
+      'NEEDS_CHECK',
+      `${name}: ${what} at ${hex(offset)} overlaps something else in the image at ${hex(taken * clusterSizeBytes)}`,
+      {
+        hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
+        context: { file: name },
+      },
+    );
+  }
   setBits(set.bits, start, end);
 }

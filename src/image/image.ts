@@ -5,7 +5,7 @@ import { RefusedError } from '../errors.ts';
 import { type BitmapsState, bitmapsState } from '../format/bitmaps-extension.ts';
 import { INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
 import { FormatError, hex } from '../format/format-error.ts';
-import { type Header, parseHeader } from '../format/header.ts';
+import { type Header, L1_ENTRY_BYTES, parseHeader } from '../format/header.ts';
 import {
   backingFormat,
   EXTENSION_TYPE,
@@ -13,7 +13,7 @@ import {
   type HeaderExtensions,
   parseHeaderExtensions,
 } from '../format/header-extensions.ts';
-import { decodeL1Table, L1_ENTRY_BYTES } from '../format/l1-table.ts';
+import { decodeL1Table } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
 
 interface BackingReference {

@@ -7,6 +7,8 @@ import { type Image, requireInside } from './image.ts';
 /** What one read brings; L2 tables of an image often lie side by side. */
 const READ_BYTES = 1024 * 1024;
 const READS_IN_FLIGHT = 8;
+/** Of one batch: a broken image may name one table a million times. */
+const MAX_TABLES = 4096;
 
 interface Batch {
   /** Positions in `order`, from the first up to, not including, the last. */
@@ -103,7 +105,8 @@ function* batchesOf(
     let endOffset = offset;
     while (end < order.length) {
       const next = l2Offsets[order[end]!]!;
-      if (next > endOffset || next + clusterSizeBytes - offset > batchBytes) break;
+      if (next > endOffset || next + clusterSizeBytes - offset > batchBytes || end - start === MAX_TABLES)
+        break;
       requireInside(storage, `L2 table ${order[end]}`, next, clusterSizeBytes);
       endOffset = next + clusterSizeBytes;
       end++;

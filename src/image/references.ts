@@ -6,15 +6,15 @@
 
 import { getBit, newBits, setBit } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
+import { L1_ENTRY_BYTES } from '../format/header.ts';
 import { encryptionHeader } from '../format/header-extensions.ts';
-import { L1_ENTRY_BYTES } from '../format/l1-table.ts';
 import { REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
 import {
   MAX_SNAPSHOT_TABLE_BYTES,
   parseSnapshotTable,
   type SnapshotTable,
 } from '../format/snapshot-table.ts';
-import { addRange, type HostClusters } from './host-clusters.ts';
+import { addOwnRange, addRange, type HostClusters } from './host-clusters.ts';
 import { type Image, naming, readInside, readL1Table } from './image.ts';
 import type { L2Reading } from './l2-tables.ts';
 import type { Refcounts } from './refcounts.ts';
@@ -35,20 +35,19 @@ export async function addMetadata(
 ): Promise<void> {
   const { header, extensions, storage } = image;
   const { clusterSizeBytes } = header;
-  addRange(referenced, image, 0, clusterSizeBytes);
-  addRange(referenced, image, header.l1TableOffset, header.l1EntryCount * L1_ENTRY_BYTES);
-  addRange(
-    referenced,
-    image,
-    header.refcountTableOffset,
-    refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES,
-  );
-  for (const offset of refcounts.blockOffsets) {
-    if (offset !== 0) addRange(referenced, image, offset, clusterSizeBytes);
-  }
-  const encryption = naming(storage, () => encryptionHeader(extensions, header));
-  if (encryption !== undefined) addRange(referenced, image, encryption.offset, encryption.length);
   await addSnapshots(image, referenced, activeL2Offsets, reading);
+  addRange(referenced, image, 0, clusterSizeBytes);
+  // From here on each has its clusters for itself: refcounts written over somebody's data would destroy it.
+  const addOwn = (what: string, offset: number, lengthBytes: number) =>
+    addOwnRange(referenced, image, what, offset, lengthBytes);
+  addOwn('the active L1 table', header.l1TableOffset, header.l1EntryCount * L1_ENTRY_BYTES);
+  const encryption = naming(storage, () => encryptionHeader(extensions, header));
+  if (encryption !== undefined) addOwn('the encryption header', encryption.offset, encryption.length);
+  const tableBytes = refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES;
+  addOwn('the refcount table', header.refcountTableOffset, tableBytes);
+  for (const [index, offset] of refcounts.blockOffsets.entries()) {
+    if (offset !== 0) addOwn(`refcount block ${index}`, offset, clusterSizeBytes);
+  }
 }
 
 async function addSnapshots(
@@ -70,7 +69,13 @@ async function addSnapshots(
     return true;
   };
   activeL2Offsets.forEach(firstTime);
+  const seen = new Set<string>();
   for (const [index, { l1TableOffset, l1EntryCount }] of snapshots.entries()) {
+    reading.signal?.throwIfAborted();
+    // Snapshots have a table each; a broken image may name one many times.
+    const table = `${l1TableOffset} ${l1EntryCount}`;
+    if (seen.has(table)) continue;
+    seen.add(table);
     const what = `the L1 table of snapshot ${index}`;
     const l2Offsets = await readL1Table(image, what, l1TableOffset, l1EntryCount);
     addRange(referenced, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);

@@ -24,16 +24,20 @@ export function addBitmaps(
   names.forEach(requireStorableName);
   return editBitmaps(parseReference(imageName, undefined), names, options, async (image) => {
     const { granularity, disabled } = options;
-    const { targets } = await chooseTargets(image, '', { names, granularity });
+    const { targets } = await chooseTargets(
+      image,
+      { inherits: false, defaultName: '' },
+      { names, granularity },
+    );
     const { virtualSizeBytes } = image.image.header;
     return [
       ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),
       ...targets.map(
-        ({ name, granularityBits }) =>
+        ({ name, nameBytes, granularityBits }) =>
           ({
             kind: 'store',
             name,
-            nameBytes: new TextEncoder().encode(name),
+            nameBytes,
             auto: disabled !== true,
             bitmap: cleanBitmap(virtualSizeBytes, granularityBits),
           }) as const,

@@ -48,6 +48,8 @@ export interface ImageToChange {
   readonly chain: Chain;
   readonly image: Image;
   readonly path: string;
+  /** Device and inode of its file. */
+  readonly identity: string;
   readonly present: readonly BitmapDirectoryEntry[];
   readonly l2Offsets: Float64Array;
   /** Filled by whoever scans the active L2 tables; complete when `change` is called. */
@@ -71,12 +73,20 @@ export async function withImageToChange<T>(
     onWarning: options.onWarning,
   });
   try {
-    const { image, path } = requireQcow2(chain);
+    const { image, path, storage } = requireQcow2(chain);
     requireWritable(image);
     refuseStaleBitmaps(image);
     const present = await readBitmapDirectory(image);
     const l2Offsets = await readActiveL1Table(image);
-    return await work({ chain, image, path, present, l2Offsets, referenced: noHostClusters(image) });
+    return await work({
+      chain,
+      image,
+      path,
+      identity: storage.identity,
+      present,
+      l2Offsets,
+      referenced: noHostClusters(image),
+    });
   } finally {
     await chain.close();
   }

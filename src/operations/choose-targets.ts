@@ -1,9 +1,8 @@
 /**
  * Which bitmaps create-from makes: those that are named, or those that the backing images have.
  */
-import type { Chain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
-import { isTemporaryName } from '../checkpoint/names.ts';
+import { ALLOCATED, isTemporaryName } from '../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory } from '../image/bitmap-directory.ts';
@@ -26,6 +25,8 @@ export interface TargetOptions {
 /** A bitmap to be made. */
 export interface Target {
   readonly name: string;
+  /** The name as stored. */
+  readonly nameBytes: Uint8Array;
   readonly granularityBits: number;
   readonly present: BitmapDirectoryEntry | undefined;
 }
@@ -39,12 +40,13 @@ export interface Choice {
 }
 
 /**
- * @param defaultName of the one bitmap to make when no name is given and no backing image has bitmaps
+ * @param inherits whether the source marks all that a backing image's checkpoint would have to record
+ * @param defaultName of the one bitmap to make when no name is given and none is inherited
  * @throws RefusedError, UsageError when one of them cannot be made
  */
 export async function chooseTargets(
   image: ImageToChange,
-  defaultName: string,
+  { inherits, defaultName }: { inherits: boolean; defaultName: string },
   options: TargetOptions,
 ): Promise<Choice> {
   const asked = options.granularity === undefined ? undefined : granularityBitsOf(options.granularity);
@@ -55,7 +57,7 @@ export async function chooseTargets(
     others: [],
   });
   if (options.names !== undefined && options.names.length > 0) return named(options.names);
-  const model = await nearestWithBitmaps(image.chain);
+  const model = inherits ? await nearestWithBitmaps(image) : undefined;
   return model === undefined ? named([defaultName]) : inherited(image, model, asked, options);
 }
 
@@ -65,11 +67,14 @@ interface Model {
   readonly entries: readonly BitmapDirectoryEntry[];
 }
 
-async function nearestWithBitmaps(chain: Chain): Promise<Model | undefined> {
+/** @throws RefusedError when that image's bitmaps are outdated: which checkpoints it had is not to be trusted */
+async function nearestWithBitmaps({ chain, path }: ImageToChange): Promise<Model | undefined> {
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
     if (layer === undefined) return undefined;
     if (layer.format !== 'qcow2') continue;
+    if (layer.image.bitmaps.kind === 'stale')
+      throw noModel(path, layer.path, 'are outdated (autoclear bit 0 is clear)');
     const entries = await readBitmapDirectory(layer.image);
     if (entries.length > 0) return { layer, depth, entries };
   }
@@ -91,15 +96,30 @@ function inherited(
     const state = inUse ? 'marked in-use' : 'disabled';
     options.onWarning?.(`${layer.path}: bitmap "${name}" is ${state} and not inherited`);
   }
+  const valid = lasting.filter((entry) => isValid(entry) && entry.name !== ALLOCATED);
+  if (valid.length === 0 && lasting.some(({ inUse }) => inUse)) {
+    throw noModel(image.path, layer.path, 'are marked in-use');
+  }
   const find = (name: string) => image.present.find((entry) => entry.name === name);
-  const valid = lasting.filter(isValid);
+  const keeps = (options.ifExists ?? 'fail') === 'fail';
   return {
     targets: valid
-      .filter(({ name }) => find(name) === undefined)
-      .map(({ name, granularityBits }) => targetFor(image, name, asked, granularityBits, options)),
+      .filter(({ name }) => !keeps || find(name) === undefined)
+      .map(({ name, nameBytes, granularityBits }) => ({
+        ...targetFor(image, name, asked, granularityBits, options),
+        nameBytes,
+      })),
     inheritedFrom: layer.path,
-    others: valid.flatMap(({ name }) => find(name) ?? []),
+    others: keeps ? valid.flatMap(({ name }) => find(name) ?? []) : [],
   };
+}
+
+function noModel(path: string, backing: string, state: string): RefusedError {
+  return new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${path}: has nothing to inherit: the bitmaps of its backing image ${backing} ${state}`,
+    { hint: 'Name the bitmap to make: --name.', context: { file: path, backing } },
+  );
 }
 
 /** What libvirt would take as a checkpoint's bitmap. */
@@ -115,6 +135,7 @@ function targetFor(
   { ifExists = 'fail' }: TargetOptions,
 ): Target {
   const present = entries.find((entry) => entry.name === name);
+  const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
   if (present !== undefined && ifExists === 'fail') {
     throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
       hint: 'Choose another --name, or say --if-exists merge (add to it) or --if-exists replace.',
@@ -123,11 +144,11 @@ function targetFor(
   }
   if (present !== undefined && ifExists === 'merge') {
     requireMergeable(path, present, asked);
-    return { name, granularityBits: present.granularityBits, present };
+    return { name, nameBytes, granularityBits: present.granularityBits, present };
   }
   const granularityBits = asked ?? present?.granularityBits ?? defaultBits;
   requireStorableSize(image, granularityBits);
-  return { name, granularityBits, present };
+  return { name, nameBytes, granularityBits, present };
 }
 
 function requireMergeable(path: string, present: BitmapDirectoryEntry, asked: number | undefined): void {

@@ -2,13 +2,21 @@
  * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
  */
 
-import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+import {
+  type DirtyBitmap,
+  dirtyBytes,
+  isWholeDisk,
+  mergeInto,
+  resample,
+  withoutMarks,
+} from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import { parseReference } from '../chain/reference.ts';
-import { requireStorableName } from '../checkpoint/names.ts';
+import { ALLOCATED, requireStorableName } from '../checkpoint/names.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { shellWord } from '../text/shell-word.ts';
 import {
   type ChangeOptions,
   changeBitmaps,
@@ -70,7 +78,11 @@ export async function createFrom(
 ): Promise<CreateFromResult> {
   options.names?.forEach(requireStorableName);
   return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
-    const { targets, inheritedFrom, others } = await chooseTargets(target, defaultName(source), options);
+    const { targets, inheritedFrom, others } = await chooseTargets(
+      target,
+      { inherits: INHERITING.has(source.kind), defaultName: defaultName(source) },
+      options,
+    );
     const result = {
       schema: 1,
       image: target.path,
@@ -98,8 +110,13 @@ export async function createFrom(
   });
 }
 
+/** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
+const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
+
 function defaultName(source: BitmapSource): string {
-  return source.kind === 'bitmap' && source.names.length === 1 ? source.names[0]! : source.kind;
+  if (source.kind !== 'bitmap' || source.names.length !== 1) return source.kind;
+  const [name] = source.names;
+  return name === undefined || name === ALLOCATED ? 'allocated' : name;
 }
 
 function warnOfWholeDisk(
@@ -127,7 +144,7 @@ async function make(
   finest: DirtyBitmap,
   { disabled, ifExists }: CreateFromOptions,
 ): Promise<MadeBitmap> {
-  const { name, granularityBits, present } = target;
+  const { name, nameBytes, granularityBits, present } = target;
   const wanted = resample(finest, granularityBits);
   const made = (action: CreatedBitmap['action'], auto: boolean, bitmap: DirtyBitmap): MadeBitmap => ({
     target,
@@ -144,7 +161,7 @@ async function make(
         : {
             kind: 'store',
             name,
-            nameBytes: present?.nameBytes ?? new TextEncoder().encode(name),
+            nameBytes,
             auto,
             bitmap,
           },
@@ -180,17 +197,15 @@ async function coverage(
   if (!isValid(entry)) {
     const state = entry.inUse ? 'marked in-use' : 'disabled';
     onWarning?.(
-      `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${name} --if-exists replace`,
+      `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${shellWord(name)} --if-exists replace`,
     );
   }
   if (entry.inUse) return { name, missingBytes: null };
   const own = await readBitmap(image, entry);
-  const wanted = resample(finest, own.granularityBits);
-  const missing = { ...wanted, bits: wanted.bits.map((byte, index) => byte & ~own.bits[index]!) };
-  const missingBytes = dirtyBytes(missing);
+  const missingBytes = dirtyBytes(withoutMarks(resample(finest, own.granularityBits), own));
   if (missingBytes > 0) {
     onWarning?.(
-      `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${name} --if-exists merge`,
+      `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,
     );
   }
   return { name, missingBytes };

@@ -9,12 +9,19 @@ import {
   MAX_GRANULARITY_BITS,
   MIN_GRANULARITY_BITS,
 } from '../format/bitmap-directory.ts';
-import type { Header } from '../format/header.ts';
+import { type Header, subclusterSizeBytes } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
 
 /** QEMU's bdrv_get_default_bitmap_granularity: the cluster size, within 4 KiB and 64 KiB. */
 export function defaultGranularityBits({ clusterBits }: Header): number {
   return Math.min(Math.max(clusterBits, 12), 16);
+}
+
+/** The finest that tells the image's own units apart, and no finer than QEMU could store. */
+export function ownGranularityBits(header: Header): number {
+  let bits = Math.max(MIN_GRANULARITY_BITS, Math.log2(subclusterSizeBytes(header)));
+  while (bitmapBytes(header.virtualSizeBytes, bits) > MAX_BITMAP_BYTES) bits++;
+  return bits;
 }
 
 /** @throws UsageError unless `bytes` is a power of two from 512 to 2 GiB */

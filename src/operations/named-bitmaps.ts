@@ -11,9 +11,10 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
+import { fileIdentity } from '../storage/file.ts';
 import { withQcow2 } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
-import { defaultGranularityBits } from './granularity.ts';
+import { ownGranularityBits } from './granularity.ts';
 import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
 
@@ -29,6 +30,8 @@ export interface NamedBitmaps {
 interface OpenImage {
   readonly image: Image;
   readonly present: readonly BitmapDirectoryEntry[];
+  /** Of its file: the image may be named as the one to read from, too. */
+  readonly identity: string;
 }
 
 /**
@@ -41,7 +44,9 @@ export async function readNamedBitmaps(
   options: OperationOptions,
 ): Promise<DirtyBitmap[]> {
   if (from === undefined) return readAll(target, names, options);
-  return withQcow2(parseReference(from, undefined), options, async ({ image }) => {
+  const reference = parseReference(from, undefined);
+  if ((await fileIdentity(reference.path)) === target.identity) return readAll(target, names, options);
+  return withQcow2(reference, options, async ({ image }) => {
     refuseStaleBitmaps(image);
     const bitmaps = await readAll({ image, present: await readBitmapDirectory(image) }, names, options);
     return bitmaps.map((bitmap) => fitted(bitmap, from, target.image, anySize === true));
@@ -49,7 +54,7 @@ export async function readNamedBitmaps(
 }
 
 async function readAll(
-  { image, present }: OpenImage,
+  { image, present }: Omit<OpenImage, 'identity'>,
   names: readonly string[],
   options: OperationOptions,
 ): Promise<DirtyBitmap[]> {
@@ -70,7 +75,7 @@ export async function readNamedBitmap(
   const form = {
     content: 'held',
     virtualSizeBytes: image.header.virtualSizeBytes,
-    granularityBits: defaultGranularityBits(image.header),
+    granularityBits: ownGranularityBits(image.header),
   } as const;
   const reading = tableReading([{ image, l2Offsets }], options);
   return layerBitmap(image, l2Offsets, noHostClusters(image), form, reading);

@@ -81,6 +81,9 @@ export async function readSource(
 }
 
 function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
+  if (![offset, length].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)) {
+    throw new UsageError(`extent of ${length} bytes at ${offset}: both must be whole numbers, not below 0`);
+  }
   if (offset + length > bitmap.virtualSizeBytes) {
     throw new UsageError(
       `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}`,
@@ -135,7 +138,10 @@ async function imagesAbove({ chain, path }: ImageToChange, above: string): Promi
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
     if (layer?.storage.identity === base) {
-      const shortest = Math.min(...images.map(({ image }) => image.header.virtualSizeBytes));
+      const shortest = images.reduce(
+        (size, { image }) => Math.min(size, image.header.virtualSizeBytes),
+        layer.virtualSizeBytes,
+      );
       return { images, hidden: { start: shortest, end: layer.virtualSizeBytes } };
     }
     // A raw image ends every chain: the base is not there.

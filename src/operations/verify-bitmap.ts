@@ -4,22 +4,23 @@
 import {
   type ByteRange,
   cleanBitmap,
-  type DirtyBitmap,
   dirtyBytes,
   dirtyExtents,
   markRange,
+  withoutMarks,
 } from '../bitmap/dirty-bitmap.ts';
 import { openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
+import { SECTOR_BYTES } from '../storage/storage.ts';
 import { requireQcow2 } from './change-bitmaps.ts';
 import { compareChains, requireSameSize, withComparedDisk } from './compared-disk.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
-/** Differences are counted in the sectors that QEMU compares too. */
-const SECTOR_BYTES = 512;
+/** Bounds the result: a disk may lack millions of ranges. */
+const RANGES_LISTED = 10_000;
 
 export interface BitmapVerdict {
   readonly schema: 1;
@@ -39,7 +40,9 @@ export interface BitmapVerdict {
   readonly missingBytes: number;
   /** Bytes of the granules that it marks and in which nothing differs: harmless, but copied for nothing. */
   readonly needlessBytes: number;
-  /** The granules that are missing, joined where they touch; an incremental backup would not copy them. */
+  /** Ranges of granules that are missing, joined where they touch. */
+  readonly missingRanges: number;
+  /** The first of them; an incremental backup would not copy them. */
   readonly missing: readonly ByteRange[];
 }
 
@@ -71,6 +74,7 @@ export async function verifyBitmap(
     let differingBytes = 0;
     const againstPath = await withComparedDisk(chain, against, options, async (old) => {
       requireSameSize(chain, old, 'A bitmap says nothing of what changed beside a change of size.');
+      // Differences are counted in the sectors that QEMU compares too.
       const comparison = {
         unitBytes: SECTOR_BYTES,
         onDifference(offset: number, length: number) {
@@ -81,7 +85,13 @@ export async function verifyBitmap(
       await compareChains(chain, old, comparison, options);
       return old.top.path;
     });
-    const missing = without(needed, marked);
+    const missing = withoutMarks(needed, marked);
+    const ranges: ByteRange[] = [];
+    let missingRanges = 0;
+    for (const range of dirtyExtents(missing)) {
+      if (missingRanges < RANGES_LISTED) ranges.push(range);
+      missingRanges++;
+    }
     const missingBytes = dirtyBytes(missing);
     return {
       schema: 1,
@@ -94,15 +104,11 @@ export async function verifyBitmap(
       differingBytes,
       dirtyBytes: dirtyBytes(marked),
       missingBytes,
-      needlessBytes: dirtyBytes(without(marked, needed)),
-      missing: [...dirtyExtents(missing)],
+      needlessBytes: dirtyBytes(withoutMarks(marked, needed)),
+      missingRanges,
+      missing: ranges,
     };
   } finally {
     await chain.close();
   }
-}
-
-/** What is marked in `bitmap` and not in `other`. */
-function without(bitmap: DirtyBitmap, other: DirtyBitmap): DirtyBitmap {
-  return { ...bitmap, bits: bitmap.bits.map((byte, index) => byte & ~other.bits[index]!) };
 }

@@ -1,7 +1,7 @@
 /**
  * The picture of a dirty bitmap: each cell has the shade of its dirty share.
  */
-import { formatShare, formatSize } from '../cli/print/size.ts';
+import { formatShare, formatSize } from '../text/size.ts';
 import { addRange, emptySums, sumOf } from './cell-sums.ts';
 import { dirtyLegend, LEVELS, levelColors, levelOf } from './dirty-levels.ts';
 import { exactSize } from './exact-size.ts';

@@ -1,7 +1,7 @@
 /**
  * What the colours of a map stand for, and how much of the disk each image gives.
  */
-import { formatSize } from '../cli/print/size.ts';
+import { formatSize } from '../text/size.ts';
 import { sumOf } from './cell-sums.ts';
 import type { OriginSums } from './layer-sums.ts';
 import type { Legend } from './page.ts';

@@ -1,7 +1,7 @@
 /**
  * The page that every picture of a disk has in common: titles, the grid, the disk as a strip, a legend, how to read it.
  */
-import { formatSize } from '../cli/print/size.ts';
+import { formatSize } from '../text/size.ts';
 import { curveOver } from './curve.ts';
 import type { Grid } from './grid.ts';
 import type { Region } from './regions.ts';

@@ -1,7 +1,7 @@
 /**
  * Text as it may stand in SVG.
  */
-import { printable } from '../cli/print/printable.ts';
+import { printable } from '../text/printable.ts';
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',

@@ -11,8 +11,6 @@ export interface FileStorage extends Storage {
   readonly fd: number;
   /** Device and inode (or device number): equal for two names of one file. */
   readonly identity: string;
-  /** Bytes that the file system has allocated; holes do not count. */
-  readonly allocatedBytes: number;
 }
 
 /**
@@ -39,7 +37,6 @@ export async function openFile(
       name: path,
       fd: handle.fd,
       identity: identityOf(stats),
-      allocatedBytes: isDevice ? sizeBytes : stats.blocks * 512,
       canGrow: !isDevice,
       get sizeBytes() {
         return sizeBytes;

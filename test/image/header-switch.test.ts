@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeBitmapsPayload } from '../../src/format/bitmaps-extension.ts';
 import { planHeaderSwitch } from '../../src/image/header-switch.ts';
 import { type Image, openImage } from '../../src/image/image.ts';
-import type { Step } from '../../src/image/plan.ts';
+import { flush, type Step } from '../../src/image/plan.ts';
 import { memoryStorage } from '../../src/storage/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
 
@@ -148,9 +148,9 @@ describe('a switch of the header', () => {
         }
         planned++;
         const after = { ...before, bitmaps: wanted ?? 'none' };
-        const { first, commit, after: tidying } = plan;
+        const { first, prepare, commit, after: tidying } = plan;
         let last = initial;
-        for (const bytes of cuts(initial, [...first, ...commit])) {
+        for (const bytes of cuts(initial, [...first, ...prepare, flush('what is new'), ...commit])) {
           const now = meaning(await open(bytes));
           expect([before, after]).toContainEqual(now);
           last = bytes;
@@ -169,8 +169,8 @@ describe('a switch of the header', () => {
     expect(planned).toBeGreaterThan(500);
   });
 
-  const kinds = ({ first, commit, after }: ReturnType<typeof planHeaderSwitch>) =>
-    [first, commit, after].map((steps) => steps.map(({ kind, reason }) => `${kind} ${reason}`));
+  const kinds = ({ first, prepare, commit, after }: ReturnType<typeof planHeaderSwitch>) =>
+    [first, prepare, commit, after].map((steps) => steps.map(({ kind, reason }) => `${kind} ${reason}`));
   const plan = async (
     layout: Partial<HeaderLayout>,
     directory: typeof newDirectory | undefined = newDirectory,
@@ -184,7 +184,7 @@ describe('a switch of the header', () => {
   };
 
   test('that changes a single sector is one write', async () => {
-    const [first, commit, after] = kinds(await plan({ nameGap: 0 }));
+    const [first, , commit, after] = kinds(await plan({ nameGap: 0 }));
     expect([first, after]).toEqual([[], []]);
     expect(commit).toEqual([
       'write header: bitmaps extension and autoclear bit 0, in one sector',
@@ -197,23 +197,30 @@ describe('a switch of the header', () => {
     expect(first).toEqual(['write autoclear_features without unknown bits', 'flush autoclear_features']);
   });
 
-  test('adds a first extension tail first, then its head, then the bit', async () => {
-    const [, commit] = kinds(await plan({ extensions: [400] }));
+  test('adds a first extension tail first, with the new clusters, then its head, then the bit', async () => {
+    const [, prepare, commit] = kinds(await plan({ extensions: [400] }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
     expect(commit).toEqual([
-      'write payload and new end marker, behind the old end marker',
-      'flush the extension behind the end marker',
       'write bitmaps extension in place of the end marker',
       'flush the bitmaps extension',
       'write autoclear bit 0: the bitmaps are consistent',
-      'flush autoclear bit 0',
+      'flush the header',
+    ]);
+  });
+
+  test('adds head and bit at once where the end marker ends the first sector', async () => {
+    const [, prepare, commit] = kinds(await plan({ extensions: [384] }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
+    expect(commit).toEqual([
+      'write autoclear bit 0 and the bitmaps extension, in one sector',
+      'flush the header',
     ]);
   });
 
   test('copies the backing file name out of the way and names the copy before the extension is written', async () => {
-    const [, commit] = kinds(await plan({ extensions: [400], nameGap: 0 }));
-    expect(commit?.slice(0, 5)).toEqual([
-      'write backing file name, a copy at its new place',
-      'flush the copy of the backing file name',
+    const [, prepare, commit] = kinds(await plan({ extensions: [400], nameGap: 0 }));
+    expect(prepare).toEqual(['write backing file name, a copy at its new place']);
+    expect(commit?.slice(0, 3)).toEqual([
       'write backing_file_offset',
       'flush backing_file_offset',
       'write payload and new end marker, behind the old end marker',
@@ -221,16 +228,15 @@ describe('a switch of the header', () => {
   });
 
   test('writes a payload within one sector in place, also where other extensions follow', async () => {
-    const [, commit, after] = kinds(await plan({ extensions: [500, 'bitmaps', 600, 16], live: true }));
+    const [, , commit, after] = kinds(await plan({ extensions: [500, 'bitmaps', 600, 16], live: true }));
     expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
     expect(after).toEqual([]);
   });
 
   test('has a later extension overrule a payload that straddles two sectors', async () => {
-    const [, commit, after] = kinds(await plan({ extensions: [384, 'bitmaps'], live: true }));
+    const [, prepare, commit, after] = kinds(await plan({ extensions: [384, 'bitmaps'], live: true }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
     expect(commit).toEqual([
-      'write payload and new end marker, behind the old end marker',
-      'flush the extension behind the end marker',
       'write bitmaps extension in place of the end marker',
       'flush the bitmaps extension',
     ]);
@@ -243,7 +249,7 @@ describe('a switch of the header', () => {
   });
 
   test('fills an extension that was emptied before, and then sets the bit', async () => {
-    const [, commit] = kinds(await plan({ extensions: [500, 'emptied', 8] }));
+    const [, , commit] = kinds(await plan({ extensions: [500, 'emptied', 8] }));
     expect(commit?.filter((step) => step.startsWith('write'))).toEqual([
       'write bitmaps extension, still without autoclear bit 0',
       'write autoclear bit 0: the bitmaps are consistent',
@@ -251,13 +257,13 @@ describe('a switch of the header', () => {
   });
 
   test('removes the last extension by the bit, then by an end marker over it', async () => {
-    const [, commit, after] = kinds(await removal({ extensions: [500, 'bitmaps'] }));
+    const [, , commit, after] = kinds(await removal({ extensions: [500, 'bitmaps'] }));
     expect(commit).toEqual(['write autoclear bit 0 cleared: no bitmaps', 'flush autoclear bit 0']);
     expect(after).toEqual(['write end marker over the bitmaps extension', 'flush the header extensions']);
   });
 
   test('empties an extension that others follow', async () => {
-    const [, , after] = kinds(await removal({ extensions: [500, 'bitmaps', 8] }));
+    const [, , , after] = kinds(await removal({ extensions: [500, 'bitmaps', 8] }));
     expect(after).toEqual(['write bitmaps extension emptied', 'flush the header extensions']);
   });
 

@@ -5,11 +5,11 @@ import { Command } from 'commander';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError } from '../../errors.ts';
 import { applyBitmapActions, type BitmapAction } from '../../operations/bitmap-actions.ts';
+import { printable } from '../../text/printable.ts';
+import { parseSize } from '../../text/size.ts';
 import { GetoptError, getopt, type LongOption } from '../getopt.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
-import { printable } from '../print/printable.ts';
-import { parseSize } from '../print/size.ts';
 
 const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable'] as const;
 

@@ -3,13 +3,13 @@
  */
 import { Command } from 'commander';
 import { type CreatedBitmap, type CreateFromResult, createFrom } from '../../operations/create-from.ts';
+import { printable } from '../../text/printable.ts';
+import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addWritingOptions, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count, describePlan } from '../print/plan.ts';
-import { printable } from '../print/printable.ts';
-import { formatShare, formatSize } from '../print/size.ts';
 import { type Cell, table } from '../print/table.ts';
 import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
 
@@ -33,10 +33,14 @@ Examples:
       const result = await invoke(flags, (common) =>
         createFrom(image, source, { ...common, ...options, dryRun: flags.dryRun }),
       );
+      if (result.kept.some(({ missingBytes }) => missingBytes !== 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
       await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
     });
 }
+
+/** A bitmap that was left alone does not mark all that it should. */
+const PROBLEMS_EXIT_CODE = 3;
 
 const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
   allocated: 'of what it holds',

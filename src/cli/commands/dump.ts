@@ -3,12 +3,12 @@
  */
 import { Command } from 'commander';
 import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/dump-bitmap.ts';
+import { printable } from '../../text/printable.ts';
+import { formatShare, formatSize } from '../../text/size.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
-import { printable } from '../print/printable.ts';
-import { formatShare, formatSize } from '../print/size.ts';
 
 export function dumpCommand(): Command {
   return addCommonOptions(new Command('dump'))

@@ -8,11 +8,11 @@ import { clearBitmaps } from '../../operations/clear-bitmaps.ts';
 import { mergeBitmaps } from '../../operations/merge-bitmaps.ts';
 import { removeBitmaps } from '../../operations/remove-bitmaps.ts';
 import { disableBitmaps, enableBitmaps } from '../../operations/set-recording.ts';
+import { printable } from '../../text/printable.ts';
 import { addWritingOptions, granularityOption, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { describePlan } from '../print/plan.ts';
-import { printable } from '../print/printable.ts';
 
 export function editCommands(): Command[] {
   return [

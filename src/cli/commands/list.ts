@@ -3,13 +3,13 @@
  */
 import { Command } from 'commander';
 import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/list-bitmaps.ts';
+import { printable } from '../../text/printable.ts';
+import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { shade } from '../print/disk-picture.ts';
-import { printable } from '../print/printable.ts';
-import { formatShare, formatSize } from '../print/size.ts';
 import { type Cell, table } from '../print/table.ts';
 
 const BAR_CELLS = 20;

@@ -4,11 +4,11 @@
 import { Command } from 'commander';
 import type { MapExtent } from '../../allocation/chain-map.ts';
 import { mapAllocation } from '../../operations/map-allocation.ts';
+import { printable } from '../../text/printable.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
 import { pictureMap } from '../picture-map.ts';
-import { printable } from '../print/printable.ts';
 
 const WIDTH = 16;
 

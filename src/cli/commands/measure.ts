@@ -3,12 +3,12 @@
  */
 import { Command } from 'commander';
 import { measure } from '../../operations/measure.ts';
+import { printable } from '../../text/printable.ts';
+import { formatSize } from '../../text/size.ts';
 import { addCommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count } from '../print/plan.ts';
-import { printable } from '../print/printable.ts';
-import { formatSize } from '../print/size.ts';
 import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
 
 export function measureCommand(): Command {

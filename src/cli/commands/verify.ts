@@ -3,13 +3,13 @@
  */
 import { Command } from 'commander';
 import { type BitmapVerdict, verifyBitmap } from '../../operations/verify-bitmap.ts';
+import { printable } from '../../text/printable.ts';
+import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count } from '../print/plan.ts';
-import { printable } from '../print/printable.ts';
-import { formatSize } from '../print/size.ts';
 
 /** What scripts see when the bitmap lacks something. */
 const PROBLEMS_EXIT_CODE = 3;
@@ -49,10 +49,10 @@ function describe(verdict: BitmapVerdict): string {
   return `${names} ${color.red('lacks')} ${formatSize(missingBytes)} of what differs from ${printable(against)}: an incremental backup would miss it\n${numbers}${missingRanges(verdict)}`;
 }
 
-function missingRanges({ missing }: BitmapVerdict): string {
+function missingRanges({ missing, missingRanges: total }: BitmapVerdict): string {
   const lines = missing
     .slice(0, RANGES_SHOWN)
     .map(({ offset, length }) => `${String(offset).padStart(16)}  ${String(length).padStart(16)}  missing\n`);
-  const rest = missing.length - lines.length;
-  return `${lines.join('')}${rest > 0 ? `… and ${count(rest, 'more range')}; --json lists all\n` : ''}`;
+  const rest = total - lines.length;
+  return `${lines.join('')}${rest > 0 ? `… and ${count(rest, 'more range')}; --json lists more\n` : ''}`;
 }

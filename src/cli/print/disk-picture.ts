@@ -2,7 +2,7 @@
  * A small picture of a disk in text: how much of each part is marked.
  */
 import type { ByteRange } from '../../bitmap/dirty-bitmap.ts';
-import { formatSize } from './size.ts';
+import { formatSize } from '../../text/size.ts';
 
 const SHADES = ['·', '░', '▒', '▓', '█'] as const;
 const CELLS_PER_ROW = 64;

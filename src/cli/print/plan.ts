@@ -2,7 +2,8 @@
  * What a change wrote, or a dry run would write.
  */
 import type { PlanReport } from '../../operations/change-bitmaps.ts';
-import { formatSize } from './size.ts';
+import { printable } from '../../text/printable.ts';
+import { formatSize } from '../../text/size.ts';
 
 export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   if (plan === null) return 'Nothing to write: the image is as asked already.\n';
@@ -12,8 +13,8 @@ export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   if (steps === undefined) return summary;
   const lines = steps.map((step) =>
     step.kind === 'flush'
-      ? `  flush  ${step.reason}\n`
-      : `  write  ${step.length} bytes at 0x${step.offset!.toString(16)}: ${step.reason}\n`,
+      ? `  flush  ${printable(step.reason)}\n`
+      : `  write  ${step.length} bytes at 0x${step.offset!.toString(16)}: ${printable(step.reason)}\n`,
   );
   return `${summary}${lines.join('')}Nothing was written.\n`;
 }

@@ -1,7 +1,7 @@
 /** Text from images cannot move the cursor, start a line or turn the reading direction. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { printable } from '../../../src/cli/print/printable.ts';
+import { printable } from '../../src/text/printable.ts';
 
 describe('printable text', () => {
   test.each([

@@ -1,7 +1,7 @@
 /**
  * Sizes for people, and sizes as people write them.
  */
-import { UsageError } from '../../errors.ts';
+import { UsageError } from '../errors.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };

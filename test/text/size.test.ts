@@ -1,8 +1,8 @@
 /** Sizes as people read and write them. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatShare, formatSize, parseSize } from '../../../src/cli/print/size.ts';
-import { UsageError } from '../../../src/errors.ts';
+import { UsageError } from '../../src/errors.ts';
+import { formatShare, formatSize, parseSize } from '../../src/text/size.ts';
 
 describe('a size is shown', () => {
   test.each([

@@ -1,0 +1,8 @@
+/**
+ * Names made fit for a command that a person may paste into a shell.
+ */
+
+/** The name as it is where a shell takes it so, in single quotes otherwise. */
+export function shellWord(name: string): string {
+  return /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
+}
