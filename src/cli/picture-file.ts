@@ -56,7 +56,7 @@ async function refuseOther(name: string, path: string): Promise<void> {
 }
 
 /** Where the root element comes first, behind a declaration and comments at most. */
-const SVG_START = /^\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--[\s\S]*?-->\s*)*<svg[\s>]/;
+const SVG_START = /^\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--[\s\S]*?-->\s*)*<svg[\s/>]/;
 const SVG_START_BYTES = 4096;
 
 /** An empty file, as mktemp makes one, holds nothing to lose. */

@@ -1,7 +1,7 @@
 /**
  * With --json every command prints what schemas.json says, key for key: what scripts read must not drift.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Ajv2020, type AnySchemaObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -38,6 +38,8 @@ interface Files {
   overlay: string;
   /** The overlay's backing image, with bitmaps of every state. */
   base: string;
+  /** A list of no extents. */
+  empty: string;
   /** Below that. */
   raw: string;
   folder: string;
@@ -59,7 +61,9 @@ async function makeChain(): Promise<Files> {
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
   await qemuIo(overlay, 'write -q 2M 128k');
   await qemuImg('bitmap', '--add', overlay, 'c2');
-  return { overlay, base, raw, folder };
+  const empty = join(folder, 'empty.json');
+  await writeFile(empty, '[]');
+  return { overlay, base, raw, empty, folder };
 }
 
 interface Sample {
@@ -83,14 +87,19 @@ const SAMPLES: Sample[] = [
   { command: 'dump', args: ({ overlay }) => [overlay, '#ALLOCATED'] },
   { command: 'dump', args: ({ overlay }) => [overlay, 'c2'] },
   { command: 'measure', args: ({ overlay }) => ['--allocated', overlay] },
-  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay] },
-  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay] },
-  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay] },
-  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay] },
+  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
   { command: 'measure', args: ({ overlay }) => ['--allocated', overlay] },
-  ...['--data', '--everything', '--bitmap=c2', '--compare=BASE', '--extents=/dev/null'].map((source) => ({
+  ...['--data', '--everything', '--bitmap=c2', '--compare=BASE', '--extents=EMPTY'].map((source) => ({
     command: 'create-from',
-    args: ({ overlay, base }: Files) => [source.replace('BASE', base), '-n', source, overlay],
+    args: ({ overlay, base, empty }: Files) => [
+      source.replace('BASE', base).replace('EMPTY', empty),
+      '-n',
+      source,
+      overlay,
+    ],
   })),
   ...['merge', 'merge', 'replace'].map((what) => ({
     command: 'create-from',
@@ -215,7 +224,7 @@ describe('stderr', () => {
       expect(lines.length, args.join(' ')).toBeGreaterThan(0);
       for (const [index, line] of lines.entries()) {
         const document = JSON.parse(line) as { error?: { code: string } };
-        const isError = exitCode !== 0 && index === lines.length - 1;
+        const isError = 'error' in document && exitCode !== 0 && index === lines.length - 1;
         const schema = isError ? 'error' : 'warning';
         expect(faults(schema, document), `${args.join(' ')}: ${line}`).toEqual([]);
         expectJudged(schema, [document]);

@@ -69,7 +69,7 @@ export function tryPlan(
 
 /** The last group has no pieces: it is the plan carried out. */
 function isAboutHeader({ pieces }: PowerCutState, { header }: OpenedImage): boolean {
-  return pieces.length === 0 || pieces.some(({ offset }) => offset < header.clusterBytes);
+  return pieces.length === 0 || pieces.every(({ offset }) => offset < header.clusterBytes);
 }
 
 function describe({ doneSteps, pieces, stored }: PowerCutState, { steps }: Plan): string {
