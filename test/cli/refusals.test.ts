@@ -183,6 +183,43 @@ const refusals: readonly Refusal[] = [
     hint: /qemu-img check/,
   },
   {
+    rule: 'a refcount block in the middle of guest data',
+    make: edited(0x10000, [0, 0, 0, 0, 0, 6, 0, 0]),
+    exitCode: 4,
+    code: 'NEEDS_CHECK',
+    says: /refcount block 0 at 0x60000 overlaps something else/,
+    hint: /qemu-img check/,
+  },
+  {
+    rule: 'a refcount block on the L1 table',
+    make: edited(0x10000, [0, 0, 0, 0, 0, 3, 0, 0]),
+    args: (image) => ['add', image, 'c1'],
+    exitCode: 4,
+    code: 'NEEDS_CHECK',
+    says: /refcount block 0 at 0x30000 overlaps something else/,
+  },
+  {
+    rule: 'a backing image whose bitmaps are outdated, where they would be inherited',
+    make: async (folder) => {
+      await fixture('bitmap-autoclear-cleared')(folder);
+      const path = join(folder, 'overlay.qcow2');
+      await qemuImg('create', '-q', '-f', 'qcow2', '-b', join(folder, 'disk.qcow2'), '-F', 'qcow2', path);
+      return path;
+    },
+    exitCode: 4,
+    code: 'BITMAP_INCONSISTENT',
+    says: /nothing to inherit: the bitmaps of its backing image .* are outdated/,
+    hint: /--name/,
+  },
+  {
+    rule: 'an empty list of extents, which a failed command leaves in a pipe',
+    make: plainImage,
+    args: (image) => ['create-from', '--extents', '/dev/null', '--name', 'x', image],
+    exitCode: 2,
+    code: 'USAGE',
+    says: /not a list of extents: it is empty/,
+  },
+  {
     rule: 'a file too short for a header',
     make: async (folder) => {
       const path = await plainImage(folder);
