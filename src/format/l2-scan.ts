@@ -40,7 +40,10 @@ export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): bo
   if (!LITTLE_ENDIAN || header.hasDataFile || header.version === 2) return false;
   // Signed words: arithmetic on them never leaves the machine's 32-bit integers.
   const words = new Int32Array(table.buffer, table.byteOffset, table.byteLength / 4);
-  return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);
+  if (header.hasExtendedL2) return scanExtended(words, header, scan);
+  return header.clusterBits >= 16
+    ? scanLargeClusters(words, header, scan)
+    : scanStandard(words, header, scan);
 }
 
 /** Bits that no plain entry has: compressed, reserved, or offset bits below the cluster size. */
@@ -77,6 +80,39 @@ function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean 
       const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
       odd |= high >>> clusterBits;
       // Negative when the cluster is past the last one; the store is then outside the array and does nothing.
+      beyond |= cluster | (lastCluster - cluster);
+      referenced[cluster >>> 3]! |= 1 << (cluster & 7);
+    }
+    allocated[byte] = bits;
+  }
+  return odd === 0 && beyond >= 0;
+}
+
+/**
+ * scanStandard for clusters of 64 KiB and more, as most images have: bits 16…47 of an entry, one swapped word, give the
+ * host cluster. Bits 48…55 stand for places beyond 256 TiB, which are past the last cluster.
+ */
+function scanLargeClusters(words: Int32Array, header: Header, scan: L2Scan): boolean {
+  const { allocated, referenced } = scan;
+  const { oddHigh, oddLow } = oddBits(header);
+  const usedHigh = swap(OFFSET_HIGH);
+  const usedLow = swap(OFFSET_LOW | ZERO_LOW);
+  const beyondHigh = oddHigh | swap(0x00ff0000);
+  const shift = header.clusterBits - 16;
+  const lastCluster = scan.hostClusterCount - 1;
+  let odd = 0;
+  let beyond = 0;
+
+  for (let word = 0, byte = 0; word < words.length; byte++) {
+    let bits = 0;
+    for (let bit = 0; bit < 8; bit++, word += 2) {
+      const storedHigh = words[word]!;
+      const storedLow = words[word + 1]!;
+      odd |= (storedHigh & beyondHigh) | (storedLow & oddLow);
+      const used = (storedHigh & usedHigh) | (storedLow & usedLow);
+      bits |= ((used | -used) >>> 31) << bit;
+
+      const cluster = swap((storedHigh >>> 16) | (storedLow << 16)) >>> shift;
       beyond |= cluster | (lastCluster - cluster);
       referenced[cluster >>> 3]! |= 1 << (cluster & 7);
     }
