@@ -5,7 +5,7 @@ import { alignDown } from '../bytes/align.ts';
 import { type Image, requireInside } from './image.ts';
 
 /** What one read brings; L2 tables of an image often lie side by side. */
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 512 * 1024;
 const READS_IN_FLIGHT = 8;
 /** Of one batch: a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
