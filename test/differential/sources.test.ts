@@ -67,7 +67,7 @@ async function expectSource(
   source: readonly string[],
   expected: readonly Extent[],
 ): Promise<void> {
-  const granularity = () => 512 << random.below(random.chance(0.8) ? 12 : 23);
+  const granularity = () => 512 * 2 ** random.below(random.chance(0.8) ? 12 : 23);
   const rounded = (bytes: number) => roundedOut(expected, bytes, top.virtualSize);
   const create = (...options: string[]) => {
     story.tell('.', ['bitmap-tool', 'create-from', ...source, ...options, top.path]);
