@@ -23,7 +23,7 @@ export {
   createFrom,
   type KeptBitmap,
 } from './operations/create-from.ts';
-export { type BitmapDump, type DumpExtent, dumpBitmap } from './operations/dump-bitmap.ts';
+export { type BitmapDump, type DumpExtent, type DumpOptions, dumpBitmap } from './operations/dump-bitmap.ts';
 export {
   type BitmapList,
   type ListedBitmap,

@@ -96,7 +96,7 @@ export async function withImageToChange<T>(
 export async function withQcow2<T>(
   reference: ImageReference,
   options: OperationOptions,
-  work: (layer: Qcow2Layer) => Promise<T>,
+  work: (layer: Qcow2Layer, chain: Chain) => Promise<T>,
 ): Promise<T> {
   const chain = await openChain(reference, {
     mode: 'read',
@@ -104,7 +104,7 @@ export async function withQcow2<T>(
     onWarning: options.onWarning,
   });
   try {
-    return await work(requireQcow2(chain));
+    return await work(requireQcow2(chain), chain);
   } finally {
     await chain.close();
   }

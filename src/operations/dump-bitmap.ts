@@ -1,10 +1,18 @@
 /**
  * Reads the marks of one bitmap.
  */
-import { type DirtyBitmap, dirtyBytes, dirtyExtents } from '../bitmap/dirty-bitmap.ts';
+import {
+  cleanBitmap,
+  type DirtyBitmap,
+  dirtyBytes,
+  dirtyExtents,
+  mergeInto,
+} from '../bitmap/dirty-bitmap.ts';
+import { allLayers, type Chain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
+import type { Image } from '../image/image.ts';
 import { withQcow2 } from './change-bitmaps.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 import type { OperationOptions } from './options.ts';
@@ -27,6 +35,11 @@ export interface BitmapDump {
   extents(): Generator<DumpExtent>;
 }
 
+export interface DumpOptions extends OperationOptions {
+  /** Unite the bitmaps of that name of every image of the chain: what libvirt takes for an incremental backup. */
+  readonly chain?: boolean | undefined;
+}
+
 /**
  * @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds
  * @throws RefusedError when there is no such bitmap, or its content cannot be trusted
@@ -34,11 +47,12 @@ export interface BitmapDump {
 export async function dumpBitmap(
   imageName: string,
   name: string,
-  options: OperationOptions = {},
+  options: DumpOptions = {},
 ): Promise<BitmapDump> {
-  return withQcow2(parseReference(imageName, undefined), options, async ({ image, path }) => {
-    if (name !== ALLOCATED) refuseStaleBitmaps(image);
-    const bitmap = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+  const reference = parseReference(imageName, undefined);
+  return withQcow2(reference, options, async ({ image, path }, chain) => {
+    const own = await readIn(image, name, options);
+    const bitmap = options.chain ? await withLowerImages(own, chain, name, options) : own;
     return {
       image: path,
       name,
@@ -48,6 +62,30 @@ export async function dumpBitmap(
       extents: () => wholeDisk(bitmap),
     };
   });
+}
+
+async function readIn(image: Image, name: string, options: OperationOptions): Promise<DirtyBitmap> {
+  if (name !== ALLOCATED) refuseStaleBitmaps(image);
+  return readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+}
+
+/** Adds the bitmaps of that name that images below have; the finest granularity is kept. */
+async function withLowerImages(
+  own: DirtyBitmap,
+  chain: Chain,
+  name: string,
+  options: OperationOptions,
+): Promise<DirtyBitmap> {
+  const bitmaps = [own];
+  for (const { image } of (await allLayers(chain)).slice(1).filter((layer) => layer.format === 'qcow2')) {
+    const entries = await readBitmapDirectory(image);
+    const has = name === ALLOCATED || entries.some((entry) => entry.name === name);
+    if (has) bitmaps.push(await readIn(image, name, options));
+  }
+  const granularityBits = Math.min(...bitmaps.map((each) => each.granularityBits));
+  const united = cleanBitmap(own.virtualSizeBytes, granularityBits);
+  for (const each of bitmaps) mergeInto(united, each);
+  return united;
 }
 
 function* wholeDisk(bitmap: DirtyBitmap): Generator<DumpExtent> {

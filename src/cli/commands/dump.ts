@@ -10,20 +10,26 @@ import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
 
+interface DumpFlags extends CommonOptions {
+  picture?: string;
+  chain?: boolean;
+}
+
 export function dumpCommand(): Command {
   return addCommonOptions(new Command('dump'))
     .description('show the dirty parts of a stored bitmap; #ALLOCATED stands for what the image itself holds')
     .argument('<image>', 'qcow2 image')
     .argument('<bitmap>', 'name of a bitmap, or #ALLOCATED')
+    .option('--chain', 'united with the bitmaps of that name of all backing images, as a backup takes them')
     .option('--picture <file.svg>', 'draw it as an SVG picture instead of listing it; with --json do both')
     .addHelpText(
       'after',
       "\nExamples:\n  bitmap-tool dump disk.qcow2 checkpoint-1\n  bitmap-tool dump --json disk.qcow2 '#ALLOCATED'\n  bitmap-tool dump --picture dirty.svg disk.qcow2 checkpoint-1",
     )
-    .action(async (image: string, name: string, options: CommonOptions & { picture?: string }) => {
-      const { picture, quiet, json } = options;
+    .action(async (image: string, name: string, options: DumpFlags) => {
+      const { picture, chain, quiet, json } = options;
       const draw = picture === undefined ? undefined : await openDrawing(picture);
-      const dump = await invoke(options, (common) => dumpBitmap(image, name, common));
+      const dump = await invoke(options, (common) => dumpBitmap(image, name, { ...common, chain }));
       await draw?.(dump);
       if (quiet) return;
       if (json) await printJson(dump);
