@@ -99,7 +99,10 @@ function fitted(
       },
     );
   }
-  const result = cleanBitmap(virtualSizeBytes, bitmap.granularityBits);
+  // A granule must not span the end of the shorter disk: what is before it is known.
+  let { granularityBits } = bitmap;
+  while (bitmap.virtualSizeBytes % 2 ** granularityBits !== 0) granularityBits--;
+  const result = cleanBitmap(virtualSizeBytes, granularityBits);
   mergeInto(result, bitmap);
   markRange(result, bitmap.virtualSizeBytes, virtualSizeBytes);
   return result;

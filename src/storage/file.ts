@@ -47,7 +47,8 @@ export async function openFile(
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
       },
       async flush() {
-        await handle.sync().catch((cause) => {
+        // The length of the file is part of it; the times, which need a journal of their own, are not.
+        await handle.datasync().catch((cause) => {
           throw ioError(path, 'could not flush', cause);
         });
       },
