@@ -12,9 +12,10 @@ import { BitmapToolError, RefusedError } from '../errors.ts';
 import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
-import { type ChangeOptions, editBitmaps, type ImageToChange, withQcow2 } from './change-bitmaps.ts';
+import { type ChangeOptions, editBitmaps, type ImageToChange } from './change-bitmaps.ts';
 import { defaultGranularityBits, requireStorableSize } from './granularity.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
+import { withQcow2 } from './open-qcow2.ts';
 
 export type BitmapAction = { readonly kind: 'add' } | { readonly kind: 'remove' } | ChangingAction;
 

@@ -3,7 +3,6 @@
  */
 import { type BitmapChange, planBitmapChange } from '../bitmap/store-plan.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
-import type { Qcow2Layer } from '../chain/layer.ts';
 import type { ImageReference } from '../chain/reference.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
@@ -16,6 +15,7 @@ import { bytesWritten, type Plan } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
 import { addMetadata } from '../image/references.ts';
 import { scanL2Tables } from '../image/scan.ts';
+import { requireQcow2 } from './open-qcow2.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
 
@@ -90,32 +90,6 @@ export async function withImageToChange<T>(
   } finally {
     await chain.close();
   }
-}
-
-/** Opens a qcow2 image for reading, runs `work`, and closes it. */
-export async function withQcow2<T>(
-  reference: ImageReference,
-  options: OperationOptions,
-  work: (layer: Qcow2Layer, chain: Chain) => Promise<T>,
-): Promise<T> {
-  const chain = await openChain(reference, {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    return await work(requireQcow2(chain), chain);
-  } finally {
-    await chain.close();
-  }
-}
-
-export function requireQcow2({ top }: Chain): Qcow2Layer {
-  if (top.format === 'qcow2') return top;
-  throw new RefusedError('UNSUPPORTED', `${top.path}: a raw image cannot hold bitmaps`, {
-    hint: `Put a qcow2 overlay on it: qemu-img create -f qcow2 -b ${top.path} -F raw overlay.qcow2`,
-    context: { file: top.path },
-  });
 }
 
 /**

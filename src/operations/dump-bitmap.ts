@@ -13,8 +13,8 @@ import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
-import { withQcow2 } from './change-bitmaps.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
+import { withQcow2 } from './open-qcow2.ts';
 import type { OperationOptions } from './options.ts';
 
 /** A part of the disk, as `nbdinfo --json --map=qemu:dirty-bitmap:NAME` shows it; bytes. */

@@ -12,9 +12,9 @@ import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directo
 import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
 import { fileIdentity } from '../storage/file.ts';
-import { withQcow2 } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 import { ownGranularityBits } from './granularity.ts';
+import { withQcow2 } from './open-qcow2.ts';
 import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
 

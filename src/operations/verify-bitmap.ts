@@ -14,9 +14,9 @@ import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { SECTOR_BYTES } from '../storage/storage.ts';
-import { requireQcow2 } from './change-bitmaps.ts';
 import { compareChains, requireSameSize, withComparedDisk } from './compared-disk.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
+import { requireQcow2 } from './open-qcow2.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 /** Bounds the result: a disk may lack millions of ranges. */

@@ -1,0 +1,34 @@
+/**
+ * Opens the qcow2 image that an operation reads.
+ */
+import { type Chain, openChain } from '../chain/chain.ts';
+import type { Qcow2Layer } from '../chain/layer.ts';
+import type { ImageReference } from '../chain/reference.ts';
+import { RefusedError } from '../errors.ts';
+import { lockingOf, type OperationOptions } from './options.ts';
+
+/** Opens a qcow2 image for reading, runs `work`, and closes it. */
+export async function withQcow2<T>(
+  reference: ImageReference,
+  options: OperationOptions,
+  work: (layer: Qcow2Layer, chain: Chain) => Promise<T>,
+): Promise<T> {
+  const chain = await openChain(reference, {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    return await work(requireQcow2(chain), chain);
+  } finally {
+    await chain.close();
+  }
+}
+
+export function requireQcow2({ top }: Chain): Qcow2Layer {
+  if (top.format === 'qcow2') return top;
+  throw new RefusedError('UNSUPPORTED', `${top.path}: a raw image cannot hold bitmaps`, {
+    hint: `Put a qcow2 overlay on it: qemu-img create -f qcow2 -b ${top.path} -F raw overlay.qcow2`,
+    context: { file: top.path },
+  });
+}
