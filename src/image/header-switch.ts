@@ -5,12 +5,12 @@
  * is written where nothing points yet, and flushed, before.
  */
 import { alignDown, alignUp } from '../bytes/align.ts';
-import { RefusedError } from '../errors.ts';
 import { bitmapsExtensionStruct } from '../format/bitmaps-extension.ts';
 import { AUTOCLEAR, KNOWN_AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import { EXTENSION_TYPE, extensionAreaEnd, extensionFrame } from '../format/header-extensions.ts';
 import { SECTOR_BYTES } from '../storage/storage.ts';
+import { BACKING_FILE_OFFSET, moveBackingName, noRoom } from './header-room.ts';
 import type { Image } from './image.ts';
 import { flush, type Step, write } from './plan.ts';
 
@@ -30,7 +30,6 @@ const PAYLOAD_BYTES = bitmapsExtensionStruct.sizeBytes;
 const EXTENSION_BYTES = FRAME_BYTES + PAYLOAD_BYTES;
 const END_MARKER = new Uint8Array(FRAME_BYTES);
 const AUTOCLEAR_OFFSET = headerStruct.byteOf('autoclearFeatures');
-const BACKING_FILE_OFFSET = headerStruct.byteOf('backingFileOffset');
 
 /**
  * @param payload the new content of the bitmaps extension; undefined when no bitmap is left
@@ -240,50 +239,6 @@ function behindEndMarker(
     clear: [change, flush('backing_file_offset'), put, flush('the extension behind the end marker')],
     endMarkerOffset,
   };
-}
-
-/** How the backing file name gets out of the way, if it stands before `end`. */
-function moveBackingName(image: Image, end: number): { copy: Step; change: Step } | undefined {
-  const { header, headerCluster } = image;
-  const { backingFileOffset, backingFileSizeBytes, clusterSizeBytes } = header;
-  if (backingFileOffset === 0 || backingFileOffset >= end) {
-    if (end > clusterSizeBytes) throw noRoom(image, 'the header extensions fill it');
-    return undefined;
-  }
-  const nameEnd = backingFileOffset + backingFileSizeBytes;
-  const newOffset = alignUp(Math.max(end, nameEnd), 8);
-  if (newOffset + backingFileSizeBytes > clusterSizeBytes) {
-    throw noRoom(
-      image,
-      `the backing file name of ${backingFileSizeBytes} bytes is in the way and cannot be moved safely`,
-    );
-  }
-  return {
-    copy: write(
-      newOffset,
-      headerCluster.slice(backingFileOffset, nameEnd),
-      'backing file name, a copy at its new place',
-    ),
-    change: write(
-      BACKING_FILE_OFFSET,
-      headerStruct.encodeField('backingFileOffset', newOffset),
-      'backing_file_offset',
-    ),
-  };
-}
-
-function noRoom({ storage, header }: Image, why: string): RefusedError {
-  return new RefusedError(
-    'NO_ROOM',
-    `${storage.name}: no room for a bitmaps extension in the header cluster of ${header.clusterSizeBytes} bytes: ${why}`,
-    {
-      hint:
-        header.backingFileOffset === 0
-          ? 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).'
-          : 'Give the backing file a shorter name (qemu-img rebase -u), or convert to larger clusters.',
-      context: { file: storage.name },
-    },
-  );
 }
 
 // --- no bitmap left -------------------------------------------------------------------------------------------
