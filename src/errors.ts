@@ -64,7 +64,9 @@ export type RefusalCode =
   /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
   | 'NO_ROOM'
   /** The platform or file system has no image locks. */
-  | 'NO_LOCKS';
+  | 'NO_LOCKS'
+  /** What would be done is safe, but may mark far more than has changed: a person must agree. */
+  | 'NEEDS_CONSENT';
 
 /** The image or chain is in a state in which this cannot be done safely; nothing was written. */
 export class RefusedError extends BitmapToolError<RefusalCode> {

@@ -1,10 +1,11 @@
 /**
  * Reads a stored bitmap into memory.
  */
+import { RefusedError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { bitmapTableEntryCount } from '../format/bitmap-directory.ts';
 import type { BitmapTableEntry } from '../format/bitmap-table.ts';
-import { readBitmapTable } from '../image/bitmap-directory.ts';
+import { readBitmapTable, readSoundTable } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
 import { cleanBitmap, type DirtyBitmap, trimToDisk } from './dirty-bitmap.ts';
 
@@ -33,4 +34,23 @@ export async function readBitmap(
   }
   trimToDisk(bitmap);
   return bitmap;
+}
+
+/**
+ * What a bitmap in use still marks: some of what was written since, never all. Undefined where its table, which QEMU
+ * does not look at, is not that of a bitmap of this disk.
+ */
+export async function readInUseMarks(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+): Promise<DirtyBitmap | undefined> {
+  const { header } = image;
+  const needed = bitmapTableEntryCount(header.virtualSizeBytes, entry.granularityBits, header);
+  if (entry.tableEntryCount !== needed) return undefined;
+  try {
+    return await readBitmap(image, entry, await readSoundTable(image, entry));
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
+    throw error;
+  }
 }

@@ -22,7 +22,7 @@ export interface Chain {
 }
 
 /**
- * Opens the top image; backing images are opened for reading when they are asked for.
+ * Opens the top image; backing images are opened when they are asked for, for reading or as `write-later`.
  */
 export async function openChain(reference: ImageReference, options: OpenLayerOptions): Promise<Chain> {
   const top = await openLayer(reference, options);
@@ -90,7 +90,7 @@ async function openBacking(
       const which = same === above ? 'this image itself' : `${same.path}, which stands above it`;
       throw broken(above, `its backing file ${reference.path} is ${which}: the chain loops`);
     }
-    return await openLayer(reference, { ...options, mode: 'read' });
+    return await openLayer(reference, { ...options, mode: options.mode === 'write' ? 'read' : options.mode });
   } catch (error) {
     if (!(error instanceof FailedError) || error.code === 'IO_ERROR') throw error;
     throw broken(above, `its backing file cannot be opened: ${error.message}`, error);

@@ -6,7 +6,7 @@ import { RefusedError } from '../errors.ts';
 import { type Image, openImage } from '../image/image.ts';
 import { type FileStorage, fileIdentity } from '../storage/file.ts';
 import { readBytes } from '../storage/storage.ts';
-import { type Locking, openLocked } from './locking.ts';
+import { type Locking, type OpenMode, openLocked } from './locking.ts';
 import { PROBE_BYTES, probeFormat } from './probe.ts';
 import { type ImageReference, parseReference } from './reference.ts';
 
@@ -30,7 +30,7 @@ export interface RawLayer extends LayerBase {
 export type Layer = Qcow2Layer | RawLayer;
 
 export interface OpenLayerOptions {
-  readonly mode: 'read' | 'write';
+  readonly mode: OpenMode;
   readonly locking: Locking;
   /** The file that this process holds locked already: one more lock of ours on it would seem somebody else's. */
   readonly heldIdentity?: string | undefined;

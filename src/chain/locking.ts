@@ -1,6 +1,7 @@
 /**
  * Opens a file with QEMU's image locks taken for as long as it is open.
  */
+import { FailedError } from '../errors.ts';
 import { type FileStorage, openFile } from '../storage/file.ts';
 import { lockImage } from '../storage/locks.ts';
 
@@ -10,13 +11,40 @@ import { lockImage } from '../storage/locks.ts';
  */
 export type Locking = 'lock' | 'share' | 'none';
 
+/** `write-later`: like `read`, until `claimForWriting` makes a writer of it. */
+export type OpenMode = 'read' | 'write' | 'write-later';
+
 /**
  * @throws InUseError when another process holds the image
  * @throws FailedError when it cannot be opened
  */
-export function openLocked(path: string, mode: 'read' | 'write', locking: Locking): Promise<FileStorage> {
-  return openFile(path, mode, async (fd) => {
-    if (locking === 'share') await lockImage(fd, path, 'force-share');
-    else if (locking === 'lock') await lockImage(fd, path, mode === 'write' ? 'writer' : 'reader');
-  });
+export async function openLocked(path: string, mode: OpenMode, locking: Locking): Promise<FileStorage> {
+  const role = locking === 'share' ? 'force-share' : mode === 'write' ? 'writer' : 'reader';
+  const lock = async (fd: number) => {
+    if (locking !== 'none') await lockImage(fd, path, role);
+  };
+  if (mode !== 'write-later') return openFile(path, mode, lock);
+  try {
+    return await openFile(path, 'write', lock);
+  } catch (error) {
+    // Most images of a chain are only read: one that may not be written is refused when it has to be.
+    if (!(error instanceof FailedError) || error.code !== 'ACCESS_DENIED') throw error;
+    return openFile(path, 'read', lock);
+  }
+}
+
+/**
+ * Makes a writer of what was opened with `write-later`; nobody else has written to it since it was opened.
+ *
+ * @throws InUseError when another process reads the image; none of our locks are held on it then
+ * @throws FailedError when it may not be written
+ */
+export async function claimForWriting(storage: FileStorage, locking: Locking): Promise<void> {
+  if (!storage.canWrite) {
+    throw new FailedError('ACCESS_DENIED', `${storage.name}: may not be opened for writing`, {
+      hint: 'Nothing was written. Run as a user who may write it, on a file system that is not read-only.',
+      context: { file: storage.name },
+    });
+  }
+  if (locking === 'lock') await lockImage(storage.fd, storage.name, 'writer');
 }

@@ -10,6 +10,7 @@ import { editCommands } from './commands/edit.ts';
 import { listCommand } from './commands/list.ts';
 import { mapCommand } from './commands/map.ts';
 import { measureCommand } from './commands/measure.ts';
+import { repairCommand } from './commands/repair.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { version } from './version.ts';
 
@@ -33,6 +34,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 verify found something mis
     dumpCommand(),
     measureCommand(),
     verifyCommand(),
+    repairCommand(),
     ...editCommands(),
     bitmapCommand(),
     completionCommand(),

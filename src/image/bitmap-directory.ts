@@ -45,7 +45,8 @@ export async function readBitmapTable(
   }
 }
 
-async function readSoundTable(image: Image, entry: BitmapDirectoryEntry): Promise<BitmapTableEntry[]> {
+/** The table as that of a bitmap that is not in use. */
+export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry): Promise<BitmapTableEntry[]> {
   const { storage, header } = image;
   const what = `bitmap "${entry.name}"`;
   const lengthBytes = entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;

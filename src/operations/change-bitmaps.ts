@@ -98,18 +98,32 @@ export async function withImageToChange<T>(
  * @param target with every cluster in `referenced` that the active L2 tables name
  */
 export async function changeBitmaps(
-  { image, present, l2Offsets, referenced }: ImageToChange,
+  target: ImageToChange,
   wanted: BitmapChange['wanted'],
   options: ChangeOptions,
   reading: L2Reading,
 ): Promise<PlanReport> {
+  const plan = await planChange(target, wanted, options, reading);
+  options.signal?.throwIfAborted();
+  if (!options.dryRun) await applyPlan(target.image.storage, plan);
+  return reportPlan(target.image, plan, options.dryRun === true);
+}
+
+/** What of an image a plan is made from. */
+export type ScannedImage = Pick<ImageToChange, 'image' | 'present' | 'l2Offsets' | 'referenced'>;
+
+/** @throws RefusedError also when a device is too small for the change */
+export async function planChange(
+  { image, present, l2Offsets, referenced }: ScannedImage,
+  wanted: BitmapChange['wanted'],
+  { ignoreDeviceEnd }: Pick<ChangeOptions, 'ignoreDeviceEnd'>,
+  reading: L2Reading,
+): Promise<Plan> {
   const refcounts = await readRefcountTable(image);
   await addMetadata(image, referenced, refcounts, l2Offsets, reading);
   const plan = await planBitmapChange(image, referenced, refcounts, { present, wanted });
-  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image, plan);
-  options.signal?.throwIfAborted();
-  if (!options.dryRun) await applyPlan(image.storage, plan);
-  return report(image, plan, options.dryRun === true);
+  if (!ignoreDeviceEnd) refuseGrowingDevice(image, plan);
+  return plan;
 }
 
 /** What an operation on named bitmaps did. */
@@ -163,7 +177,7 @@ function refuseGrowingDevice({ storage }: Image, { newEndOffset }: Plan): void {
   );
 }
 
-function report({ header }: Image, plan: Plan, withSteps: boolean): PlanReport {
+export function reportPlan({ header }: Image, plan: Plan, withSteps: boolean): PlanReport {
   const { claimedClusters, releasedClusters, newEndOffset } = plan;
   const summary = {
     claimedClusters,

@@ -11,6 +11,8 @@ export interface FileStorage extends Storage {
   readonly fd: number;
   /** Device and inode (or device number): equal for two names of one file. */
   readonly identity: string;
+  /** Whether it was opened for writing too. */
+  readonly canWrite: boolean;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function openFile(
       name: path,
       fd: handle.fd,
       identity: identityOf(stats),
+      canWrite: mode === 'write',
       canGrow: !isDevice,
       get sizeBytes() {
         return sizeBytes;

@@ -25,8 +25,8 @@ const ROLES = {
 } as const satisfies Record<LockRole, { uses: readonly number[]; unshared: readonly number[] }>;
 
 /**
- * Takes the locks of `role` on the image open as `fd`, for as long as `fd` is open; one role per descriptor. `name`
- * is how messages call the image. Does not wait.
+ * Takes the locks of `role` on the image open as `fd`, for as long as `fd` is open. A reader may become a writer; no
+ * other writer comes in between. `name` is how messages call the image. Does not wait.
  *
  * @throws InUseError when someone else's locks exclude the role; none of ours are held then.
  * @throws RefusedError `NO_LOCKS` where the platform or the file system has no such locks.

@@ -1,0 +1,111 @@
+/**
+ * Whether a checkpoint is fit for an incremental backup: libvirt's rule, and what libvirt does not look at.
+ */
+import { formatSize } from '../text/size.ts';
+import { type BitmapState, originIndex } from './bitmap-state.ts';
+
+/** What one image of a chain has of a checkpoint. */
+export interface Holding {
+  readonly image: string;
+  readonly state: BitmapState;
+  readonly virtualSizeBytes: number;
+  /** Bytes of granules that the image holds a part of and that its bitmap does not mark. */
+  readonly missingBytes: number;
+}
+
+export type CheckpointProblemCode =
+  /** No image of the chain has the bitmap. */
+  | 'NO_BITMAP'
+  /** An image above all that have the bitmap lacks it. */
+  | 'BITMAP_MISSING'
+  /** An image between two that have the bitmap lacks it. */
+  | 'BITMAP_GAP'
+  | 'BITMAP_DISABLED'
+  | 'BITMAP_IN_USE'
+  | 'BITMAP_STALE'
+  /** An image that has the bitmap has a disk of another size than the top. */
+  | 'SIZE_MISMATCH'
+  /** The bitmap does not mark all that its image holds. libvirt accepts it, and a backup would lack that. */
+  | 'BITMAP_INCOMPLETE';
+
+export interface CheckpointProblem {
+  readonly code: CheckpointProblemCode;
+  /** The image that has it; null for the chain as a whole. */
+  readonly image: string | null;
+  readonly message: string;
+}
+
+export interface Verdict {
+  /**
+   * Whether libvirt takes the checkpoint as valid. It looks at names and flags only: with a problem left an incremental
+   * backup from it fails, or silently lacks changes.
+   */
+  readonly accepted: boolean;
+  readonly problems: readonly CheckpointProblem[];
+}
+
+/**
+ * Judges one checkpoint.
+ *
+ * libvirt (qemuBlockBitmapChainIsValid): the top must have the bitmap, those that have it must follow each other from the
+ * top, and each must be enabled and consistent.
+ *
+ * @param chain what each image has under the checkpoint's name, top first
+ */
+export function judge(name: string, chain: readonly Holding[]): Verdict {
+  const origin = originIndex(chain.map(({ state }) => state));
+  if (origin === undefined) {
+    const message = `no image of the chain has a bitmap "${name}"`;
+    return { accepted: false, problems: [{ code: 'NO_BITMAP', image: null, message }] };
+  }
+  const highest = chain.findIndex(({ state }) => state !== 'missing');
+  const problems: CheckpointProblem[] = [];
+  for (const [index, { image, state }] of chain.slice(0, origin + 1).entries()) {
+    if (state === 'good') continue;
+    const code = state === 'missing' && index > highest ? 'BITMAP_GAP' : CODES[state];
+    problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
+  }
+  const accepted = problems.length === 0;
+  return { accepted, problems: [...problems, ...unseen(name, chain, origin)] };
+}
+
+const CODES = {
+  missing: 'BITMAP_MISSING',
+  disabled: 'BITMAP_DISABLED',
+  'in-use': 'BITMAP_IN_USE',
+  stale: 'BITMAP_STALE',
+} as const;
+
+const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> = {
+  missing: (name) => `has no bitmap "${name}"`,
+  disabled: (name) => `bitmap "${name}" is disabled: it has not recorded what was written meanwhile`,
+  'in-use': (name) =>
+    `bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
+  stale: (name) =>
+    `bitmap "${name}" is outdated: software that knows no bitmaps has changed the image (autoclear bit 0 is clear)`,
+};
+
+/** What libvirt does not look at, and a backup falls over. */
+function unseen(name: string, chain: readonly Holding[], origin: number): CheckpointProblem[] {
+  const problems: CheckpointProblem[] = [];
+  const { image: top, virtualSizeBytes: topBytes } = chain[0]!;
+  for (const [index, { image, state, virtualSizeBytes, missingBytes }] of chain.entries()) {
+    if (index > origin) break;
+    if (virtualSizeBytes !== topBytes) {
+      problems.push({
+        code: 'SIZE_MISMATCH',
+        image,
+        message: `${image}: its disk has ${virtualSizeBytes} bytes, that of ${top} ${topBytes}: an incremental backup from "${name}" fails`,
+      });
+    }
+    // What the origin holds may be older than the checkpoint.
+    if (state === 'good' && index < origin && missingBytes > 0) {
+      problems.push({
+        code: 'BITMAP_INCOMPLETE',
+        image,
+        message: `${image}: bitmap "${name}" does not mark ${formatSize(missingBytes)} that the image holds: an incremental backup silently lacks them`,
+      });
+    }
+  }
+  return problems;
+}

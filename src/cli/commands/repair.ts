@@ -1,0 +1,129 @@
+/**
+ * bitmap-tool repair
+ */
+import { Command, Option } from 'commander';
+import type { RepairedBitmap } from '../../operations/plan-image-repair.ts';
+import {
+  type RepairedDisk,
+  type RepairedImage,
+  type RepairResult,
+  repairCheckpoints,
+} from '../../operations/repair-checkpoints.ts';
+import { printable } from '../../text/printable.ts';
+import { formatShare, formatSize } from '../../text/size.ts';
+import { color } from '../color.ts';
+import { addWritingOptions, type WritingOptions } from '../common-options.ts';
+import { invoke } from '../invocation.ts';
+import { print } from '../output.ts';
+import { describePlan } from '../print/plan.ts';
+import { type Cell, table } from '../print/table.ts';
+import { listOf } from '../source-options.ts';
+
+/** Checkpoints were left as they are that may be broken. */
+const PROBLEMS_EXIT_CODE = 3;
+
+interface RepairFlags extends WritingOptions {
+  name?: string[];
+  origin?: string;
+  rebuildOrigin?: boolean;
+  enableDisabled?: boolean;
+}
+
+export function repairCommand(): Command {
+  return addWritingOptions(new Command('repair'))
+    .description('make the checkpoints of whole backing chains valid again')
+    .argument('<image...>', 'the active image of each disk, qcow2 (version 3)')
+    .addOption(
+      new Option(
+        '-n, --name <name>',
+        'only this checkpoint, repeatable; one of which no bitmap is valid must be named',
+      ).argParser(listOf),
+    )
+    .option(
+      '--rebuild-origin',
+      'agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds',
+    )
+    .option(
+      '--enable-disabled',
+      'agree that disabled bitmaps are enabled, with all that their image holds marked',
+    )
+    .option(
+      '--origin <image>',
+      'the image that was active when the checkpoint was made, if nothing of it is left in the chain',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bitmap-tool repair disk.qcow2
+  bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2
+  bitmap-tool repair --name c1 --rebuild-origin disk.qcow2
+
+Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.`,
+    )
+    .action(async (images: string[], flags: RepairFlags) => {
+      const { name: names, origin, rebuildOrigin, enableDisabled, dryRun } = flags;
+      const result = await invoke(flags, (common) =>
+        repairCheckpoints(images, { ...common, names, origin, rebuildOrigin, enableDisabled, dryRun }),
+      );
+      if (result.disks.some(({ unclear }) => unclear.length > 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
+      if (flags.quiet) return;
+      await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
+    });
+}
+
+function describe({ disks, dryRun }: RepairResult): string {
+  return disks.map((disk) => describeDisk(disk, dryRun)).join('\n');
+}
+
+function describeDisk(disk: RepairedDisk, dryRun: boolean): string {
+  const { checkpoints, images } = disk;
+  const image = printable(disk.image);
+  if (checkpoints.length === 0) return `${image}: no checkpoint to repair in its chain\n`;
+  const broken = checkpoints.filter(({ wasValid }) => !wasValid).map(({ name }) => printable(name));
+  if (broken.length === 0) {
+    const names = checkpoints.map(({ name }) => printable(name)).join(', ');
+    return `${image}: nothing to repair: ${names} ${checkpoints.length === 1 ? 'is' : 'are'} valid in the whole chain\n`;
+  }
+  const done = dryRun ? 'would be valid again' : color.green('valid again');
+  return `${image}: ${done}: ${broken.join(', ')}\n${images.map((each) => describeImage(each, disk, dryRun)).join('')}`;
+}
+
+function describeImage(
+  { image, bitmaps, plan }: RepairedImage,
+  { virtualSize }: RepairedDisk,
+  dryRun: boolean,
+): string {
+  if (plan === null) return `${printable(image)}: stays as it is\n`;
+  const rows = bitmaps.map((bitmap) => [
+    `  ${printable(bitmap.name)}`,
+    actionOf(bitmap, dryRun),
+    formatSize(bitmap.granularity),
+    formatSize(bitmap.dirtyBytes),
+    formatShare(bitmap.dirtyBytes, virtualSize),
+    formatSize(bitmap.addedBytes),
+  ]);
+  const columns = [
+    { title: '  bitmap' },
+    { title: '' },
+    { title: 'granularity', align: 'right' },
+    { title: 'dirty', align: 'right' },
+    { title: 'share', align: 'right' },
+    { title: 'newly marked', align: 'right' },
+  ] as const;
+  return `${printable(image)}\n${table(columns, rows)}${describePlan(plan, dryRun)}`;
+}
+
+const ACTION_WORDS: Readonly<Record<RepairedBitmap['action'], string>> = {
+  keep: 'kept',
+  add: 'added',
+  'top-up': 'topped up',
+  rebuild: 'made anew',
+  enable: 'enabled',
+};
+
+function actionOf({ action }: RepairedBitmap, dryRun: boolean): Cell {
+  const word = ACTION_WORDS[action];
+  if (action === 'keep') return word;
+  return dryRun ? `would be ${word}` : { text: word, paint: color.green };
+}

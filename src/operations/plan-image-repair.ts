@@ -1,0 +1,157 @@
+/**
+ * Plans which bitmaps one image of a chain gets, so that the checkpoints of the chain become valid.
+ */
+import { layerBitmap } from '../allocation/layer-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+import { readBitmap, readInUseMarks } from '../bitmap/read-bitmap.ts';
+import type { BitmapSlot } from '../bitmap/store-plan.ts';
+import { countMissing } from '../bytes/bits.ts';
+import type { Qcow2Layer } from '../chain/layer.ts';
+import { type Consent, type Remedy, remedyFor } from '../checkpoint/remedy.ts';
+import { noHostClusters } from '../image/host-clusters.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import type { Plan } from '../image/plan.ts';
+import { planChange } from './change-bitmaps.ts';
+import { type ChainImage, stateIn } from './checkpoint-chain.ts';
+import { requireStorableSize } from './granularity.ts';
+
+export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer };
+
+/** One checkpoint whose bitmap in an image has to be right. */
+export interface Task {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  readonly parent: string | undefined;
+  readonly isOrigin: boolean;
+  readonly granularityBits: number;
+}
+
+export interface RepairedBitmap {
+  readonly name: string;
+  readonly action: Remedy['action'];
+  readonly granularity: number;
+  /** Bytes of the disk that it marks then. */
+  readonly dirtyBytes: number;
+  /** How many more that is than it marked before. */
+  readonly addedBytes: number;
+  /** What a person must agree to for it. */
+  readonly consent: Consent | null;
+}
+
+export interface ImageRepair {
+  readonly layer: Qcow2Layer;
+  readonly bitmaps: readonly RepairedBitmap[];
+  /** For each checkpoint, bytes of granules that the image holds a part of and that its bitmap did not mark. */
+  readonly uncovered: ReadonlyMap<string, number>;
+  /** undefined: nothing has to be written. */
+  readonly plan: Plan | undefined;
+}
+
+/**
+ * @param tasks parents before children
+ */
+export async function planImageRepair(
+  target: RepairableImage & { l2Offsets: Float64Array },
+  tasks: readonly Task[],
+  reading: L2Reading,
+): Promise<ImageRepair> {
+  const { layer, present, l2Offsets } = target;
+  const { image } = layer;
+  const referenced = noHostClusters(image);
+  const form = {
+    content: 'held',
+    virtualSizeBytes: image.header.virtualSizeBytes,
+    granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
+  } as const;
+  const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
+
+  const bitmaps: RepairedBitmap[] = [];
+  const uncovered = new Map<string, number>();
+  /** What each bitmap marks in the end: tighter than all that the origin holds for a checkpoint made later. */
+  const marks = new Map<string, DirtyBitmap>();
+  const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
+  const parents = new Map(tasks.map(({ name, parent }) => [name, parent]));
+  for (const { name, nameBytes, isOrigin, granularityBits } of tasks) {
+    const state = stateIn(target, name);
+    const old = await readableMarks(target, name);
+    const wanted = resample(held, granularityBits);
+    const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
+    uncovered.set(name, missingGranules * 2 ** granularityBits);
+    const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);
+    const bitmap =
+      action === 'keep' && old !== undefined
+        ? old
+        : united(
+            old,
+            (isOrigin ? ancestorMarks(name, parents, marks) : undefined) ?? wanted,
+            granularityBits,
+          );
+    marks.set(name, bitmap);
+    if (action === 'add') requireStorableSize(image, granularityBits);
+    if (action !== 'keep') stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
+    bitmaps.push({
+      name,
+      action,
+      granularity: 2 ** granularityBits,
+      dirtyBytes: dirtyBytes(bitmap),
+      addedBytes: dirtyBytes(bitmap) - (old === undefined ? 0 : dirtyBytes(old)),
+      consent: consent ?? null,
+    });
+  }
+  const plan =
+    stores.size === 0
+      ? undefined
+      : await planChange(
+          { image, present, l2Offsets, referenced },
+          directoryWith(target, stores),
+          {},
+          reading,
+        );
+  return { layer, bitmaps, uncovered, plan };
+}
+
+/** What is stored under the name as far as it says something. Of an outdated directory, nothing does. */
+async function readableMarks(target: RepairableImage, name: string) {
+  const entry = target.bitmaps.get(name);
+  const { image } = target.layer;
+  switch (stateIn(target, name)) {
+    case 'missing':
+    case 'stale':
+      return undefined;
+    case 'good':
+    case 'disabled':
+      return readBitmap(image, entry!);
+    case 'in-use':
+      return readInUseMarks(image, entry!);
+  }
+}
+
+/** An older checkpoint of the same image has recorded all that a younger one should have. */
+function ancestorMarks(
+  name: string,
+  parents: ReadonlyMap<string, string | undefined>,
+  marks: ReadonlyMap<string, DirtyBitmap>,
+): DirtyBitmap | undefined {
+  for (let ancestor = parents.get(name); ancestor !== undefined; ancestor = parents.get(ancestor)) {
+    const bitmap = marks.get(ancestor);
+    if (bitmap !== undefined) return bitmap;
+  }
+  return undefined;
+}
+
+function united(old: DirtyBitmap | undefined, more: DirtyBitmap, granularityBits: number): DirtyBitmap {
+  if (old === undefined) return resample(more, granularityBits);
+  const bitmap = cleanBitmap(more.virtualSizeBytes, granularityBits);
+  mergeInto(bitmap, old);
+  mergeInto(bitmap, more);
+  return bitmap;
+}
+
+/** The directory with each made bitmap where its predecessor was, or at the end. */
+function directoryWith({ present }: ChainImage, stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
+  const isPresent = new Set(present.map(({ name }) => name));
+  return [
+    ...present.map((entry): BitmapSlot => stores.get(entry.name) ?? { kind: 'keep', entry }),
+    ...[...stores].flatMap(([name, slot]) => (isPresent.has(name) ? [] : [slot])),
+  ];
+}

@@ -1,0 +1,207 @@
+/**
+ * Plans how the checkpoints of one disk become valid again: for each image of its chain, which bitmaps it gets.
+ */
+import type { Chain } from '../chain/chain.ts';
+import type { Qcow2Layer } from '../chain/layer.ts';
+import { parseReference } from '../chain/reference.ts';
+import { requireStorableName } from '../checkpoint/names.ts';
+import { judge } from '../checkpoint/verdict.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import { readActiveL1Table, requireWritable } from '../image/image.ts';
+import { fileIdentity } from '../storage/file.ts';
+import { type ChainImage, originOf, readChainImages, stateIn } from './checkpoint-chain.ts';
+import { type CheckpointChoice, chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
+import { defaultGranularityBits } from './granularity.ts';
+import type { OperationOptions } from './options.ts';
+import { type ImageRepair, planImageRepair, type Task } from './plan-image-repair.ts';
+import { tableReading } from './table-progress.ts';
+
+export interface RepairTarget {
+  /** Only these checkpoints. */
+  readonly names?: readonly string[] | undefined;
+  /** What is known of checkpoints beside the chain; undefined: nothing. */
+  readonly known?: readonly KnownCheckpoint[] | undefined;
+  /** The image that was active when the checkpoints were made of which no image has a bitmap, or that are named. */
+  readonly origin?: string | undefined;
+}
+
+export interface DiskRepair extends CheckpointChoice {
+  readonly chain: Chain;
+  /** Whether libvirt would take it as it is, and a backup from it be complete; in the order of `chosen`. */
+  readonly wasValid: readonly boolean[];
+  /** Images of which the checkpoints have bitmaps, top first. */
+  readonly images: readonly ImageRepair[];
+}
+
+/**
+ * @throws RefusedError when a checkpoint cannot be made valid, or not without guessing
+ */
+export async function planRepair(
+  chain: Chain,
+  { names, known, origin }: RepairTarget,
+  options: OperationOptions,
+): Promise<DiskRepair> {
+  const images = await readChainImages(chain);
+  const choice = chooseCheckpoints(images, names, known);
+  const named = origin === undefined ? undefined : await indexOfImage(images, origin);
+  const origins = choice.chosen.map(({ name }) => findOrigin(images, name, named, names !== undefined));
+  const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
+  const tasks = holders.map((_, index) =>
+    choice.chosen.flatMap((checkpoint, position) =>
+      origins[position]! < index ? [] : [taskIn(images, index, checkpoint, origins[position]!)],
+    ),
+  );
+  const sources = await Promise.all(
+    holders.map(async ({ image }, index) => ({
+      image,
+      l2Offsets: await l2OffsetsFor(images[index]!, tasks[index]!),
+    })),
+  );
+  const reading = tableReading(sources, options);
+
+  const repairs: ImageRepair[] = [];
+  for (const [index, layer] of holders.entries()) {
+    const target = { ...images[index]!, layer, l2Offsets: sources[index]!.l2Offsets };
+    repairs.push(await planImageRepair(target, tasks[index]!, reading));
+  }
+  const wasValid = choice.chosen.map(({ name }) => isValid(images, repairs, name));
+  for (const [position, { name }] of choice.chosen.entries()) {
+    requireValid(images, repairs, name, origins[position]!);
+  }
+  return { ...choice, chain, wasValid, images: repairs };
+}
+
+/** Whether the checkpoint is as it must be before any repair. */
+function isValid(images: readonly ChainImage[], repairs: readonly ImageRepair[], name: string): boolean {
+  const before = images.map((image, index) => ({
+    ...holding(image),
+    state: stateIn(image, name),
+    missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
+  }));
+  return judge(name, before).problems.length === 0;
+}
+
+function holding({ layer }: ChainImage) {
+  return { image: layer.path, virtualSizeBytes: layer.virtualSizeBytes };
+}
+
+async function indexOfImage(images: readonly ChainImage[], name: string): Promise<number> {
+  const identity = await fileIdentity(parseReference(name, undefined).path);
+  const index = images.findIndex(({ layer }) => layer.storage.identity === identity);
+  if (index >= 0) return index;
+  const paths = images.map(({ layer }) => layer.path).join(' ← ');
+  throw new UsageError(`--origin ${name}: not in the backing chain, which is ${paths}`);
+}
+
+function findOrigin(
+  images: readonly ChainImage[],
+  name: string,
+  origin: number | undefined,
+  isNamed: boolean,
+): number {
+  const lowest = originOf(images, name);
+  const top = images[0]!.layer.path;
+  if (lowest === undefined) {
+    if (origin !== undefined) return origin;
+    throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
+      hint: 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE.',
+      context: { file: top, bitmap: name },
+    });
+  }
+  if (origin === undefined || !isNamed) return lowest;
+  if (origin >= lowest) return origin;
+  throw new UsageError(
+    `--origin ${images[origin]!.layer.path}: ${images[lowest]!.layer.path} below it has the bitmap "${name}" too, so the checkpoint is at least as old as that image`,
+  );
+}
+
+/** @throws RefusedError when the image cannot have or get a bitmap */
+function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
+  if (layer.format === 'raw') {
+    throw new RefusedError(
+      'UNSUPPORTED',
+      `${layer.path}: a raw image cannot hold the bitmap of a checkpoint`,
+      {
+        hint: 'Name the image above it with --origin, if the checkpoint is younger than that.',
+        context: { file: layer.path },
+      },
+    );
+  }
+  requireWritable(layer.image);
+  const names = new Set(present.map(({ name }) => name));
+  if (names.size < present.length) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${layer.path}: two bitmaps of its directory have the same name`,
+      {
+        hint: `Repair the directory first: bitmap-tool repair --directory ${layer.path}`,
+        context: { file: layer.path },
+      },
+    );
+  }
+  return layer;
+}
+
+function taskIn(
+  images: readonly ChainImage[],
+  index: number,
+  { name, parent }: KnownCheckpoint,
+  origin: number,
+): Task {
+  const image = images[index]!;
+  const entryOf = ({ bitmaps }: ChainImage) => bitmaps.get(name);
+  // A new bitmap gets the granularity of the nearest below that has one, as libvirt's own snapshots do it.
+  const model =
+    entryOf(image) ??
+    images
+      .slice(index + 1)
+      .find(entryOf)
+      ?.bitmaps.get(name) ??
+    images.slice(0, index).findLast(entryOf)?.bitmaps.get(name);
+  if (model === undefined) requireStorableName(name);
+  const { layer } = image;
+  const defaultBits = layer.format === 'raw' ? 0 : defaultGranularityBits(layer.image.header);
+  return {
+    name,
+    nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
+    parent,
+    isOrigin: index === origin,
+    granularityBits: model?.granularityBits ?? defaultBits,
+  };
+}
+
+/** Empty where what the image holds does not matter: its bitmaps are as they must be. */
+async function l2OffsetsFor(image: ChainImage, tasks: readonly Task[]): Promise<Float64Array> {
+  const { layer } = image;
+  const isSettled = tasks.every(({ name, isOrigin }) => isOrigin && stateIn(image, name) === 'good');
+  return isSettled || layer.format === 'raw' ? new Float64Array(0) : readActiveL1Table(layer.image);
+}
+
+/** Lets libvirt's rule judge what the plan leads to. */
+function requireValid(
+  images: readonly ChainImage[],
+  repairs: readonly ImageRepair[],
+  name: string,
+  origin: number,
+): void {
+  const after = images.map((image, index) => ({
+    ...holding(image),
+    state:
+      index <= origin && repairs[index]!.bitmaps.some((bitmap) => bitmap.name === name)
+        ? ('good' as const)
+        : stateIn(image, name),
+    missingBytes: 0,
+  }));
+  const [problem] = judge(name, after).problems;
+  if (problem === undefined) return;
+  throw new RefusedError(
+    problem.code === 'SIZE_MISMATCH' ? 'SIZE_MISMATCH' : 'BITMAP_INCONSISTENT',
+    problem.message,
+    {
+      ...(problem.code === 'SIZE_MISMATCH'
+        ? { hint: 'Make the disks equal first: "qemu-img resize" on the smaller image.' }
+        : {}),
+      context: { file: images[0]!.layer.path, bitmap: name },
+    },
+  );
+}
