@@ -14,6 +14,13 @@ export {
 } from './errors.ts';
 export { type AddOptions, addBitmaps } from './operations/add-bitmaps.ts';
 export type { ChangeOptions, EditResult, PlanReport } from './operations/change-bitmaps.ts';
+export {
+  type CheckedBitmap,
+  type CheckedCheckpoint,
+  type CheckedDisk,
+  type CheckResult,
+  checkCheckpoints,
+} from './operations/check-checkpoints.ts';
 export type { IfExists } from './operations/choose-targets.ts';
 export { clearBitmaps } from './operations/clear-bitmaps.ts';
 export {
@@ -36,7 +43,15 @@ export { type MeasureResult, measure } from './operations/measure.ts';
 export { mergeBitmaps } from './operations/merge-bitmaps.ts';
 export type { NamedBitmaps } from './operations/named-bitmaps.ts';
 export type { OperationOptions, Progress } from './operations/options.ts';
+export type { RepairedBitmap } from './operations/plan-image-repair.ts';
 export { removeBitmaps } from './operations/remove-bitmaps.ts';
+export {
+  type RepairedDisk,
+  type RepairedImage,
+  type RepairOptions,
+  type RepairResult,
+  repairCheckpoints,
+} from './operations/repair-checkpoints.ts';
 export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';
 export type { BitmapSource } from './operations/sources.ts';
 export { type BitmapVerdict, verifyBitmap } from './operations/verify-bitmap.ts';

@@ -15,18 +15,18 @@ export interface Holding {
 
 export type CheckpointProblemCode =
   /** No image of the chain has the bitmap. */
-  | 'NO_BITMAP'
+  | 'no-bitmap'
   /** An image above all that have the bitmap lacks it. */
-  | 'BITMAP_MISSING'
+  | 'bitmap-missing'
   /** An image between two that have the bitmap lacks it. */
-  | 'BITMAP_GAP'
-  | 'BITMAP_DISABLED'
-  | 'BITMAP_IN_USE'
-  | 'BITMAP_STALE'
+  | 'bitmap-gap'
+  | 'bitmap-disabled'
+  | 'bitmap-in-use'
+  | 'bitmap-stale'
   /** An image that has the bitmap has a disk of another size than the top. */
-  | 'SIZE_MISMATCH'
+  | 'size-mismatch'
   /** The bitmap does not mark all that its image holds. libvirt accepts it, and a backup would lack that. */
-  | 'BITMAP_INCOMPLETE';
+  | 'bitmap-incomplete';
 
 export interface CheckpointProblem {
   readonly code: CheckpointProblemCode;
@@ -56,13 +56,13 @@ export function judge(name: string, chain: readonly Holding[]): Verdict {
   const origin = originIndex(chain.map(({ state }) => state));
   if (origin === undefined) {
     const message = `no image of the chain has a bitmap "${name}"`;
-    return { accepted: false, problems: [{ code: 'NO_BITMAP', image: null, message }] };
+    return { accepted: false, problems: [{ code: 'no-bitmap', image: null, message }] };
   }
   const highest = chain.findIndex(({ state }) => state !== 'missing');
   const problems: CheckpointProblem[] = [];
   for (const [index, { image, state }] of chain.slice(0, origin + 1).entries()) {
     if (state === 'good') continue;
-    const code = state === 'missing' && index > highest ? 'BITMAP_GAP' : CODES[state];
+    const code = state === 'missing' && index > highest ? 'bitmap-gap' : CODES[state];
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }
   const accepted = problems.length === 0;
@@ -70,10 +70,10 @@ export function judge(name: string, chain: readonly Holding[]): Verdict {
 }
 
 const CODES = {
-  missing: 'BITMAP_MISSING',
-  disabled: 'BITMAP_DISABLED',
-  'in-use': 'BITMAP_IN_USE',
-  stale: 'BITMAP_STALE',
+  missing: 'bitmap-missing',
+  disabled: 'bitmap-disabled',
+  'in-use': 'bitmap-in-use',
+  stale: 'bitmap-stale',
 } as const;
 
 const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> = {
@@ -93,7 +93,7 @@ function unseen(name: string, chain: readonly Holding[], origin: number): Checkp
     if (index > origin) break;
     if (virtualSizeBytes !== topBytes) {
       problems.push({
-        code: 'SIZE_MISMATCH',
+        code: 'size-mismatch',
         image,
         message: `${image}: its disk has ${virtualSizeBytes} bytes, that of ${top} ${topBytes}: an incremental backup from "${name}" fails`,
       });
@@ -101,7 +101,7 @@ function unseen(name: string, chain: readonly Holding[], origin: number): Checkp
     // What the origin holds may be older than the checkpoint.
     if (state === 'good' && index < origin && missingBytes > 0) {
       problems.push({
-        code: 'BITMAP_INCOMPLETE',
+        code: 'bitmap-incomplete',
         image,
         message: `${image}: bitmap "${name}" does not mark ${formatSize(missingBytes)} that the image holds: an incremental backup silently lacks them`,
       });

@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import { bitmapCommand } from './commands/bitmap.ts';
+import { checkCommand } from './commands/check.ts';
 import { completionCommand } from './commands/completion.ts';
 import { createFromCommand } from './commands/create-from.ts';
 import { dumpCommand } from './commands/dump.ts';
@@ -34,6 +35,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 verify found something mis
     dumpCommand(),
     measureCommand(),
     verifyCommand(),
+    checkCommand(),
     repairCommand(),
     ...editCommands(),
     bitmapCommand(),

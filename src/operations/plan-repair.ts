@@ -195,10 +195,10 @@ function requireValid(
   const [problem] = judge(name, after).problems;
   if (problem === undefined) return;
   throw new RefusedError(
-    problem.code === 'SIZE_MISMATCH' ? 'SIZE_MISMATCH' : 'BITMAP_INCONSISTENT',
+    problem.code === 'size-mismatch' ? 'SIZE_MISMATCH' : 'BITMAP_INCONSISTENT',
     problem.message,
     {
-      ...(problem.code === 'SIZE_MISMATCH'
+      ...(problem.code === 'size-mismatch'
         ? { hint: 'Make the disks equal first: "qemu-img resize" on the smaller image.' }
         : {}),
       context: { file: images[0]!.layer.path, bitmap: name },

@@ -1,0 +1,87 @@
+/**
+ * bitmap-tool check
+ */
+import { Command } from 'commander';
+import {
+  type CheckedCheckpoint,
+  type CheckedDisk,
+  type CheckResult,
+  checkCheckpoints,
+} from '../../operations/check-checkpoints.ts';
+import { printable } from '../../text/printable.ts';
+import { formatSize } from '../../text/size.ts';
+import { color } from '../color.ts';
+import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { invoke } from '../invocation.ts';
+import { print } from '../output.ts';
+import { type Cell, table } from '../print/table.ts';
+
+const PROBLEMS_EXIT_CODE = 3;
+
+export function checkCommand(): Command {
+  return addCommonOptions(new Command('check'))
+    .description('tell whether the checkpoints of backing chains are fit for incremental backups')
+    .argument('<image...>', 'the active image of each disk')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bitmap-tool check disk.qcow2
+  bitmap-tool check --json vda.qcow2 vdb.qcow2
+
+Exit code: 0 nothing to do, 3 problems found.`,
+    )
+    .action(async (images: string[], options: CommonOptions) => {
+      const result = await invoke(options, (common) => checkCheckpoints(images, common));
+      if (!result.healthy) process.exitCode ??= PROBLEMS_EXIT_CODE;
+      if (options.quiet) return;
+      await print(options.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
+    });
+}
+
+function describe({ disks }: CheckResult): string {
+  return disks.map(describeDisk).join('\n');
+}
+
+function describeDisk({ images, virtualSize, checkpoints }: CheckedDisk): string {
+  const title = `${images.map(({ image }) => printable(image)).join(' ← ')} (${formatSize(virtualSize)})`;
+  if (checkpoints.length === 0) return `${title}: no checkpoints\n`;
+  const columns = [
+    { title: '  checkpoint' },
+    { title: '' },
+    { title: 'bitmaps, from the top down' },
+    { title: 'a backup copies', align: 'right' },
+  ] as const;
+  const rows = checkpoints.map((checkpoint) => [
+    `  ${printable(checkpoint.name)}`,
+    verdictOf(checkpoint),
+    statesOf(checkpoint),
+    checkpoint.dirtyBytes === null ? '-' : formatSize(checkpoint.dirtyBytes),
+  ]);
+  const problems = checkpoints.flatMap((checkpoint) => checkpoint.problems);
+  const advice = new Set(checkpoints.flatMap((checkpoint) => checkpoint.advice ?? []));
+  const lines = [
+    ...problems.map(({ message }) => `${color.red('✗')} ${printable(message)}\n`),
+    ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
+  ];
+  return `${title}\n${table(columns, rows)}${lines.join('')}`;
+}
+
+function verdictOf({ valid, libvirt, dirtyBytes }: CheckedCheckpoint): Cell {
+  if (valid) return { text: 'valid', paint: color.green };
+  if (libvirt === 'refuses') return { text: 'refused by libvirt', paint: color.red };
+  const text = dirtyBytes === null ? 'a backup fails' : 'a backup loses changes';
+  return { text, paint: color.red };
+}
+
+/** For example "missing, good ×2". */
+function statesOf({ bitmaps }: CheckedCheckpoint): string {
+  const runs: { state: string; count: number }[] = [];
+  for (const { state, missingBytes } of bitmaps) {
+    const shown = missingBytes > 0 ? 'incomplete' : state;
+    const last = runs.at(-1);
+    if (last?.state === shown) last.count++;
+    else runs.push({ state: shown, count: 1 });
+  }
+  return runs.map(({ state, count }) => (count === 1 ? state : `${state} ×${count}`)).join(', ');
+}

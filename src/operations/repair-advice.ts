@@ -1,0 +1,35 @@
+/**
+ * Which call of the tool makes a broken checkpoint valid.
+ */
+import { originIndex } from '../checkpoint/bitmap-state.ts';
+import { remedyFor } from '../checkpoint/remedy.ts';
+import type { Holding } from '../checkpoint/verdict.ts';
+import { shellWord } from '../text/shell-word.ts';
+
+/**
+ * @param chain what each image has under the checkpoint's name, top first
+ * @returns null where nothing needs to be done
+ */
+export function repairAdvice(name: string, chain: readonly Holding[]): string | null {
+  const top = chain[0]!;
+  const origin = originIndex(chain.map(({ state }) => state));
+  const image = shellWord(top.image);
+  const named = `bitmap-tool repair --name ${shellWord(name)}`;
+  if (origin === undefined) return `${named} --origin IMAGE ${image}`;
+  const holders = chain.slice(0, origin + 1);
+  if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
+    const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
+    const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
+    return `qemu-img resize ${shellWord(smallest!.image)} ${sizeBytes}`;
+  }
+  const remedies = holders.map(({ state, missingBytes }, index) =>
+    remedyFor(state, index === origin, missingBytes === 0),
+  );
+  if (remedies.every(({ action }) => action === 'keep')) return null;
+  const consents = new Set(
+    remedies.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])),
+  );
+  const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
+  if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
+  return [named, ...consents, image].join(' ');
+}
