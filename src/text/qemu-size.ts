@@ -1,0 +1,45 @@
+/**
+ * Sizes as qemu-img 7.2 reads them on its command line (qemu_strtosz, cvtnum).
+ */
+
+const SUFFIXES = 'BKMGTPE';
+const MAX_BYTES = 2n ** 63n - 1n;
+/** A fraction in units of 2^-64, with the loss of precision that QEMU has too. */
+const FRACTION_BITS = 64;
+
+/** strtoull skips what C counts as space. */
+const SIZE =
+  /^[ \t\n\v\f\r]*\+?(?:0x(?<hex>[\da-f]+)|(?<whole>\d+)(?:\.(?<fraction>\d*))?)(?<suffix>[bkmgtpe]?)$/i;
+
+export class QemuSizeError extends Error {}
+
+/**
+ * Parses a number of bytes: decimal, with a fraction where it has a suffix, or hexadecimal; with a suffix b, k, M, G,
+ * T, P or E in either case, a power of 1024. The result is rounded to whole bytes.
+ *
+ * @param what it is, for the message
+ * @returns bytes; above 2^53 rounded
+ * @throws QemuSizeError
+ */
+export function parseQemuSize(text: string, what: string): number {
+  const { hex, whole, fraction, suffix } = SIZE.exec(text)?.groups ?? {};
+  const digits = hex === undefined ? whole : `0x${hex}`;
+  const part = BigInt.asUintN(
+    FRACTION_BITS,
+    BigInt(Math.trunc(Number(`0.${fraction ?? ''}0`) * 2 ** FRACTION_BITS)),
+  );
+  // A byte has no parts. In a hexadecimal number b is a digit.
+  const power = SUFFIXES.indexOf((suffix || 'b').toUpperCase());
+  if (digits === undefined || (power === 0 && part !== 0n)) {
+    throw new QemuSizeError(
+      `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.`,
+    );
+  }
+  const scale = 1024n ** BigInt(power);
+  const half = 2n ** BigInt(FRACTION_BITS - 1);
+  const bytes = BigInt(digits) * scale + ((part * scale + half) >> BigInt(FRACTION_BITS));
+  if (bytes > MAX_BYTES) {
+    throw new QemuSizeError(`Invalid ${what} specified. Must be between 0 and ${MAX_BYTES}.`);
+  }
+  return Number(bytes);
+}
