@@ -14,7 +14,7 @@ import { scratchFolder } from '../support/scratch.ts';
 
 const COMMANDS_PER_CASE = 10;
 const NAMES = ['a', 'b', 'c', 'é%', 'a name'];
-const GRANULARITIES = ['512', '4k', '64k', '1M', '2G', '0', '300', '4G'];
+const GRANULARITIES = ['512', '4k', '64k', '1M', '2G', '0', '300', '4G', '0.5M', '0x1000', '8192b', '1.5'];
 const ACTIONS = [
   '--add',
   '--add',

@@ -1,72 +1,103 @@
 /**
  * bitmap-tool bitmap: the arguments, effects and exit status of `qemu-img bitmap`, for scripts that call it.
  */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError } from '../../errors.ts';
 import { applyBitmapActions, type BitmapAction } from '../../operations/bitmap-actions.ts';
 import { printable } from '../../text/printable.ts';
-import { parseSize } from '../../text/size.ts';
+import { parseQemuSize, QemuSizeError } from '../../text/qemu-size.ts';
 import { GetoptError, getopt, type LongOption } from '../getopt.ts';
 import { invoke } from '../invocation.ts';
-import { print } from '../output.ts';
 
 const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable'] as const;
 
-/** Those of QEMU 7.2, and --force-share, which later tools pass. */
-const OPTIONS: readonly LongOption[] = [
-  ...ACTIONS.map((name) => ({ name, takesValue: false })),
-  { name: 'merge', takesValue: true },
-  { name: 'granularity', takesValue: true, short: 'g' },
-  { name: 'source-file', takesValue: true, short: 'b' },
-  { name: 'source-format', takesValue: true, short: 'F' },
-  // qemu-img has the letter only.
-  { name: 'f', takesValue: true, short: 'f' },
-  { name: 'image-opts', takesValue: false },
-  { name: 'object', takesValue: true },
-  { name: 'force-share', takesValue: false, short: 'U' },
-  { name: 'help', takesValue: false, short: 'h' },
-];
-
-const USAGE = `Usage: bitmap-tool bitmap (--merge SOURCE | --add | --remove | --clear | --enable | --disable)...
-         [-b SOURCE_FILE [-F SOURCE_FORMAT]] [-g GRANULARITY] [--image-opts | -f FORMAT] FILENAME BITMAP
-
-The arguments of qemu-img bitmap, with the same effects and an exit status of 0 or 1. A source may be #ALLOCATED.
-
-Example:
-  bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1
-`;
-
-export function bitmapCommand(): Command {
-  return new Command('bitmap')
-    .description('the arguments of qemu-img bitmap, as a drop-in')
-    .usage('(--add | --remove | --clear | --enable | --disable | --merge SOURCE)... FILENAME BITMAP')
-    .argument('[arguments...]')
-    .helpOption(false)
-    .addHelpText(
-      'after',
-      "\nExample:\n  bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1",
-    )
-    .allowUnknownOption()
-    .action(async (_words: string[], _options: object, command: Command) => {
-      try {
-        await run(command.args);
-      } catch (error) {
-        if (!(error instanceof BitmapToolError || error instanceof GetoptError)) throw error;
-        // qemu-img knows one way to fail.
-        process.exitCode = 1;
-        process.stderr.write(`bitmap-tool: ${printable(error.message)}\n`);
-        if (error instanceof BitmapToolError && error.hint !== undefined) {
-          process.stderr.write(`${printable(error.hint)}\n`);
-        }
-      }
-    });
+interface BitmapOption extends LongOption {
+  /** As help, completion and the man page say it. */
+  readonly flags: string;
+  readonly description: string;
 }
 
-async function run(args: readonly string[]): Promise<void> {
+/** Those of QEMU 7.2, and --force-share, which later tools pass. */
+const OPTIONS: readonly BitmapOption[] = [
+  flag('add', 'add the bitmap, with nothing marked'),
+  flag('remove', 'remove the bitmap'),
+  flag('clear', 'clear its marks'),
+  flag('enable', 'let it record writes'),
+  flag('disable', 'let it no longer record writes'),
+  valued('merge', '<source>', 'add the marks of a bitmap; #ALLOCATED stands for what the image itself holds'),
+  valued('granularity', '<size>', 'with --add: bytes that one bit stands for', 'g'),
+  valued('source-file', '<image>', 'with --merge: the image that has the sources', 'b'),
+  valued('source-format', '<format>', 'the format of that image', 'F'),
+  // qemu-img has the letter only.
+  { name: 'f', takesValue: true, short: 'f', flags: '-f <format>', description: 'the format of the image' },
+  flag('image-opts', 'the image is named as driver=qcow2,file.filename=...'),
+  valued('object', '<definition>', 'taken, and not needed'),
+  flag('force-share', 'taken, and without effect: an image that is in use cannot be written', 'U'),
+  flag('help', 'display help for command', 'h'),
+];
+
+function flag(name: string, description: string, short?: string): BitmapOption {
+  const flags = short === undefined ? `--${name}` : `-${short}, --${name}`;
+  return { name, takesValue: false, ...(short === undefined ? {} : { short }), flags, description };
+}
+
+function valued(name: string, value: string, description: string, short?: string): BitmapOption {
+  const option = flag(name, description, short);
+  return { ...option, takesValue: true, flags: `${option.flags} ${value}` };
+}
+
+export function bitmapCommand(): Command {
+  const options = OPTIONS.map(({ flags, description }) => new Option(flags, description));
+  return (
+    new Command('bitmap')
+      .description(
+        'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
+      )
+      .usage(
+        '(--add | --remove | --clear | --enable | --disable | --merge <source>)... [options] <image> <bitmap>',
+      )
+      .argument('[image]', 'qcow2 image')
+      .argument('[bitmap]', 'name of the bitmap that is added or changed')
+      .allowExcessArguments()
+      .helpOption(false)
+      // They are parsed as getopt(3) does it, and only shown by the rules of the other commands.
+      .configureHelp({ visibleOptions: () => options })
+      .addHelpText(
+        'after',
+        `
+Examples:
+  bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1
+  bitmap-tool bitmap --merge checkpoint-2 -b overlay.qcow2 -F qcow2 disk.qcow2 checkpoint-1`,
+      )
+      .allowUnknownOption()
+      .action(async (...[, , , command]: [string, string, object, Command]) => {
+        try {
+          await run(command.args, command);
+        } catch (error) {
+          if (
+            !(
+              error instanceof BitmapToolError ||
+              error instanceof GetoptError ||
+              error instanceof QemuSizeError
+            )
+          )
+            throw error;
+          // qemu-img knows one way to fail.
+          process.exitCode = 1;
+          process.stderr.write(`bitmap-tool: ${printable(error.message)}\n`);
+          if (error instanceof BitmapToolError && error.hint !== undefined) {
+            process.stderr.write(`${printable(error.hint)}\n`);
+          }
+        }
+      })
+  );
+}
+
+async function run(args: readonly string[], command: Command): Promise<void> {
   const { options, operands } = getopt(args, OPTIONS);
   const last = (name: string) => options.findLast((option) => option.name === name);
-  if (last('help') !== undefined) return print(USAGE);
+  if (last('help') !== undefined) return command.outputHelp();
 
   const actions = options.flatMap(({ name, value }): BitmapAction[] => {
     if (name === 'merge') return [{ kind: 'merge', source: value! }];
@@ -80,7 +111,7 @@ async function run(args: readonly string[]): Promise<void> {
   if (actions.length === 0) {
     throw new GetoptError('Need at least one of --add, --remove, --clear, --enable, --disable, or --merge');
   }
-  const grain = granularity === undefined ? undefined : parseSize(granularity);
+  const grain = granularity === undefined ? undefined : parseQemuSize(granularity, 'granularity');
   if (grain && !has('add')) throw new GetoptError('granularity only supported with --add');
   if (sourceFormat !== undefined && sourceFile === undefined)
     throw new GetoptError('-F only supported with -b');
