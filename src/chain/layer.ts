@@ -3,7 +3,7 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
-import { type Image, openImage } from '../image/image.ts';
+import { type BitmapsOpening, type Image, openImage } from '../image/image.ts';
 import { type FileStorage, fileIdentity } from '../storage/file.ts';
 import { readBytes } from '../storage/storage.ts';
 import { type Locking, type OpenMode, openLocked } from './locking.ts';
@@ -34,6 +34,8 @@ export interface OpenLayerOptions {
   readonly locking: Locking;
   /** The file that this process holds locked already: one more lock of ours on it would seem somebody else's. */
   readonly heldIdentity?: string | undefined;
+  /** Strict unless said otherwise: an image that QEMU refuses for its bitmaps is refused here too. */
+  readonly bitmaps?: BitmapsOpening | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -50,7 +52,7 @@ export async function openLayer(reference: ImageReference, options: OpenLayerOpt
     const format = reference.format ?? probeFormat(await readBytes(storage, 0, PROBE_BYTES));
     switch (format) {
       case 'qcow2':
-        return await qcow2Layer(reference, storage);
+        return await qcow2Layer(reference, storage, options.bitmaps);
       case 'raw':
         return {
           format,
@@ -72,9 +74,13 @@ export async function openLayer(reference: ImageReference, options: OpenLayerOpt
   }
 }
 
-async function qcow2Layer(reference: ImageReference, storage: FileStorage): Promise<Qcow2Layer> {
+async function qcow2Layer(
+  reference: ImageReference,
+  storage: FileStorage,
+  bitmaps: BitmapsOpening | undefined,
+): Promise<Qcow2Layer> {
   const { path } = reference;
-  const image = await openImage(storage);
+  const image = await openImage(storage, bitmaps);
   return {
     format: 'qcow2',
     path,

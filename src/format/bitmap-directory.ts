@@ -1,14 +1,15 @@
 /**
  * The bitmap directory ("Bitmap directory" in the specification), with the rules by which QEMU refuses an image.
  */
-import { alignUp, divideUp } from '../bytes/align.ts';
-import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
-import { type BitmapDirectoryLocation, UNOPENABLE_HINT } from './bitmaps-extension.ts';
-import { FormatError, hex } from './format-error.ts';
+import { alignDown, alignUp, divideUp } from '../bytes/align.ts';
+import { struct } from '../bytes/struct.ts';
+import { type BitmapRule, reachableOffset, refusal, type Violation } from './bitmap-rules.ts';
+import { type BitmapDirectoryLocation, MAX_BITMAPS, type PossibleDirectory } from './bitmaps-extension.ts';
+import { hex } from './format-error.ts';
 import type { Header } from './header.ts';
 
 const entryStruct = struct({
-  bitmapTableOffset: [0, 'offset'],
+  bitmapTableOffset: [0, 'u64'],
   bitmapTableSize: [8, 'u32'],
   flags: [12, 'u32'],
   type: [16, 'u8'],
@@ -24,6 +25,8 @@ const DIRTY_TRACKING_BITMAP = 1;
 export const MIN_GRANULARITY_BITS = 9;
 export const MAX_GRANULARITY_BITS = 31;
 export const MAX_BITMAP_NAME_BYTES = 1023;
+/** An entry with the longest name, padding included. */
+export const MAX_ENTRY_BYTES = alignUp(entryStruct.sizeBytes + MAX_BITMAP_NAME_BYTES, 8);
 /** QEMU's BME_MAX_TABLE_SIZE, in entries. */
 const MAX_TABLE_ENTRIES = 0x8000000;
 /** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take. */
@@ -57,6 +60,22 @@ export function bitmapBytes(virtualSizeBytes: number, granularityBits: number): 
   return divideUp(divideUp(virtualSizeBytes, 2 ** granularityBits), 8);
 }
 
+/** An entry as it stands in a directory that may be broken. */
+export interface ExaminedEntry {
+  readonly index: number;
+  /** Where it stands in the image. */
+  readonly offset: number;
+  /** Undefined when it does not end where the directory does or before. Fields that break a rule are as stored. */
+  readonly entry: BitmapDirectoryEntry | undefined;
+  readonly violations: readonly Violation[];
+}
+
+export interface ExaminedDirectory {
+  readonly entries: readonly ExaminedEntry[];
+  /** Those of the entries, and of the directory as a whole. */
+  readonly violations: readonly Violation[];
+}
+
 /**
  * @param bytes the directory, `location.sizeBytes` long
  * @throws FormatError for anything that makes QEMU refuse the image
@@ -66,105 +85,186 @@ export function parseBitmapDirectory(
   location: BitmapDirectoryLocation,
   header: Header,
 ): BitmapDirectoryEntry[] {
-  const entries: BitmapDirectoryEntry[] = [];
-  const names = new Set<string>();
-  let at = 0;
-  while (at < bytes.length) {
-    const where = `bitmap directory entry ${entries.length} at ${hex(location.offset + at)}`;
-    if (entries.length === location.bitmapCount) {
-      throw broken(where, `the extension counts only ${location.bitmapCount} bitmaps`);
-    }
-    if (at + entryStruct.sizeBytes > bytes.length) throw broken(where, 'cut off by the end of the directory');
-    const raw = readEntry(bytes, at, where);
-    const nameOffset = at + entryStruct.sizeBytes;
-    const end = at + entryBytes(raw.nameSize, raw.extraDataSize);
-    if (end > bytes.length) throw broken(where, 'cut off by the end of the directory');
-    if (raw.extraDataSize !== 0) {
-      throw broken(where, `extra_data_size is ${raw.extraDataSize}, must be 0 (QEMU knows no extra data)`);
-    }
-    const nameBytes = bytes.slice(nameOffset, nameOffset + raw.nameSize);
-    const name = decodeName(nameBytes);
-    const entry: BitmapDirectoryEntry = {
-      nameBytes,
-      name,
-      granularityBits: raw.granularityBits,
-      auto: (raw.flags & FLAG_AUTO) !== 0,
-      inUse: (raw.flags & FLAG_IN_USE) !== 0,
-      tableOffset: raw.bitmapTableOffset,
-      tableEntryCount: raw.bitmapTableSize,
-    };
-    checkEntry(raw, entry, header, `${where} ("${name}")`);
-    // An in-use entry may repeat a name: QEMU reads nothing for it.
-    const key = String.fromCharCode(...nameBytes);
-    if (names.has(key) && !entry.inUse) throw broken(where, `"${name}" is the name of an earlier entry too`);
-    names.add(key);
-    entries.push(entry);
-    at = end;
-  }
-  if (entries.length !== location.bitmapCount) {
-    throw broken(
-      `bitmap directory at ${hex(location.offset)}`,
-      `${entries.length} entries found, the extension counts ${location.bitmapCount}`,
-    );
-  }
-  return entries;
+  const { entries, violations } = examineBitmapDirectory(bytes, location, header);
+  if (violations.length > 0) throw refusal(violations[0]!);
+  return entries.map(({ entry }) => entry!);
 }
 
-function readEntry(bytes: Uint8Array, at: number, where: string) {
-  try {
-    return entryStruct.read(bytes, at);
-  } catch (error) {
-    if (!(error instanceof OffsetTooLargeError)) throw error;
-    throw broken(where, error.message);
-  }
-}
-
-function checkEntry(
-  raw: ReturnType<typeof readEntry>,
-  entry: BitmapDirectoryEntry,
+/**
+ * Reads what can be read of a directory. An entry without violations lies within what the extension counts, in bitmaps
+ * and in bytes: what stands behind may be left over from an older directory.
+ *
+ * @param bytes what stands at `location.offset`, perhaps more than the directory
+ */
+export function examineBitmapDirectory(
+  bytes: Uint8Array,
+  { offset = 0, bitmapCount, sizeBytes }: PossibleDirectory,
   header: Header,
-  where: string,
-): void {
-  const { granularityBits, tableOffset, tableEntryCount } = entry;
-  const reservedFlags = raw.flags & ~(FLAG_IN_USE | FLAG_AUTO);
-  if (reservedFlags !== 0) throw broken(where, `flags are ${hex(raw.flags)}, only bits 0 and 1 may be set`);
-  if (raw.type !== DIRTY_TRACKING_BITMAP) {
-    throw broken(where, `type is ${raw.type}, must be ${DIRTY_TRACKING_BITMAP} (dirty tracking bitmap)`);
+): ExaminedDirectory {
+  const entries: ExaminedEntry[] = [];
+  const violations: Violation[] = [];
+  const names = new Set<string>();
+  const count = bitmapCount ?? MAX_BITMAPS;
+  const end = sizeBytes ?? (bitmapCount === undefined ? 0 : bytes.length);
+  const countGoesOn = () => entries.length < (bitmapCount ?? (sizeBytes === undefined ? MAX_BITMAPS : 0));
+
+  let at: number | undefined = 0;
+  while (at !== undefined && (at < end || countGoesOn()) && entries.length < MAX_BITMAPS) {
+    const where = `bitmap directory entry ${entries.length} at ${hex(offset + at)}`;
+    const stored = readStoredEntry(bytes, at);
+    const broken = stored === undefined ? [] : entryViolations(stored, header, where);
+    // Behind what the extension gives as size, only what keeps all other rules is an entry.
+    if (at >= end && (stored === undefined || broken.length > 0)) break;
+    if (stored === undefined || stored.end > end) {
+      broken.unshift(violation(where, 'entry-cut-off', 'cut off by the end of the directory'));
+    }
+    if (entries.length >= count) {
+      broken.unshift(violation(where, 'directory-count', `the extension counts only ${count} bitmaps`));
+    }
+    if (stored !== undefined) {
+      const { name, nameBytes, inUse } = stored.entry;
+      // An in-use entry may repeat a name: QEMU reads nothing for it.
+      const key = String.fromCharCode(...nameBytes);
+      if (names.has(key) && !inUse) {
+        broken.push(violation(where, 'duplicate-name', `"${name}" is the name of an earlier entry too`));
+      }
+      names.add(key);
+    }
+    entries.push({
+      index: entries.length,
+      offset: offset + at,
+      entry: stored?.entry,
+      violations: broken,
+    });
+    violations.push(...broken);
+    if (isBlank(bytes, at)) break;
+    at = stored?.end ?? nextSoundEntry(bytes, at, end, header);
   }
-  if (granularityBits < MIN_GRANULARITY_BITS || granularityBits > MAX_GRANULARITY_BITS) {
-    throw broken(
-      where,
-      `granularity_bits is ${granularityBits}, must be ${MIN_GRANULARITY_BITS}…${MAX_GRANULARITY_BITS}`,
+  if (bitmapCount !== undefined && entries.length < bitmapCount) {
+    violations.push(
+      violation(
+        `bitmap directory at ${hex(offset)}`,
+        'directory-count',
+        `${entries.length} entries found, the extension counts ${bitmapCount}`,
+      ),
     );
   }
-  // The specification wants a name; QEMU opens an image with an empty one.
-  if (raw.nameSize > MAX_BITMAP_NAME_BYTES) {
-    throw broken(where, `name_size is ${raw.nameSize}, must be at most ${MAX_BITMAP_NAME_BYTES}`);
-  }
-  if (tableOffset === 0 || tableOffset % header.clusterSizeBytes !== 0) {
-    throw broken(
-      where,
-      `bitmap_table_offset is ${hex(tableOffset)}, must be a multiple of the cluster size and not 0`,
-    );
-  }
-  if (
-    tableEntryCount === 0 ||
-    tableEntryCount > MAX_TABLE_ENTRIES ||
-    tableEntryCount * header.clusterSizeBytes > MAX_BITMAP_BYTES
-  ) {
-    throw broken(
-      where,
-      `bitmap_table_size is ${tableEntryCount}, must stand for 1…${MAX_BITMAP_BYTES} bytes`,
-    );
-  }
-  const needed = bitmapTableEntryCount(header.virtualSizeBytes, granularityBits, header);
-  if (!entry.inUse && tableEntryCount !== needed) {
-    throw broken(where, `bitmap_table_size is ${tableEntryCount}, must be ${needed} for this disk`);
-  }
+  return { entries, violations };
 }
 
-function broken(where: string, what: string): FormatError {
-  return new FormatError(`${where}: ${what} (spec: "Bitmap directory")`, { hint: UNOPENABLE_HINT });
+interface StoredEntry {
+  readonly entry: BitmapDirectoryEntry;
+  readonly raw: ReturnType<typeof entryStruct.read>;
+  /** Where the next entry stands in the directory. */
+  readonly end: number;
+}
+
+/** Undefined when it does not end within `bytes`. */
+function readStoredEntry(bytes: Uint8Array, at: number): StoredEntry | undefined {
+  const nameOffset = at + entryStruct.sizeBytes;
+  if (nameOffset > bytes.length) return undefined;
+  const raw = entryStruct.read(bytes, at);
+  const end = at + entryBytes(raw.nameSize, raw.extraDataSize);
+  if (end > bytes.length) return undefined;
+  const nameStart = nameOffset + raw.extraDataSize;
+  const nameBytes = bytes.slice(nameStart, nameStart + raw.nameSize);
+  const entry: BitmapDirectoryEntry = {
+    nameBytes,
+    name: decodeName(nameBytes),
+    granularityBits: raw.granularityBits,
+    auto: (raw.flags & FLAG_AUTO) !== 0,
+    inUse: (raw.flags & FLAG_IN_USE) !== 0,
+    tableOffset: reachableOffset(raw.bitmapTableOffset) ?? 0,
+    tableEntryCount: raw.bitmapTableSize,
+  };
+  return { entry, raw, end };
+}
+
+function entryViolations({ entry, raw }: StoredEntry, header: Header, place: string): Violation[] {
+  const where = `${place} ("${entry.name}")`;
+  const violations: Violation[] = [];
+  const must = (kept: boolean, rule: BitmapRule, what: string): void => {
+    if (!kept) violations.push(violation(where, rule, what));
+  };
+  const { granularityBits, tableOffset, tableEntryCount } = entry;
+  const { extraDataSize, flags, type, nameSize } = raw;
+  const granularityKnown = isGranularity(granularityBits);
+  must(
+    extraDataSize === 0,
+    'entry-extra-data',
+    `extra_data_size is ${extraDataSize}, must be 0 (QEMU knows no extra data)`,
+  );
+  must(
+    (flags & ~(FLAG_IN_USE | FLAG_AUTO)) === 0,
+    'entry-flags',
+    `flags are ${hex(flags)}, only bits 0 and 1 may be set`,
+  );
+  must(
+    type === DIRTY_TRACKING_BITMAP,
+    'entry-type',
+    `type is ${type}, must be ${DIRTY_TRACKING_BITMAP} (dirty tracking bitmap)`,
+  );
+  must(
+    granularityKnown,
+    'entry-granularity',
+    `granularity_bits is ${granularityBits}, must be ${MIN_GRANULARITY_BITS}…${MAX_GRANULARITY_BITS}`,
+  );
+  // The specification wants a name; QEMU opens an image with an empty one.
+  must(
+    nameSize <= MAX_BITMAP_NAME_BYTES,
+    'entry-name-size',
+    `name_size is ${nameSize}, must be at most ${MAX_BITMAP_NAME_BYTES}`,
+  );
+  must(
+    tableOffset !== 0 && tableOffset % header.clusterSizeBytes === 0,
+    'entry-table-offset',
+    `bitmap_table_offset is ${hex(raw.bitmapTableOffset)}, must be a multiple of the cluster size, not 0, and below 2^53`,
+  );
+  const sizeIsPossible =
+    tableEntryCount > 0 &&
+    tableEntryCount <= MAX_TABLE_ENTRIES &&
+    tableEntryCount * header.clusterSizeBytes <= MAX_BITMAP_BYTES;
+  must(
+    sizeIsPossible,
+    'entry-table-size',
+    `bitmap_table_size is ${tableEntryCount}, must stand for 1…${MAX_BITMAP_BYTES} bytes`,
+  );
+  if (sizeIsPossible && granularityKnown && !entry.inUse) {
+    const needed = bitmapTableEntryCount(header.virtualSizeBytes, granularityBits, header);
+    must(
+      tableEntryCount === needed,
+      'entry-table-size',
+      `bitmap_table_size is ${tableEntryCount}, must be ${needed} for this disk`,
+    );
+  }
+  return violations;
+}
+
+export function isGranularity(bits: number): boolean {
+  return bits >= MIN_GRANULARITY_BITS && bits <= MAX_GRANULARITY_BITS;
+}
+
+/** Behind an entry whose length is nonsense: where entries begin that keep every rule up to the very end. */
+function nextSoundEntry(bytes: Uint8Array, at: number, end: number, header: Header): number | undefined {
+  const leadsToEnd = new Set([end]);
+  let first: number | undefined;
+  for (let start = alignDown(Math.min(end, bytes.length), 8) - 8; start > at; start -= 8) {
+    const stored = readStoredEntry(bytes, start);
+    if (stored === undefined || !leadsToEnd.has(stored.end)) continue;
+    if (entryViolations(stored, header, '').length > 0) continue;
+    leadsToEnd.add(start);
+    first = start;
+  }
+  return first;
+}
+
+/** Zeros throughout: here nothing was ever stored, nor is there anything behind. */
+function isBlank(bytes: Uint8Array, at: number): boolean {
+  return bytes.subarray(at, at + entryStruct.sizeBytes).every((byte) => byte === 0);
+}
+
+function violation(where: string, rule: BitmapRule, what: string): Violation {
+  return { rule, message: `${where}: ${what} (spec: "Bitmap directory")` };
 }
 
 function entryBytes(nameSize: number, extraDataSize: number): number {
@@ -183,7 +283,7 @@ export function encodeBitmapDirectory(entries: readonly BitmapDirectoryEntry[]):
     entryStruct.write(
       bytes,
       {
-        bitmapTableOffset: entry.tableOffset,
+        bitmapTableOffset: BigInt(entry.tableOffset),
         bitmapTableSize: entry.tableEntryCount,
         flags: (entry.inUse ? FLAG_IN_USE : 0) | (entry.auto ? FLAG_AUTO : 0),
         type: DIRTY_TRACKING_BITMAP,

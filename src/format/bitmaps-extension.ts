@@ -1,7 +1,8 @@
 /**
  * The bitmaps header extension ("Bitmaps extension" in the specification).
  */
-import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
+import { struct } from '../bytes/struct.ts';
+import { type BitmapRule, reachableOffset, refusal, type Violation } from './bitmap-rules.ts';
 import { AUTOCLEAR } from './features.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
@@ -10,14 +11,17 @@ import {
   findExtension,
   type HeaderExtension,
   type HeaderExtensions,
+  parseHeaderExtensions,
 } from './header-extensions.ts';
 
 export const bitmapsExtensionStruct = struct({
   nbBitmaps: [0, 'u32'],
   reserved: [4, 'u32'],
-  bitmapDirectorySize: [8, 'offset'],
-  bitmapDirectoryOffset: [16, 'offset'],
+  bitmapDirectorySize: [8, 'u64'],
+  bitmapDirectoryOffset: [16, 'u64'],
 });
+
+const PAYLOAD_BYTES = bitmapsExtensionStruct.sizeBytes;
 
 /** QEMU's QCOW2_MAX_BITMAPS. */
 export const MAX_BITMAPS = 65535;
@@ -30,34 +34,101 @@ export interface BitmapDirectoryLocation {
   readonly sizeBytes: number;
 }
 
+/** The same, of an extension that may be broken: undefined where a field cannot be right. */
+export type PossibleDirectory = { readonly [Field in keyof BitmapDirectoryLocation]: number | undefined };
+
 /**
- * What the header says of bitmaps. `stale`: some software that knows no bitmaps changed the image since
- * (autoclear bit 0 is clear), so QEMU ignores the extension and drops it at its next read-write open.
+ * What the header says of bitmaps.
+ *
+ * `stale`: some software that knows no bitmaps changed the image since (autoclear bit 0 is clear), so QEMU ignores the
+ * extension and drops it at its next read-write open. `broken`: QEMU refuses the whole image.
  */
 export type BitmapsState =
   | { readonly kind: 'none' }
-  | { readonly kind: 'stale'; readonly extension: HeaderExtension }
+  | {
+      readonly kind: 'stale';
+      readonly extension: HeaderExtension;
+      /** Where the directory was; anything may stand there now. */
+      readonly directory: PossibleDirectory;
+    }
   | {
       readonly kind: 'live';
       readonly extension: HeaderExtension;
       readonly directory: BitmapDirectoryLocation;
+    }
+  | {
+      readonly kind: 'broken';
+      readonly extension: HeaderExtension;
+      readonly directory: PossibleDirectory;
+      /** At least one. */
+      readonly violations: readonly Violation[];
     };
 
-/** @throws FormatError when a live extension breaks one of the rules by which QEMU refuses the whole image */
 export function bitmapsState(extensions: HeaderExtensions, header: Header): BitmapsState {
   const extension = findExtension(extensions, EXTENSION_TYPE.bitmaps);
   if (extension === undefined) return { kind: 'none' };
   const all = extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps);
-  const unframed = all.find(({ data }) => data.length !== bitmapsExtensionStruct.sizeBytes);
-  if (unframed !== undefined) {
-    throw broken(unframed, `length is ${unframed.data.length}, must be ${bitmapsExtensionStruct.sizeBytes}`);
-  }
-  if ((header.autoclearFeatures & AUTOCLEAR.bitmaps) === 0n) {
-    return isRetired(extension) ? { kind: 'none' } : { kind: 'stale', extension };
-  }
+  const live = (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n;
+  const violations = all.flatMap(lengthViolations);
   // QEMU judges each one that it meets, though only the last counts.
-  for (const each of all) parsePayload(each, header);
-  return { kind: 'live', extension, directory: parsePayload(extension, header) };
+  if (live) violations.push(...all.flatMap((each) => examinePayload(each, header).violations));
+  const { directory } = examinePayload(extension, header);
+  if (violations.length > 0) return { kind: 'broken', extension, directory, violations };
+  if (live) return { kind: 'live', extension, directory: directory as BitmapDirectoryLocation };
+  return isRetired(extension) ? { kind: 'none' } : { kind: 'stale', extension, directory };
+}
+
+/** @throws FormatError when QEMU refuses the whole image for what its header says of bitmaps */
+export function requireSoundBitmaps(state: BitmapsState): BitmapsState {
+  if (state.kind === 'broken') throw refusal(state.violations[0]!);
+  return state;
+}
+
+/**
+ * Header extensions of an image for which a bitmaps extension of a wrong length is no reason to give up: its length is
+ * taken for the right one.
+ *
+ * @throws FormatError also when it cannot be told what follows that extension
+ */
+export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Header): HeaderExtensions {
+  const mended = parseHeaderExtensions(headerCluster, header, (type, stored) =>
+    type === EXTENSION_TYPE.bitmaps ? PAYLOAD_BYTES : stored,
+  );
+  const first = mended.list.find(isMisframed);
+  if (first === undefined) return mended;
+  const offsets = new Set(mended.list.map(({ offset }) => offset));
+  for (const { type, offset } of extensionsAsStored(headerCluster, header)) {
+    if (offset < first.offset || !MEANINGFUL_TYPES.has(type) || offsets.has(offset)) continue;
+    throw new FormatError(
+      `${lengthViolations(first)[0]!.message}, and only with that length another extension is found at ${hex(offset)}`,
+      { hint: 'Take a copy of the image, then correct the length in a hex editor.' },
+    );
+  }
+  return mended;
+}
+
+const MEANINGFUL_TYPES: ReadonlySet<number> = new Set(
+  Object.values(EXTENSION_TYPE).filter((type) => type !== EXTENSION_TYPE.end),
+);
+
+/** None when their frames make no sense as they are stored. */
+function extensionsAsStored(headerCluster: Uint8Array, header: Header): readonly HeaderExtension[] {
+  try {
+    return parseHeaderExtensions(headerCluster, header).list;
+  } catch (error) {
+    if (error instanceof FormatError) return [];
+    throw error;
+  }
+}
+
+export function isMisframed({ type, storedLengthBytes }: HeaderExtension): boolean {
+  return type === EXTENSION_TYPE.bitmaps && storedLengthBytes !== PAYLOAD_BYTES;
+}
+
+function lengthViolations(extension: HeaderExtension): Violation[] {
+  if (!isMisframed(extension)) return [];
+  const what = `length is ${extension.storedLengthBytes}, must be ${PAYLOAD_BYTES}`;
+  return [violation(extension, 'extension-length', what)];
 }
 
 /**
@@ -68,43 +139,48 @@ function isRetired({ data }: HeaderExtension): boolean {
   return data.every((byte) => byte === 0);
 }
 
-function parsePayload(extension: HeaderExtension, header: Header): BitmapDirectoryLocation {
-  const payload = readPayload(extension);
-  const { nbBitmaps, reserved, bitmapDirectorySize, bitmapDirectoryOffset } = payload;
-  if (reserved !== 0) throw broken(extension, `the reserved field is ${hex(reserved)}, must be 0`);
-  if (nbBitmaps === 0 || nbBitmaps > MAX_BITMAPS) {
-    throw broken(extension, `nb_bitmaps is ${nbBitmaps}, must be 1…${MAX_BITMAPS}`);
-  }
-  if (bitmapDirectoryOffset === 0 || bitmapDirectoryOffset % header.clusterSizeBytes !== 0) {
-    throw broken(
-      extension,
-      `bitmap_directory_offset is ${hex(bitmapDirectoryOffset)}, must be a multiple of the cluster size and not 0`,
-    );
-  }
-  if (bitmapDirectorySize === 0 || bitmapDirectorySize > MAX_BITMAP_DIRECTORY_BYTES) {
-    throw broken(
-      extension,
-      `bitmap_directory_size is ${bitmapDirectorySize}, must be 1…${MAX_BITMAP_DIRECTORY_BYTES}`,
-    );
-  }
-  return { bitmapCount: nbBitmaps, offset: bitmapDirectoryOffset, sizeBytes: bitmapDirectorySize };
+function examinePayload(
+  extension: HeaderExtension,
+  { clusterSizeBytes }: Header,
+): { violations: Violation[]; directory: PossibleDirectory } {
+  const violations: Violation[] = [];
+  const nothing = { bitmapCount: undefined, offset: undefined, sizeBytes: undefined };
+  if (extension.data.length < PAYLOAD_BYTES) return { violations, directory: nothing };
+  /** The field, unless it breaks the rule. */
+  const keep = <T>(kept: boolean, value: T, rule: BitmapRule, what: string): T | undefined => {
+    if (kept) return value;
+    violations.push(violation(extension, rule, what));
+    return undefined;
+  };
+
+  const { nbBitmaps, reserved, bitmapDirectorySize, bitmapDirectoryOffset } = bitmapsExtensionStruct.read(
+    extension.data,
+  );
+  keep(reserved === 0, reserved, 'extension-reserved', `the reserved field is ${hex(reserved)}, must be 0`);
+  const bitmapCount = keep(
+    nbBitmaps > 0 && nbBitmaps <= MAX_BITMAPS,
+    nbBitmaps,
+    'extension-count',
+    `nb_bitmaps is ${nbBitmaps}, must be 1…${MAX_BITMAPS}`,
+  );
+  const reachable = reachableOffset(bitmapDirectoryOffset);
+  const offset = keep(
+    reachable !== undefined && reachable !== 0 && reachable % clusterSizeBytes === 0,
+    reachable,
+    'directory-offset',
+    `bitmap_directory_offset is ${hex(bitmapDirectoryOffset)}, must be a multiple of the cluster size, not 0, and below 2^53`,
+  );
+  const sizeBytes = keep(
+    bitmapDirectorySize > 0n && bitmapDirectorySize <= MAX_BITMAP_DIRECTORY_BYTES,
+    Number(bitmapDirectorySize),
+    'directory-size',
+    `bitmap_directory_size is ${bitmapDirectorySize}, must be 1…${MAX_BITMAP_DIRECTORY_BYTES}`,
+  );
+  return { violations, directory: { bitmapCount, offset, sizeBytes } };
 }
 
-function readPayload(extension: HeaderExtension) {
-  try {
-    return bitmapsExtensionStruct.read(extension.data);
-  } catch (error) {
-    if (!(error instanceof OffsetTooLargeError)) throw error;
-    throw broken(extension, error.message);
-  }
-}
-
-/** What to do about a directory for which QEMU refuses the whole image. */
-export const UNOPENABLE_HINT =
-  'QEMU cannot open the image either. Take a copy of the image first; then clearing autoclear bit 0 gives up its bitmaps and makes it open again.';
-
-function broken({ offset }: HeaderExtension, what: string): FormatError {
-  return new FormatError(`bitmaps extension at ${hex(offset)}: ${what}`, { hint: UNOPENABLE_HINT });
+function violation({ offset }: HeaderExtension, rule: BitmapRule, what: string): Violation {
+  return { rule, message: `bitmaps extension at ${hex(offset)}: ${what}` };
 }
 
 /** The stored payload of an extension for `directory`; all zeros without one. */
@@ -114,8 +190,8 @@ export function encodeBitmapsPayload(directory: BitmapDirectoryLocation | undefi
     bitmapsExtensionStruct.write(bytes, {
       nbBitmaps: directory.bitmapCount,
       reserved: 0,
-      bitmapDirectorySize: directory.sizeBytes,
-      bitmapDirectoryOffset: directory.offset,
+      bitmapDirectorySize: BigInt(directory.sizeBytes),
+      bitmapDirectoryOffset: BigInt(directory.offset),
     });
   }
   return bytes;

@@ -27,6 +27,8 @@ export interface HeaderExtension {
   /** Where the frame starts in the image. */
   readonly offset: number;
   readonly data: Uint8Array;
+  /** As the frame says it; another than that of `data` only where a wrong one was set aside. */
+  readonly storedLengthBytes: number;
 }
 
 export interface HeaderExtensions {
@@ -42,9 +44,14 @@ export function extensionAreaEnd({ backingFileOffset, clusterSizeBytes }: Header
 
 /**
  * @param headerCluster the first cluster of the image
- * @throws FormatError when an extension does not fit into the area, or one with a fixed form breaks it
+ * @param lengthOf where what a frame says is not to be believed
+ * @throws FormatError when an extension does not fit into the area
  */
-export function parseHeaderExtensions(headerCluster: Uint8Array, header: Header): HeaderExtensions {
+export function parseHeaderExtensions(
+  headerCluster: Uint8Array,
+  header: Header,
+  lengthOf: (type: number, storedLengthBytes: number) => number = (_, stored) => stored,
+): HeaderExtensions {
   const end = extensionAreaEnd(header);
   const list: HeaderExtension[] = [];
   let offset = header.headerLengthBytes;
@@ -53,14 +60,16 @@ export function parseHeaderExtensions(headerCluster: Uint8Array, header: Header)
     if (dataOffset > end) {
       throw new FormatError(`header extension at ${hex(offset)}: does not fit before ${hex(end)}`);
     }
-    const { type, length } = extensionFrame.read(headerCluster, offset);
+    const { type, length: storedLengthBytes } = extensionFrame.read(headerCluster, offset);
+    const length = lengthOf(type, storedLengthBytes);
     if (length > end - dataOffset) {
       throw new FormatError(
         `header extension ${hex(type)} at ${hex(offset)}: length is ${length}, must be at most ${end - dataOffset}`,
       );
     }
     if (type === EXTENSION_TYPE.end) return { list, endMarkerOffset: offset };
-    list.push({ type, offset, data: headerCluster.subarray(dataOffset, dataOffset + length) });
+    const data = headerCluster.subarray(dataOffset, dataOffset + length);
+    list.push({ type, offset, data, storedLengthBytes });
     offset = dataOffset + alignUp(length, 8);
   }
   return { list, endMarkerOffset: undefined };

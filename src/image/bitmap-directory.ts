@@ -1,16 +1,24 @@
 /**
  * The bitmap directory of an image and the tables it names, read as QEMU reads them when it opens the image.
  */
-import { alignDown } from '../bytes/align.ts';
+import { alignDown, alignUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
-import { type BitmapDirectoryEntry, parseBitmapDirectory } from '../format/bitmap-directory.ts';
+import {
+  type BitmapDirectoryEntry,
+  type ExaminedDirectory,
+  examineBitmapDirectory,
+  MAX_ENTRY_BYTES,
+  parseBitmapDirectory,
+} from '../format/bitmap-directory.ts';
+import type { Violation } from '../format/bitmap-rules.ts';
 import {
   BITMAP_TABLE_ENTRY_BYTES,
   type BitmapTableEntry,
   decodeBitmapTable,
   possibleDataOffsets,
 } from '../format/bitmap-table.ts';
-import { FormatError } from '../format/format-error.ts';
+import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
+import { FormatError, hex } from '../format/format-error.ts';
 import { readBytes } from '../storage/storage.ts';
 import { type Image, naming, readInside, requireInside } from './image.ts';
 
@@ -24,6 +32,31 @@ export async function readBitmapDirectory(image: Image): Promise<BitmapDirectory
   const { directory } = image.bitmaps;
   const bytes = await readInside(image, 'the bitmap directory', directory.offset, directory.sizeBytes);
   return naming(image.storage, () => parseBitmapDirectory(bytes, directory, image.header));
+}
+
+/**
+ * The directory as far as it can be read, entry by entry, with each rule that it breaks; also one that is stale.
+ */
+export async function examineDirectory(image: Image): Promise<ExaminedDirectory> {
+  const { storage, header, bitmaps } = image;
+  if (bitmaps.kind === 'none' || bitmaps.directory.offset === undefined)
+    return { entries: [], violations: [] };
+  const { offset, bitmapCount, sizeBytes } = bitmaps.directory;
+  const wantedBytes = sizeBytes ?? (bitmapCount ?? 1) * MAX_ENTRY_BYTES;
+  // The rest of the last cluster is looked at too: the size may be what is wrong.
+  const lengthBytes = Math.min(
+    alignUp(wantedBytes, header.clusterSizeBytes),
+    MAX_BITMAP_DIRECTORY_BYTES,
+    Math.max(0, storage.sizeBytes - offset),
+  );
+  const bytes = await readBytes(storage, offset, lengthBytes);
+  const { entries, violations } = examineBitmapDirectory(bytes, bitmaps.directory, header);
+  if (sizeBytes === undefined || offset + sizeBytes <= storage.sizeBytes) return { entries, violations };
+  const beyond: Violation = {
+    rule: 'directory-beyond-end',
+    message: `bitmap directory at ${hex(offset)}: its ${sizeBytes} bytes reach beyond the end of the file at ${hex(storage.sizeBytes)}`,
+  };
+  return { entries, violations: [beyond, ...violations] };
 }
 
 /**

@@ -37,6 +37,20 @@ export function addRange(set: HostClusters, image: Image, offset: number, length
   setBits(set.bits, start, end);
 }
 
+/** The first cluster of the range that is in the set already. */
+export function findOverlap(
+  set: HostClusters,
+  image: Image,
+  offset: number,
+  lengthBytes: number,
+): number | undefined {
+  const { clusterSizeBytes } = image.header;
+  const start = Math.floor(offset / clusterSizeBytes);
+  const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
+  const taken = start < end ? findBit(set.bits, 1, start, end) : end;
+  return taken < end ? taken : undefined;
+}
+
 /**
  * Adds a range that must be nobody else's, because it is about to be relied upon or written.
  *
@@ -50,20 +64,17 @@ export function addOwnRange(
   offset: number,
   lengthBytes: number,
 ): void {
-  const { clusterSizeBytes } = image.header;
-  const start = Math.floor(offset / clusterSizeBytes);
-  const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
-  const taken = start < end ? findBit(set.bits, 1, start, end) : end;
-  if (taken < end) {
+  const taken = findOverlap(set, image, offset, lengthBytes);
+  if (taken !== undefined) {
     const { name } = image.storage;
-    throw new RefusedError(
-      'NEEDS_CHECK',
-      `${name}: ${what} at ${hex(offset)} overlaps something else in the image at ${hex(taken * clusterSizeBytes)}`,
-      {
-        hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
-        context: { file: name },
-      },
-    );
+    throw new RefusedError('NEEDS_CHECK', `${name}: ${overlapMessage(image, what, offset, taken)}`, {
+      hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
+      context: { file: name },
+    });
   }
-  setBits(set.bits, start, end);
+  addRange(set, image, offset, lengthBytes);
+}
+
+export function overlapMessage({ header }: Image, what: string, offset: number, taken: number): string {
+  return `${what} at ${hex(offset)} overlaps something else in the image at ${hex(taken * header.clusterSizeBytes)}`;
 }

@@ -2,7 +2,12 @@
  * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
  */
 import { RefusedError } from '../errors.ts';
-import { type BitmapsState, bitmapsState } from '../format/bitmaps-extension.ts';
+import {
+  type BitmapsState,
+  bitmapsState,
+  parseExtensionsLeniently,
+  requireSoundBitmaps,
+} from '../format/bitmaps-extension.ts';
 import { INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
 import { FormatError, hex } from '../format/format-error.ts';
 import { type Header, L1_ENTRY_BYTES, parseHeader } from '../format/header.ts';
@@ -36,12 +41,15 @@ export interface Image {
   readonly backing: BackingReference | undefined;
 }
 
+/** `lenient`: open also what QEMU refuses for what its header says of bitmaps, to examine and to repair it. */
+export type BitmapsOpening = 'strict' | 'lenient';
+
 /**
  * Reads and checks the header of a qcow2 image. Neither takes nor gives back the storage.
  *
  * @throws RefusedError when the image breaks the specification, or needs a feature that this tool does not know
  */
-export async function openImage(storage: Storage): Promise<Image> {
+export async function openImage(storage: Storage, opening: BitmapsOpening = 'strict'): Promise<Image> {
   if (storage.sizeBytes < LEAST_IMAGE_BYTES) {
     throw new RefusedError(
       'INVALID_IMAGE',
@@ -53,7 +61,11 @@ export async function openImage(storage: Storage): Promise<Image> {
   const header = naming(storage, () => parseHeader(headerBytes));
   const headerCluster = await readBytes(storage, 0, header.clusterSizeBytes);
   return naming(storage, () => {
-    const extensions = parseHeaderExtensions(headerCluster, header);
+    const extensions =
+      opening === 'strict'
+        ? parseHeaderExtensions(headerCluster, header)
+        : parseExtensionsLeniently(headerCluster, header);
+    const bitmaps = bitmapsState(extensions, header);
     const featureNames = findExtension(extensions, EXTENSION_TYPE.featureNames)?.data ?? new Uint8Array(0);
     refuseUnknownIncompatible(header.incompatibleFeatures, featureNames);
     return {
@@ -61,7 +73,7 @@ export async function openImage(storage: Storage): Promise<Image> {
       header,
       headerCluster,
       extensions,
-      bitmaps: bitmapsState(extensions, header),
+      bitmaps: opening === 'strict' ? requireSoundBitmaps(bitmaps) : bitmaps,
       backing: backingReference(header, headerCluster, extensions),
     };
   });

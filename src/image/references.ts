@@ -20,11 +20,17 @@ import type { L2Reading } from './l2-tables.ts';
 import type { Refcounts } from './refcounts.ts';
 import { scanL2Tables } from './scan.ts';
 
+/** Puts what a structure occupies into the set; it has its clusters for itself. */
+export type AddOwn = (what: string, offset: number, lengthBytes: number) => void;
+
 /**
  * Adds what the image's own structures occupy, bitmaps and the active L2 tables excepted: header, active L1 table,
  * refcount table and blocks, encryption header, and the internal snapshots with all they hold.
  *
  * @param activeL2Offsets L2 tables that the caller scans; snapshots share many of them
+ * @param addOwn where an overlap is not to be refused
+ * @throws RefusedError when one of the structures overlaps something else: refcounts written over somebody's data would
+ * destroy it
  */
 export async function addMetadata(
   image: Image,
@@ -32,14 +38,12 @@ export async function addMetadata(
   refcounts: Refcounts,
   activeL2Offsets: Float64Array,
   reading: L2Reading,
+  addOwn: AddOwn = (...range) => addOwnRange(referenced, image, ...range),
 ): Promise<void> {
   const { header, extensions, storage } = image;
   const { clusterSizeBytes } = header;
   await addSnapshots(image, referenced, activeL2Offsets, reading);
   addRange(referenced, image, 0, clusterSizeBytes);
-  // From here on each has its clusters for itself: refcounts written over somebody's data would destroy it.
-  const addOwn = (what: string, offset: number, lengthBytes: number) =>
-    addOwnRange(referenced, image, what, offset, lengthBytes);
   addOwn('the active L1 table', header.l1TableOffset, header.l1EntryCount * L1_ENTRY_BYTES);
   const encryption = naming(storage, () => encryptionHeader(extensions, header));
   if (encryption !== undefined) addOwn('the encryption header', encryption.offset, encryption.length);

@@ -1,0 +1,42 @@
+/**
+ * The rules about stored bitmaps by which QEMU refuses a whole image, by name.
+ */
+import { FormatError } from './format-error.ts';
+
+export type BitmapRule =
+  | 'extension-length'
+  | 'extension-reserved'
+  | 'extension-count'
+  | 'directory-offset'
+  | 'directory-size'
+  | 'directory-beyond-end'
+  | 'directory-count'
+  | 'entry-cut-off'
+  | 'entry-extra-data'
+  | 'entry-flags'
+  | 'entry-type'
+  | 'entry-granularity'
+  | 'entry-name-size'
+  | 'entry-table-offset'
+  | 'entry-table-size'
+  | 'duplicate-name';
+
+/** A rule that stored bytes break, and how. */
+export interface Violation {
+  readonly rule: BitmapRule;
+  /** Where, what was found, what is allowed. */
+  readonly message: string;
+}
+
+/** What to do about bitmaps for which QEMU refuses the whole image. */
+const UNOPENABLE_HINT =
+  'QEMU cannot open the image either. "bitmap-tool repair --directory" makes it open again and keeps the bitmaps that are sound.';
+
+export function refusal({ message }: Violation): FormatError {
+  return new FormatError(message, { hint: UNOPENABLE_HINT });
+}
+
+/** A stored offset as a number; undefined beyond 2^53, where no file that this tool can open reaches. */
+export function reachableOffset(stored: bigint): number | undefined {
+  return stored <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(stored) : undefined;
+}
