@@ -3,7 +3,7 @@
  */
 import { CommanderError } from 'commander';
 import { BitmapToolError } from '../errors.ts';
-import { printable } from '../text/printable.ts';
+import { printable, printableJson } from '../text/printable.ts';
 import { stderrColor } from './color.ts';
 
 const USAGE_EXIT_CODE = 2;
@@ -34,7 +34,7 @@ export function errorReport(error: unknown, json: boolean): string {
 }
 
 function document(code: string, message: string, more: object = {}): string {
-  return `${JSON.stringify({ error: { code, message, ...more } })}\n`;
+  return `${printableJson({ error: { code, message, ...more } })}\n`;
 }
 
 function lines(message: string, hint: string | undefined): string {

@@ -3,7 +3,7 @@
  */
 import { InterruptedError } from '../errors.ts';
 import type { OperationOptions } from '../operations/options.ts';
-import { printable } from '../text/printable.ts';
+import { printable, printableJson } from '../text/printable.ts';
 import type { CommonOptions } from './common-options.ts';
 import { openProgressLine } from './progress-line.ts';
 
@@ -47,9 +47,7 @@ export async function invoke<T>(
   function warn(message: string): void {
     line?.clear();
     process.stderr.write(
-      json
-        ? `${JSON.stringify({ warning: { message } })}\n`
-        : `bitmap-tool: warning: ${printable(message)}\n`,
+      json ? `${printableJson({ warning: { message } })}\n` : `bitmap-tool: warning: ${printable(message)}\n`,
     );
   }
 }

@@ -74,6 +74,23 @@ test('control characters in a name do not reach the terminal', async () => {
   expect(stderr.split('\n')).toHaveLength(2);
 });
 
+test('nor with --json, on stdout as on stderr, where the value is the same all the same', async () => {
+  const image = join(await scratchFolder(), 'disk.qcow2');
+  const name = '\u009b31m\u202egnp.exe\u2066';
+  await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
+  await qemuImg('bitmap', '--add', image, name);
+  const listed = await bitmapTool('list', '--json', image);
+  expect(listed.json).toMatchObject({ bitmaps: [{ name }] });
+  const refused = await bitmapTool('add', '--json', image, name);
+  expect(refused.error).toMatchObject({ code: 'BITMAP_EXISTS', message: expect.stringContaining(name) });
+  const changed = await bitmapTool('clear', '--json', image, name);
+  expect(changed.json).toMatchObject({ bitmaps: [name] });
+  for (const text of [listed.stdout, refused.stderr, changed.stdout]) {
+    expect(text).toContain('\\u009b31m\\u202egnp.exe\\u2066');
+    expect(text).not.toMatch(/[\u0080-\u009f\u202e\u2066]/);
+  }
+});
+
 test.each(['NO_COLOR', 'FORCE_COLOR'])('%s is respected', async (variable) => {
   const image = fileURLToPath(new URL('../../fixtures/images/bitmap-in-use/disk.qcow2', import.meta.url));
   const { stdout } = await execa(process.execPath, [program, 'list', image], { env: { [variable]: '1' } });

@@ -1,7 +1,7 @@
 /** Text from images cannot move the cursor, start a line or turn the reading direction. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { printable } from '../../src/text/printable.ts';
+import { printable, printableJson } from '../../src/text/printable.ts';
 
 describe('printable text', () => {
   test.each([
@@ -31,6 +31,27 @@ describe('printable text', () => {
       fc.property(fc.string(), (text) => {
         expect(printable(text)).toBe(text);
       }),
+    );
+  });
+});
+
+describe('printable JSON', () => {
+  test('escapes what could move the cursor or turn the reading direction, and is the same value', () => {
+    const value = { name: '\u009b31m\u202egnp.exe\u2066\u0000\u007f', lines: ['two\nlines', 'é 😀'] };
+    const json = printableJson(value, 2);
+    expect(json).toMatch(/"name": "\\u009b31m\\u202egnp\.exe\\u2066\\u0000\\u007f"/);
+    expect(json).toContain('é 😀');
+    expect(JSON.parse(json)).toEqual(value);
+  });
+
+  test('of any value is safe and says what JSON says', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: 'binary' })), fc.constantFrom(undefined, 2), (value, indent) => {
+        const json = printableJson(value, indent);
+        expect(json).not.toMatch(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}]|(?![\u061c\u200e\u200f])\p{Bidi_Control}/u);
+        expect(JSON.parse(json)).toEqual(value);
+      }),
+      { numRuns: 500 },
     );
   });
 });

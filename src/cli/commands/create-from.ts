@@ -3,7 +3,7 @@
  */
 import { Command } from 'commander';
 import { type CreatedBitmap, type CreateFromResult, createFrom } from '../../operations/create-from.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addWritingOptions, type WritingOptions } from '../common-options.ts';
@@ -35,7 +35,7 @@ Examples:
       );
       if (result.kept.some(({ missingBytes }) => missingBytes !== 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
-      await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
+      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
     });
 }
 

@@ -8,7 +8,7 @@ import { clearBitmaps } from '../../operations/clear-bitmaps.ts';
 import { mergeBitmaps } from '../../operations/merge-bitmaps.ts';
 import { removeBitmaps } from '../../operations/remove-bitmaps.ts';
 import { disableBitmaps, enableBitmaps } from '../../operations/set-recording.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { addWritingOptions, granularityOption, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
@@ -85,7 +85,7 @@ async function edit(
 ): Promise<void> {
   const result = await invoke(options, (common) => operation({ ...common, dryRun: options.dryRun }));
   if (options.quiet) return;
-  if (options.json) return print(`${JSON.stringify(result, null, 2)}\n`);
+  if (options.json) return print(`${printableJson(result, 2)}\n`);
   const { image, bitmaps, dryRun, plan } = result;
   const done = dryRun ? `would be ${participle}` : participle;
   await print(`${printable(image)}: ${done}: ${bitmaps.map(printable).join(', ')}\n`);

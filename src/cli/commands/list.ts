@@ -3,7 +3,7 @@
  */
 import { Command } from 'commander';
 import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/list-bitmaps.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
@@ -28,7 +28,7 @@ export function listCommand(): Command {
         listBitmaps(image, { ...common, chain: options.chain, profileParts: profileParts(options) }),
       );
       if (options.quiet) return;
-      if (options.json) await print(`${JSON.stringify(list, null, 2)}\n`);
+      if (options.json) await print(`${printableJson(list, 2)}\n`);
       else for (const each of list.layers ?? [list]) await print(describeImage(each));
     });
 }

@@ -3,7 +3,7 @@
  */
 import { Command } from 'commander';
 import { measure } from '../../operations/measure.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { addCommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
@@ -23,7 +23,7 @@ export function measureCommand(): Command {
       const { source, options } = await targetOf(flags);
       const result = await invoke(flags, (common) => measure(image, source, { ...common, ...options }));
       if (flags.quiet) return;
-      if (flags.json) return print(`${JSON.stringify(result, null, 2)}\n`);
+      if (flags.json) return print(`${printableJson(result, 2)}\n`);
       const { bitmaps, clusters, requiredBytes, endOffset, newEndOffset } = result;
       await print(
         `${printable(result.image)}: ${count(bitmaps.length, 'new bitmap')}: ${count(clusters, 'cluster')}, ${formatSize(requiredBytes)}\n` +

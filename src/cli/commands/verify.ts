@@ -3,7 +3,7 @@
  */
 import { Command } from 'commander';
 import { type BitmapVerdict, verifyBitmap } from '../../operations/verify-bitmap.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
@@ -34,7 +34,7 @@ Exit code: 0 everything that differs is marked, 3 something is missing.`,
       const verdict = await invoke(options, (common) => verifyBitmap(image, name, options.against, common));
       if (!verdict.covered) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (options.quiet) return;
-      await print(options.json ? `${JSON.stringify(verdict, null, 2)}\n` : describe(verdict));
+      await print(options.json ? `${printableJson(verdict, 2)}\n` : describe(verdict));
     });
 }
 
