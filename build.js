@@ -64,9 +64,10 @@ function licences(inputs) {
     .sort()
     .map((folder) => {
       const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
-      const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-      if (file === undefined) throw new Error(`${name} has no licence file`);
-      return `${name} ${version} (${license})\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}\n`;
+      const packed = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+      // Some packages come without theirs; it was taken from their repository then.
+      const file = packed === undefined ? join('licenses', `${name}.txt`) : join(folder, packed);
+      return `${name} ${version} (${license})\n\n${readFileSync(join(root, file), 'utf8').trim()}\n`;
     })
     .join('\n----------------------------------------------------------------\n\n');
 }

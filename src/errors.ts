@@ -51,6 +51,8 @@ export type RefusalCode =
   | 'UNSUPPORTED'
   /** The image is marked corrupt or dirty: `qemu-img check` comes first. */
   | 'NEEDS_CHECK'
+  /** XML that describes no checkpoint of libvirt, or checkpoints that contradict each other. */
+  | 'INVALID_CHECKPOINT'
   /** The backing chain loops, breaks, or is too deep. */
   | 'BROKEN_CHAIN'
   | 'BITMAP_EXISTS'

@@ -14,6 +14,16 @@ export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name);
 }
 
+/** libvirt's own rule for a checkpoint; QEMU's for the bitmap that has its name. */
+export function isCheckpointName(name: string): boolean {
+  return /^[a-zA-Z0-9_-][a-zA-Z0-9_.-]*$/.test(name) && name.length <= MAX_BITMAP_NAME_BYTES;
+}
+
+/** What libvirt takes as the name of a disk in a checkpoint: its target, or the path of its source. */
+export function isDiskName(name: string): boolean {
+  return /^((ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+|\/[^\0-\x1f]+)$/.test(name);
+}
+
 /**
  * @throws UsageError when QEMU could not store the name
  * @throws RefusedError for the pseudo-bitmap

@@ -2,20 +2,11 @@
  * Text as it may stand in SVG.
  */
 import { printable } from '../text/printable.ts';
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&apos;',
-};
+import { escapeMarkup } from '../text/xml-text.ts';
 
 /** What is markup is escaped, control characters are made visible, and what no XML may hold is replaced. */
 export function xmlText(text: string): string {
-  return printable(text)
-    .replace(/[\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd')
-    .replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+  return escapeMarkup(printable(text).replace(/[\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd'));
 }
 
 /** Cuts the middle out of a text that is wider than so many letters. */

@@ -1,0 +1,25 @@
+/**
+ * A checkpoint as libvirt's XML describes it.
+ */
+
+export interface Checkpoint {
+  readonly name: string;
+  readonly parent: string | undefined;
+  /** Seconds since 1970. */
+  readonly creationTime: number;
+  readonly description: string | undefined;
+  readonly disks: readonly CheckpointDisk[];
+}
+
+export interface CheckpointDisk {
+  /** As the checkpoint names it: the target, or the path of the source. */
+  readonly name: string;
+  /** `no`: the checkpoint does not cover this disk. */
+  readonly checkpoint: 'bitmap' | 'no';
+  /** The name of its bitmap; libvirt goes by that of the checkpoint, but where it deletes the bitmap. */
+  readonly bitmap: string;
+  /** For example vda, where the checkpoint tells. */
+  readonly target: string | undefined;
+  /** Path of the image that was active when the checkpoint was made, where the checkpoint tells. */
+  readonly source: string | undefined;
+}
