@@ -18,6 +18,7 @@ export {
   type CheckedBitmap,
   type CheckedCheckpoint,
   type CheckedDisk,
+  type CheckOptions,
   type CheckResult,
   checkCheckpoints,
 } from './operations/check-checkpoints.ts';
@@ -31,6 +32,7 @@ export {
   type KeptBitmap,
 } from './operations/create-from.ts';
 export { type BitmapDump, type DumpExtent, type DumpOptions, dumpBitmap } from './operations/dump-bitmap.ts';
+export type { CheckpointFiles } from './operations/known-checkpoints.ts';
 export {
   type BitmapList,
   type ListedBitmap,

@@ -29,6 +29,7 @@ export function remedyFor(state: BitmapState, isOrigin: boolean, coversHeld: boo
       return { action: isOrigin || coversHeld ? 'keep' : 'top-up', consent: undefined };
     case 'in-use':
     case 'stale':
+    case 'unreadable':
       return { action: 'rebuild', consent: isOrigin ? 'rebuild-origin' : undefined };
     case 'disabled':
       return { action: 'enable', consent: 'enable-disabled' };

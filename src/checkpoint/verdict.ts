@@ -23,6 +23,7 @@ export type CheckpointProblemCode =
   | 'bitmap-disabled'
   | 'bitmap-in-use'
   | 'bitmap-stale'
+  | 'bitmap-unreadable'
   /** An image that has the bitmap has a disk of another size than the top. */
   | 'size-mismatch'
   /** The bitmap does not mark all that its image holds. libvirt accepts it, and a backup would lack that. */
@@ -74,6 +75,7 @@ const CODES = {
   disabled: 'bitmap-disabled',
   'in-use': 'bitmap-in-use',
   stale: 'bitmap-stale',
+  unreadable: 'bitmap-unreadable',
 } as const;
 
 const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> = {
@@ -83,6 +85,7 @@ const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> =
     `bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
   stale: (name) =>
     `bitmap "${name}" is outdated: software that knows no bitmaps has changed the image (autoclear bit 0 is clear)`,
+  unreadable: (name) => `bitmap "${name}" cannot be read: its directory entry or its table is broken`,
 };
 
 /** What libvirt does not look at, and a backup falls over. */

@@ -4,7 +4,7 @@
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
 import { cleanBitmap, dirtyBytes, mergeInto, resample, withoutMarks } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
-import { type Chain, openChain } from '../chain/chain.ts';
+import { allLayers, type Chain, openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import type { BitmapState } from '../checkpoint/bitmap-state.ts';
 import { type CheckpointProblem, judge } from '../checkpoint/verdict.ts';
@@ -12,8 +12,9 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { readActiveL1Table } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
-import { type ChainImage, originOf, readChainImages, stateIn } from './checkpoint-chain.ts';
+import { type ChainImage, examineChainImage, originOf, stateIn } from './checkpoint-chain.ts';
 import { chooseCheckpoints } from './choose-checkpoints.ts';
+import { type CheckpointFiles, type CheckpointRecords, readRecords } from './known-checkpoints.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 import { repairAdvice } from './repair-advice.ts';
 import { tableReading } from './table-progress.ts';
@@ -46,7 +47,11 @@ export interface CheckedDisk {
   readonly virtualSize: number;
   readonly images: readonly { readonly image: string; readonly format: 'qcow2' | 'raw' }[];
   readonly checkpoints: readonly CheckedCheckpoint[];
+  /** Names of bitmaps that no known checkpoint has. */
+  readonly unknown: readonly string[];
 }
+
+export interface CheckOptions extends OperationOptions, CheckpointFiles {}
 
 export interface CheckResult {
   readonly schema: 1;
@@ -62,28 +67,36 @@ export interface CheckResult {
  */
 export async function checkCheckpoints(
   imageNames: readonly string[],
-  options: OperationOptions = {},
+  options: CheckOptions = {},
 ): Promise<CheckResult> {
+  const records = await readRecords(options, imageNames.length, options);
   const disks: CheckedDisk[] = [];
-  for (const name of imageNames) {
+  for (const [position, name] of imageNames.entries()) {
     const chain = await openChain(parseReference(name, undefined), {
       mode: 'read',
       locking: lockingOf(options),
+      bitmaps: 'lenient',
       onWarning: options.onWarning,
     });
     try {
-      disks.push(await checkDisk(chain, options));
+      disks.push(await checkDisk(chain, (images) => records?.of(images, position), options));
     } finally {
       await chain.close();
     }
   }
+  records?.warnOfOtherDisks();
   const healthy = disks.every(({ checkpoints }) => checkpoints.every(({ valid }) => valid));
   return { schema: 1, healthy, disks };
 }
 
-async function checkDisk(chain: Chain, options: OperationOptions): Promise<CheckedDisk> {
-  const images = await readChainImages(chain);
-  const { chosen, unclear } = chooseCheckpoints(images, undefined, undefined);
+async function checkDisk(
+  chain: Chain,
+  recordsOf: (images: readonly ChainImage[]) => ReturnType<CheckpointRecords['of']> | undefined,
+  options: OperationOptions,
+): Promise<CheckedDisk> {
+  const images: ChainImage[] = [];
+  for (const layer of await allLayers(chain)) images.push(await examineChainImage(layer));
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, await recordsOf(images));
   const names = [...chosen.map(({ name }) => name), ...unclear];
   const uncovered = await uncoveredBytes(images, names, options);
   const checkpoints: CheckedCheckpoint[] = [];
@@ -94,6 +107,7 @@ async function checkDisk(chain: Chain, options: OperationOptions): Promise<Check
     virtualSize: virtualSizeBytes,
     images: images.map(({ layer }) => ({ image: layer.path, format: layer.format })),
     checkpoints,
+    unknown,
   };
 }
 
@@ -151,7 +165,7 @@ async function uncoveredBytes(
   names: readonly string[],
   options: OperationOptions,
 ): Promise<ReadonlyMap<string, number>[]> {
-  const origins = names.map((name) => originOf(images, name)!);
+  const origins = names.map((name) => originOf(images, name) ?? -1);
   const judged = images.map((image, index) =>
     names.flatMap((name, position) =>
       index < origins[position]! && stateIn(image, name) === 'good' ? [image.bitmaps.get(name)!] : [],

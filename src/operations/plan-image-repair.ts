@@ -111,12 +111,13 @@ export async function planImageRepair(
 }
 
 /** What is stored under the name as far as it says something. Of an outdated directory, nothing does. */
-async function readableMarks(target: RepairableImage, name: string) {
+async function readableMarks(target: RepairableImage, name: string): Promise<DirtyBitmap | undefined> {
   const entry = target.bitmaps.get(name);
   const { image } = target.layer;
   switch (stateIn(target, name)) {
     case 'missing':
     case 'stale':
+    case 'unreadable':
       return undefined;
     case 'good':
     case 'disabled':

@@ -9,7 +9,7 @@ import { judge } from '../checkpoint/verdict.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import { readActiveL1Table, requireWritable } from '../image/image.ts';
 import { fileIdentity } from '../storage/file.ts';
-import { type ChainImage, originOf, readChainImages, stateIn } from './checkpoint-chain.ts';
+import { type ChainImage, originOf, stateIn } from './checkpoint-chain.ts';
 import { type CheckpointChoice, chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
 import { defaultGranularityBits } from './granularity.ts';
 import type { OperationOptions } from './options.ts';
@@ -38,10 +38,10 @@ export interface DiskRepair extends CheckpointChoice {
  */
 export async function planRepair(
   chain: Chain,
+  images: readonly ChainImage[],
   { names, known, origin }: RepairTarget,
   options: OperationOptions,
 ): Promise<DiskRepair> {
-  const images = await readChainImages(chain);
   const choice = chooseCheckpoints(images, names, known);
   const named = origin === undefined ? undefined : await indexOfImage(images, origin);
   const origins = choice.chosen.map(({ name }) => findOrigin(images, name, named, names !== undefined));

@@ -17,6 +17,8 @@ export function repairAdvice(name: string, chain: readonly Holding[]): string | 
   const named = `bitmap-tool repair --name ${shellWord(name)}`;
   if (origin === undefined) return `${named} --origin IMAGE ${image}`;
   const holders = chain.slice(0, origin + 1);
+  const unreadable = holders.find(({ state }) => state === 'unreadable');
+  if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellWord(unreadable.image)}`;
   if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
     const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));

@@ -9,11 +9,13 @@ import { FailedError, RefusedError, UsageError } from '../errors.ts';
 import { applyPlan } from '../image/apply-plan.ts';
 import { formatSize } from '../text/size.ts';
 import { type ChangeOptions, type PlanReport, reportPlan } from './change-bitmaps.ts';
+import { readChainImages } from './checkpoint-chain.ts';
+import { type CheckpointFiles, readRecords } from './known-checkpoints.ts';
 import { lockingOf } from './options.ts';
 import type { ImageRepair, RepairedBitmap } from './plan-image-repair.ts';
 import { type DiskRepair, planRepair } from './plan-repair.ts';
 
-export interface RepairOptions extends ChangeOptions {
+export interface RepairOptions extends ChangeOptions, CheckpointFiles {
   /** Only these checkpoints; those of which no bitmap is valid must be named. */
   readonly names?: readonly string[] | undefined;
   /** The image that was active when checkpoints were made of which nothing is left in the chain. */
@@ -69,6 +71,7 @@ export async function repairCheckpoints(
       hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
     });
   }
+  const records = await readRecords(options, imageNames.length, options);
   const chains: Chain[] = [];
   try {
     for (const name of imageNames) {
@@ -80,7 +83,12 @@ export async function repairCheckpoints(
       chains.push(chain);
     }
     const disks: DiskRepair[] = [];
-    for (const chain of chains) disks.push(await planRepair(chain, options, options));
+    for (const [position, chain] of chains.entries()) {
+      const images = await readChainImages(chain);
+      const known = await records?.of(images, position);
+      disks.push(await planRepair(chain, images, { ...options, known }, options));
+    }
+    records?.warnOfOtherDisks();
     requireConsent(disks, options);
     const writes = disks.flatMap(({ images }) =>
       images.toReversed().filter(({ plan }) => plan !== undefined),

@@ -10,6 +10,7 @@ import {
 } from '../../operations/check-checkpoints.ts';
 import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
+import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
@@ -19,7 +20,7 @@ import { type Cell, table } from '../print/table.ts';
 const PROBLEMS_EXIT_CODE = 3;
 
 export function checkCommand(): Command {
-  return addCommonOptions(new Command('check'))
+  return addCheckpointOptions(addCommonOptions(new Command('check')))
     .description('tell whether the checkpoints of backing chains are fit for incremental backups')
     .argument('<image...>', 'the active image of each disk')
     .addHelpText(
@@ -28,11 +29,14 @@ export function checkCommand(): Command {
 Examples:
   bitmap-tool check disk.qcow2
   bitmap-tool check --json vda.qcow2 vdb.qcow2
+  bitmap-tool check --checkpoints c1.xml --disk vda disk.qcow2
 
 Exit code: 0 nothing to do, 3 problems found.`,
     )
-    .action(async (images: string[], options: CommonOptions) => {
-      const result = await invoke(options, (common) => checkCheckpoints(images, common));
+    .action(async (images: string[], options: CommonOptions & CheckpointFlags) => {
+      const result = await invoke(options, (common) =>
+        checkCheckpoints(images, { ...common, ...checkpointFilesOf(options) }),
+      );
       if (!result.healthy) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (options.quiet) return;
       await print(options.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));

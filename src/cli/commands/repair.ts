@@ -11,6 +11,7 @@ import {
 } from '../../operations/repair-checkpoints.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
+import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
 import { addWritingOptions, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
@@ -22,7 +23,7 @@ import { listOf } from '../source-options.ts';
 /** Checkpoints were left as they are that may be broken. */
 const PROBLEMS_EXIT_CODE = 3;
 
-interface RepairFlags extends WritingOptions {
+interface RepairFlags extends WritingOptions, CheckpointFlags {
   name?: string[];
   origin?: string;
   rebuildOrigin?: boolean;
@@ -30,7 +31,7 @@ interface RepairFlags extends WritingOptions {
 }
 
 export function repairCommand(): Command {
-  return addWritingOptions(new Command('repair'))
+  return addCheckpointOptions(addWritingOptions(new Command('repair')))
     .description('make the checkpoints of whole backing chains valid again')
     .argument('<image...>', 'the active image of each disk, qcow2 (version 3)')
     .addOption(
@@ -58,13 +59,22 @@ Examples:
   bitmap-tool repair disk.qcow2
   bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2
   bitmap-tool repair --name c1 --rebuild-origin disk.qcow2
+  bitmap-tool repair --checkpoints backup/checkpoints disk.qcow2
 
 Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.`,
     )
     .action(async (images: string[], flags: RepairFlags) => {
       const { name: names, origin, rebuildOrigin, enableDisabled, dryRun } = flags;
       const result = await invoke(flags, (common) =>
-        repairCheckpoints(images, { ...common, names, origin, rebuildOrigin, enableDisabled, dryRun }),
+        repairCheckpoints(images, {
+          ...common,
+          ...checkpointFilesOf(flags),
+          names,
+          origin,
+          rebuildOrigin,
+          enableDisabled,
+          dryRun,
+        }),
       );
       if (result.disks.some(({ unclear }) => unclear.length > 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;

@@ -1,0 +1,31 @@
+/**
+ * The options that name what is on file about checkpoints.
+ */
+import { type Command, Option } from 'commander';
+import type { CheckpointFiles } from '../operations/known-checkpoints.ts';
+import { listOf } from './source-options.ts';
+
+export interface CheckpointFlags {
+  checkpoints?: string[];
+  disk?: string[];
+}
+
+export function addCheckpointOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--checkpoints <xml or folder>',
+        'the checkpoints that there are: what virsh checkpoint-dumpxml prints, or a folder of it, as virtnbdbackup keeps; repeatable',
+      ).argParser(listOf),
+    )
+    .addOption(
+      new Option(
+        '--disk <target>',
+        'what the checkpoints call the image, for example vda; one for each image, in their order',
+      ).argParser(listOf),
+    );
+}
+
+export function checkpointFilesOf({ checkpoints, disk: disks }: CheckpointFlags): CheckpointFiles {
+  return { checkpoints, disks };
+}

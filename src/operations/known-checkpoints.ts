@@ -1,0 +1,87 @@
+/**
+ * What libvirt, or a backup program, has on file about the checkpoints of a disk.
+ */
+import { diskOf } from '../checkpoint/match-disk.ts';
+import { readCheckpoints, type StoredCheckpoint } from '../checkpoint/read-checkpoints.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import type { ChainImage } from './checkpoint-chain.ts';
+import type { KnownCheckpoint } from './choose-checkpoints.ts';
+import type { OperationOptions } from './options.ts';
+
+export interface CheckpointFiles {
+  /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such. */
+  readonly checkpoints?: readonly string[] | undefined;
+  /** What the checkpoints call the disks, one for each image, in their order: a target such as vda. */
+  readonly disks?: readonly string[] | undefined;
+}
+
+export interface CheckpointRecords {
+  /**
+   * The checkpoints that cover the disk, parents first.
+   *
+   * @param position of the disk among those that the operation is about
+   * @throws RefusedError when it is no disk of any of them
+   */
+  of(images: readonly ChainImage[], position: number): Promise<KnownCheckpoint[]>;
+  /** Warns of disks that the checkpoints cover and that were not asked about. */
+  warnOfOtherDisks(): void;
+}
+
+/** @returns undefined when no files are named: then the chains themselves are all that is known */
+export async function readRecords(
+  { checkpoints: paths, disks }: CheckpointFiles,
+  imageCount: number,
+  options: OperationOptions,
+): Promise<CheckpointRecords | undefined> {
+  if (paths === undefined || paths.length === 0) {
+    if (disks === undefined || disks.length === 0) return undefined;
+    throw new UsageError('--disk says what --checkpoints call an image, and there are none');
+  }
+  if (disks !== undefined && disks.length !== imageCount) {
+    throw new UsageError(
+      `${disks.length} --disk for ${imageCount} images: one is needed for each, in their order`,
+    );
+  }
+  const stored = await readCheckpoints(paths, options);
+  const met = new Set<object>();
+  return {
+    async of(images, position) {
+      const imagePaths = images.map(({ layer }) => layer.path);
+      const known: KnownCheckpoint[] = [];
+      const reasons: string[] = [];
+      for (const checkpoint of stored) {
+        const image = { paths: imagePaths, disk: disks?.[position], isOnly: imageCount === 1 };
+        const match = await diskOf(checkpoint, image);
+        if (match.kind === 'mismatch') {
+          reasons.push(match.reason);
+          continue;
+        }
+        met.add(match.disk);
+        const { name, parent } = checkpoint;
+        if (match.disk.checkpoint === 'bitmap') known.push({ name, parent });
+      }
+      if (reasons.length === stored.length) throw noDisk(imagePaths[0]!, reasons[0] ?? 'there are none');
+      for (const reason of reasons) options.onWarning?.(`${imagePaths[0]}: left out: ${reason}`);
+      return known;
+    },
+    warnOfOtherDisks() {
+      for (const { name, disks: covered } of stored) warnOf(name, covered);
+    },
+  };
+
+  function warnOf(name: string, covered: StoredCheckpoint['disks']): void {
+    const others = covered.filter((disk) => disk.checkpoint === 'bitmap' && !met.has(disk));
+    if (others.length === 0 || others.length === covered.length) return;
+    const list = others.map((disk) => disk.target ?? disk.name).join(', ');
+    options.onWarning?.(
+      `checkpoint "${name}" covers ${list} too, and is valid only if those disks are in order`,
+    );
+  }
+}
+
+function noDisk(path: string, reason: string): RefusedError {
+  return new RefusedError('INVALID_CHECKPOINT', `${path}: not a disk of these checkpoints: ${reason}`, {
+    hint: 'Say which of their disks it is: --disk TARGET, for example --disk vda; one for each image.',
+    context: { file: path },
+  });
+}
