@@ -233,7 +233,7 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
     const needed = bitmapTableEntryCount(header.virtualSizeBytes, granularityBits, header);
     must(
       tableEntryCount === needed,
-      'entry-table-size',
+      'entry-table-mismatch',
       `bitmap_table_size is ${tableEntryCount}, must be ${needed} for this disk`,
     );
   }

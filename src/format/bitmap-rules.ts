@@ -19,6 +19,7 @@ export type BitmapRule =
   | 'entry-name-size'
   | 'entry-table-offset'
   | 'entry-table-size'
+  | 'entry-table-mismatch'
   | 'duplicate-name';
 
 /** A rule that stored bytes break, and how. */

@@ -77,6 +77,45 @@ export function isFree(block: Uint8Array, index: number, order: number): boolean
   return true;
 }
 
+/**
+ * Sets one bit for each refcount of a whole block that is not 0; compares words, whose byte order does not matter then.
+ *
+ * @param counted one bit for each cluster that the block counts
+ */
+export function markCounted(block: Uint8Array, order: number, counted: Uint8Array): void {
+  if (order === 0) {
+    counted.set(block);
+    return;
+  }
+  const counts = wholeCounts(block, order);
+  for (let byte = 0; byte < counted.length; byte++) {
+    let bits = 0;
+    for (let bit = 0; bit < 8; bit++) {
+      const isCounted =
+        counts === undefined ? !isFree(block, byte * 8 + bit, order) : counts[byte * 8 + bit] !== 0;
+      bits |= Number(isCounted) << bit;
+    }
+    counted[byte] = bits;
+  }
+}
+
+/** The refcounts as numbers in some byte order, where one is a machine's word. */
+function wholeCounts(
+  { buffer, byteOffset, byteLength }: Uint8Array,
+  order: number,
+): Uint8Array | Uint16Array | Uint32Array | undefined {
+  switch (order) {
+    case 3:
+      return new Uint8Array(buffer, byteOffset, byteLength);
+    case 4:
+      return new Uint16Array(buffer, byteOffset, byteLength / 2);
+    case 5:
+      return new Uint32Array(buffer, byteOffset, byteLength / 4);
+    default:
+      return undefined;
+  }
+}
+
 export function writeRefcount(block: Uint8Array, index: number, order: number, value: bigint): void {
   const data = view(block);
   switch (order) {

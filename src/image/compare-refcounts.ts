@@ -1,0 +1,72 @@
+/**
+ * Holds the refcounts of a whole image against what is referenced: what is counted though nothing points at it, and what
+ * is pointed at without being counted.
+ */
+import { newBits } from '../bytes/bits.ts';
+import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
+import type { HostClusters } from './host-clusters.ts';
+import { type Image, requireInside } from './image.ts';
+import { type L2Reading, visitL2Tables } from './l2-tables.ts';
+import type { Refcounts } from './refcounts.ts';
+
+/** The clusters [start, start + count) that one refcount block counts, a bit for each. */
+export interface RefcountDifference {
+  readonly start: number;
+  readonly count: number;
+  /** Refcount above 0, and nothing points at it. */
+  readonly leaked: Uint8Array;
+  /** Something points at it, and the refcount is 0. */
+  readonly uncounted: Uint8Array;
+}
+
+/**
+ * Reads every refcount block once. Refcounts of 1 and more are all the same to it.
+ *
+ * @param referenced together they hold every cluster that anything points at
+ * @param visit called for each block in which there is a difference, in no order; valid only during the call
+ * @throws RefusedError when a refcount block reaches beyond the end of the file
+ */
+export async function compareRefcounts(
+  image: Image,
+  { blockOffsets }: Refcounts,
+  referenced: readonly HostClusters[],
+  visit: (difference: RefcountDifference) => void,
+  { signal }: Pick<L2Reading, 'signal'>,
+): Promise<void> {
+  const { header, storage } = image;
+  const count = clustersPerRefcountBlock(header);
+  const counted = newBits(count);
+  const leaked = newBits(count);
+  const uncounted = newBits(count);
+  const compare = (blockIndex: number): void => {
+    const start = blockIndex * count;
+    let differs = 0;
+    for (let byte = 0; byte < counted.length; byte++) {
+      let held = 0;
+      for (const { bits } of referenced) held |= bits[start / 8 + byte] ?? 0;
+      leaked[byte] = counted[byte]! & ~held;
+      uncounted[byte] = held & ~counted[byte]!;
+      differs |= leaked[byte]! | uncounted[byte]!;
+    }
+    if (differs !== 0) visit({ start, count, leaked, uncounted });
+  };
+
+  for (const [index, offset] of blockOffsets.entries()) {
+    if (offset !== 0) requireInside(storage, `refcount block ${index}`, offset, header.clusterSizeBytes);
+  }
+  // Refcount blocks are read as L2 tables are: one cluster each, all over the file.
+  await visitL2Tables(
+    image,
+    blockOffsets,
+    (index, block) => {
+      markCounted(block, header.refcountOrder, counted);
+      compare(index);
+    },
+    { signal },
+  );
+  counted.fill(0);
+  const clusterCount = Math.max(0, ...referenced.map((set) => set.clusterCount));
+  for (let index = 0; index * count < clusterCount; index++) {
+    if ((blockOffsets[index] ?? 0) === 0) compare(index);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Counts what the refcounts of an image have too many and too few.
+ */
+import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
+import { hex } from '../format/format-error.ts';
+import { compareRefcounts } from '../image/compare-refcounts.ts';
+import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
+import type { Image } from '../image/image.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import type { Refcounts } from '../image/refcounts.ts';
+import { CHECK_HINT } from './image-problems.ts';
+import type { Ownership } from './ownership.ts';
+import type { Problem } from './problem.ts';
+
+export interface ReferenceCounts {
+  readonly leakedClusters: number;
+  readonly firstLeak: number | undefined;
+  /** Clusters that anything points at, with refcount 0. */
+  readonly uncounted: HostClusters;
+}
+
+export async function countReferences(
+  image: Image,
+  refcounts: Refcounts,
+  { referenced, ofBitmaps }: Ownership,
+  reading: L2Reading,
+): Promise<ReferenceCounts> {
+  const uncounted = noHostClusters(image);
+  let leakedClusters = 0;
+  let firstLeak: number | undefined;
+  await compareRefcounts(
+    image,
+    refcounts,
+    [referenced, ofBitmaps],
+    (difference) => {
+      const { start, count } = difference;
+      leakedClusters += countBits(difference.leaked);
+      const first = findBit(difference.leaked, 1, 0, count);
+      if (first < count && start + first < (firstLeak ?? Number.POSITIVE_INFINITY)) firstLeak = start + first;
+      for (const run of runsOfOnes(difference.uncounted, 0, count)) {
+        setBits(uncounted.bits, start + run.start, start + run.end);
+      }
+    },
+    reading,
+  );
+  return { leakedClusters, firstLeak, uncounted };
+}
+
+/** Clusters of anything but bitmaps that are not counted: the first one, and how many. */
+export function uncountedElsewhere(
+  { uncounted }: ReferenceCounts,
+  { referenced }: Ownership,
+): { first: number | undefined; count: number } {
+  let first: number | undefined;
+  let count = 0;
+  for (const { start, end } of runsOfOnes(uncounted.bits, 0, uncounted.clusterCount)) {
+    for (let cluster = start; cluster < end; cluster++) {
+      if (!getBit(referenced.bits, cluster)) continue;
+      first ??= cluster;
+      count++;
+    }
+  }
+  return { first, count };
+}
+
+export function refcountProblems(
+  { header }: Image,
+  counts: ReferenceCounts,
+  ownership: Ownership,
+): Problem[] {
+  const { clusterSizeBytes } = header;
+  const problems: Problem[] = [];
+  const { first, count } = uncountedElsewhere(counts, ownership);
+  if (first !== undefined) {
+    problems.push({
+      code: 'refcount-too-low',
+      severity: 'error',
+      message: `${count} clusters, the first at ${hex(first * clusterSizeBytes)}, are in use and have refcount 0: QEMU would give them away`,
+      hint: CHECK_HINT,
+      unopenable: false,
+      offset: first * clusterSizeBytes,
+      clusters: count,
+    });
+  }
+  const { leakedClusters, firstLeak } = counts;
+  if (firstLeak !== undefined) {
+    const bytes = leakedClusters * clusterSizeBytes;
+    problems.push({
+      code: 'leaked-clusters',
+      severity: 'warning',
+      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(firstLeak * clusterSizeBytes)}, are counted though nothing points at them`,
+      hint: '"bitmap-tool repair --directory" frees them, as does "qemu-img check -r leaks".',
+      unopenable: false,
+      offset: firstLeak * clusterSizeBytes,
+      clusters: leakedClusters,
+      bytes,
+    });
+  }
+  return problems;
+}

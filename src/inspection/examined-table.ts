@@ -1,0 +1,94 @@
+/**
+ * The table of one bitmap, read without giving up at what is wrong with it.
+ */
+import { findBit } from '../bytes/bits.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { bitmapTableEntryCount, isGranularity } from '../format/bitmap-directory.ts';
+import {
+  BITMAP_TABLE_ENTRY_BYTES,
+  type BitmapTableEntry,
+  decodeBitmapTable,
+} from '../format/bitmap-table.ts';
+import { FormatError, hex } from '../format/format-error.ts';
+import { bitmapRanges, readUnsoundTable } from '../image/bitmap-directory.ts';
+import type { Image } from '../image/image.ts';
+import { readBytes } from '../storage/storage.ts';
+import type { Problem } from './problem.ts';
+
+export type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
+
+export interface ExaminedTable {
+  /** As far as it can be made out; of a table with problems it is a guess. */
+  readonly table: readonly BitmapTableEntry[];
+  readonly problems: readonly TableProblem[];
+}
+
+/** @param entry with a table offset and a table size that keep the rules */
+export async function examineTable(image: Image, entry: BitmapDirectoryEntry): Promise<ExaminedTable> {
+  const { storage, header } = image;
+  const { tableOffset, tableEntryCount } = entry;
+  const lengthBytes = tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
+  const where = `the table of bitmap "${entry.name}" at ${hex(tableOffset)}`;
+  if (tableOffset + lengthBytes > storage.sizeBytes) {
+    const message = `${where} (${lengthBytes} bytes) reaches beyond the end of the file at ${hex(storage.sizeBytes)}`;
+    const problem: TableProblem = { code: 'table-beyond-end', message, offset: tableOffset };
+    return { table: await readUnsoundTable(image, entry), problems: [problem] };
+  }
+  let table: BitmapTableEntry[];
+  try {
+    table = decodeBitmapTable(await readBytes(storage, tableOffset, lengthBytes), header);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const problem: TableProblem = {
+      code: 'table-entry',
+      message: `${where}: ${error.message}`,
+      offset: tableOffset,
+    };
+    return { table: await readUnsoundTable(image, entry), problems: [problem] };
+  }
+  const isBeyond = (each: BitmapTableEntry): each is { dataOffset: number } =>
+    typeof each === 'object' && each.dataOffset + header.clusterSizeBytes > storage.sizeBytes;
+  const beyond = table.filter(isBeyond);
+  if (beyond.length === 0) return { table, problems: [] };
+  const { dataOffset } = beyond[0]!;
+  const problem: TableProblem = {
+    code: 'data-beyond-end',
+    message: `${beyond.length} data clusters of bitmap "${entry.name}", the first at ${hex(dataOffset)}, reach beyond the end of the file at ${hex(storage.sizeBytes)}`,
+    offset: dataOffset,
+    clusters: beyond.length,
+  };
+  return { table: table.filter((each) => !isBeyond(each)), problems: [problem] };
+}
+
+/** The clusters of a bitmap, one by one: its table's and its data's. */
+export function* bitmapClusters(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+  table: readonly BitmapTableEntry[],
+): Generator<number> {
+  const { clusterSizeBytes } = image.header;
+  for (const { offset, lengthBytes } of bitmapRanges(image, entry, table)) {
+    const end = Math.ceil((offset + lengthBytes) / clusterSizeBytes);
+    for (let cluster = offset / clusterSizeBytes; cluster < end; cluster++) yield cluster;
+  }
+}
+
+/**
+ * Whether the stored bitmap has bits set past the end of the disk. A table entry for all ones does not count: it can say
+ * nothing finer.
+ */
+export async function hasBitsPastEnd(
+  { storage, header }: Image,
+  entry: BitmapDirectoryEntry,
+  table: readonly BitmapTableEntry[],
+): Promise<boolean> {
+  const { clusterSizeBytes, virtualSizeBytes } = header;
+  if (!isGranularity(entry.granularityBits)) return false;
+  const entryCount = bitmapTableEntryCount(virtualSizeBytes, entry.granularityBits, header);
+  const last = table[entryCount - 1];
+  if (table.length !== entryCount || typeof last !== 'object') return false;
+  const granules = Math.ceil(virtualSizeBytes / 2 ** entry.granularityBits);
+  const first = granules - (entryCount - 1) * clusterSizeBytes * 8;
+  const bytes = await readBytes(storage, last.dataOffset, clusterSizeBytes);
+  return findBit(bytes, 1, first, clusterSizeBytes * 8) < clusterSizeBytes * 8;
+}

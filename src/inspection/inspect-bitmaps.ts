@@ -1,0 +1,220 @@
+/**
+ * Inspects the bitmaps of one image: every rule that they break, whom their clusters belong to, and what leaked.
+ */
+import {
+  type BitmapDirectoryEntry,
+  bitmapDirectoryBytes,
+  type ExaminedEntry,
+} from '../format/bitmap-directory.ts';
+import { examineDirectory } from '../image/bitmap-directory.ts';
+import type { HostClusters } from '../image/host-clusters.ts';
+import type { Image } from '../image/image.ts';
+import type { L2Reading } from '../image/l2-tables.ts';
+import type { Refcounts } from '../image/refcounts.ts';
+import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
+import { bitmapsAreLive, CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
+import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
+import {
+  addOwners,
+  claimForBitmaps,
+  clustersInWords,
+  clustersOfRange,
+  type FoundClusters,
+  guessForBitmaps,
+  isEmpty,
+  type Ownership,
+  otherOwner,
+  within,
+} from './ownership.ts';
+import type { Problem } from './problem.ts';
+
+export interface ImageToInspect {
+  /** L2 tables of the active L1 table. */
+  readonly l2Offsets: Float64Array;
+  /**
+   * Every cluster that the active L2 tables name, themselves included, as a scan of them left it. The inspection adds
+   * all else but bitmaps.
+   */
+  readonly referenced: HostClusters;
+  readonly refcounts: Refcounts;
+}
+
+/** A bitmap of the directory, and how far it can be relied upon. */
+export interface InspectedBitmap {
+  /** Its place in the directory. */
+  readonly index: number;
+  /** Undefined where the entry cannot be made out. */
+  readonly entry: BitmapDirectoryEntry | undefined;
+  /** Neither in use nor stale, and without an error: its content is what QEMU recorded. */
+  readonly trusted: boolean;
+  /** Name and granularity can be made out and stored again. */
+  readonly nameable: boolean;
+  /** Table and data can be read, are counted, and are nobody else's. */
+  readonly ownsItsClusters: boolean;
+  readonly problems: readonly Problem[];
+}
+
+export interface BitmapInspection {
+  /** All that was found, that of the single bitmaps included. */
+  readonly problems: readonly Problem[];
+  /** In the order of the directory, also of one that is stale. */
+  readonly bitmaps: readonly InspectedBitmap[];
+  /** QEMU refuses the image because of its bitmaps. */
+  readonly unopenable: boolean;
+  /** Clusters with refcount above 0 that nothing points at. */
+  readonly leakedClusters: number;
+  /** Clusters that something else than bitmaps points at, with refcount 0. */
+  readonly uncountedClusters: number;
+}
+
+/**
+ * Reads directory, tables and refcounts, and writes nothing. Beside one table at a time it takes a few bits for each
+ * cluster of the file.
+ *
+ * @throws RefusedError when the refcounts, the snapshots or the tables of the disk cannot be read
+ */
+export async function inspectBitmaps(
+  image: Image,
+  { l2Offsets, referenced, refcounts }: ImageToInspect,
+  reading: L2Reading = {},
+): Promise<BitmapInspection> {
+  const { ownership, problems: overlaps } = await addOwners(image, referenced, refcounts, l2Offsets, reading);
+  const directory = await examineDirectory(image);
+  const live = bitmapsAreLive(image);
+  // Of stale bitmaps the names are a hint; whatever else the directory says, its clusters may hold anything by now.
+  const entries = live
+    ? await inspectEntries(image, directory.entries)
+    : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
+
+  const ofDirectory = directoryClusters(image, directory.entries);
+  if (live) {
+    claimForBitmaps(ownership, ofDirectory);
+    await claimAll(image, entries, ownership);
+    guessForBitmaps(ownership, allegedDirectory(image));
+  }
+  const counts = await countReferences(image, refcounts, ownership, reading);
+  const doubts = doubtsAbout(image, ownership, counts.uncounted);
+  const directoryDoubts = live ? doubtful(image, 'the bitmap directory', ofDirectory, doubts) : [];
+  const directoryIsSafe = directoryDoubts.length === 0;
+
+  const bitmaps: InspectedBitmap[] = [];
+  for (const each of entries) {
+    const { index, entry, table } = each;
+    const ofClusters =
+      table === 'sound' && doubts.length > 0
+        ? doubtful(image, `bitmap "${entry!.name}"`, await clustersOf(image, each), doubts)
+        : [];
+    const problems = [...each.problems, ...ofClusters.map((problem) => ({ ...problem, ...about(each) }))];
+    const isSound = problems.every(({ severity }) => severity === 'warning');
+    bitmaps.push({
+      index,
+      entry,
+      trusted: live && directoryIsSafe && table === 'sound' && isSound,
+      nameable: entry !== undefined && isNameable(entry),
+      ownsItsClusters: directoryIsSafe && table === 'sound' && ofClusters.length === 0,
+      problems,
+    });
+  }
+  const ofEntries = new Set(directory.entries.flatMap(({ violations }) => violations));
+  const problems = [
+    ...imageProblems(image),
+    ...overlaps,
+    ...(live ? directory.violations : [])
+      .filter((each) => !ofEntries.has(each))
+      .map((each) => unopenable(each)),
+    ...directoryDoubts,
+    ...bitmaps.flatMap((bitmap) => bitmap.problems),
+    ...refcountProblems(image, counts, ownership),
+  ];
+  return {
+    problems,
+    bitmaps,
+    unopenable: problems.some((problem) => problem.unopenable),
+    leakedClusters: counts.leakedClusters,
+    uncountedClusters: uncountedElsewhere(counts, ownership).count,
+  };
+}
+
+function about({ index, entry }: InspectedEntry): Pick<Problem, 'index' | 'bitmap'> {
+  return entry === undefined ? { index } : { index, bitmap: entry.name };
+}
+
+/** The sound ones first, since a broken one may point anywhere. */
+async function claimAll(
+  image: Image,
+  entries: readonly InspectedEntry[],
+  ownership: Ownership,
+): Promise<void> {
+  for (const each of entries) {
+    if (each.table === 'sound') claimForBitmaps(ownership, await clustersOf(image, each));
+  }
+  for (const each of entries) {
+    if (each.table === 'guess') guessForBitmaps(ownership, await clustersOf(image, each));
+  }
+}
+
+/** What the entries take that can be made out: a size that is wrong makes nobody's clusters the directory's. */
+function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): number[] {
+  const { bitmaps } = image;
+  if (bitmaps.kind === 'none' || bitmaps.directory.offset === undefined) return [];
+  const { offset } = bitmaps.directory;
+  const last = entries.findLast(({ entry }) => entry !== undefined);
+  const end = last === undefined ? offset + 1 : last.offset + bitmapDirectoryBytes([last.entry!]);
+  return clustersOfRange(image, offset, end - offset);
+}
+
+/** All that the extension calls the directory. */
+function allegedDirectory(image: Image): number[] {
+  const { bitmaps } = image;
+  if (bitmaps.kind === 'none') return [];
+  const { offset, sizeBytes } = bitmaps.directory;
+  return offset === undefined || sizeBytes === undefined ? [] : clustersOfRange(image, offset, sizeBytes);
+}
+
+/** A reason not to rely on some clusters. */
+interface Doubt {
+  readonly clusters: HostClusters;
+  describe(what: string, found: FoundClusters): Pick<Problem, 'code' | 'message' | 'hint'>;
+}
+
+function doubtsAbout(image: Image, ownership: Ownership, uncounted: HostClusters): Doubt[] {
+  const doubts: Doubt[] = [
+    {
+      clusters: ownership.contested,
+      describe: (what, found) => ({
+        code: 'overlap',
+        message: `${clustersInWords(image, found)} of ${what} also belong to ${otherOwner(image, ownership, found.first)}`,
+        hint: `Take a copy of the image first; then ${REPAIR_HINT}`,
+      }),
+    },
+    {
+      clusters: uncounted,
+      describe: (what, found) => ({
+        code: 'refcount-too-low',
+        message: `${clustersInWords(image, found)} of ${what} have refcount 0: QEMU would give them away`,
+        hint: CHECK_HINT,
+      }),
+    },
+  ];
+  return doubts.filter(({ clusters }) => !isEmpty(clusters));
+}
+
+function doubtful(
+  { header }: Image,
+  what: string,
+  clusters: Iterable<number>,
+  doubts: readonly Doubt[],
+): Problem[] {
+  const list = [...clusters];
+  return doubts.flatMap((doubt) => {
+    const found = within(doubt.clusters, list);
+    if (found === undefined) return [];
+    return {
+      ...doubt.describe(what, found),
+      severity: 'error' as const,
+      unopenable: false,
+      offset: found.first * header.clusterSizeBytes,
+      clusters: found.count,
+    };
+  });
+}

@@ -1,0 +1,114 @@
+/**
+ * Inspects the entries of a bitmap directory and the tables they name, one by one.
+ */
+import {
+  type BitmapDirectoryEntry,
+  type ExaminedEntry,
+  isGranularity,
+  MAX_BITMAP_NAME_BYTES,
+} from '../format/bitmap-directory.ts';
+import type { BitmapRule } from '../format/bitmap-rules.ts';
+import type { Image } from '../image/image.ts';
+import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.ts';
+import { REPAIR_HINT, unopenable } from './image-problems.ts';
+import type { Problem } from './problem.ts';
+
+/** An entry, and what it and its table say by themselves. */
+export interface InspectedEntry {
+  readonly index: number;
+  /** Undefined where it cannot be made out. */
+  readonly entry: BitmapDirectoryEntry | undefined;
+  /** Whether its table can be read by the rules, or only be guessed at, or not even be found. */
+  readonly table: 'sound' | 'guess' | 'none';
+  readonly problems: readonly Problem[];
+}
+
+const PLACE_RULES: readonly BitmapRule[] = ['entry-table-offset', 'entry-table-size'];
+
+export async function inspectEntries(
+  image: Image,
+  entries: readonly ExaminedEntry[],
+): Promise<InspectedEntry[]> {
+  const inspected: InspectedEntry[] = [];
+  const names = new Set<string>();
+  for (const each of entries) {
+    inspected.push(await inspectEntry(image, each, names));
+    if (each.entry !== undefined) names.add(each.entry.name);
+  }
+  return inspected;
+}
+
+async function inspectEntry(
+  image: Image,
+  { index, offset, entry, violations }: ExaminedEntry,
+  namesBefore: ReadonlySet<string>,
+): Promise<InspectedEntry> {
+  if (entry === undefined) {
+    return {
+      index,
+      entry,
+      table: 'none',
+      problems: violations.map((each) => unopenable(each, { index, offset })),
+    };
+  }
+  const { name, inUse } = entry;
+  const about = { bitmap: name, index, offset };
+  const problems = violations.map((each) => unopenable(each, about));
+  if (inUse) problems.push({ ...inUseProblem(name), ...about });
+  if (namesBefore.has(name) && !violations.some(({ rule }) => rule === 'duplicate-name')) {
+    problems.push({
+      code: 'duplicate-name',
+      severity: 'error',
+      ...about,
+      message: `"${name}" is the name of an earlier entry too`,
+      hint: REPAIR_HINT,
+      unopenable: false,
+    });
+  }
+  if (violations.some(({ rule }) => PLACE_RULES.includes(rule)))
+    return { index, entry, table: 'none', problems };
+
+  const { table, problems: ofTable } = await examineTable(image, entry);
+  for (const problem of ofTable) {
+    problems.push({
+      severity: 'error',
+      ...about,
+      ...problem,
+      hint: REPAIR_HINT,
+      unopenable: problem.code === 'table-entry' && !inUse,
+    });
+  }
+  if (!inUse && ofTable.length === 0 && (await hasBitsPastEnd(image, entry, table))) {
+    problems.push({
+      code: 'bits-past-end',
+      severity: 'warning',
+      ...about,
+      message: `bitmap "${name}" has bits set past the end of the disk, which the specification wants clear`,
+      hint: REPAIR_HINT,
+      unopenable: false,
+    });
+  }
+  return { index, entry, table: ofTable.length === 0 ? 'sound' : 'guess', problems };
+}
+
+function inUseProblem(name: string): Pick<Problem, 'code' | 'severity' | 'message' | 'hint' | 'unopenable'> {
+  return {
+    code: 'in-use',
+    severity: 'error',
+    message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content means nothing`,
+    hint: 'Once nothing uses the image, "bitmap-tool repair" rebuilds it, or "bitmap-tool remove" drops it.',
+    unopenable: false,
+  };
+}
+
+/** Every cluster that the bitmap points at, as far as that can be made out. */
+export async function clustersOf(image: Image, { entry, table }: InspectedEntry): Promise<Iterable<number>> {
+  if (entry === undefined || table === 'none') return [];
+  return bitmapClusters(image, entry, (await examineTable(image, entry)).table);
+}
+
+/** Whether name and granularity may be stored again as they are. */
+export function isNameable(entry: BitmapDirectoryEntry): boolean {
+  const { nameBytes, granularityBits } = entry;
+  return nameBytes.length > 0 && nameBytes.length <= MAX_BITMAP_NAME_BYTES && isGranularity(granularityBits);
+}

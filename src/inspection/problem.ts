@@ -1,0 +1,50 @@
+/**
+ * What can be wrong with the bitmaps of one image, as data.
+ */
+import type { BitmapRule } from '../format/bitmap-rules.ts';
+
+/** Stable: scripts may rely on them. */
+export type ProblemCode =
+  /** The rules by which QEMU refuses the image; `duplicate-name` also where QEMU does not mind. */
+  | BitmapRule
+  /** A table entry that QEMU refuses, and with it the image unless the bitmap is in use. */
+  | 'table-entry'
+  /** Reaches beyond the end of the file, where QEMU reads zeros and stores them as clean. */
+  | 'table-beyond-end'
+  | 'data-beyond-end'
+  /** Clusters of the directory or of a bitmap that something else points at too. */
+  | 'overlap'
+  /** Header structures, refcounts or the L1 table share clusters with something. */
+  | 'metadata-overlap'
+  /** Clusters that something points at have refcount 0: QEMU would give them away. */
+  | 'refcount-too-low'
+  /** Clusters that are counted though nothing points at them. */
+  | 'leaked-clusters'
+  | 'bits-past-end'
+  | 'in-use'
+  /** Autoclear bit 0 is clear, the extension still there. */
+  | 'stale'
+  | 'version-2'
+  | 'marked-corrupt'
+  | 'marked-dirty'
+  | 'unknown-autoclear';
+
+export interface Problem {
+  readonly code: ProblemCode;
+  /** `error`: data or bitmaps are lost or may be; `warning`: space is wasted, or nothing can be done with bitmaps. */
+  readonly severity: 'error' | 'warning';
+  /** The bitmap that it is about. */
+  readonly bitmap?: string;
+  /** Its place in the directory. */
+  readonly index?: number;
+  /** Where, what was found, what is allowed; without the name of the image. */
+  readonly message: string;
+  readonly hint?: string;
+  /** QEMU refuses the whole image because of it. */
+  readonly unopenable: boolean;
+  /** Of the first place that it is about, in bytes of the image. */
+  readonly offset?: number;
+  /** How many clusters it is about. */
+  readonly clusters?: number;
+  readonly bytes?: number;
+}
