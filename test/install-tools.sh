@@ -1,18 +1,28 @@
 #!/bin/sh
-# Installs what the tests judge by: QEMU's tools and libnbd's. Does nothing where they are there already.
+# Installs what the tests judge by: QEMU's tools, libnbd's, and libvirt. Does nothing where they are there already.
 set -eu
 
 missing=
-for tool in qemu-img qemu-io qemu-nbd qemu-storage-daemon nbdinfo losetup; do
+for tool in qemu-img qemu-io qemu-nbd qemu-storage-daemon qemu-system-x86_64 virsh nbdinfo losetup; do
   command -v "$tool" >/dev/null || missing="$missing $tool"
 done
-[ -n "$missing" ] || exit 0
+# libvirt's drivers are libraries, with no command to look for.
+for driver in connection-driver/libvirt_driver_qemu storage-file/libvirt_storage_file_fs; do
+  find /usr/lib*/libvirt /usr/lib*/*/libvirt -path "*/$driver.so" 2>/dev/null | grep -q . || missing="$missing $driver"
+done
 
-packages='qemu-utils qemu-system-common libnbd-bin mount'
+packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libnbd-bin mount'
 if ! command -v apt-get >/dev/null; then
-  echo "install-tools: not found:$missing. Install QEMU's and libnbd's tools (on Debian: $packages)." >&2
+  [ -n "$missing" ] || exit 0
+  echo "install-tools: not found:$missing. Install the tools of QEMU, libvirt and libnbd (on Debian: $packages)." >&2
   exit 1
 fi
 [ "$(id -u)" -eq 0 ] && sudo= || sudo=sudo
-$sudo apt-get update -q
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $packages
+if [ -n "$missing" ]; then
+  $sudo apt-get update -q
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $packages
+fi
+# Debian's libvirt, run by root, looks for the account of its daemon even where it is to run guests as root.
+if ! getent passwd libvirt-qemu >/dev/null; then
+  $sudo useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin libvirt-qemu
+fi

@@ -7,6 +7,7 @@ const packageOf = {
   'qemu-nbd': 'qemu-utils',
   'qemu-storage-daemon': 'qemu-system-common',
   nbdinfo: 'libnbd-bin',
+  virsh: 'libvirt-clients',
 } as const;
 
 export type ExternalProgram = keyof typeof packageOf;
