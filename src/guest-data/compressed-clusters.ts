@@ -1,13 +1,13 @@
 /**
- * Reads compressed clusters of one image; what was just decompressed is kept for whoever needs its other part.
+ * Reads compressed clusters of one image; one that is asked for in parts is kept for whoever needs its other part.
  */
 import { alignDown } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { hex } from '../format/format-error.ts';
 import { type ClusterLookup, openClusterLookup } from '../image/cluster-lookup.ts';
 import type { Image } from '../image/image.ts';
-import { readBytes } from '../storage/storage.ts';
 import { decompressCluster } from './decompress.ts';
+import { readStored, type StoredCluster } from './stored-clusters.ts';
 
 /** Reads that run at the same time meet in no more clusters than that. */
 const CLUSTERS_KEPT = 4;
@@ -22,42 +22,69 @@ export function compressedClusters(image: Image): CompressedClusters {
   const kept = new Map<number, Promise<Uint8Array>>();
   let lookup: Promise<ClusterLookup> | undefined;
 
-  function cluster(guestOffset: number): Promise<Uint8Array> {
-    const present = kept.get(guestOffset);
-    if (present !== undefined) return present;
-    lookup ??= openClusterLookup(image);
-    const content = lookup.then((found) => readCluster(image, found, guestOffset));
+  function keep(guestOffset: number, content: Promise<Uint8Array>): void {
     kept.set(guestOffset, content);
     if (kept.size > CLUSTERS_KEPT) kept.delete(kept.keys().next().value!);
-    return content;
+  }
+
+  /** What the disk has in each of the clusters; they are read together and decompressed side by side. */
+  function contents(guestOffsets: readonly number[]): Promise<Uint8Array>[] {
+    lookup ??= openClusterLookup(image);
+    const stored = lookup
+      .then((found) => findAll(image, found, guestOffsets))
+      .then((clusters) => readStored(image.storage, clusters));
+    return guestOffsets.map(async (_, index) => decompressed(image, (await stored)[index]!));
   }
 
   return {
     async read(offset, into) {
-      for (let done = 0; done < into.length; ) {
-        const start = alignDown(offset + done, clusterSizeBytes);
-        const from = offset + done - start;
-        const part = (await cluster(start)).subarray(from, from + into.length - done);
-        into.set(part, done);
-        done += part.length;
+      const end = offset + into.length;
+      const starts: number[] = [];
+      for (let start = alignDown(offset, clusterSizeBytes); start < end; start += clusterSizeBytes) {
+        starts.push(start);
       }
+      const missing = starts.filter((start) => !kept.has(start));
+      const fresh = missing.length === 0 ? [] : contents(missing);
+      const copies = starts.map(async (start) => {
+        const content = await (kept.get(start) ?? fresh[missing.indexOf(start)]!);
+        const from = Math.max(offset - start, 0);
+        into.set(content.subarray(from, end - start), start + from - offset);
+      });
+      for (const [index, start] of missing.entries()) {
+        if (start < offset || start + clusterSizeBytes > end) keep(start, fresh[index]!);
+      }
+      await Promise.all(copies);
     },
   };
 }
 
-async function readCluster(image: Image, lookup: ClusterLookup, guestOffset: number): Promise<Uint8Array> {
-  const { storage, header } = image;
-  const found = await lookup.find(guestOffset);
-  if (found.kind !== 'compressed') {
-    throw new Error(`${storage.name}: the cluster at ${hex(guestOffset)} is no longer compressed`);
+async function findAll(
+  { storage }: Image,
+  lookup: ClusterLookup,
+  guestOffsets: readonly number[],
+): Promise<StoredCluster[]> {
+  const clusters: StoredCluster[] = [];
+  for (const guestOffset of guestOffsets) {
+    const found = await lookup.find(guestOffset);
+    if (found.kind !== 'compressed') {
+      throw new Error(`${storage.name}: the cluster at ${hex(guestOffset)} is no longer compressed`);
+    }
+    const { hostOffset, lengthBytes } = found;
+    clusters.push({ guestOffset, hostOffset, lengthBytes });
   }
-  const stored = await readBytes(storage, found.hostOffset, found.lengthBytes);
+  return clusters;
+}
+
+async function decompressed(
+  { storage, header }: Image,
+  { guestOffset, hostOffset, bytes }: StoredCluster & { readonly bytes: Uint8Array },
+): Promise<Uint8Array> {
   try {
-    return await decompressCluster(stored, header);
+    return await decompressCluster(bytes, header);
   } catch (cause) {
     throw new RefusedError(
       'INVALID_IMAGE',
-      `${storage.name}: the compressed cluster of disk offset ${hex(guestOffset)} at ${hex(found.hostOffset)} cannot be decompressed: ${(cause as Error).message}`,
+      `${storage.name}: the compressed cluster of disk offset ${hex(guestOffset)} at ${hex(hostOffset)} cannot be decompressed: ${(cause as Error).message}`,
       { cause, hint: 'Restore the image from a good copy.', context: { file: storage.name } },
     );
   }
