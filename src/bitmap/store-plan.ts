@@ -20,6 +20,7 @@ import {
   MAX_BITMAP_DIRECTORY_BYTES,
   MAX_BITMAPS,
 } from '../format/bitmaps-extension.ts';
+import { hex } from '../format/format-error.ts';
 import { bitmapRanges, readBitmapTable, readUnsoundTable } from '../image/bitmap-directory.ts';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../image/claims.ts';
 import { type ClusterRun, freeClusters } from '../image/free-clusters.ts';
@@ -29,6 +30,7 @@ import type { Image } from '../image/image.ts';
 import { flush, type Plan, type Step, write } from '../image/plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from '../image/refcount-plan.ts';
 import type { Refcounts } from '../image/refcounts.ts';
+import { shellWord } from '../text/shell-word.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 import { type BitmapPiece, encodeBitmap } from './encode-bitmap.ts';
 
@@ -121,11 +123,25 @@ async function addKeptBitmaps(
     if (slot.kind !== 'keep') continue;
     const table = await readBitmapTable(image, slot.entry);
     for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
-      // What a bitmap in use points at is a guess.
-      if (slot.entry.inUse) addRange(referenced, image, offset, lengthBytes);
-      else addOwnRange(referenced, image, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
+      // What a bitmap in use points at is a guess, and yet QEMU frees it with the bitmap: none of it may be claimed.
+      if (slot.entry.inUse) {
+        requireInsideFile(image, slot.entry, offset);
+        addRange(referenced, image, offset, lengthBytes);
+      } else addOwnRange(referenced, image, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
     }
   }
+}
+
+function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectoryEntry, offset: number): void {
+  if (offset < alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(offset)}`,
+    {
+      hint: `It holds nothing of worth; remove it: bitmap-tool remove ${shellWord(storage.name)} ${shellWord(name)}`,
+      context: { file: storage.name, bitmap: name },
+    },
+  );
 }
 
 /** What the dropped bitmaps and the old directory alone point at. It stays in use until the switch is durable. */

@@ -2,6 +2,7 @@
  * The bitmap directory ("Bitmap directory" in the specification), with the rules by which QEMU refuses an image.
  */
 import { alignDown, alignUp, divideUp } from '../bytes/align.ts';
+import { cStringBytes } from '../bytes/c-string.ts';
 import { struct } from '../bytes/struct.ts';
 import { type BitmapRule, reachableOffset, refusal, type Violation } from './bitmap-rules.ts';
 import { type BitmapDirectoryLocation, MAX_BITMAPS, type PossibleDirectory } from './bitmaps-extension.ts';
@@ -33,7 +34,7 @@ const MAX_TABLE_ENTRIES = 0x8000000;
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
 export interface BitmapDirectoryEntry {
-  /** The name as stored. */
+  /** The name as stored, up to a zero byte: what QEMU takes for the name, and stores next time. */
   readonly nameBytes: Uint8Array;
   /** The name as text; bytes that are not UTF-8 appear as \xNN. */
   readonly name: string;
@@ -167,7 +168,7 @@ function readStoredEntry(bytes: Uint8Array, at: number): StoredEntry | undefined
   const end = at + entryBytes(raw.nameSize, raw.extraDataSize);
   if (end > bytes.length) return undefined;
   const nameStart = nameOffset + raw.extraDataSize;
-  const nameBytes = bytes.slice(nameStart, nameStart + raw.nameSize);
+  const nameBytes = cStringBytes(bytes.slice(nameStart, nameStart + raw.nameSize));
   const entry: BitmapDirectoryEntry = {
     nameBytes,
     name: decodeName(nameBytes),

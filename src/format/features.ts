@@ -1,6 +1,7 @@
 /**
  * Feature bits of the header, and their names ("Feature name table" in the specification).
  */
+import { cString } from '../bytes/c-string.ts';
 import { FormatError } from './format-error.ts';
 
 export const INCOMPATIBLE = {
@@ -46,9 +47,7 @@ function incompatibleNames(table: Uint8Array): Map<number, string> {
   const names = new Map<number, string>();
   for (let at = 0; at + FEATURE_NAME_ENTRY_BYTES <= table.length; at += FEATURE_NAME_ENTRY_BYTES) {
     if (table[at] !== INCOMPATIBLE_TYPE) continue;
-    const padded = table.subarray(at + 2, at + FEATURE_NAME_ENTRY_BYTES);
-    const end = padded.indexOf(0);
-    names.set(table[at + 1]!, new TextDecoder().decode(end < 0 ? padded : padded.subarray(0, end)));
+    names.set(table[at + 1]!, cString(table.subarray(at + 2, at + FEATURE_NAME_ENTRY_BYTES)));
   }
   return names;
 }

@@ -2,7 +2,8 @@
  * Header extensions ("Header extensions" in the specification): framing, and where each one stands.
  */
 import { alignUp } from '../bytes/align.ts';
-import { struct } from '../bytes/struct.ts';
+import { cString } from '../bytes/c-string.ts';
+import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
 
@@ -80,7 +81,7 @@ export function findExtension({ list }: HeaderExtensions, type: number): HeaderE
   return list.findLast((extension) => extension.type === type);
 }
 
-/** The stored backing format, for example "qcow2" or "raw". */
+/** The stored backing format, for example "qcow2" or "raw"; undefined where the image leaves it to probing. */
 export function backingFormat(extensions: HeaderExtensions): string | undefined {
   const extension = findExtension(extensions, EXTENSION_TYPE.backingFormat);
   if (extension === undefined) return undefined;
@@ -89,7 +90,7 @@ export function backingFormat(extensions: HeaderExtensions): string | undefined 
       `backing format extension at ${hex(extension.offset)}: length is ${extension.data.length}, must be at most ${MAX_BACKING_FORMAT_BYTES}`,
     );
   }
-  return new TextDecoder().decode(extension.data);
+  return cString(extension.data) || undefined;
 }
 
 /** Where the full disk encryption header (LUKS) lies. */
@@ -108,9 +109,18 @@ export function encryptionHeader(
       `${where}: length is ${extension.data.length}, must be ${encryptionHeaderStruct.sizeBytes}`,
     );
   }
-  const { offset, length } = encryptionHeaderStruct.read(extension.data);
+  const { offset, length } = readEncryptionHeader(extension.data, where);
   if (offset % header.clusterSizeBytes !== 0) {
     throw new FormatError(`${where}: offset is ${hex(offset)}, must be a multiple of the cluster size`);
   }
   return { offset, length };
+}
+
+function readEncryptionHeader(data: Uint8Array, where: string) {
+  try {
+    return encryptionHeaderStruct.read(data);
+  } catch (error) {
+    if (!(error instanceof OffsetTooLargeError)) throw error;
+    throw new FormatError(`${where}: ${error.message}`);
+  }
 }

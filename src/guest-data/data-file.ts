@@ -1,6 +1,7 @@
 /**
  * Opens the external data file of an image ("External data file name" in the specification).
  */
+import { cString } from '../bytes/c-string.ts';
 import { type Locking, openLocked } from '../chain/locking.ts';
 import { FailedError, RefusedError } from '../errors.ts';
 import { EXTENSION_TYPE, findExtension } from '../format/header-extensions.ts';
@@ -15,7 +16,7 @@ import type { FileStorage } from '../storage/file.ts';
  */
 export async function openDataFile({ storage, extensions }: Image, locking: Locking): Promise<FileStorage> {
   const context = { file: storage.name };
-  const name = new TextDecoder().decode(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data);
+  const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
   if (name === '') {
     throw new RefusedError('INVALID_IMAGE', `${storage.name}: needs an external data file and names none`, {
       hint: 'Its data cannot be found.',

@@ -102,7 +102,7 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
   return table;
 }
 
-/** Every cluster of the file that a broken table might mean. */
+/** Every cluster that a broken table might mean, inside the file or not. */
 export async function readUnsoundTable(
   { storage, header }: Image,
   entry: BitmapDirectoryEntry,
@@ -110,9 +110,7 @@ export async function readUnsoundTable(
   const available = Math.max(0, storage.sizeBytes - entry.tableOffset);
   const lengthBytes = Math.min(entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES, available);
   const bytes = await readBytes(storage, entry.tableOffset, alignDown(lengthBytes, BITMAP_TABLE_ENTRY_BYTES));
-  return possibleDataOffsets(bytes, header)
-    .filter((offset) => offset + header.clusterSizeBytes <= storage.sizeBytes)
-    .map((dataOffset) => ({ dataOffset }));
+  return possibleDataOffsets(bytes, header).map((dataOffset) => ({ dataOffset }));
 }
 
 /** Ranges of the file that a bitmap occupies: its table, then its data clusters. */

@@ -5,7 +5,7 @@ import { divideUp } from '../bytes/align.ts';
 import { findBit, newBits, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { hex } from '../format/format-error.ts';
-import type { Image } from './image.ts';
+import { type Image, requireInside } from './image.ts';
 
 /** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;
@@ -55,7 +55,8 @@ export function findOverlap(
  * Adds a range that must be nobody else's, because it is about to be relied upon or written.
  *
  * @param what names it in the message
- * @throws RefusedError when something that was added before lies in it
+ * @throws RefusedError when something that was added before lies in it, or it reaches beyond the end of the file,
+ * where new clusters are claimed
  */
 export function addOwnRange(
   set: HostClusters,
@@ -64,17 +65,20 @@ export function addOwnRange(
   offset: number,
   lengthBytes: number,
 ): void {
+  requireInside(image.storage, what, offset, lengthBytes);
   const taken = findOverlap(set, image, offset, lengthBytes);
-  if (taken !== undefined) {
-    const { name } = image.storage;
-    throw new RefusedError('NEEDS_CHECK', `${name}: ${overlapMessage(image, what, offset, taken)}`, {
-      hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
-      context: { file: name },
-    });
-  }
+  if (taken !== undefined) throw needsCheck(image, overlapMessage(image, what, offset, taken));
   addRange(set, image, offset, lengthBytes);
 }
 
 export function overlapMessage({ header }: Image, what: string, offset: number, taken: number): string {
   return `${what} at ${hex(offset)} overlaps something else in the image at ${hex(taken * header.clusterSizeBytes)}`;
+}
+
+/** For structures that lie where something else is. */
+export function needsCheck({ storage: { name } }: Image, what: string): RefusedError {
+  return new RefusedError('NEEDS_CHECK', `${name}: ${what}`, {
+    hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
+    context: { file: name },
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
  */
+import { cString } from '../bytes/c-string.ts';
 import { RefusedError } from '../errors.ts';
 import {
   type BitmapsState,
@@ -86,7 +87,8 @@ function backingReference(
 ): BackingReference | undefined {
   if (backingFileOffset === 0 || backingFileSizeBytes === 0) return undefined;
   const bytes = headerCluster.subarray(backingFileOffset, backingFileOffset + backingFileSizeBytes);
-  return { name: new TextDecoder().decode(bytes), format: backingFormat(extensions) };
+  const name = cString(bytes);
+  return name === '' ? undefined : { name, format: backingFormat(extensions) };
 }
 
 /** Runs code that knows only bytes, and puts the file's name before what it complains of. */

@@ -14,7 +14,7 @@ import {
   parseSnapshotTable,
   type SnapshotTable,
 } from '../format/snapshot-table.ts';
-import { addOwnRange, addRange, type HostClusters } from './host-clusters.ts';
+import { addOwnRange, addRange, type HostClusters, needsCheck } from './host-clusters.ts';
 import { type Image, naming, readInside, readL1Table } from './image.ts';
 import type { L2Reading } from './l2-tables.ts';
 import type { Refcounts } from './refcounts.ts';
@@ -62,6 +62,7 @@ async function addSnapshots(
 ): Promise<void> {
   const { header } = image;
   if (header.snapshotCount === 0) return;
+  if (header.snapshotsOffset === 0) throw needsCheck(image, 'the snapshot table lies in the header');
   const { snapshots, sizeBytes } = await readSnapshotTable(image);
   addRange(referenced, image, header.snapshotsOffset, sizeBytes);
 

@@ -12,7 +12,7 @@ import {
 import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
 import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
-import { addRange, type HostClusters } from './host-clusters.ts';
+import { addRange, type HostClusters, needsCheck } from './host-clusters.ts';
 import { type Image, naming, requireInside } from './image.ts';
 import { type L2Reading, visitL2Tables } from './l2-tables.ts';
 
@@ -82,7 +82,9 @@ function decodeTable(
       }
       const host = hostRange(cluster, header);
       if (host !== undefined) {
-        requireInside(storage, `the cluster of disk offset ${hex(guestOffset)}`, host.offset, 1);
+        const what = `the cluster of disk offset ${hex(guestOffset)}`;
+        requireInside(storage, what, host.offset, 1);
+        requireBehindHeader(image, what, host.offset);
         addRange(referenced, image, host.offset, host.lengthBytes);
       }
     }
@@ -105,4 +107,10 @@ export function hostRange(
       if (cluster.hostOffset === undefined || hasDataFile) return undefined;
       return { offset: cluster.hostOffset, lengthBytes: clusterSizeBytes };
   }
+}
+
+/** Only compressed data can be said to lie there: in other entries such an offset means none. */
+function requireBehindHeader(image: Image, what: string, offset: number): void {
+  if (offset >= image.header.clusterSizeBytes) return;
+  throw needsCheck(image, `${what} at ${hex(offset)} lies in the header`);
 }
