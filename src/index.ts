@@ -18,6 +18,7 @@ export {
   type CheckedBitmap,
   type CheckedCheckpoint,
   type CheckedDisk,
+  type CheckedImage,
   type CheckOptions,
   type CheckResult,
   checkCheckpoints,

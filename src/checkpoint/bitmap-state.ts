@@ -6,9 +6,10 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 /**
  * `good`: enabled and not in use. `stale`: in a directory that is outdated, since software that knows no bitmaps has
  * changed the image (autoclear bit 0 is clear); for QEMU and libvirt it is not there. `unreadable`: the directory, or the
- * bitmap's table, breaks a rule by which QEMU refuses the whole image, or reaches beyond the end of the file.
+ * bitmap's table, breaks a rule by which QEMU refuses the whole image, or lies where it cannot be. `recording`: in use by
+ * a program that has the image open for writing, which is normal then.
  */
-export type BitmapState = 'missing' | 'good' | 'disabled' | 'in-use' | 'stale' | 'unreadable';
+export type BitmapState = 'missing' | 'good' | 'disabled' | 'in-use' | 'stale' | 'unreadable' | 'recording';
 
 export function stateOfEntry({ auto, inUse }: BitmapDirectoryEntry): BitmapState {
   if (inUse) return 'in-use';

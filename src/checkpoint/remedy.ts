@@ -26,6 +26,7 @@ export function remedyFor(state: BitmapState, isOrigin: boolean, coversHeld: boo
       // Of the origin: a person named it, and with that agreed.
       return { action: 'add', consent: undefined };
     case 'good':
+    case 'recording':
       return { action: isOrigin || coversHeld ? 'keep' : 'top-up', consent: undefined };
     case 'in-use':
     case 'stale':

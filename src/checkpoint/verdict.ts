@@ -62,7 +62,7 @@ export function judge(name: string, chain: readonly Holding[]): Verdict {
   const highest = chain.findIndex(({ state }) => state !== 'missing');
   const problems: CheckpointProblem[] = [];
   for (const [index, { image, state }] of chain.slice(0, origin + 1).entries()) {
-    if (state === 'good') continue;
+    if (state === 'good' || state === 'recording') continue;
     const code = state === 'missing' && index > highest ? 'bitmap-gap' : CODES[state];
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }

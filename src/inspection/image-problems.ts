@@ -33,7 +33,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
   if (version === 2) {
     add({
       code: 'version-2',
-      severity: 'warning',
+      severity: 'note',
       message: 'a version 2 image (compat 0.10) cannot hold bitmaps',
       hint: 'Run "qemu-img amend -o compat=1.1" on it.',
     });
@@ -42,7 +42,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
   if (unknown !== 0n) {
     add({
       code: 'unknown-autoclear',
-      severity: 'warning',
+      severity: 'note',
       message: `unknown autoclear bits are set (${hex(unknown)}): the next change of the image clears them`,
     });
   }

@@ -24,6 +24,10 @@ export type ProblemCode =
   | 'in-use'
   /** Autoclear bit 0 is clear, the extension still there. */
   | 'stale'
+  /** The tables of the image cannot be read. */
+  | 'image-unreadable'
+  /** The images below cannot be opened. */
+  | 'chain-broken'
   | 'version-2'
   | 'marked-corrupt'
   | 'marked-dirty'
@@ -31,8 +35,8 @@ export type ProblemCode =
 
 export interface Problem {
   readonly code: ProblemCode;
-  /** `error`: data or bitmaps are lost or may be; `warning`: space is wasted, or nothing can be done with bitmaps. */
-  readonly severity: 'error' | 'warning';
+  /** `error`: data or bitmaps are lost or may be; `warning`: something should be tidied up; `note`: good to know. */
+  readonly severity: 'error' | 'warning' | 'note';
   /** The bitmap that it is about. */
   readonly bitmap?: string;
   /** Its place in the directory. */

@@ -1,19 +1,19 @@
 /**
  * Judges the checkpoints of whole backing chains: what libvirt will say of each, and what it does not look at.
  */
-import { layerBitmap } from '../allocation/layer-bitmap.ts';
-import { cleanBitmap, dirtyBytes, mergeInto, resample, withoutMarks } from '../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, dirtyBytes, mergeInto } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
-import { allLayers, type Chain, openChain } from '../chain/chain.ts';
+import { type Chain, openChain } from '../chain/chain.ts';
+import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
 import type { BitmapState } from '../checkpoint/bitmap-state.ts';
 import { type CheckpointProblem, judge } from '../checkpoint/verdict.ts';
-import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
-import { noHostClusters } from '../image/host-clusters.ts';
+import { FailedError, RefusedError } from '../errors.ts';
 import { readActiveL1Table } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import { type ChainImage, examineChainImage, originOf, stateIn } from './checkpoint-chain.ts';
+import type { Problem } from '../inspection/problem.ts';
+import { type ChainImage, examineChainImage, namesOf, originOf, stateIn } from './checkpoint-chain.ts';
 import { chooseCheckpoints } from './choose-checkpoints.ts';
+import { type InspectedImage, inspectChainImage } from './inspect-chain-image.ts';
 import { type CheckpointFiles, type CheckpointRecords, readRecords } from './known-checkpoints.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 import { repairAdvice } from './repair-advice.ts';
@@ -42,10 +42,18 @@ export interface CheckedCheckpoint {
   readonly advice: string | null;
 }
 
+export interface CheckedImage {
+  readonly image: string;
+  readonly format: 'qcow2' | 'raw';
+  readonly virtualSize: number;
+  /** What is wrong with the image itself. */
+  readonly problems: readonly Problem[];
+}
+
 export interface CheckedDisk {
   readonly image: string;
   readonly virtualSize: number;
-  readonly images: readonly { readonly image: string; readonly format: 'qcow2' | 'raw' }[];
+  readonly images: readonly CheckedImage[];
   readonly checkpoints: readonly CheckedCheckpoint[];
   /** Names of bitmaps that no known checkpoint has. */
   readonly unknown: readonly string[];
@@ -85,7 +93,11 @@ export async function checkCheckpoints(
     }
   }
   records?.warnOfOtherDisks();
-  const healthy = disks.every(({ checkpoints }) => checkpoints.every(({ valid }) => valid));
+  const healthy = disks.every(
+    ({ images, checkpoints }) =>
+      checkpoints.every(({ valid }) => valid) &&
+      images.every(({ problems }) => problems.every(({ severity }) => severity === 'note')),
+  );
   return { schema: 1, healthy, disks };
 }
 
@@ -94,33 +106,89 @@ async function checkDisk(
   recordsOf: (images: readonly ChainImage[]) => ReturnType<CheckpointRecords['of']> | undefined,
   options: OperationOptions,
 ): Promise<CheckedDisk> {
-  const images: ChainImage[] = [];
-  for (const layer of await allLayers(chain)) images.push(await examineChainImage(layer));
+  const { layers, problem } = await reachableLayers(chain);
+  const images = await inspectImages(layers, options);
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, await recordsOf(images));
   const names = [...chosen.map(({ name }) => name), ...unclear];
-  const uncovered = await uncoveredBytes(images, names, options);
   const checkpoints: CheckedCheckpoint[] = [];
-  for (const name of names) checkpoints.push(await checkpoint(images, name, uncovered));
+  for (const name of names) checkpoints.push(await checkpoint(images, name));
   const { path, virtualSizeBytes } = chain.top;
   return {
     image: path,
     virtualSize: virtualSizeBytes,
-    images: images.map(({ layer }) => ({ image: layer.path, format: layer.format })),
+    images: images.map(({ layer, problems }, index) => ({
+      image: layer.path,
+      format: layer.format,
+      virtualSize: layer.virtualSizeBytes,
+      problems: problem !== undefined && index === layers.length - 1 ? [...problems, problem] : problems,
+    })),
     checkpoints,
     unknown,
   };
 }
 
-async function checkpoint(
-  images: readonly ChainImage[],
-  name: string,
-  uncovered: readonly ReadonlyMap<string, number>[],
-): Promise<CheckedCheckpoint> {
-  const holdings = images.map((image, index) => ({
+/** The images down to the first that cannot be opened. */
+async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem?: Problem }> {
+  const layers: Layer[] = [];
+  try {
+    for (;;) {
+      const layer = await chain.layer(layers.length);
+      if (layer === undefined) return { layers };
+      layers.push(layer);
+    }
+  } catch (error) {
+    if (!(error instanceof RefusedError) && !(error instanceof FailedError)) throw error;
+    const { message, hint } = error;
+    return {
+      layers,
+      problem: {
+        code: 'chain-broken',
+        severity: 'error',
+        message: `what lies below cannot be looked at: ${message}`,
+        ...(hint === undefined ? {} : { hint }),
+        unopenable: false,
+      },
+    };
+  }
+}
+
+async function inspectImages(layers: readonly Layer[], options: OperationOptions): Promise<InspectedImage[]> {
+  const examined: ChainImage[] = [];
+  for (const layer of layers) examined.push(await examineChainImage(layer));
+  const tables: (Float64Array | undefined)[] = [];
+  for (const layer of layers) tables.push(await readTable(layer));
+  const sources = layers.flatMap((layer, index) => {
+    const l2Offsets = tables[index];
+    return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
+  });
+  const reading = tableReading(sources, options);
+  const images: InspectedImage[] = [];
+  for (const [index, image] of examined.entries()) {
+    // What the origin holds may be older than the checkpoint.
+    const below = new Set(namesOf(examined.slice(index + 1)));
+    const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
+    images.push(await inspectChainImage(image, tables[index], covering, options, reading));
+  }
+  return images;
+}
+
+/** Undefined where it cannot be read: the inspection will say so. */
+async function readTable(layer: Layer): Promise<Float64Array | undefined> {
+  if (layer.format === 'raw') return undefined;
+  try {
+    return await readActiveL1Table(layer.image);
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
+    throw error;
+  }
+}
+
+async function checkpoint(images: readonly InspectedImage[], name: string): Promise<CheckedCheckpoint> {
+  const holdings = images.map((image) => ({
     image: image.layer.path,
     state: stateIn(image, name),
     virtualSizeBytes: image.layer.virtualSizeBytes,
-    missingBytes: uncovered[index]!.get(name) ?? 0,
+    missingBytes: image.missingBytes.get(name) ?? 0,
   }));
   const { accepted, problems } = judge(name, holdings);
   const held = images.slice(0, (originOf(images, name) ?? -1) + 1);
@@ -146,7 +214,8 @@ async function checkpoint(
 }
 
 /** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */
-async function unitedDirtyBytes(images: readonly ChainImage[], name: string): Promise<number> {
+async function unitedDirtyBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
+  if (images.some((image) => stateIn(image, name) !== 'good')) return null;
   const entries = images.map(({ bitmaps }) => bitmaps.get(name)!);
   const granularityBits = Math.min(...entries.map((entry) => entry.granularityBits));
   const united = cleanBitmap(images[0]!.layer.virtualSizeBytes, granularityBits);
@@ -154,59 +223,4 @@ async function unitedDirtyBytes(images: readonly ChainImage[], name: string): Pr
     if (layer.format === 'qcow2') mergeInto(united, await readBitmap(layer.image, entries[index]!));
   }
   return dirtyBytes(united);
-}
-
-/**
- * For each image, what it holds and its good bitmaps do not mark, by name. Only of bitmaps that some image below has too:
- * what the origin holds may be older than the checkpoint.
- */
-async function uncoveredBytes(
-  images: readonly ChainImage[],
-  names: readonly string[],
-  options: OperationOptions,
-): Promise<ReadonlyMap<string, number>[]> {
-  const origins = names.map((name) => originOf(images, name) ?? -1);
-  const judged = images.map((image, index) =>
-    names.flatMap((name, position) =>
-      index < origins[position]! && stateIn(image, name) === 'good' ? [image.bitmaps.get(name)!] : [],
-    ),
-  );
-  const tables: Float64Array[] = [];
-  for (const [index, { layer }] of images.entries()) {
-    const matters = judged[index]!.length > 0 && layer.format === 'qcow2';
-    tables.push(matters ? await readActiveL1Table(layer.image) : new Float64Array(0));
-  }
-  const reading = tableReading(
-    images.flatMap(({ layer }, index) =>
-      layer.format === 'qcow2' ? [{ image: layer.image, l2Offsets: tables[index]! }] : [],
-    ),
-    options,
-  );
-  const result: ReadonlyMap<string, number>[] = [];
-  for (const [index, image] of images.entries()) {
-    result.push(await uncoveredIn(image, tables[index]!, judged[index]!, reading));
-  }
-  return result;
-}
-
-async function uncoveredIn(
-  { layer }: ChainImage,
-  l2Offsets: Float64Array,
-  entries: readonly BitmapDirectoryEntry[],
-  reading: L2Reading,
-): Promise<ReadonlyMap<string, number>> {
-  const bytes = new Map<string, number>();
-  if (layer.format === 'raw' || entries.length === 0) return bytes;
-  const { image } = layer;
-  const form = {
-    content: 'held',
-    virtualSizeBytes: image.header.virtualSizeBytes,
-    granularityBits: Math.min(...entries.map(({ granularityBits }) => granularityBits)),
-  } as const;
-  const held = await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading);
-  for (const entry of entries) {
-    const missing = withoutMarks(resample(held, entry.granularityBits), await readBitmap(image, entry));
-    bytes.set(entry.name, dirtyBytes(missing));
-  }
-  return bytes;
 }

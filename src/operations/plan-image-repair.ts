@@ -121,6 +121,7 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
       return undefined;
     case 'good':
     case 'disabled':
+    case 'recording':
       return readBitmap(image, entry!);
     case 'in-use':
       return readInUseMarks(image, entry!);

@@ -46,6 +46,12 @@ export async function lockImage(fd: number, name: string, role: LockRole): Promi
   if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
 }
 
+/** Whether someone else has the image open as `fd` open for writing; false where there are no locks to tell. */
+export async function isWrittenElsewhere(fd: number): Promise<boolean> {
+  const native = await loadNative();
+  return native?.isLockedElsewhere(fd, USED_BASE + WRITE) ?? false;
+}
+
 /** Returns the bytes on which someone else's locks exclude the role, and then holds nothing. */
 function takeLocks(native: Native, fd: number, name: string, role: LockRole): number[] {
   const { uses, unshared } = ROLES[role];

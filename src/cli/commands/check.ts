@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import {
   type CheckedCheckpoint,
   type CheckedDisk,
+  type CheckedImage,
   type CheckResult,
   checkCheckpoints,
 } from '../../operations/check-checkpoints.ts';
@@ -47,9 +48,21 @@ function describe({ disks }: CheckResult): string {
   return disks.map(describeDisk).join('\n');
 }
 
-function describeDisk({ images, virtualSize, checkpoints }: CheckedDisk): string {
+function describeDisk(disk: CheckedDisk): string {
+  const { images, virtualSize, checkpoints } = disk;
   const title = `${images.map(({ image }) => printable(image)).join(' ← ')} (${formatSize(virtualSize)})`;
-  if (checkpoints.length === 0) return `${title}: no checkpoints\n`;
+  const list =
+    checkpoints.length === 0 ? `${title}: no checkpoints\n` : `${title}\n${describeAll(checkpoints)}`;
+  const advice = new Set(checkpoints.flatMap((checkpoint) => checkpoint.advice ?? []));
+  return [
+    list,
+    ...checkpoints.flatMap(({ problems }) => problems.map(({ message }) => finding('error', message))),
+    ...imageFindings(disk),
+    ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
+  ].join('');
+}
+
+function describeAll(checkpoints: readonly CheckedCheckpoint[]): string {
   const columns = [
     { title: '  checkpoint' },
     { title: '' },
@@ -62,13 +75,32 @@ function describeDisk({ images, virtualSize, checkpoints }: CheckedDisk): string
     statesOf(checkpoint),
     checkpoint.dirtyBytes === null ? '-' : formatSize(checkpoint.dirtyBytes),
   ]);
-  const problems = checkpoints.flatMap((checkpoint) => checkpoint.problems);
-  const advice = new Set(checkpoints.flatMap((checkpoint) => checkpoint.advice ?? []));
-  const lines = [
-    ...problems.map(({ message }) => `${color.red('✗')} ${printable(message)}\n`),
-    ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
-  ];
-  return `${title}\n${table(columns, rows)}${lines.join('')}`;
+  return table(columns, rows);
+}
+
+type Severity = CheckedImage['problems'][number]['severity'];
+
+const MARKS: Readonly<Record<Severity, string>> = {
+  error: color.red('✗'),
+  warning: color.yellow('!'),
+  note: '·',
+};
+
+function finding(severity: Severity, message: string): string {
+  return `${MARKS[severity]} ${printable(message)}\n`;
+}
+
+/** What was not said already of a checkpoint, each with what to do about it. */
+function imageFindings({ images, checkpoints }: CheckedDisk): string[] {
+  const judged = new Set(checkpoints.map(({ name }) => name));
+  return images.flatMap(({ image, problems }) =>
+    problems
+      .filter(({ code, bitmap }) => code !== 'in-use' || bitmap === undefined || !judged.has(bitmap))
+      .map(({ severity, message, hint }) => {
+        const said = message.startsWith(image) ? message : `${image}: ${message}`;
+        return `${finding(severity, said)}${hint === undefined ? '' : `    ${printable(hint)}\n`}`;
+      }),
+  );
 }
 
 function verdictOf({ valid, libvirt, dirtyBytes }: CheckedCheckpoint): Cell {
