@@ -88,12 +88,11 @@ export function markCounted(block: Uint8Array, order: number, counted: Uint8Arra
     return;
   }
   const counts = wholeCounts(block, order);
-  for (let byte = 0; byte < counted.length; byte++) {
+  for (let byte = 0, index = 0; byte < counted.length; byte++) {
     let bits = 0;
-    for (let bit = 0; bit < 8; bit++) {
-      const isCounted =
-        counts === undefined ? !isFree(block, byte * 8 + bit, order) : counts[byte * 8 + bit] !== 0;
-      bits |= Number(isCounted) << bit;
+    for (let bit = 0; bit < 8; bit++, index++) {
+      const isCounted = counts === undefined ? !isFree(block, index, order) : counts[index] !== 0;
+      if (isCounted) bits |= 1 << bit;
     }
     counted[byte] = bits;
   }

@@ -35,20 +35,25 @@ export async function compareRefcounts(
 ): Promise<void> {
   const { header, storage } = image;
   const count = clustersPerRefcountBlock(header);
+  const held = newBits(count);
   const counted = newBits(count);
   const leaked = newBits(count);
   const uncounted = newBits(count);
   const compare = (blockIndex: number): void => {
     const start = blockIndex * count;
-    let differs = 0;
-    for (let byte = 0; byte < counted.length; byte++) {
-      let held = 0;
-      for (const { bits } of referenced) held |= bits[start / 8 + byte] ?? 0;
-      leaked[byte] = counted[byte]! & ~held;
-      uncounted[byte] = held & ~counted[byte]!;
-      differs |= leaked[byte]! | uncounted[byte]!;
+    held.fill(0);
+    for (const { bits } of referenced) {
+      const part = bits.subarray(start / 8, (start + count) / 8);
+      for (let byte = 0; byte < part.length; byte++) held[byte]! |= part[byte]!;
     }
-    if (differs !== 0) visit({ start, count, leaked, uncounted });
+    let differs = 0;
+    for (let byte = 0; byte < held.length; byte++) differs |= held[byte]! ^ counted[byte]!;
+    if (differs === 0) return;
+    for (let byte = 0; byte < held.length; byte++) {
+      leaked[byte] = counted[byte]! & ~held[byte]!;
+      uncounted[byte] = held[byte]! & ~counted[byte]!;
+    }
+    visit({ start, count, leaked, uncounted });
   };
 
   for (const [index, offset] of blockOffsets.entries()) {
