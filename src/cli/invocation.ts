@@ -20,11 +20,17 @@ export async function invoke<T>(
   const abort = new AbortController();
   const handlers = SIGNALS.map((signal) => {
     const handler = () => {
+      if (abort.signal.aborted) {
+        process.off(signal, handler);
+        process.kill(process.pid, signal);
+        return;
+      }
       const interruption = new InterruptedError(signal);
       abort.abort(interruption);
       process.exitCode = interruption.exitCode;
     };
-    process.once(signal, handler);
+    // Not once(): what the spinner puts on signals to show the cursor again ends the process when it is left alone.
+    process.on(signal, handler);
     return () => process.off(signal, handler);
   });
   const line = progress && !quiet && !json ? openProgressLine() : undefined;
