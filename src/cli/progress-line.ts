@@ -3,10 +3,13 @@
  */
 import type { Ora } from 'ora';
 import type { Progress } from '../operations/options.ts';
-import { formatSize } from '../text/size.ts';
+import { progressText } from './print/progress.ts';
 
 /** Work shorter than this shows nothing, and never loads the spinner. */
 const PATIENCE_MS = 400;
+
+/** The spinner itself, a space, and the last column, in which some terminals wrap. */
+const MARGIN = 3;
 
 export interface ProgressLine {
   readonly show: (progress: Progress) => void;
@@ -21,6 +24,8 @@ export function openProgressLine(): ProgressLine | undefined {
   // A terminal of 0 columns would keep the spinner busy for ever.
   if (!isTTY || !(columns > 0)) return undefined;
   const started = performance.now();
+  let phase: string | undefined;
+  let phaseStarted = started;
   let spinner: Ora | 'loading' | undefined;
   let closed = false;
 
@@ -32,10 +37,15 @@ export function openProgressLine(): ProgressLine | undefined {
 
   return {
     show(progress) {
-      const elapsedMs = performance.now() - started;
-      if (elapsedMs < PATIENCE_MS) return;
+      const now = performance.now();
+      if (progress.phase !== phase) {
+        ({ phase } = progress);
+        phaseStarted = now;
+      }
+      if (now - started < PATIENCE_MS) return;
       if (spinner === undefined) void load();
-      else if (spinner !== 'loading') spinner.text = describe(progress, elapsedMs);
+      else if (spinner !== 'loading')
+        spinner.text = progressText(progress, now - phaseStarted, process.stderr.columns - MARGIN);
     },
     clear() {
       if (typeof spinner === 'object') spinner.clear();
@@ -45,12 +55,4 @@ export function openProgressLine(): ProgressLine | undefined {
       if (typeof spinner === 'object') spinner.stop();
     },
   };
-}
-
-function describe({ phase, doneBytes, totalBytes }: Progress, elapsedMs: number): string {
-  const share = totalBytes === 0 ? 1 : doneBytes / totalBytes;
-  const rate = doneBytes / (elapsedMs / 1000);
-  const secondsLeft = rate > 0 ? Math.ceil((totalBytes - doneBytes) / rate) : 0;
-  const percent = `${Math.floor(share * 100)} %`.padStart(5);
-  return `${phase} ${percent}, ${formatSize(doneBytes)} of ${formatSize(totalBytes)}, ${formatSize(rate)}/s, ${secondsLeft} s left`;
 }

@@ -27,33 +27,37 @@ export function compressedClusters(image: Image): CompressedClusters {
     if (kept.size > CLUSTERS_KEPT) kept.delete(kept.keys().next().value!);
   }
 
-  /** What the disk has in each of the clusters; they are read together and decompressed side by side. */
-  function contents(guestOffsets: readonly number[]): Promise<Uint8Array>[] {
+  /** Starts to read what the disk has in each of the clusters: together, to be decompressed side by side. */
+  function contents(guestOffsets: readonly number[]): Map<number, Promise<Uint8Array>> {
     lookup ??= openClusterLookup(image);
     const stored = lookup
       .then((found) => findAll(image, found, guestOffsets))
       .then((clusters) => readStored(image.storage, clusters));
-    return guestOffsets.map(async (_, index) => decompressed(image, (await stored)[index]!));
+    const each = async (index: number) => decompressed(image, (await stored)[index]!);
+    return new Map(guestOffsets.map((guestOffset, index) => [guestOffset, each(index)]));
   }
 
   return {
     async read(offset, into) {
       const end = offset + into.length;
-      const starts: number[] = [];
-      for (let start = alignDown(offset, clusterSizeBytes); start < end; start += clusterSizeBytes) {
-        starts.push(start);
+      const missing: number[] = [];
+      const first = alignDown(offset, clusterSizeBytes);
+      for (let start = first; start < end; start += clusterSizeBytes) {
+        if (!kept.has(start)) missing.push(start);
       }
-      const missing = starts.filter((start) => !kept.has(start));
-      const fresh = missing.length === 0 ? [] : contents(missing);
-      const copies = starts.map(async (start) => {
-        const content = await (kept.get(start) ?? fresh[missing.indexOf(start)]!);
-        const from = Math.max(offset - start, 0);
-        into.set(content.subarray(from, end - start), start + from - offset);
-      });
-      for (const [index, start] of missing.entries()) {
-        if (start < offset || start + clusterSizeBytes > end) keep(start, fresh[index]!);
+      const clusters = new Map(kept);
+      if (missing.length > 0) for (const [start, content] of contents(missing)) clusters.set(start, content);
+      const copies: Promise<void>[] = [];
+      for (let start = first; start < end; start += clusterSizeBytes) {
+        copies.push(copy(start, clusters.get(start)!));
+        if (start < offset || start + clusterSizeBytes > end) keep(start, clusters.get(start)!);
       }
       await Promise.all(copies);
+
+      async function copy(start: number, content: Promise<Uint8Array>): Promise<void> {
+        const from = Math.max(offset - start, 0);
+        into.set((await content).subarray(from, end - start), start + from - offset);
+      }
     },
   };
 }

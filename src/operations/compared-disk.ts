@@ -57,6 +57,7 @@ export async function compareChains(
   options: OperationOptions,
 ): Promise<void> {
   const { signal, onProgress } = options;
+  const image = left.top.path;
   const totalBytes = endBytes ?? Math.max(left.top.virtualSizeBytes, right.top.virtualSizeBytes);
   const leftReader = await openGuestReader(left, lockingOf(options));
   const rightReader = await openGuestReader(right, lockingOf(options));
@@ -66,7 +67,7 @@ export async function compareChains(
       endBytes,
       onDifference,
       signal,
-      onProgress: (doneBytes) => onProgress?.({ phase: 'comparing', doneBytes, totalBytes }),
+      onProgress: (doneBytes) => onProgress?.({ phase: 'comparing', image, doneBytes, totalBytes }),
     });
   } finally {
     await leftReader.close();

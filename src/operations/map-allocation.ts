@@ -55,7 +55,8 @@ export async function* mapAllocation(
       options.signal?.throwIfAborted();
       options.onProgress?.({
         phase: 'mapping',
-        doneBytes: batch.at(-1)!.start,
+        image: chain.top.path,
+        doneBytes: batch.at(-1)!.start + batch.at(-1)!.length,
         totalBytes: chain.top.virtualSizeBytes,
       });
       yield gapsAreUnknown ? batch.map((each) => (each.present ? each : { ...each, zero: false })) : batch;

@@ -6,6 +6,8 @@ import type { Locking } from '../chain/locking.ts';
 export interface Progress {
   /** What is being done, for example "reading L2 tables". */
   readonly phase: string;
+  /** The image it is done on, as messages name it. */
+  readonly image?: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
 }

@@ -15,13 +15,14 @@ export function tableReading(
   for (const { image, l2Offsets } of tables) {
     totalBytes += l2Offsets.filter((offset) => offset !== 0).length * image.header.clusterSizeBytes;
   }
+  const image = tables[0]!.image.storage.name;
   let doneBytes = 0;
   return {
     signal,
     onBytes(bytes) {
       // Snapshots add tables of their own, which are not counted beforehand.
       doneBytes = Math.min(doneBytes + bytes, totalBytes);
-      onProgress({ phase: 'reading L2 tables', doneBytes, totalBytes });
+      onProgress({ phase: 'reading L2 tables', image, doneBytes, totalBytes });
     },
   };
 }

@@ -1,11 +1,13 @@
 /**
  * What the colours of a map stand for, and how much of the disk each image gives.
  */
+
+import { shortened } from '../text/shortened.ts';
 import { formatSize } from '../text/size.ts';
 import { sumOf } from './cell-sums.ts';
 import type { OriginSums } from './layer-sums.ts';
 import type { Legend } from './page.ts';
-import { shortened, xmlText } from './xml.ts';
+import { xmlText } from './xml.ts';
 
 const ROW_HEIGHT = 24;
 const DATA_RIGHT = 470;

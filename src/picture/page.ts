@@ -1,12 +1,14 @@
 /**
  * The page that every picture of a disk has in common: titles, the grid, the disk as a strip, a legend, how to read it.
  */
+
+import { shortened } from '../text/shortened.ts';
 import { formatSize } from '../text/size.ts';
 import { curveOver } from './curve.ts';
 import type { Grid } from './grid.ts';
 import type { Region } from './regions.ts';
 import { cellShapes, curveShape } from './shapes.ts';
-import { shortened, xmlText } from './xml.ts';
+import { xmlText } from './xml.ts';
 
 export interface Page {
   readonly title: string;

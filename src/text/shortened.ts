@@ -1,0 +1,25 @@
+/**
+ * Text cut to a width, so that both its ends can still be read.
+ */
+import { printable } from './printable.ts';
+
+/** Width on a terminal, in letters: CJK and the like take two. */
+export function letterWidth(characters: Iterable<string>): number {
+  let width = 0;
+  for (const character of characters) width += character >= '\u1100' ? 2 : 1;
+  return width;
+}
+
+/** Cuts the middle out of a text that is wider than so many letters. */
+export function shortened(text: string, letters: number): string {
+  const characters = Array.from(printable(text));
+  if (letterWidth(characters) <= letters) return characters.join('');
+  const head: string[] = [];
+  const tail: string[] = [];
+  // The end says more: file names and numbers stand there.
+  for (let index = 0; letterWidth(head) + letterWidth(tail) < letters - 2; index++) {
+    if (index % 3 === 0) head.push(characters[head.length]!);
+    else tail.unshift(characters.at(-1 - tail.length)!);
+  }
+  return `${head.join('')}…${tail.join('')}`;
+}
