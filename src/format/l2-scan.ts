@@ -1,6 +1,6 @@
 /**
  * The fast way through an L2 table: a branch-free pass over the stored words. Says exactly what decodeL2Entry
- * says, or that the table needs that slower look.
+ * says, or that the table needs that slower look. For standard entries there is a faster twin of it, l2-kernel.wat.
  */
 import type { Header } from './header.ts';
 import {
@@ -11,6 +11,7 @@ import {
   RESERVED_LOW,
   ZERO_LOW,
 } from './l2-entry.ts';
+import { kernelOf, type L2Kernel } from './l2-kernel.ts';
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
@@ -29,21 +30,42 @@ export interface L2Scan {
 }
 
 /**
- * Scans one table.
+ * Scans one table, with the kernel where all the arrays are its own (see kernelArrays).
  *
  * @param table one L2 table as stored, 4-aligned in its buffer
  * @returns false when some entry is compressed, unusual or broken; then what was written into `allocated` is
  * meaningless, what was written into `referenced` is no more than what entries name, and every entry must be decoded
  */
 export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): boolean {
-  // Rare cases, left to the decoder; so is a big-endian machine, which this pass would not serve.
-  if (!LITTLE_ENDIAN || header.hasDataFile || header.version === 2) return false;
+  // Rare cases, left to the decoder.
+  if (header.hasDataFile || header.version === 2) return false;
+  const { buffer } = table;
+  const kernel = header.hasExtendedL2 ? undefined : kernelOf(table);
+  if (kernel !== undefined && buffer === scan.allocated.buffer && buffer === scan.referenced.buffer) {
+    return scanWith(kernel, table, header, scan);
+  }
+  // A big-endian machine is one that this pass would not serve.
+  if (!LITTLE_ENDIAN) return false;
   // Signed words: arithmetic on them never leaves the machine's 32-bit integers.
-  const words = new Int32Array(table.buffer, table.byteOffset, table.byteLength / 4);
-  if (header.hasExtendedL2) return scanExtended(words, header, scan);
-  return header.clusterBits >= 16
-    ? scanLargeClusters(words, header, scan)
-    : scanStandard(words, header, scan);
+  const words = new Int32Array(buffer, table.byteOffset, table.byteLength / 4);
+  return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);
+}
+
+function scanWith(
+  kernel: L2Kernel,
+  { byteOffset, byteLength }: Uint8Array,
+  { clusterBits }: Header,
+  { allocated, referenced, hostClusterCount }: L2Scan,
+): boolean {
+  const plain = kernel(
+    byteOffset,
+    byteOffset + byteLength,
+    allocated.byteOffset,
+    referenced.byteOffset,
+    clusterBits,
+    hostClusterCount - 1,
+  );
+  return plain === 1;
 }
 
 /** Bits that no plain entry has: compressed, reserved, or offset bits below the cluster size. */
@@ -80,39 +102,6 @@ function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean 
       const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
       odd |= high >>> clusterBits;
       // Negative when the cluster is past the last one; the store is then outside the array and does nothing.
-      beyond |= cluster | (lastCluster - cluster);
-      referenced[cluster >>> 3]! |= 1 << (cluster & 7);
-    }
-    allocated[byte] = bits;
-  }
-  return odd === 0 && beyond >= 0;
-}
-
-/**
- * scanStandard for clusters of 64 KiB and more, as most images have: bits 16…47 of an entry, one swapped word, give the
- * host cluster. Bits 48…55 stand for places beyond 256 TiB, which are past the last cluster.
- */
-function scanLargeClusters(words: Int32Array, header: Header, scan: L2Scan): boolean {
-  const { allocated, referenced } = scan;
-  const { oddHigh, oddLow } = oddBits(header);
-  const usedHigh = swap(OFFSET_HIGH);
-  const usedLow = swap(OFFSET_LOW | ZERO_LOW);
-  const beyondHigh = oddHigh | swap(0x00ff0000);
-  const shift = header.clusterBits - 16;
-  const lastCluster = scan.hostClusterCount - 1;
-  let odd = 0;
-  let beyond = 0;
-
-  for (let word = 0, byte = 0; word < words.length; byte++) {
-    let bits = 0;
-    for (let bit = 0; bit < 8; bit++, word += 2) {
-      const storedHigh = words[word]!;
-      const storedLow = words[word + 1]!;
-      odd |= (storedHigh & beyondHigh) | (storedLow & oddLow);
-      const used = (storedHigh & usedHigh) | (storedLow & usedLow);
-      bits |= ((used | -used) >>> 31) << bit;
-
-      const cluster = swap((storedHigh >>> 16) | (storedLow << 16)) >>> shift;
       beyond |= cluster | (lastCluster - cluster);
       referenced[cluster >>> 3]! |= 1 << (cluster & 7);
     }

@@ -2,10 +2,13 @@
  * A set of host clusters: which places of an image file something points at.
  */
 import { divideUp } from '../bytes/align.ts';
-import { findBit, newBits, setBits } from '../bytes/bits.ts';
+import { findBit, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { hex } from '../format/format-error.ts';
+import { l2EntriesPerTable, subclustersPerCluster } from '../format/header.ts';
+import { kernelArrays } from '../format/l2-kernel.ts';
 import { type Image, requireInside } from './image.ts';
+import { tableRoomBytes } from './l2-tables.ts';
 
 /** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;
@@ -14,6 +17,9 @@ export interface HostClusters {
   /** Clusters that the file has, the last one perhaps in part. */
   readonly clusterCount: number;
   readonly bits: Uint8Array;
+  /** Beside `bits`, for those who add what L2 tables name: room for tables, and for what one of them holds. */
+  readonly tables: Uint8Array;
+  readonly units: Uint8Array;
 }
 
 /** An empty set over the file of `image`; it costs memory only where something is put in. */
@@ -26,7 +32,12 @@ export function noHostClusters({ storage, header }: Image): HostClusters {
       { context: { file: storage.name } },
     );
   }
-  return { clusterCount, bits: newBits(clusterCount) };
+  const [bits, tables, units] = kernelArrays(
+    divideUp(clusterCount, 8),
+    tableRoomBytes(header),
+    (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
+  );
+  return { clusterCount, bits: bits!, tables: tables!, units: units! };
 }
 
 /** Adds every cluster that the range touches; what lies beyond the end of the file is left out. */

@@ -2,6 +2,7 @@
  * Reads many L2 tables in the order in which they lie in the file, some reads ahead of the caller.
  */
 import { alignDown } from '../bytes/align.ts';
+import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
 
 /** What one read brings; L2 tables of an image often lie side by side. */
@@ -24,38 +25,47 @@ export interface L2Reading {
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
+/** What `visitL2Tables` needs as `room`. */
+export function tableRoomBytes(header: Header): number {
+  return READS_IN_FLIGHT * batchBytes(header);
+}
+
+function batchBytes({ clusterSizeBytes }: Header): number {
+  return Math.max(alignDown(READ_BYTES, clusterSizeBytes), clusterSizeBytes);
+}
+
 /**
  * Calls `visit` once for each L2 table that `l2Offsets` names.
  *
  * @param l2Offsets offset of each table in bytes by L1 index, 0 where there is none
- * @param visit gets the table as stored, valid only during the call, 4-aligned
+ * @param room where tables are read to
+ * @param visit gets the table as stored, a part of `room`, valid only during the call
  * @throws RefusedError when a table reaches beyond the end of the file
  */
 export async function visitL2Tables(
   image: Image,
   l2Offsets: Float64Array,
+  room: Uint8Array,
   visit: (l1Index: number, table: Uint8Array) => void,
   { signal, onBytes }: L2Reading = {},
 ): Promise<void> {
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
   const order = presentInFileOrder(l2Offsets);
-  const batchBytes = Math.max(alignDown(READ_BYTES, clusterSizeBytes), clusterSizeBytes);
-  const batches = batchesOf(image, l2Offsets, order, batchBytes);
+  const longest = batchBytes(header);
+  const batches = batchesOf(image, l2Offsets, order, longest);
 
   const ahead: { batch: Batch; buffer: Uint8Array; done: Promise<void> }[] = [];
-  const spare: Uint8Array[] = [];
-  const startNext = (): void => {
+  const startNext = (buffer: Uint8Array): void => {
     const next = batches.next();
     if (next.done) return;
     const batch = next.value;
-    const buffer = spare.pop() ?? new Uint8Array(batchBytes);
     const done = storage.read(batch.offset, buffer.subarray(0, batch.lengthBytes));
     done.catch(() => {}); // The one that awaits it in turn reports it.
     ahead.push({ batch, buffer, done });
   };
   try {
-    for (let i = 0; i < READS_IN_FLIGHT; i++) startNext();
+    for (let i = 0; i < READS_IN_FLIGHT; i++) startNext(room.subarray(i * longest, (i + 1) * longest));
     for (let current = ahead.shift(); current !== undefined; current = ahead.shift()) {
       const { batch, buffer, done } = current;
       await done;
@@ -66,8 +76,7 @@ export async function visitL2Tables(
         visit(l1Index, buffer.subarray(at, at + clusterSizeBytes));
       }
       onBytes?.(batch.lengthBytes);
-      spare.push(buffer);
-      startNext();
+      startNext(buffer);
     }
   } finally {
     await Promise.allSettled(ahead.map(({ done }) => done));
@@ -95,7 +104,7 @@ function* batchesOf(
   { storage, header }: Image,
   l2Offsets: Float64Array,
   order: Uint32Array,
-  batchBytes: number,
+  longest: number,
 ): Generator<Batch, undefined> {
   const { clusterSizeBytes } = header;
   let start = 0;
@@ -105,8 +114,7 @@ function* batchesOf(
     let endOffset = offset;
     while (end < order.length) {
       const next = l2Offsets[order[end]!]!;
-      if (next > endOffset || next + clusterSizeBytes - offset > batchBytes || end - start === MAX_TABLES)
-        break;
+      if (next > endOffset || next + clusterSizeBytes - offset > longest || end - start === MAX_TABLES) break;
       requireInside(storage, `L2 table ${order[end]}`, next, clusterSizeBytes);
       endOffset = next + clusterSizeBytes;
       end++;

@@ -1,7 +1,7 @@
 /**
  * Passes once over the L2 tables of an L1 table: what they hold, and which host clusters they name.
  */
-import { newBits, setBit } from '../bytes/bits.ts';
+import { setBit } from '../bytes/bits.ts';
 import { hex } from '../format/format-error.ts';
 import {
   guestBytesPerL2Table,
@@ -39,7 +39,7 @@ export async function scanL2Tables(
 ): Promise<void> {
   const { header } = image;
   const content = scan?.content ?? 'held';
-  const units = newBits(l2EntriesPerTable(header) * subclustersPerCluster(header));
+  const { tables, units } = referenced;
   const fast = {
     allocated: units,
     referenced: referenced.bits,
@@ -48,6 +48,7 @@ export async function scanL2Tables(
   await visitL2Tables(
     image,
     l2Offsets,
+    tables,
     (l1Index, table) => {
       addRange(referenced, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
       // The fast pass tells held from not held, nothing finer.
