@@ -63,6 +63,7 @@ export async function compareRefcounts(
   await visitL2Tables(
     image,
     blockOffsets,
+    referenced[0]!.tables,
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);
