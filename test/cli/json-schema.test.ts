@@ -123,6 +123,15 @@ const SAMPLES: Sample[] = [
   }),
   { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--against', base] },
   { command: 'verify', args: ({ overlay, base }) => [overlay, 'n1', '--against', base], exitCode: 3 },
+  { command: 'check', args: ({ overlay }) => [overlay], exitCode: 3 },
+  { command: 'check', args: ({ raw }) => [raw] },
+  { command: 'repair --dry-run', args: ({ overlay }) => [overlay], exitCode: 3 },
+  { command: 'repair', args: ({ overlay }) => [overlay], exitCode: 3 },
+  {
+    command: 'repair',
+    args: ({ overlay }) => ['-n', 'broken', '-n', 'off', '--rebuild-origin', '--enable-disabled', overlay],
+  },
+  { command: 'check', args: ({ overlay }) => [overlay] },
 ];
 
 describe('results', () => {
@@ -160,7 +169,7 @@ describe('results', () => {
 });
 
 /** Definitions that others are made of. */
-const SHARED = ['size', 'granularity', 'plan', 'planWithSteps', 'listedBitmap'];
+const SHARED = ['size', 'granularity', 'plan', 'planWithSteps', 'listedBitmap', 'problem'];
 
 function errorOf(stderr: string): string | undefined {
   return stderr.split('\n').find((line) => line !== '' && !line.startsWith('{"warning"'));

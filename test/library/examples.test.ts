@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import * as library from '../../src/index.ts';
 import {
   addBitmaps,
+  checkCheckpoints,
   clearBitmaps,
   createFrom,
   disableBitmaps,
@@ -16,6 +17,7 @@ import {
   type OperationOptions,
   type Progress,
   removeBitmaps,
+  repairCheckpoints,
   verifyBitmap,
 } from '../../src/index.ts';
 import { digest } from '../support/file-state.ts';
@@ -70,6 +72,16 @@ const EXAMPLES: Record<string, Example> = {
   mergeBitmaps: {
     run: (overlay, options) => mergeBitmaps(overlay, 'c2', { names: ['c1', library.ALLOCATED] }, options),
     result: { bitmaps: ['c2'] },
+    names: ['c1', 'c2'],
+  },
+  checkCheckpoints: {
+    run: (overlay, options) => checkCheckpoints([overlay], options),
+    result: { healthy: false, disks: [{ checkpoints: [{ name: 'c1', valid: true }, { name: 'c2' }] }] },
+  },
+  repairCheckpoints: {
+    run: (overlay, options) =>
+      repairCheckpoints([overlay], { ...options, names: ['c2'], enableDisabled: true }),
+    result: { disks: [{ images: [{ bitmaps: [{ name: 'c2', action: 'enable', dirtyBytes: MIB }] }] }] },
     names: ['c1', 'c2'],
   },
   measure: {
