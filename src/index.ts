@@ -12,6 +12,8 @@ export {
   RefusedError,
   UsageError,
 } from './errors.ts';
+export type { BitmapFate } from './inspection/mended-directory.ts';
+export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/add-bitmaps.ts';
 export type { ChangeOptions, EditResult, PlanReport } from './operations/change-bitmaps.ts';
 export {
@@ -55,6 +57,11 @@ export {
   type RepairResult,
   repairCheckpoints,
 } from './operations/repair-checkpoints.ts';
+export {
+  type DirectoryRepairResult,
+  type DirectoryBitmap,
+  repairDirectory,
+} from './operations/repair-directory.ts';
 export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';
 export type { BitmapSource } from './operations/sources.ts';
 export { type BitmapVerdict, verifyBitmap } from './operations/verify-bitmap.ts';

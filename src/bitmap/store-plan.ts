@@ -42,6 +42,8 @@ export type BitmapSlot =
       readonly nameBytes: Uint8Array;
       readonly name: string;
       readonly auto: boolean;
+      /** Marked so: there to be rebuilt under its name, and for QEMU to leave alone. */
+      readonly inUse?: boolean;
       readonly bitmap: DirtyBitmap;
     };
 
@@ -62,11 +64,33 @@ export async function planBitmapChange(
   refcounts: Refcounts,
   { present, wanted }: BitmapChange,
 ): Promise<Plan> {
-  const { header } = image;
-  const { clusterSizeBytes } = header;
   await addKeptBitmaps(image, referenced, wanted);
   const released = await takeReleased(image, referenced, present, wanted);
+  return planDirectory(image, referenced, refcounts, wanted, { released, leaked: [] });
+}
 
+export interface ClustersToFree {
+  /** What is in use until the new directory is. */
+  readonly released: readonly ClusterRun[];
+  /** What is counted though nothing points at it. */
+  readonly leaked: readonly ClusterRun[];
+}
+
+/**
+ * Plans a new directory.
+ *
+ * @param referenced every cluster that anything points at, and that must not be taken
+ * @throws RefusedError when a limit of QEMU would be broken or there is no room
+ */
+export async function planDirectory(
+  image: Image,
+  referenced: HostClusters,
+  refcounts: Refcounts,
+  wanted: readonly BitmapSlot[],
+  { released, leaked }: ClustersToFree,
+): Promise<Plan> {
+  const { header } = image;
+  const { clusterSizeBytes } = header;
   const stores = wanted.filter((slot) => slot.kind === 'store');
   const pieces = stores.map(({ bitmap }) => encodeBitmap(bitmap, clusterSizeBytes));
   const directoryBytes = plannedDirectoryBytes(image, wanted);
@@ -84,8 +108,8 @@ export async function planBitmapChange(
   );
 
   const oldTable = claims.newTable === undefined ? [] : [tableRun(image, refcounts)];
-  const blocks = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
-  const refcountSteps = planRefcounts(image, refcounts, blocks, claims, released);
+  const blocks = await loadBlocks(image, refcounts, [...claimed, ...released, ...leaked, ...oldTable]);
+  const refcountSteps = planRefcounts(image, refcounts, blocks, claims, released, leaked);
   const { steps: contentSteps, payload } = layOut(image, wanted, pieces, claims);
   const headerCluster = withWrites(image.headerCluster, refcountSteps.reveal);
   const headerSwitch = planHeaderSwitch({ ...image, headerCluster }, payload);
@@ -109,12 +133,13 @@ export async function planBitmapChange(
     steps: [...before, ...after],
     commitIndex: before.length - 1,
     claimedClusters: clusterCount(claimed),
-    releasedClusters: clusterCount([...released, ...oldTable]),
+    releasedClusters: clusterCount([...released, ...leaked, ...oldTable]),
     newEndOffset,
   };
 }
 
-async function addKeptBitmaps(
+/** @throws RefusedError when a kept bitmap is unsound or shares its clusters */
+export async function addKeptBitmaps(
   image: Image,
   referenced: HostClusters,
   wanted: readonly BitmapSlot[],
@@ -243,7 +268,7 @@ function layOut(
       name: slot.name,
       granularityBits: slot.bitmap.granularityBits,
       auto: slot.auto,
-      inUse: false,
+      inUse: slot.inUse ?? false,
       tableOffset,
       tableEntryCount: table.length,
     });

@@ -5,7 +5,7 @@
  * is written where nothing points yet, and flushed, before.
  */
 import { alignDown, alignUp } from '../bytes/align.ts';
-import { bitmapsExtensionStruct } from '../format/bitmaps-extension.ts';
+import { bitmapsExtensionStruct, isMisframed } from '../format/bitmaps-extension.ts';
 import { AUTOCLEAR, KNOWN_AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import { EXTENSION_TYPE, extensionAreaEnd, extensionFrame } from '../format/header-extensions.ts';
@@ -36,6 +36,7 @@ const AUTOCLEAR_OFFSET = headerStruct.byteOf('autoclearFeatures');
  * @throws RefusedError when the header cluster has no room for what this takes
  */
 export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
+  if (image.header.version === 2) return removalFromVersion2(image, payload);
   const first = clearUnknownAutoclear(image);
   const whole = withinOneSector(image, payload);
   if (whole !== undefined) return { first, prepare: [], commit: [whole, flush('the header')], after: [] };
@@ -43,7 +44,7 @@ export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined):
 }
 
 /** Whoever writes to an image clears the autoclear bits it does not know (spec: "autoclear_features"). */
-function clearUnknownAutoclear({ header }: Image): Step[] {
+export function clearUnknownAutoclear({ header }: Image): Step[] {
   if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return [];
   const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
   return [autoclear(known, 'autoclear_features without unknown bits'), flush('autoclear_features')];
@@ -63,6 +64,25 @@ function bitmapsBit(image: Image, set: boolean): Step {
   return autoclear(withBitmapsBit(image, set), reason);
 }
 
+/**
+ * Clears autoclear bit 0, and gives every bitmaps extension the length that it must have: then QEMU opens the image,
+ * whatever the payloads are, and ignores its bitmaps.
+ */
+function hideBitmaps(image: Image): Step[] {
+  return [bitmapsBit(image, false), flush('autoclear bit 0'), ...mendFrames(image)];
+}
+
+function mendFrames({ extensions }: Image): Step[] {
+  const misframed = extensions.list.filter(isMisframed);
+  if (misframed.length === 0) return [];
+  return [
+    ...misframed.map(({ offset }) =>
+      write(offset, extensionHead(), 'length of a bitmaps extension not in view'),
+    ),
+    flush('the length of the bitmaps extension'),
+  ];
+}
+
 /** Frames of bitmaps extensions, in their order; the last one counts. */
 function slots({ extensions }: Image): number[] {
   return extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps).map(({ offset }) => offset);
@@ -70,6 +90,12 @@ function slots({ extensions }: Image): number[] {
 
 function straddles(offset: number, lengthBytes: number): boolean {
   return alignDown(offset, SECTOR_BYTES) !== alignDown(offset + lengthBytes - 1, SECTOR_BYTES);
+}
+
+/** QEMU would read the one extension that there is, if its payload were sound. */
+function isShown({ header, extensions }: Image): boolean {
+  const isSet = (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n;
+  return isSet && !extensions.list.some(isMisframed);
 }
 
 /** Type and length of a bitmaps extension, which turn an end marker into one. */
@@ -139,11 +165,20 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   if (live === undefined) return addition(image, payload);
 
   const payloadAt = live + FRAME_BYTES;
+  const isWritable = !straddles(payloadAt, PAYLOAD_BYTES);
+  if (isWritable && (image.bitmaps.kind === 'live' || (existing.length === 1 && isShown(image)))) {
+    return {
+      prepare: [],
+      commit: [write(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
+      after: [],
+    };
+  }
   if (image.bitmaps.kind !== 'live') {
-    // Emptied by an earlier removal: invisible until the bit is set.
+    // Emptied by an earlier removal, or stale, or to be hidden since QEMU cannot read it: invisible until the bit is set.
     return {
       prepare: [],
       commit: [
+        ...(image.bitmaps.kind === 'broken' ? hideBitmaps(image) : []),
         ...existing.map((slot) =>
           write(slot + FRAME_BYTES, payload, 'bitmaps extension, still without autoclear bit 0'),
         ),
@@ -151,13 +186,6 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
         bitmapsBit(image, true),
         flush('autoclear bit 0'),
       ],
-      after: [],
-    };
-  }
-  if (!straddles(payloadAt, PAYLOAD_BYTES)) {
-    return {
-      prepare: [],
-      commit: [write(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
       after: [],
     };
   }
@@ -244,18 +272,33 @@ function behindEndMarker(
 // --- no bitmap left -------------------------------------------------------------------------------------------
 
 function removal(image: Image): Omit<HeaderSwitch, 'first'> {
-  const { list } = image.extensions;
-  const lastOther = list.findLastIndex(({ type }) => type !== EXTENSION_TYPE.bitmaps);
-  // What stands at the end is cut off; what others follow is emptied, which the clear bit keeps from view.
-  const cut = list[lastOther + 1];
-  const after = slots(image)
-    .filter((slot) => cut === undefined || slot < cut.offset)
-    .map((slot) => write(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'));
-  if (cut !== undefined) after.push(write(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
   return {
     prepare: [],
-    commit: [bitmapsBit(image, false), flush('autoclear bit 0')],
-    after: [...after, flush('the header extensions')],
+    commit: hideBitmaps(image),
+    after: [...removalOfExtensions(image), flush('the header extensions')],
+  };
+}
+
+/** What stands at the end is cut off; what others follow is emptied, which the clear bit keeps from view. */
+function removalOfExtensions(image: Image): Step[] {
+  const { list } = image.extensions;
+  const lastOther = list.findLastIndex(({ type }) => type !== EXTENSION_TYPE.bitmaps);
+  const cut = list[lastOther + 1];
+  const steps = slots(image)
+    .filter((slot) => cut === undefined || slot < cut.offset)
+    .map((slot) => write(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'));
+  if (cut !== undefined) steps.push(write(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
+  return steps;
+}
+
+/** An image of version 2 has no autoclear bits, so that a bitmaps extension in it is never seen: it can only go. */
+function removalFromVersion2(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
+  if (payload !== undefined) throw new Error('a version 2 image cannot hold bitmaps');
+  return {
+    first: [],
+    prepare: [],
+    commit: [...mendFrames(image), ...removalOfExtensions(image), flush('the header extensions')],
+    after: [],
   };
 }
 

@@ -43,13 +43,17 @@ export async function loadBlocks(
   return blocks;
 }
 
-/** @param released clusters that nothing points at once the change is committed, each once */
+/**
+ * @param released clusters that nothing points at once the change is committed, each once
+ * @param leaked clusters that nothing points at, whatever their refcounts are
+ */
 export function planRefcounts(
   image: Image,
   refcounts: Refcounts,
   loaded: LoadedBlocks,
   claims: Claims,
   released: readonly ClusterRun[],
+  leaked: readonly ClusterRun[] = [],
 ): RefcountSteps {
   const { header } = image;
   const { clusterSizeBytes } = header;
@@ -87,8 +91,12 @@ export function planRefcounts(
       return true;
     },
   );
+  const mended = forEachCluster(leaked, (cluster) => {
+    setRefcountIn(blocks.get(blockIndexOf(cluster, header))!, cluster, header, 0n);
+    return true;
+  });
   const release: Step[] = [];
-  for (const [index, span] of spansByBlock(image, freed)) {
+  for (const [index, span] of spansByBlock(image, [...freed, ...mended])) {
     const bytes = blocks.get(index)!.slice(span.start, span.end);
     release.push(
       write(refcounts.blockOffsets[index]! + span.start, bytes, `released refcounts in block ${index}`),

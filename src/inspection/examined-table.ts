@@ -15,7 +15,7 @@ import type { Image } from '../image/image.ts';
 import { readBytes } from '../storage/storage.ts';
 import type { Problem } from './problem.ts';
 
-export type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
+type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
 
 export interface ExaminedTable {
   /** As far as it can be made out; of a table with problems it is a guess. */

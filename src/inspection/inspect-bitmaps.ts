@@ -61,6 +61,8 @@ export interface BitmapInspection {
   readonly bitmaps: readonly InspectedBitmap[];
   /** QEMU refuses the image because of its bitmaps. */
   readonly unopenable: boolean;
+  /** What the bitmaps and their directory point at, or seem to. */
+  readonly clusters: HostClusters;
   /** Clusters with refcount above 0 that nothing points at. */
   readonly leakedClusters: number;
   /** Clusters that something else than bitmaps points at, with refcount 0. */
@@ -110,7 +112,7 @@ export async function inspectBitmaps(
       index,
       entry,
       trusted: live && directoryIsSafe && table === 'sound' && isSound,
-      nameable: entry !== undefined && isNameable(entry),
+      nameable: entry !== undefined && isNameable(entry, image),
       ownsItsClusters: directoryIsSafe && table === 'sound' && ofClusters.length === 0,
       problems,
     });
@@ -130,6 +132,7 @@ export async function inspectBitmaps(
     problems,
     bitmaps,
     unopenable: problems.some((problem) => problem.unopenable),
+    clusters: ownership.ofBitmaps,
     leakedClusters: counts.leakedClusters,
     uncountedClusters: uncountedElsewhere(counts, ownership).count,
   };

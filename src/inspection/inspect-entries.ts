@@ -3,8 +3,10 @@
  */
 import {
   type BitmapDirectoryEntry,
+  bitmapBytes,
   type ExaminedEntry,
   isGranularity,
+  MAX_BITMAP_BYTES,
   MAX_BITMAP_NAME_BYTES,
 } from '../format/bitmap-directory.ts';
 import type { BitmapRule } from '../format/bitmap-rules.ts';
@@ -108,7 +110,11 @@ export async function clustersOf(image: Image, { entry, table }: InspectedEntry)
 }
 
 /** Whether name and granularity may be stored again as they are. */
-export function isNameable(entry: BitmapDirectoryEntry): boolean {
-  const { nameBytes, granularityBits } = entry;
-  return nameBytes.length > 0 && nameBytes.length <= MAX_BITMAP_NAME_BYTES && isGranularity(granularityBits);
+export function isNameable({ nameBytes, granularityBits }: BitmapDirectoryEntry, { header }: Image): boolean {
+  return (
+    nameBytes.length > 0 &&
+    nameBytes.length <= MAX_BITMAP_NAME_BYTES &&
+    isGranularity(granularityBits) &&
+    bitmapBytes(header.virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES
+  );
 }

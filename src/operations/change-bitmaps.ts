@@ -9,7 +9,7 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { applyPlan } from '../image/apply-plan.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
-import { type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
+import { type BitmapsOpening, type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import { bytesWritten, type Plan } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
@@ -62,17 +62,7 @@ export async function withImageToChange<T>(
   options: ChangeOptions,
   work: (target: ImageToChange) => Promise<T>,
 ): Promise<T> {
-  if (options.forceShare && !options.dryRun) {
-    throw new UsageError('--force-share is for reading: an image that is in use cannot be written', {
-      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
-    });
-  }
-  const chain = await openChain(reference, {
-    mode: options.dryRun ? 'read' : 'write',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
+  return withChainToChange(reference, options, 'strict', async (chain) => {
     const { image, path, storage } = requireQcow2(chain);
     requireWritable(image);
     refuseStaleBitmaps(image);
@@ -87,6 +77,29 @@ export async function withImageToChange<T>(
       l2Offsets,
       referenced: noHostClusters(image),
     });
+  });
+}
+
+/** Opens an image alone, for writing unless it is a dry run, runs `work`, and closes all that was opened. */
+export async function withChainToChange<T>(
+  reference: ImageReference,
+  options: ChangeOptions,
+  bitmaps: BitmapsOpening,
+  work: (chain: Chain) => Promise<T>,
+): Promise<T> {
+  if (options.forceShare && !options.dryRun) {
+    throw new UsageError('--force-share is for reading: an image that is in use cannot be written', {
+      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
+    });
+  }
+  const chain = await openChain(reference, {
+    mode: options.dryRun ? 'read' : 'write',
+    locking: lockingOf(options),
+    bitmaps,
+    onWarning: options.onWarning,
+  });
+  try {
+    return await work(chain);
   } finally {
     await chain.close();
   }
@@ -103,27 +116,28 @@ export async function changeBitmaps(
   options: ChangeOptions,
   reading: L2Reading,
 ): Promise<PlanReport> {
-  const plan = await planChange(target, wanted, options, reading);
-  options.signal?.throwIfAborted();
-  if (!options.dryRun) await applyPlan(target.image.storage, plan);
-  return reportPlan(target.image, plan, options.dryRun === true);
+  return carryOut(target.image, await planChange(target, wanted, reading), options);
 }
 
 /** What of an image a plan is made from. */
 export type ScannedImage = Pick<ImageToChange, 'image' | 'present' | 'l2Offsets' | 'referenced'>;
 
-/** @throws RefusedError also when a device is too small for the change */
 export async function planChange(
   { image, present, l2Offsets, referenced }: ScannedImage,
   wanted: BitmapChange['wanted'],
-  { ignoreDeviceEnd }: Pick<ChangeOptions, 'ignoreDeviceEnd'>,
   reading: L2Reading,
 ): Promise<Plan> {
   const refcounts = await readRefcountTable(image);
   await addMetadata(image, referenced, refcounts, l2Offsets, reading);
-  const plan = await planBitmapChange(image, referenced, refcounts, { present, wanted });
-  if (!ignoreDeviceEnd) refuseGrowingDevice(image, plan);
-  return plan;
+  return planBitmapChange(image, referenced, refcounts, { present, wanted });
+}
+
+/** Carries a plan out, unless it is a dry run, and reports it. */
+export async function carryOut(image: Image, plan: Plan, options: ChangeOptions): Promise<PlanReport> {
+  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image, plan);
+  options.signal?.throwIfAborted();
+  if (!options.dryRun) await applyPlan(image.storage, plan);
+  return reportPlan(image, plan, options.dryRun === true);
 }
 
 /** What an operation on named bitmaps did. */
@@ -165,7 +179,8 @@ export async function editBitmaps(
   });
 }
 
-function refuseGrowingDevice({ storage }: Image, { newEndOffset }: Plan): void {
+/** @throws RefusedError when the image is on a device that is too small for it afterwards */
+export function refuseGrowingDevice({ storage }: Image, { newEndOffset }: Plan): void {
   if (storage.canGrow || newEndOffset <= storage.sizeBytes) return;
   throw new RefusedError(
     'NO_ROOM',

@@ -8,10 +8,12 @@ import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
 import { type Consent, type Remedy, remedyFor } from '../checkpoint/remedy.ts';
-import { noHostClusters } from '../image/host-clusters.ts';
+import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import type { Plan } from '../image/plan.ts';
-import { planChange } from './change-bitmaps.ts';
+import { readRefcountTable } from '../image/refcounts.ts';
+import { planDirectoryRepair } from '../inspection/repair-plan.ts';
+import { planChange, refuseGrowingDevice } from './change-bitmaps.ts';
 import { type ChainImage, stateIn } from './checkpoint-chain.ts';
 import { requireStorableSize } from './granularity.ts';
 
@@ -98,16 +100,26 @@ export async function planImageRepair(
       consent: consent ?? null,
     });
   }
-  const plan =
-    stores.size === 0
-      ? undefined
-      : await planChange(
-          { image, present, l2Offsets, referenced },
-          directoryWith(target, stores),
-          {},
-          reading,
-        );
+  if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };
+  const plan = await planStores({ ...target, referenced }, stores, reading);
+  refuseGrowingDevice(image, plan);
   return { layer, bitmaps, uncovered, plan };
+}
+
+/** Of an outdated directory, the names that nobody asked for stay as well, marked in-use. */
+async function planStores(
+  target: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  stores: ReadonlyMap<string, BitmapSlot>,
+  reading: L2Reading,
+): Promise<Plan> {
+  const { image } = target.layer;
+  if (image.bitmaps.kind !== 'stale') {
+    return planChange({ ...target, image }, directoryWith(target, stores), reading);
+  }
+  const { l2Offsets, referenced } = target;
+  const refcounts = await readRefcountTable(image);
+  const repair = await planDirectoryRepair(image, { l2Offsets, referenced, refcounts }, reading, stores);
+  return repair.plan!;
 }
 
 /** What is stored under the name as far as it says something. Of an outdated directory, nothing does. */

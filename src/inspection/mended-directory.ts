@@ -1,0 +1,92 @@
+/**
+ * What becomes of each bitmap of a directory that is mended: kept, kept by its name alone, or dropped.
+ */
+import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../bitmap/read-bitmap.ts';
+import type { BitmapSlot } from '../bitmap/store-plan.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
+import type { Image } from '../image/image.ts';
+import type { InspectedBitmap } from './inspect-bitmaps.ts';
+
+/**
+ * `kept`: as it is. `trimmed`: written anew without the bits past the end of the disk. `marked-in-use`: its name and
+ * granularity are kept, for a repair of the checkpoint to fill it. `dropped`: gone.
+ */
+export type BitmapFate = 'kept' | 'trimmed' | 'marked-in-use' | 'dropped';
+
+export interface MendedBitmap {
+  readonly bitmap: InspectedBitmap;
+  readonly fate: BitmapFate;
+  /** Its place in the new directory, unless it is dropped. */
+  readonly slot: BitmapSlot | undefined;
+}
+
+/** In the order of the directory. Of bitmaps of the same name the first is kept, and marked in-use. */
+export async function mendDirectory(
+  image: Image,
+  bitmaps: readonly InspectedBitmap[],
+): Promise<MendedBitmap[]> {
+  const counts = new Map<string, number>();
+  for (const { entry, nameable } of bitmaps) {
+    if (entry !== undefined && nameable) counts.set(keyOf(entry), (counts.get(keyOf(entry)) ?? 0) + 1);
+  }
+  const placeholder = emptyBitmaps(image);
+  const taken = new Set<string>();
+  const mended: MendedBitmap[] = [];
+  for (const bitmap of bitmaps) {
+    const { entry, trusted, nameable, problems } = bitmap;
+    const key = entry === undefined ? '' : keyOf(entry);
+    if (entry === undefined || taken.has(key) || taken.size === MAX_BITMAPS || !(nameable || trusted)) {
+      mended.push({ bitmap, fate: 'dropped', slot: undefined });
+      continue;
+    }
+    taken.add(key);
+    const isOnly = (counts.get(key) ?? 1) === 1;
+    if (trusted && isOnly && problems.some(({ code }) => code === 'bits-past-end')) {
+      const { nameBytes, name, auto } = entry;
+      const slot: BitmapSlot = {
+        kind: 'store',
+        nameBytes,
+        name,
+        auto,
+        bitmap: await readBitmap(image, entry),
+      };
+      mended.push({ bitmap, fate: 'trimmed', slot });
+    } else if (isOnly && (trusted || isOnlyInUse(bitmap))) {
+      mended.push({ bitmap, fate: 'kept', slot: { kind: 'keep', entry } });
+    } else {
+      mended.push({ bitmap, fate: 'marked-in-use', slot: inUseSlot(bitmap, entry, placeholder) });
+    }
+  }
+  return mended;
+}
+
+function keyOf({ nameBytes }: BitmapDirectoryEntry): string {
+  return String.fromCharCode(...nameBytes);
+}
+
+function isOnlyInUse({ ownsItsClusters, problems }: InspectedBitmap): boolean {
+  return ownsItsClusters && problems.length > 0 && problems.every(({ code }) => code === 'in-use');
+}
+
+/** Its bits stay readable where its clusters are its own; otherwise it gets an empty table. */
+function inUseSlot(
+  { ownsItsClusters }: InspectedBitmap,
+  entry: BitmapDirectoryEntry,
+  placeholder: (granularityBits: number) => DirtyBitmap,
+): BitmapSlot {
+  if (ownsItsClusters) return { kind: 'keep', entry: { ...entry, inUse: true } };
+  const { nameBytes, name, auto, granularityBits } = entry;
+  return { kind: 'store', nameBytes, name, auto, inUse: true, bitmap: placeholder(granularityBits) };
+}
+
+/** One for each granularity: they take memory once. */
+function emptyBitmaps({ header }: Image): (granularityBits: number) => DirtyBitmap {
+  const made = new Map<number, DirtyBitmap>();
+  return (granularityBits) => {
+    const bitmap = made.get(granularityBits) ?? cleanBitmap(header.virtualSizeBytes, granularityBits);
+    made.set(granularityBits, bitmap);
+    return bitmap;
+  };
+}
