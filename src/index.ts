@@ -58,8 +58,8 @@ export {
   repairCheckpoints,
 } from './operations/repair-checkpoints.ts';
 export {
-  type DirectoryRepairResult,
   type DirectoryBitmap,
+  type DirectoryRepairResult,
   repairDirectory,
 } from './operations/repair-directory.ts';
 export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';

@@ -57,7 +57,7 @@ export async function planImageRepair(
   tasks: readonly Task[],
   reading: L2Reading,
 ): Promise<ImageRepair> {
-  const { layer, present, l2Offsets } = target;
+  const { layer, l2Offsets } = target;
   const { image } = layer;
   const referenced = noHostClusters(image);
   const form = {

@@ -125,7 +125,12 @@ describe('in the bitmaps extension', () => {
       ['extension-length'],
       ['marked-in-use', 'marked-in-use'],
     ],
-    ['the reserved field is 1', (image) => image.setExtension({ reserved: 1 }), ['extension-reserved'], bothKept],
+    [
+      'the reserved field is 1',
+      (image) => image.setExtension({ reserved: 1 }),
+      ['extension-reserved'],
+      bothKept,
+    ],
     ['the count is 0', (image) => image.setExtension({ count: 0 }), ['extension-count'], bothKept],
     ['the count is 65536', (image) => image.setExtension({ count: 65536 }), ['extension-count'], bothKept],
     [

@@ -2,6 +2,7 @@
  * bitmap-tool repair
  */
 import { Command, Option } from 'commander';
+import { UsageError } from '../../errors.ts';
 import type { RepairedBitmap } from '../../operations/plan-image-repair.ts';
 import {
   type RepairedDisk,
@@ -9,6 +10,7 @@ import {
   type RepairResult,
   repairCheckpoints,
 } from '../../operations/repair-checkpoints.ts';
+import { type DirectoryRepairResult, repairDirectory } from '../../operations/repair-directory.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
@@ -28,6 +30,7 @@ interface RepairFlags extends WritingOptions, CheckpointFlags {
   origin?: string;
   rebuildOrigin?: boolean;
   enableDisabled?: boolean;
+  directory?: boolean;
 }
 
 export function repairCommand(): Command {
@@ -52,6 +55,10 @@ export function repairCommand(): Command {
       '--origin <image>',
       'the image that was active when the checkpoint was made, if nothing of it is left in the chain',
     )
+    .option(
+      '--directory',
+      'repair the bitmaps of the images themselves, so that QEMU opens them again, and free what leaked; nothing else',
+    )
     .addHelpText(
       'after',
       `
@@ -60,10 +67,12 @@ Examples:
   bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2
   bitmap-tool repair --name c1 --rebuild-origin disk.qcow2
   bitmap-tool repair --checkpoints backup/checkpoints disk.qcow2
+  bitmap-tool repair --directory base.qcow2
 
 Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.`,
     )
     .action(async (images: string[], flags: RepairFlags) => {
+      if (flags.directory) return repairDirectories(images, flags);
       const { name: names, origin, rebuildOrigin, enableDisabled, dryRun } = flags;
       const result = await invoke(flags, (common) =>
         repairCheckpoints(images, {
@@ -80,6 +89,46 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
       if (flags.quiet) return;
       await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
     });
+}
+
+async function repairDirectories(images: readonly string[], flags: RepairFlags): Promise<void> {
+  const { name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, dryRun } = flags;
+  const others = [name, origin, rebuildOrigin, enableDisabled, checkpoints, disk];
+  if (others.some((value) => value !== undefined) || images.length > 1) {
+    throw new UsageError(
+      '--directory repairs the bitmaps of one image, and takes no options about checkpoints',
+      {
+        hint: 'Repair the directories first, one by one, and then the checkpoints of the chain.',
+      },
+    );
+  }
+  const result = await invoke(flags, (common) => repairDirectory(images[0]!, { ...common, dryRun }));
+  if (flags.quiet) return;
+  await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describeDirectory(result));
+}
+
+const FATE_WORDS: Readonly<Record<DirectoryRepairResult['bitmaps'][number]['fate'], string>> = {
+  kept: 'kept',
+  trimmed: 'kept, without the bits past the end of the disk',
+  'marked-in-use': 'kept by name, marked in-use: its content cannot be trusted',
+  dropped: 'dropped',
+};
+
+function describeDirectory(result: DirectoryRepairResult): string {
+  const { image, dryRun, wasUnopenable, problems, bitmaps, leakedClusters, leakedBytes, plan } = result;
+  const path = printable(image);
+  if (plan === null) return `${path}: nothing to repair in its bitmaps\n`;
+  const openness = wasUnopenable ? `${dryRun ? 'QEMU would open' : 'QEMU opens'} it again` : 'done';
+  const lines = [
+    ...problems.map(({ message }) => `  found: ${printable(message)}\n`),
+    ...bitmaps.map((bitmap) => `  ${printable(bitmap.name ?? '(nameless)')}: ${FATE_WORDS[bitmap.fate]}\n`),
+    ...(leakedClusters === 0
+      ? []
+      : [
+          `  ${dryRun ? 'would free' : 'freed'} ${leakedClusters} leaked clusters (${formatSize(leakedBytes)})\n`,
+        ]),
+  ];
+  return `${path}: ${color.green(openness)}\n${lines.join('')}${describePlan(plan, dryRun)}`;
 }
 
 function describe({ disks, dryRun }: RepairResult): string {
