@@ -4,7 +4,7 @@
 import { alignDown, alignUp, divideUp } from '../bytes/align.ts';
 import { cStringBytes } from '../bytes/c-string.ts';
 import { struct } from '../bytes/struct.ts';
-import { type BitmapRule, reachableOffset, refusal, type Violation } from './bitmap-rules.ts';
+import { type BitmapRule, refusal, type Violation } from './bitmap-rules.ts';
 import { type BitmapDirectoryLocation, MAX_BITMAPS, type PossibleDirectory } from './bitmaps-extension.ts';
 import { hex } from './format-error.ts';
 import type { Header } from './header.ts';
@@ -28,6 +28,11 @@ export const MAX_GRANULARITY_BITS = 31;
 export const MAX_BITMAP_NAME_BYTES = 1023;
 /** An entry with the longest name, padding included. */
 export const MAX_ENTRY_BYTES = alignUp(entryStruct.sizeBytes + MAX_BITMAP_NAME_BYTES, 8);
+/**
+ * Stands for every table offset above it, which QEMU minds no more than others beyond the end of the file. A multiple of
+ * every cluster size.
+ */
+const BEYOND_ANY_FILE = 2n ** 52n;
 /** QEMU's BME_MAX_TABLE_SIZE, in entries. */
 const MAX_TABLE_ENTRIES = 0x8000000;
 /** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take. */
@@ -107,12 +112,21 @@ export function examineBitmapDirectory(
   const names = new Set<string>();
   const count = bitmapCount ?? MAX_BITMAPS;
   const end = sizeBytes ?? (bitmapCount === undefined ? 0 : bytes.length);
-  const countGoesOn = () => entries.length < (bitmapCount ?? (sizeBytes === undefined ? MAX_BITMAPS : 0));
+  const goesOn = (at: number): boolean => {
+    if (at >= bytes.length || entries.length === MAX_BITMAPS) return false;
+    if (sizeBytes === undefined) return entries.length < count;
+    return at < sizeBytes || (bitmapCount !== undefined && entries.length < bitmapCount);
+  };
 
-  let at: number | undefined = 0;
-  while (at !== undefined && (at < end || countGoesOn()) && entries.length < MAX_BITMAPS) {
+  for (let at = 0; goesOn(at); ) {
     const where = `bitmap directory entry ${entries.length} at ${hex(offset + at)}`;
-    const stored = readStoredEntry(bytes, at);
+    let stored = readStoredEntry(bytes, at);
+    let next = stored?.end;
+    if (at < end && (next === undefined || next > end)) {
+      const sound = nextSoundEntry(bytes, at, end, header);
+      if (sound !== undefined) stored = undefined;
+      next = sound ?? next;
+    }
     const broken = stored === undefined ? [] : entryViolations(stored, header, where);
     // Behind what the extension gives as size, only what keeps all other rules is an entry.
     if (at >= end && (stored === undefined || broken.length > 0)) break;
@@ -138,8 +152,8 @@ export function examineBitmapDirectory(
       violations: broken,
     });
     violations.push(...broken);
-    if (isBlank(bytes, at)) break;
-    at = stored?.end ?? nextSoundEntry(bytes, at, end, header);
+    if (next === undefined || isBlank(bytes, at)) break;
+    at = next;
   }
   if (bitmapCount !== undefined && entries.length < bitmapCount) {
     violations.push(
@@ -175,7 +189,7 @@ function readStoredEntry(bytes: Uint8Array, at: number): StoredEntry | undefined
     granularityBits: raw.granularityBits,
     auto: (raw.flags & FLAG_AUTO) !== 0,
     inUse: (raw.flags & FLAG_IN_USE) !== 0,
-    tableOffset: reachableOffset(raw.bitmapTableOffset) ?? 0,
+    tableOffset: Number(raw.bitmapTableOffset < BEYOND_ANY_FILE ? raw.bitmapTableOffset : BEYOND_ANY_FILE),
     tableEntryCount: raw.bitmapTableSize,
   };
   return { entry, raw, end };
@@ -187,7 +201,7 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
   const must = (kept: boolean, rule: BitmapRule, what: string): void => {
     if (!kept) violations.push(violation(where, rule, what));
   };
-  const { granularityBits, tableOffset, tableEntryCount } = entry;
+  const { granularityBits, tableEntryCount } = entry;
   const { extraDataSize, flags, type, nameSize } = raw;
   const granularityKnown = isGranularity(granularityBits);
   must(
@@ -217,9 +231,9 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
     `name_size is ${nameSize}, must be at most ${MAX_BITMAP_NAME_BYTES}`,
   );
   must(
-    tableOffset !== 0 && tableOffset % header.clusterSizeBytes === 0,
+    raw.bitmapTableOffset !== 0n && raw.bitmapTableOffset % BigInt(header.clusterSizeBytes) === 0n,
     'entry-table-offset',
-    `bitmap_table_offset is ${hex(raw.bitmapTableOffset)}, must be a multiple of the cluster size, not 0, and below 2^53`,
+    `bitmap_table_offset is ${hex(raw.bitmapTableOffset)}, must be a multiple of the cluster size and not 0`,
   );
   const sizeIsPossible =
     tableEntryCount > 0 &&

@@ -36,8 +36,3 @@ const UNOPENABLE_HINT =
 export function refusal({ message }: Violation): FormatError {
   return new FormatError(message, { hint: UNOPENABLE_HINT });
 }
-
-/** A stored offset as a number; undefined beyond 2^53, where no file that this tool can open reaches. */
-export function reachableOffset(stored: bigint): number | undefined {
-  return stored <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(stored) : undefined;
-}

@@ -27,7 +27,6 @@ export function decodeBitmapTable(bytes: Uint8Array, { clusterSizeBytes }: Heade
       (high & RESERVED_HIGH) !== 0 ||
       (low & RESERVED_LOW) !== 0 ||
       dataOffset % clusterSizeBytes !== 0 ||
-      !Number.isSafeInteger(dataOffset) ||
       (allOnes && dataOffset !== 0)
     ) {
       const stored = hex((BigInt(high) << 32n) | BigInt(low));

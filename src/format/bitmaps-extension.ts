@@ -2,7 +2,7 @@
  * The bitmaps header extension ("Bitmaps extension" in the specification).
  */
 import { struct } from '../bytes/struct.ts';
-import { type BitmapRule, reachableOffset, refusal, type Violation } from './bitmap-rules.ts';
+import { type BitmapRule, refusal, type Violation } from './bitmap-rules.ts';
 import { AUTOCLEAR } from './features.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
@@ -163,10 +163,11 @@ function examinePayload(
     'extension-count',
     `nb_bitmaps is ${nbBitmaps}, must be 1…${MAX_BITMAPS}`,
   );
-  const reachable = reachableOffset(bitmapDirectoryOffset);
   const offset = keep(
-    reachable !== undefined && reachable !== 0 && reachable % clusterSizeBytes === 0,
-    reachable,
+    bitmapDirectoryOffset > 0n &&
+      bitmapDirectoryOffset <= Number.MAX_SAFE_INTEGER &&
+      Number(bitmapDirectoryOffset) % clusterSizeBytes === 0,
+    Number(bitmapDirectoryOffset),
     'directory-offset',
     `bitmap_directory_offset is ${hex(bitmapDirectoryOffset)}, must be a multiple of the cluster size, not 0, and below 2^53`,
   );

@@ -114,6 +114,8 @@ export function isNameable({ nameBytes, granularityBits }: BitmapDirectoryEntry,
   return (
     nameBytes.length > 0 &&
     nameBytes.length <= MAX_BITMAP_NAME_BYTES &&
+    // QEMU takes a name to end there, and stores none.
+    !nameBytes.includes(0) &&
     isGranularity(granularityBits) &&
     bitmapBytes(header.virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES
   );

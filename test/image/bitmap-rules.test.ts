@@ -375,6 +375,16 @@ describe('an image is refused that QEMU opens and damages', () => {
       /the table of bitmap "first" at 0x40000000 \(8 bytes\) reaches beyond the end of the file/,
     ],
     [
+      'because a table is beyond 2^53',
+      (image) => image.bytes.writeBigUInt64BE((1n << 60n) + (1n << 20n), image.directoryOffset),
+      /the table of bitmap "first" at 0x10000000000000 \(8 bytes\) reaches beyond the end of the file/,
+    ],
+    [
+      'because a data cluster is beyond 2^53',
+      (image) => image.writeTable(0, [1n << 55n]),
+      /a data cluster of bitmap "first" at 0x80000000000000 \(65536 bytes\) reaches beyond the end of the file/,
+    ],
+    [
       'because a data cluster is beyond the end of the file',
       (image) => image.writeTable(0, [1n << 30n]),
       /a data cluster of bitmap "first" at 0x40000000 \(65536 bytes\) reaches beyond the end of the file/,

@@ -2,13 +2,13 @@
  * Every rule by which QEMU refuses an image for its bitmaps, broken in one image: refused by qemu-img before, named by the
  * inspection, and opened by qemu-img after the repair, with the disk and the sound bitmaps as they were.
  */
-import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ProblemCode, repairDirectory } from '../../src/index.ts';
+import { type BitmapFate, type ProblemCode, repairDirectory } from '../../src/index.ts';
 import { EditedImage, type RawEntry } from '../image/edited-image.ts';
 import { tryProgram } from '../support/external-program.ts';
-import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../support/qemu.ts';
+import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../support/qemu.ts';
 import { type DirtyExtent, dirtyExtents } from '../support/qemu-bitmap.ts';
 import { makeTemporaryFolder } from '../support/scratch.ts';
 
@@ -45,11 +45,15 @@ async function makeOriginal(name: string, size: string, clusterSize: number): Pr
   await qemuIo(path, 'write -P 4 256k 64k');
   const extents = new Map<string, DirtyExtent[]>();
   for (const bitmap of ['first', 'second']) extents.set(bitmap, await dirtyExtents(path, bitmap));
-  return { path, image: new EditedImage(await readFile(path)), extents };
+  const bytes = await readFile(path);
+  // As QEMU leaves it the last cluster may be there in part.
+  const room = Buffer.alloc(8 * clusterSize - (bytes.length % clusterSize));
+  return { path, image: new EditedImage(Buffer.concat([bytes, room])), extents };
 }
 
 type Edit = (image: EditedImage) => void;
-type Fates = [first: string, second: string];
+/** What becomes of the bitmaps, by name; 'null' is one whose entry cannot be made out. */
+type Fates = Record<string, BitmapFate>;
 
 const firstEntry =
   (change: Partial<RawEntry>): Edit =>
@@ -58,12 +62,11 @@ const firstEntry =
 
 let number = 0;
 
-/** @param fates by name, and of what has no name or another one */
 async function expectRepaired(
   original: Original,
   edit: Edit,
   codes: ProblemCode[],
-  fates: Record<string, string>,
+  fates: Fates,
 ): Promise<void> {
   const edited = new EditedImage(Buffer.from(original.image.bytes));
   edit(edited);
@@ -72,7 +75,7 @@ async function expectRepaired(
   expect((await tryProgram('qemu-img', ['info', path])).exitCode, 'QEMU before').toBe(1);
 
   const planned = await repairDirectory(path, { dryRun: true });
-  expect(await readFile(path), 'a dry run writes nothing').toEqual(Buffer.from(edited.bytes));
+  expect(Buffer.compare(await readFile(path), edited.bytes), 'a dry run writes nothing').toBe(0);
   const result = await repairDirectory(path);
   expect({ ...planned, dryRun: false, plan: { ...planned.plan, steps: undefined } }).toEqual({
     ...result,
@@ -100,9 +103,15 @@ async function expectRepaired(
   await expect(repairDirectory(path)).resolves.toMatchObject({ wasUnopenable: false, plan: null });
 }
 
-const bothKept: Fates = ['kept', 'kept'];
-const bothDropped: Fates = ['dropped', 'dropped'];
-const byName = ([first, second]: Fates) => ({ first, second });
+const bothKept: Fates = { first: 'kept', second: 'kept' };
+const bothInUse: Fates = { first: 'marked-in-use', second: 'marked-in-use' };
+const firstInUse: Fates = { first: 'marked-in-use', second: 'kept' };
+const secondInUse: Fates = { first: 'kept', second: 'marked-in-use' };
+const firstDropped: Fates = { first: 'dropped', second: 'kept' };
+const secondDropped: Fates = { first: 'kept', second: 'dropped' };
+const firstUnreadable: Fates = { null: 'dropped', second: 'kept' };
+/** An entry of zeros was counted too. */
+const bothKeptAndBlank: Fates = { ...bothKept, '': 'dropped' };
 
 describe('in the bitmaps extension', () => {
   test.each<[string, Edit, ProblemCode[], Fates]>([
@@ -123,7 +132,7 @@ describe('in the bitmaps extension', () => {
         image.setAutoclear(0);
       },
       ['extension-length'],
-      ['marked-in-use', 'marked-in-use'],
+      bothInUse,
     ],
     [
       'the reserved field is 1',
@@ -137,7 +146,7 @@ describe('in the bitmaps extension', () => {
       'the count is less than the entries',
       (image) => image.setExtension({ count: 1 }),
       ['directory-count'],
-      ['kept', 'marked-in-use'],
+      secondInUse,
     ],
     [
       'the count is more than the entries',
@@ -156,16 +165,216 @@ describe('in the bitmaps extension', () => {
       'the directory size cuts the last entry off',
       (image) => image.setExtension({ size: image.directorySize - 8 }),
       ['entry-cut-off'],
-      ['kept', 'marked-in-use'],
+      secondInUse,
+    ],
+    [
+      'the directory size is 8 too many',
+      (image) => image.setExtension({ size: image.directorySize + 8 }),
+      ['directory-count', 'entry-cut-off'],
+      bothKeptAndBlank,
+    ],
+    [
+      'the directory size has room for one more entry',
+      (image) => image.setExtension({ size: image.directorySize + 24 }),
+      ['directory-count', 'entry-type'],
+      bothKeptAndBlank,
     ],
     [
       'everything but the offset is wrong',
       (image) => image.setExtension({ length: 8, reserved: 7, count: 0, size: 0 }),
       ['extension-length', 'extension-reserved', 'extension-count', 'directory-size'],
-      ['marked-in-use', 'marked-in-use'],
+      bothInUse,
     ],
   ])('%s', async (_, edit, codes, fates) => {
-    await expectRepaired(usual, edit, codes, byName(fates));
-    await expectRepaired(smallClusters, edit, codes, byName(fates));
+    await expectRepaired(usual, edit, codes, fates);
+  });
+
+  test.each<[string, Edit, ProblemCode, Fates]>([
+    ['the length is 16', (image) => image.setExtension({ length: 16 }), 'extension-length', bothKept],
+    ['the count is 0', (image) => image.setExtension({ count: 0 }), 'extension-count', bothKept],
+    ['the count is 1', (image) => image.setExtension({ count: 1 }), 'directory-count', secondInUse],
+  ])('%s, and the clusters are small', async (_, edit, code, fates) => {
+    await expectRepaired(smallClusters, edit, [code], fates);
+  });
+});
+
+describe('the directory cannot be found: its bitmaps are dropped, and their clusters freed, when', () => {
+  test.each<[string, Edit, ProblemCode]>([
+    [
+      'its offset is not aligned',
+      (image) => image.setExtension({ offset: image.directoryOffset + 256 }),
+      'directory-offset',
+    ],
+    ['its offset is 0', (image) => image.setExtension({ offset: 0 }), 'directory-offset'],
+    ['its offset is beyond 2^53', (image) => image.setExtension({ offset: 1n << 62n }), 'directory-offset'],
+    [
+      'it lies beyond the end of the file',
+      (image) => image.setExtension({ offset: 1 << 30 }),
+      'directory-beyond-end',
+    ],
+  ])('%s', async (_, edit, code) => {
+    await expectRepaired(usual, edit, [code], {});
+  });
+
+  test('its offset is that of guest data', async () => {
+    const [guestData] = (await qemuMap(usual.path)).flatMap(({ offset }) => offset ?? []);
+    await expectRepaired(usual, (image) => image.setExtension({ offset: guestData! }), ['entry-cut-off'], {
+      null: 'dropped',
+    });
+  });
+});
+
+describe('in a directory entry', () => {
+  test.each<[string, Edit, ProblemCode[], Fates]>([
+    ['there is extra data', firstEntry({ extraData: new Uint8Array(8) }), ['entry-extra-data'], firstInUse],
+    [
+      'there is one byte of extra data',
+      firstEntry({ extraData: new Uint8Array(1) }),
+      ['entry-extra-data'],
+      firstInUse,
+    ],
+    ['flag 2 is set', firstEntry({ flags: 6 }), ['entry-flags'], firstInUse],
+    ['flag 31 is set', firstEntry({ flags: 0x80000002 }), ['entry-flags'], firstInUse],
+    ['the type is 0', firstEntry({ type: 0 }), ['entry-type'], firstInUse],
+    ['the type is 2', firstEntry({ type: 2 }), ['entry-type'], firstInUse],
+    ['the granularity is 2^8', firstEntry({ granularityBits: 8 }), ['entry-granularity'], firstDropped],
+    ['the granularity is 2^32', firstEntry({ granularityBits: 32 }), ['entry-granularity'], firstDropped],
+    [
+      'the granularity is 2^255 and it is in use',
+      firstEntry({ flags: 3, granularityBits: 255 }),
+      ['entry-granularity'],
+      firstDropped,
+    ],
+    ['the table size is 0', firstEntry({ tableSize: 0 }), ['entry-table-size'], firstInUse],
+    [
+      'the table size is 0 and it is in use',
+      firstEntry({ flags: 3, tableSize: 0 }),
+      ['entry-table-size'],
+      firstInUse,
+    ],
+    [
+      'the table size is above 0x8000000',
+      firstEntry({ flags: 3, tableSize: 0x8000001 }),
+      ['entry-table-size'],
+      firstInUse,
+    ],
+    [
+      'the table stands for more than 512 MiB',
+      firstEntry({ tableSize: 8193 }),
+      ['entry-table-size'],
+      firstInUse,
+    ],
+    ['the table offset is 0', firstEntry({ tableOffset: 0 }), ['entry-table-offset'], firstInUse],
+    [
+      'the table offset is not aligned',
+      firstEntry({ tableOffset: 0x40200 }),
+      ['entry-table-offset'],
+      firstInUse,
+    ],
+    ['the table has an entry too many', firstEntry({ tableSize: 2 }), ['entry-table-mismatch'], firstInUse],
+    [
+      'the name is longer than the directory',
+      (image) => image.bytes.writeUInt16BE(0xffff, image.directoryOffset + 18),
+      ['entry-cut-off'],
+      firstUnreadable,
+    ],
+    [
+      'the name of the second one is longer than the directory',
+      (image) => image.bytes.writeUInt16BE(300, image.directoryOffset + 32 + 18),
+      ['entry-cut-off'],
+      { first: 'kept', [`second${'\0'.repeat(294)}`]: 'dropped' },
+    ],
+    [
+      'there is extra data longer than the directory',
+      (image) => image.bytes.writeUInt32BE(4096, image.directoryOffset + 20),
+      ['entry-cut-off'],
+      firstUnreadable,
+    ],
+    [
+      'the second one breaks every rule',
+      (image) =>
+        image.changeEntry(1, { flags: 12, type: 9, granularityBits: 1, tableSize: 0, tableOffset: 3 }),
+      ['entry-flags', 'entry-type', 'entry-granularity', 'entry-table-size', 'entry-table-offset'],
+      secondDropped,
+    ],
+  ])('%s', async (_, edit, codes, fates) => {
+    await expectRepaired(usual, edit, codes, fates);
+  });
+
+  test('the name has 1024 bytes', async () => {
+    const name = 'n'.repeat(1024);
+    await expectRepaired(usual, firstEntry({ name }), ['entry-name-size'], {
+      [name]: 'dropped',
+      second: 'kept',
+    });
+  });
+
+  test('the table has an entry too few', async () => {
+    await expectRepaired(smallClusters, firstEntry({ tableSize: 7 }), ['entry-table-mismatch'], firstInUse);
+  });
+});
+
+describe('in a table', () => {
+  test.each<[string, bigint]>([
+    ['an entry has an offset and bit 0', 0x50001n],
+    ['an entry has reserved bit 1', 0x50002n],
+    ['an entry has reserved bit 8', 0x50100n],
+    ['an entry has reserved bit 56', (1n << 56n) | 0x50000n],
+    ['an entry has reserved bit 63', (1n << 63n) | 0x50000n],
+    ['an entry is not aligned', 0x50200n],
+  ])('%s', async (_, entry) => {
+    await expectRepaired(usual, (image) => image.writeTable(0, [entry]), ['table-entry'], firstInUse);
+  });
+
+  test('a middle entry has reserved bits', async () => {
+    const edit: Edit = (image) => image.writeTable(0, [0n, 0n, 2n]);
+    await expectRepaired(smallClusters, edit, ['table-entry'], firstInUse);
+  });
+});
+
+describe('names', () => {
+  const names = (...list: (string | Uint8Array)[]) => list.map((name) => ({ name }));
+
+  test.each<[string, Edit, (string | undefined)[][]]>([
+    ['two are the same', (image) => image.mapEntries(names('same', 'same')), [['same', 'in-use']]],
+    [
+      'of one in use and a later one that is not',
+      (image) => image.mapEntries([{ name: 'same', flags: 3 }, { name: 'same' }]),
+      [['same', 'in-use']],
+    ],
+    [
+      'two are the same, byte for byte, and not UTF-8',
+      (image) => image.mapEntries(names(Uint8Array.of(0xff, 0x41), Uint8Array.of(0xff, 0x41))),
+      [[expect.any(String), 'in-use']],
+    ],
+  ])('%s: one stays, in use', async (_, edit, left) => {
+    const edited = new EditedImage(Buffer.from(usual.image.bytes));
+    edit(edited);
+    const path = join(folder, `edited-${number++}.qcow2`);
+    await writeFile(path, edited.bytes);
+    expect((await tryProgram('qemu-img', ['info', path])).exitCode).toBe(1);
+    const { problems, bitmaps } = await repairDirectory(path);
+    expect(problems).toContainEqual(expect.objectContaining({ code: 'duplicate-name', unopenable: true }));
+    expect(bitmaps.map(({ fate }) => fate)).toEqual(['marked-in-use', 'dropped']);
+    expect(await qemuCheck(path)).toMatchObject({ errors: 0, corruptions: 0, leaks: 0 });
+    expect(await compareImages(path, usual.path)).toMatchObject({ identical: true });
+    expect(
+      (await qemuBitmaps(path)).map(({ name, flags }) => [name, flags.find((flag) => flag === 'in-use')]),
+    ).toEqual(left);
+  });
+});
+
+describe('of two bitmaps extensions', () => {
+  test.each<[string, Edit]>([
+    ['the earlier counts no bitmaps', (image) => image.setExtension({ count: 0 })],
+    ['the later counts no bitmaps', (image) => image.setExtension({ count: 0 }, 1)],
+    ['the earlier has a wrong length', (image) => image.setExtension({ length: 16 })],
+    ['the later has a wrong length', (image) => image.setExtension({ length: 4 }, 1)],
+  ])('%s', async (_, edit) => {
+    const twice: Edit = (image) => {
+      image.doubleExtension();
+      edit(image);
+    };
+    await expectRepaired(usual, twice, [], bothKept);
   });
 });
