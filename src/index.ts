@@ -65,3 +65,10 @@ export {
 export { disableBitmaps, enableBitmaps } from './operations/set-recording.ts';
 export type { BitmapSource } from './operations/sources.ts';
 export { type BitmapVerdict, verifyBitmap } from './operations/verify-bitmap.ts';
+export {
+  type CheckpointDocument,
+  type CheckpointDocuments,
+  type CheckpointsOfImagesOptions,
+  checkpointsOfFiles,
+  checkpointsOfImages,
+} from './operations/write-checkpoint-xml.ts';

@@ -4,6 +4,7 @@
 import { Command } from 'commander';
 import { bitmapCommand } from './commands/bitmap.ts';
 import { checkCommand } from './commands/check.ts';
+import { checkpointXmlCommand } from './commands/checkpoint-xml.ts';
 import { completionCommand } from './commands/completion.ts';
 import { createFromCommand } from './commands/create-from.ts';
 import { dumpCommand } from './commands/dump.ts';
@@ -37,6 +38,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 verify found something mis
     verifyCommand(),
     checkCommand(),
     repairCommand(),
+    checkpointXmlCommand(),
     ...editCommands(),
     bitmapCommand(),
     completionCommand(),

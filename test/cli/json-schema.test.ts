@@ -132,6 +132,12 @@ const SAMPLES: Sample[] = [
     args: ({ overlay }) => ['-n', 'broken', '-n', 'off', '--rebuild-origin', '--enable-disabled', overlay],
   },
   { command: 'check', args: ({ overlay }) => [overlay] },
+  { command: 'checkpoint-xml', args: ({ overlay }) => ['-n', 'n1', '-n', 'n2', overlay] },
+  {
+    command: 'checkpoint-xml',
+    args: ({ overlay, folder }) => ['-n', 'n1', '--disk', '/x', '--output', join(folder, 'xml'), overlay],
+  },
+  { command: 'checkpoint-xml', args: ({ folder }) => ['--checkpoints', join(folder, 'xml')] },
 ];
 
 describe('results', () => {

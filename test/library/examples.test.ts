@@ -1,10 +1,13 @@
 /** Every function that the library exports, used once as its users do; and a signal that comes before the first write. */
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import * as library from '../../src/index.ts';
 import {
   addBitmaps,
   checkCheckpoints,
+  checkpointsOfFiles,
+  checkpointsOfImages,
   clearBitmaps,
   createFrom,
   disableBitmaps,
@@ -37,6 +40,15 @@ interface Example {
 
 const MIB = 1 << 20;
 const data = { start: MIB, length: MIB, depth: 0, present: true, data: true, zero: false, compressed: false };
+
+const CHECKPOINT = `<domaincheckpoint>
+  <name>c1</name>
+  <creationTime>1700000000</creationTime>
+  <disks>
+    <disk name='vda' checkpoint='bitmap' bitmap='c1'/>
+  </disks>
+</domaincheckpoint>
+`;
 
 const EXAMPLES: Record<string, Example> = {
   createFrom: {
@@ -111,6 +123,21 @@ const EXAMPLES: Record<string, Example> = {
   verifyBitmap: {
     run: (overlay, options) => verifyBitmap(overlay, 'c1', backingOf(overlay), options),
     result: { covered: true, missingBytes: 0, dirtyBytes: MIB },
+  },
+  checkpointsOfImages: {
+    run: (overlay, options) =>
+      checkpointsOfImages([overlay], { ...options, disks: ['vda'], time: 1_700_000_000 }),
+    result: { checkpoints: [{ name: 'c1', parent: null, xml: CHECKPOINT }] },
+    isBrief: true,
+  },
+  checkpointsOfFiles: {
+    async run(overlay, options) {
+      const file = join(dirname(overlay), 'c1.xml');
+      await writeFile(file, CHECKPOINT.replace('</disks>', '</disks><domain/>'));
+      return checkpointsOfFiles([file], options);
+    },
+    result: { checkpoints: [{ name: 'c1', creationTime: 1_700_000_000, xml: CHECKPOINT }] },
+    isBrief: true,
   },
 };
 

@@ -1,0 +1,41 @@
+/**
+ * A folder of checkpoints as XML, one file each, whose names sort in the order in which libvirt takes them.
+ */
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FailedError, UsageError } from '../errors.ts';
+import type { CheckpointDocument } from '../operations/write-checkpoint-xml.ts';
+
+/**
+ * Makes the folder if it is not there.
+ *
+ * @returns the paths of the files
+ * @throws UsageError when there are such files already: whoever takes all of the folder would take them too
+ */
+export async function writeCheckpoints(
+  folder: string,
+  checkpoints: readonly CheckpointDocument[],
+): Promise<string[]> {
+  try {
+    await mkdir(folder, { recursive: true });
+    const other = (await readdir(folder)).find((name) => name.endsWith('.xml'));
+    if (other !== undefined) {
+      throw new UsageError(`${join(folder, other)} is there already: it would be taken for one of these`, {
+        hint: 'Name a new folder.',
+      });
+    }
+    const digits = Math.max(3, String(checkpoints.length).length);
+    const paths: string[] = [];
+    for (const [index, { name, xml }] of checkpoints.entries()) {
+      const path = join(folder, `${String(index + 1).padStart(digits, '0')}-${name}.xml`);
+      await writeFile(path, xml, { flag: 'wx' });
+      paths.push(path);
+    }
+    return paths;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    const cause = error as NodeJS.ErrnoException;
+    const message = `${folder}: the checkpoints cannot be written: ${cause.message}`;
+    throw new FailedError(cause.code === 'ENOSPC' ? 'NO_SPACE' : 'IO_ERROR', message, { cause });
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * Makes the XML with which libvirt takes checkpoints up again: from the bitmaps of images, or from what
+ * `virsh checkpoint-dumpxml` once printed.
+ */
+import { type Chain, openChain } from '../chain/chain.ts';
+import { parseReference } from '../chain/reference.ts';
+import type { BitmapState } from '../checkpoint/bitmap-state.ts';
+import type { Checkpoint, CheckpointDisk } from '../checkpoint/checkpoint.ts';
+import { checkpointXml } from '../checkpoint/checkpoint-xml.ts';
+import { isCheckpointName, isDiskName, isTemporaryName } from '../checkpoint/names.ts';
+import { readCheckpoints } from '../checkpoint/read-checkpoints.ts';
+import { judge } from '../checkpoint/verdict.ts';
+import { RefusedError, UsageError } from '../errors.ts';
+import { shellWord } from '../text/shell-word.ts';
+import { type ChainImage, namesOf, readChainImages, stateIn } from './checkpoint-chain.ts';
+import { lockingOf, type OperationOptions } from './options.ts';
+
+export interface CheckpointsOfImagesOptions extends OperationOptions {
+  /** The checkpoints, oldest first: each is the parent of the next. Without it the only one that the images have. */
+  readonly names?: readonly string[] | undefined;
+  /** The parent of the first; libvirt must know it already. */
+  readonly parent?: string | undefined;
+  /** When the first was created, in seconds since 1970; each further one a second later. Without it now. */
+  readonly time?: number | undefined;
+  /** What libvirt calls each disk: its target or the path of its source. Without it vda, vdb, … */
+  readonly disks?: readonly string[] | undefined;
+}
+
+export interface CheckpointDocument {
+  readonly name: string;
+  readonly parent: string | null;
+  /** Seconds since 1970. */
+  readonly creationTime: number;
+  readonly disks: readonly Pick<CheckpointDisk, 'name' | 'checkpoint' | 'bitmap'>[];
+  readonly xml: string;
+}
+
+export interface CheckpointDocuments {
+  readonly schema: 1;
+  /** In the order in which libvirt takes them: parents first. */
+  readonly checkpoints: readonly CheckpointDocument[];
+}
+
+/**
+ * Checkpoints of which every image's chain has what libvirt wants to see.
+ *
+ * @param imageNames the active image of each disk
+ * @throws RefusedError when libvirt would not accept one of them, or there is none
+ * @throws UsageError when there are several and nobody says in which order they were made
+ */
+export async function checkpointsOfImages(
+  imageNames: readonly string[],
+  options: CheckpointsOfImagesOptions = {},
+): Promise<CheckpointDocuments> {
+  const { names, parent, time = Math.floor(Date.now() / 1000) } = options;
+  for (const name of [...(names ?? []), ...(parent === undefined ? [] : [parent])]) requireName(name);
+  const line = [...(parent === undefined ? [] : [parent]), ...(names ?? [])];
+  const twice = line.find((name, index) => line.indexOf(name) !== index);
+  if (twice !== undefined) throw new UsageError(`checkpoint "${twice}" is named twice`);
+  const disks = diskNames(imageNames, options);
+
+  const chains = new Map<string, readonly ChainImage[]>();
+  for (const image of imageNames) chains.set(image, await readImages(image, options));
+  for (const name of names ?? []) requireAccepted(name, chains, options);
+  const chosen = names ?? [theOnlyOne(chains, options)];
+  return {
+    schema: 1,
+    checkpoints: chosen.map((name, index) =>
+      documentOf({
+        name,
+        parent: index === 0 ? parent : chosen[index - 1],
+        creationTime: time + index,
+        description: undefined,
+        disks: disks.map((disk) => ({
+          name: disk,
+          checkpoint: 'bitmap',
+          bitmap: name,
+          target: undefined,
+          source: undefined,
+        })),
+      }),
+    ),
+  };
+}
+
+/**
+ * Known checkpoints without what libvirt does not need to redefine them.
+ *
+ * @param paths files of XML, or folders of them such as virtnbdbackup keeps
+ */
+export async function checkpointsOfFiles(
+  paths: readonly string[],
+  { onWarning }: OperationOptions = {},
+): Promise<CheckpointDocuments> {
+  const checkpoints = await readCheckpoints(paths, { onWarning });
+  const given = new Set(checkpoints.map(({ name }) => name));
+  for (const { file, name, parent, disks } of checkpoints) {
+    if (parent !== undefined && !given.has(parent)) {
+      onWarning?.(
+        `${file}: the parent of "${name}", "${parent}", is not among them: libvirt must know it already`,
+      );
+    }
+    if (disks.length === 0)
+      onWarning?.(`${file}: "${name}" names no disks: libvirt takes it without looking at any bitmap`);
+  }
+  return { schema: 1, checkpoints: checkpoints.map(documentOf) };
+}
+
+function documentOf(checkpoint: Checkpoint): CheckpointDocument {
+  const { name, parent, creationTime, disks } = checkpoint;
+  return {
+    name,
+    parent: parent ?? null,
+    creationTime,
+    disks: disks.map(({ name: disk, checkpoint: mode, bitmap }) => ({
+      name: disk,
+      checkpoint: mode,
+      bitmap,
+    })),
+    xml: checkpointXml(checkpoint),
+  };
+}
+
+function requireName(name: string): void {
+  if (isCheckpointName(name)) return;
+  throw new UsageError(
+    `${JSON.stringify(name)} is no name for a checkpoint: libvirt takes letters, digits and _-. in ASCII, and no dot first`,
+  );
+}
+
+function diskNames(
+  imageNames: readonly string[],
+  { disks, onWarning }: CheckpointsOfImagesOptions,
+): readonly string[] {
+  if (disks === undefined) {
+    const names = imageNames.map((_, index) => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`);
+    if (!names.every(isDiskName)) throw new UsageError('say what libvirt calls so many disks: --disk');
+    onWarning?.(
+      `taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}; "virsh domblklist" says what libvirt calls its disks, --disk tells it here`,
+    );
+    return names;
+  }
+  const wrong = disks.find((disk) => !isDiskName(disk));
+  if (wrong !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(wrong)} is no disk: write its target, such as vda or sdb, or the absolute path that libvirt has as its source`,
+    );
+  }
+  const twice = disks.find((disk, index) => disks.indexOf(disk) !== index);
+  if (twice !== undefined) throw new UsageError(`disk ${twice} is named twice`);
+  if (disks.length !== imageNames.length) {
+    throw new UsageError(
+      `${imageNames.length} images, and ${disks.length} disks: name one for each image, in the same order`,
+    );
+  }
+  return disks;
+}
+
+async function readImages(imageName: string, options: OperationOptions): Promise<readonly ChainImage[]> {
+  const chain: Chain = await openChain(parseReference(imageName, undefined), {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    return await readChainImages(chain);
+  } finally {
+    await chain.close();
+  }
+}
+
+/** What libvirt will say, and why, once the machine runs. */
+function verdict(name: string, images: readonly ChainImage[], { forceShare }: OperationOptions) {
+  // Under a running guest they all are in use.
+  const seen = (state: BitmapState) => (forceShare && state === 'in-use' ? 'good' : state);
+  return judge(
+    name,
+    images.map((image) => ({
+      image: image.layer.path,
+      state: seen(stateIn(image, name)),
+      virtualSizeBytes: image.layer.virtualSizeBytes,
+      missingBytes: 0,
+    })),
+  );
+}
+
+function requireAccepted(
+  name: string,
+  chains: ReadonlyMap<string, readonly ChainImage[]>,
+  options: OperationOptions,
+): void {
+  for (const [image, images] of chains) {
+    const { accepted, problems } = verdict(name, images, options);
+    if (accepted) continue;
+    const [problem] = problems;
+    const isElsewhere = problem!.code === 'no-bitmap' && chains.size > 1;
+    throw new RefusedError(
+      problem!.code === 'no-bitmap' ? 'BITMAP_NOT_FOUND' : 'BITMAP_INCONSISTENT',
+      `${image}: libvirt would not accept checkpoint "${name}": ${problem!.message}`,
+      {
+        hint: isElsewhere
+          ? 'Leave out the image if the checkpoint does not cover its disk.'
+          : `Repair it first: bitmap-tool check ${shellWord(image)}`,
+        context: { file: image, checkpoint: name },
+      },
+    );
+  }
+}
+
+/** Images do not tell in which order their bitmaps were made. */
+function theOnlyOne(chains: ReadonlyMap<string, readonly ChainImage[]>, options: OperationOptions): string {
+  const all = [...chains.values()];
+  const names = namesOf(all[0]!).filter(
+    (name) =>
+      isCheckpointName(name) &&
+      !isTemporaryName(name) &&
+      all.every((images) => verdict(name, images, options).accepted),
+  );
+  const [name, ...more] = names;
+  const files = [...chains.keys()].map(shellWord).join(' ');
+  if (name === undefined) {
+    throw new RefusedError(
+      'BITMAP_NOT_FOUND',
+      `${[...chains.keys()].join(', ')}: no bitmap that libvirt would accept as a checkpoint${chains.size > 1 ? ' of all these disks' : ''}`,
+      { hint: `See why: bitmap-tool check ${files}` },
+    );
+  }
+  if (more.length > 0) {
+    throw new UsageError(`libvirt would accept ${names.length} checkpoints: ${names.join(', ')}`, {
+      hint: `Name those you want, the oldest first: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
+    });
+  }
+  return name;
+}
