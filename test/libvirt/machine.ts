@@ -18,6 +18,7 @@ interface BackupOptions {
 
 export interface Machine {
   readonly name: string;
+  readonly disks: Disks;
   /** Gives the machine, while it is off, other images; checkpoints stay. */
   setDisks(disks: Disks): Promise<void>;
   start(): Promise<void>;
@@ -37,6 +38,11 @@ export interface Machine {
   backup(folder: string, options?: BackupOptions): Promise<Answer>;
   /** libvirt's own external snapshot, with or without a running guest: an overlay of this name on each disk. */
   snapshot(name: string): Promise<void>;
+  /**
+   * Commits the image below the active one of a disk, and then the active one too, into what is below them, while the
+   * machine runs.
+   */
+  commit(target: string): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -55,6 +61,9 @@ export async function defineMachine(virsh: Virsh, disks: Disks): Promise<Machine
 
   const machine: Machine = {
     name,
+    get disks() {
+      return current;
+    },
     async setDisks(next) {
       current = next;
       await virsh.run('define', await file('domain', domainXml(name, uuid, next)));
@@ -110,6 +119,12 @@ export async function defineMachine(virsh: Virsh, disks: Disks): Promise<Machine
       await on('snapshot-create-as', overlay, '--disk-only', '--no-metadata', ...specs);
       current = Object.fromEntries(next);
     },
+    async commit(target) {
+      const [top, second, third] = await chainOf(current[target]!);
+      await on('blockcommit', target, '--top', second!, '--base', third!, '--wait');
+      await on('blockcommit', target, '--shallow', '--active', '--pivot', '--wait');
+      current = { ...current, [target]: (await chainOf(top!))[1]! };
+    },
     async remove() {
       await virsh.attempt('destroy', name);
       await virsh.run('undefine', name, '--checkpoints-metadata', '--snapshots-metadata');
@@ -133,6 +148,14 @@ function domainXml(name: string, uuid: string, disks: Disks): string {
       <controller type='usb' model='none'/><memballoon model='none'/>
     </devices>
   </domain>`;
+}
+
+/** Paths, top first; also while the machine runs. */
+async function chainOf(image: string): Promise<string[]> {
+  const list = JSON.parse(await qemuImg('info', '-U', '--backing-chain', '--output=json', image)) as {
+    filename: string;
+  }[];
+  return list.map(({ filename }) => filename);
 }
 
 /** In bytes; also while the machine runs. */
