@@ -2,8 +2,9 @@
  * Parses what `virsh checkpoint-dumpxml` prints, with or without the domain in it.
  */
 import type { Checkpoint, CheckpointDisk } from './checkpoint.ts';
+import { invalid } from './invalid-checkpoint.ts';
 import { isCheckpointName, isDiskName } from './names.ts';
-import { childOf, childrenOf, invalid, parseXml, type XmlElement } from './xml-element.ts';
+import { childOf, childrenOf, parseXml, type XmlElement } from './xml-element.ts';
 
 /** @throws FormatError */
 export function parseCheckpoint(text: string): Checkpoint {

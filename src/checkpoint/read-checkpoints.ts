@@ -8,9 +8,8 @@ import { naming } from '../image/image.ts';
 import { openFile } from '../storage/file.ts';
 import { readBytes } from '../storage/storage.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { invalid } from './invalid-checkpoint.ts';
 import { orderCheckpoints } from './order-checkpoints.ts';
-import { parseCheckpoint } from './parse-checkpoint.ts';
-import { invalid } from './xml-element.ts';
 
 export interface StoredCheckpoint extends Checkpoint {
   /** Where it was read from. */
@@ -76,6 +75,8 @@ async function filesOf(path: string): Promise<string[]> {
 }
 
 async function readCheckpoint(path: string): Promise<{ checkpoint: StoredCheckpoint; identity: string }> {
+  // The parser is large, and most commands read no XML.
+  const { parseCheckpoint } = await import('./parse-checkpoint.ts');
   const storage = await openFile(path, 'read', async () => {});
   try {
     const bytes = await readBytes(storage, 0, Math.min(storage.sizeBytes, MAX_FILE_BYTES));

@@ -2,7 +2,7 @@
  * XML as a tree of plain elements.
  */
 import { SaxesParser } from 'saxes';
-import { FormatError } from '../format/format-error.ts';
+import { invalid } from './invalid-checkpoint.ts';
 
 export interface XmlElement {
   readonly name: string;
@@ -65,11 +65,4 @@ export function childOf(element: XmlElement | undefined, name: string): XmlEleme
   const [child, ...more] = childrenOf(element, name);
   if (more.length > 0) throw invalid(`<${element!.name}> has ${more.length + 1} <${name}>, must have one`);
   return child;
-}
-
-export function invalid(what: string, hint?: string): FormatError {
-  return new FormatError(what, {
-    code: 'INVALID_CHECKPOINT',
-    hint: hint ?? 'Save it anew: virsh checkpoint-dumpxml DOMAIN CHECKPOINT',
-  });
 }

@@ -14,14 +14,14 @@ export function addCheckpointOptions(command: Command): Command {
   return command
     .addOption(
       new Option(
-        '--checkpoints <xml or folder>',
+        '--checkpoints <xml|dir>',
         'the checkpoints that there are: what virsh checkpoint-dumpxml prints, or a folder of it, as virtnbdbackup keeps; repeatable',
       ).argParser(listOf),
     )
     .addOption(
       new Option(
-        '--disk <target>',
-        'what the checkpoints call the image, for example vda; one for each image, in their order',
+        '--disk <name>',
+        'what checkpoints call the image, for example vda; one for each image, in their order',
       ).argParser(listOf),
     );
 }

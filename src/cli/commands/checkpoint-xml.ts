@@ -11,24 +11,23 @@ import {
 import { printable } from '../../text/printable.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import { writeCheckpoints } from '../checkpoint-folder.ts';
+import { addCheckpointOptions, type CheckpointFlags } from '../checkpoint-options.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { listOf } from '../source-options.ts';
 
-interface CheckpointXmlFlags extends CommonOptions {
+interface CheckpointXmlFlags extends CommonOptions, CheckpointFlags {
   name?: string[];
   parent?: string;
   time?: number;
-  disk?: string[];
-  checkpoints?: string[];
   output?: string;
 }
 
 export function checkpointXmlCommand(): Command {
-  return addCommonOptions(new Command('checkpoint-xml'))
+  return addCheckpointOptions(addCommonOptions(new Command('checkpoint-xml')))
     .description('print checkpoints as the XML that "virsh checkpoint-create --redefine" takes')
-    .argument('[image...]', 'the active image of each disk of one machine')
+    .argument('[image...]', 'the active image of each disk of one machine, unless --checkpoints says it all')
     .addOption(
       new Option(
         '-n, --name <name>',
@@ -41,18 +40,6 @@ export function checkpointXmlCommand(): Command {
         '--time <seconds>',
         'when the first one was created, in seconds since 1970; without it now',
       ).argParser(parseTime),
-    )
-    .addOption(
-      new Option(
-        '--disk <name>',
-        'what libvirt calls the disk, for each image: its target, or the path of its source; without it vda, vdb, ...',
-      ).argParser(listOf),
-    )
-    .addOption(
-      new Option(
-        '--checkpoints <xml|dir>',
-        'take known checkpoints, repeatable: output of virsh checkpoint-dumpxml, or a folder of it such as virtnbdbackup keeps',
-      ).argParser(listOf),
     )
     .option('--output <folder>', 'write one file for each checkpoint, in the order of their names')
     .addHelpText(
