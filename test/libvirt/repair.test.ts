@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bitmapTool } from '../support/bitmap-tool.ts';
-import { qemuBitmaps, qemuImg, qemuIo } from '../support/qemu.ts';
+import { qemuImg, qemuIo } from '../support/qemu.ts';
 import { randomCases, seededRandom } from '../support/random.ts';
 import { makeTemporaryFolder } from '../support/scratch.ts';
 import { type Guest, newGuest } from './guest.ts';
@@ -92,21 +92,6 @@ describe(`repaired (${again})`, () => {
     await guest.extend('qemu-img', 1);
     await expectBroken(guest);
     await repair(guest, '--name', 'c1', '--rebuild-origin');
-    await guest.write();
-    expect(await guest.restores()).toEqual(of(guest, true));
-  });
-
-  test('a crash of the QEMU in which the checkpoint was made: no bitmap is left, and the image must be named', async () => {
-    const guest = await newGuest(virsh, ['vda'], seededRandom(seed + 102));
-    const base = guest.images[0]!;
-    await guest.machine.start();
-    await guest.backUp('c1');
-    await guest.write();
-    await guest.machine.crash();
-    await guest.machine.forgetCheckpoints();
-    await guest.extend('qemu-img', 1);
-    expect(await qemuBitmaps(base)).toEqual([]);
-    await repair(guest, '--name', 'c1', '--origin', base);
     await guest.write();
     expect(await guest.restores()).toEqual(of(guest, true));
   });
