@@ -3,6 +3,7 @@
  */
 export type { MapExtent } from './allocation/chain-map.ts';
 export { ALLOCATED } from './checkpoint/names.ts';
+export type { CheckpointProblem } from './checkpoint/verdict.ts';
 export {
   BitmapToolError,
   FailedError,

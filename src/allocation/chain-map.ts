@@ -81,8 +81,8 @@ function extent(start: number, length: number, depth: number, kind: RunKind, hos
     length,
     depth,
     present: kind !== RUN.unallocated,
-    zero: kind === RUN.zero || kind === RUN.unallocated,
-    data: kind === RUN.data || kind === RUN.compressed,
+    zero: kind === RUN.zero || kind === RUN.hole || kind === RUN.unallocated,
+    data: kind === RUN.data || kind === RUN.hole || kind === RUN.compressed,
     compressed: kind === RUN.compressed,
     ...(host === NO_OFFSET ? {} : { offset: host }),
   };
@@ -93,6 +93,7 @@ function joins(a: MapExtent, b: MapExtent): boolean {
     a.depth === b.depth &&
     a.present === b.present &&
     a.zero === b.zero &&
+    a.data === b.data &&
     a.compressed === b.compressed &&
     (a.offset === undefined ? b.offset === undefined : a.offset + a.length === b.offset)
   );

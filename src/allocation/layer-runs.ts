@@ -2,16 +2,17 @@
  * Reads what one image of a chain holds, part by part, as runs.
  */
 
-import type { Layer, RawLayer } from '../chain/layer.ts';
+import type { Layer, Qcow2Layer, RawLayer } from '../chain/layer.ts';
 import { hex } from '../format/format-error.ts';
 import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../format/l2-entry.ts';
 import { readL2Entry } from '../format/l2-table.ts';
 import type { Image } from '../image/image.ts';
 import { naming, readActiveL1Table, readInside, requireInside } from '../image/image.ts';
+import { seemsPreallocated } from '../image/preallocation.ts';
 import { hostRange } from '../image/scan.ts';
-import { dataRanges } from '../storage/holes.ts';
-import { NO_OFFSET, RUN, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
+import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../storage/holes.ts';
+import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
 
 /** Enough to make the wait for a read small beside the work on it; bounds the memory of a part. */
 const ENTRIES_PER_PART = 64 * 1024;
@@ -22,11 +23,13 @@ export interface RunReader {
 }
 
 export async function openRunReader(layer: Layer): Promise<RunReader> {
-  return layer.format === 'qcow2' ? qcow2Reader(layer.image) : rawReader(layer);
+  return layer.format === 'qcow2' ? qcow2Reader(layer) : rawReader(layer);
 }
 
-async function qcow2Reader(image: Image): Promise<RunReader> {
+async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
+  const { image } = layer;
   const { header } = image;
+  const stretchAt = await holesToTell(layer);
   const l2Offsets = await readActiveL1Table(image);
   const tableBytes = guestBytesPerL2Table(header);
   const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
@@ -54,7 +57,7 @@ async function qcow2Reader(image: Image): Promise<RunReader> {
       }
       const end = Math.min(endIndex * tableBytes, diskEnd);
       if (end > runs.end) runs.add(end, RUN.unallocated, NO_OFFSET);
-      return runs.finish();
+      return stretchAt === undefined ? runs.finish() : withHoles(runs.finish(), stretchAt);
     },
   };
 }
@@ -124,6 +127,37 @@ function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, ru
       }
     }
   }
+}
+
+/**
+ * Where the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). In an external data
+ * file it does so too; that one is not at hand here.
+ */
+async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | undefined> {
+  if (image.header.hasDataFile) return undefined;
+  const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
+  return seems ? openStretches(storage.fd) : undefined;
+}
+
+function withHoles(runs: Runs, stretchAt: StretchAt): Runs {
+  const split = runsBuilder(runs.start);
+  for (let index = 0; index < runs.count; index++) {
+    const end = runs.ends[index]!;
+    const kind = runs.kinds[index] as RunKind;
+    let host = runs.hostOffsets[index]!;
+    if (kind !== RUN.data || host === NO_OFFSET) {
+      split.add(end, kind, host);
+      continue;
+    }
+    while (split.end < end) {
+      const stretch = stretchAt(host);
+      const from = split.end;
+      const to = Math.min(end, from + stretch.end - host);
+      split.add(to, stretch.isData ? RUN.data : RUN.hole, host);
+      host += to - from;
+    }
+  }
+  return split.finish();
 }
 
 /** All of a raw image is its own; what the file system keeps no data for reads as zeros. */

@@ -3,8 +3,8 @@
  * millions.
  */
 
-/** What a stretch is in one image by itself. */
-export const RUN = { unallocated: 0, data: 1, zero: 2, compressed: 3 } as const;
+/** What a stretch is in one image by itself; `hole` is data for which the file keeps nothing, so that it is zeros. */
+export const RUN = { unallocated: 0, data: 1, zero: 2, compressed: 3, hole: 4 } as const;
 export type RunKind = (typeof RUN)[keyof typeof RUN];
 
 /** Stands for "no host offset". */

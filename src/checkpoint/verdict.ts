@@ -13,7 +13,7 @@ export interface Holding {
   readonly missingBytes: number;
 }
 
-export type CheckpointProblemCode =
+type CheckpointProblemCode =
   /** No image of the chain has the bitmap. */
   | 'no-bitmap'
   /** An image above all that have the bitmap lacks it. */

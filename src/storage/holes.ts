@@ -1,6 +1,7 @@
 /**
  * Which parts of a sparse file hold data: what a raw image has instead of an allocation table.
  */
+import { fstatSync } from 'node:fs';
 import { loadNative, type Native } from './native.ts';
 
 /** Bytes from `start` up to, not including, `end`. */
@@ -56,4 +57,37 @@ function nextData(native: Native, fd: number, position: number): DataRange | 'no
   } catch {
     return 'unknown';
   }
+}
+
+/** Tells what the file keeps at an offset, and up to where that goes on. */
+export type StretchAt = (offset: number) => { readonly end: number; readonly isData: boolean };
+
+/**
+ * For offsets in any order; the last answer is kept, since neighbours are asked for next. Undefined where the platform
+ * cannot tell. Moves the file position of `fd`.
+ */
+export async function openStretches(fd: number): Promise<StretchAt | undefined> {
+  const native = await loadNative();
+  if (native === undefined) return undefined;
+  let last = { start: 0, end: 0, isData: true };
+  return (offset) => {
+    if (offset < last.start || offset >= last.end) last = stretchAt(native, fd, offset);
+    return last;
+  };
+}
+
+function stretchAt(native: Native, fd: number, start: number): DataRange & { readonly isData: boolean } {
+  const found = nextData(native, fd, start);
+  if (found === 'none' || found === 'unknown') {
+    return { start, end: Number.POSITIVE_INFINITY, isData: found === 'unknown' };
+  }
+  return found.start > start
+    ? { start, end: found.start, isData: false }
+    : { start, end: found.end, isData: true };
+}
+
+/** How much room the file takes on its file system, in bytes. */
+export function bytesOnDisk(fd: number): number {
+  // st_blocks counts in 512 bytes, whatever the block size is.
+  return fstatSync(fd).blocks * 512;
 }

@@ -1,0 +1,44 @@
+/**
+ * Whether an image has clusters that nobody has written yet.
+ */
+import { divideUp } from '../bytes/align.ts';
+import { RefusedError } from '../errors.ts';
+import { clustersPerRefcountBlock, isFree } from '../format/refcounts.ts';
+import type { Image } from './image.ts';
+import { readRefcountBlock, readRefcountTable } from './refcounts.ts';
+
+/**
+ * The rule of QEMU (qcow2_detect_metadata_preallocation): more clusters have a refcount than the file has room for on
+ * its file system, by a ninth and by two at least.
+ */
+export async function seemsPreallocated(image: Image, bytesOnDisk: number): Promise<boolean> {
+  const { storage, header } = image;
+  const roomClusters = Math.floor(bytesOnDisk / header.clusterSizeBytes);
+  const enough = Math.max(Math.floor((roomClusters * 10) / 9), roomClusters + 2);
+  const fileClusters = divideUp(storage.sizeBytes, header.clusterSizeBytes);
+  if (fileClusters < enough) return false;
+  try {
+    return (await countUsed(image, fileClusters, enough)) >= enough;
+  } catch (error) {
+    // Broken refcounts tell nothing; that they are broken is for others to say.
+    if (error instanceof RefusedError) return false;
+    throw error;
+  }
+}
+
+/** Counts clusters with a refcount, and stops at `enough`. */
+async function countUsed(image: Image, fileClusters: number, enough: number): Promise<number> {
+  const { header } = image;
+  const refcounts = await readRefcountTable(image);
+  const perBlock = clustersPerRefcountBlock(header);
+  let used = 0;
+  for (let start = 0; start < fileClusters && used < enough; start += perBlock) {
+    const block = await readRefcountBlock(image, refcounts, start / perBlock);
+    if (block === undefined) continue;
+    const count = Math.min(perBlock, fileClusters - start);
+    for (let index = 0; index < count && used < enough; index++) {
+      if (!isFree(block, index, header.refcountOrder)) used++;
+    }
+  }
+  return used;
+}
