@@ -1,18 +1,20 @@
 /**
  * The result on stdout, in large pieces, no faster than the reader takes them.
  */
-import { once } from 'node:events';
 import { FailedError } from '../errors.ts';
 
 const PIECE_CHARACTERS = 64 * 1024;
 let pending = '';
 let readerGone = false;
 let failure: NodeJS.ErrnoException | undefined;
+let goOn = () => {};
 
+process.stdout.on('drain', () => goOn());
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   readerGone = true;
   // `bitmap-tool map disk | head` is no failure.
   if (error.code !== 'EPIPE') failure = error;
+  goOn();
 });
 
 /** Whether nobody reads the output any more. */
@@ -42,6 +44,8 @@ export async function finishOutput(): Promise<void> {
   const text = pending;
   pending = '';
   if (text === '' || readerGone) return;
-  if (!process.stdout.write(text))
-    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'error')]).catch(() => {});
+  if (process.stdout.write(text)) return;
+  await new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
 }

@@ -61,6 +61,16 @@ test('a reader that closes the pipe early is no failure', async () => {
   }
 });
 
+test('a slow reader gets a long result whole, and nothing is said of it', async () => {
+  const image = join(await scratchFolder(), 'disk.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', image, '16M');
+  const shell = `for ((i = 0; i < 16384; i++)); do echo $((i * 1024)) 512; done |
+'${process.execPath}' '${program}' create-from -q --extents - -n x -g 512 '${image}' &&
+'${process.execPath}' '${program}' dump --json '${image}' x | (sleep 0.3; wc -l)`;
+  const { stdout, stderr } = await execa('bash', ['-c', shell]);
+  expect({ stdout, stderr }).toEqual({ stdout: '32768', stderr: '' });
+});
+
 test('control characters in a name do not reach the terminal', async () => {
   const folder = await scratchFolder();
   const image = join(folder, 'disk.qcow2');
