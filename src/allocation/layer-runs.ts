@@ -78,7 +78,8 @@ function addTable(
       if (guestOffset >= virtualSizeBytes) return;
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
       const host = hostRange(cluster, header);
-      if (host !== undefined) {
+      // Asked first, since the text of the complaint would cost more than all the rest.
+      if (host !== undefined && host.offset >= storage.sizeBytes) {
         requireInside(storage, `the cluster of disk offset ${hex(guestOffset)}`, host.offset, 1);
       }
       addCluster(image, cluster, guestOffset, runs);
