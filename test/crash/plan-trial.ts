@@ -29,7 +29,7 @@ const mostOtherStates = 10;
 
 export function tryPlan(
   original: OpenedImage,
-  plan: Plan,
+  plan: Pick<Plan, 'steps' | 'commitIndex'>,
   newBitmaps: readonly StoredBitmap[],
   { random, randomSubsets }: { random: Random; randomSubsets: number },
 ): Trial {
@@ -72,7 +72,7 @@ function isAboutHeader({ pieces }: PowerCutState, { header }: OpenedImage): bool
   return pieces.length === 0 || pieces.every(({ offset }) => offset < header.clusterBytes);
 }
 
-function describe({ doneSteps, pieces, stored }: PowerCutState, { steps }: Plan): string {
+function describe({ doneSteps, pieces, stored }: PowerCutState, { steps }: Pick<Plan, 'steps'>): string {
   const until =
     doneSteps === 0 ? 'nothing' : `step ${doneSteps - 1} (flush of ${steps[doneSteps - 1]!.reason})`;
   const some = stored.slice(0, 6).map(({ offset, bytes, reason }) => `${reason} [${offset}+${bytes.length}]`);

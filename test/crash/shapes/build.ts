@@ -16,6 +16,8 @@ export interface Recipe {
   bitmaps?: readonly (readonly [name: string, granularity: number])[];
   /** Commands of qemu-io afterwards, which mark the bitmaps. */
   dirty?: string[];
+  /** Those of the bitmaps that record no more after that. */
+  disabled?: string[];
   /** Changes bytes that QEMU's tools do not change. */
   edit?: (image: Buffer) => void;
 }
@@ -32,6 +34,7 @@ export async function buildImage(folder: string, recipe: Recipe): Promise<string
     await qemuImg('bitmap', '--add', '-g', String(granularity), path, name);
   }
   if (recipe.dirty !== undefined) await qemuIo(path, ...recipe.dirty);
+  for (const name of recipe.disabled ?? []) await qemuImg('bitmap', '--disable', path, name);
   if (recipe.edit !== undefined) {
     const bytes = await readFile(path);
     recipe.edit(bytes);
