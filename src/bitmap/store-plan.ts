@@ -150,18 +150,18 @@ export async function addKeptBitmaps(
     for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
       // What a bitmap in use points at is a guess, and yet QEMU frees it with the bitmap: none of it may be claimed.
       if (slot.entry.inUse) {
-        requireInsideFile(image, slot.entry, offset);
+        requireInsideFile(image, slot.entry, offset + lengthBytes);
         addRange(referenced, image, offset, lengthBytes);
       } else addOwnRange(referenced, image, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
     }
   }
 }
 
-function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectoryEntry, offset: number): void {
-  if (offset < alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
+function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectoryEntry, end: number): void {
+  if (end <= alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
-    `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(offset)}`,
+    `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,
     {
       hint: `It holds nothing of worth; remove it: bitmap-tool remove ${shellWord(storage.name)} ${shellWord(name)}`,
       context: { file: storage.name, bitmap: name },
@@ -184,7 +184,8 @@ async function takeReleased(
   const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
   for (const entry of present) {
     if (kept.has(entry.tableOffset)) continue;
-    ranges.push(...bitmapRanges(image, entry, await tableOf(image, entry)));
+    // Millions of ranges are too many for the arguments of one call.
+    for (const range of bitmapRanges(image, entry, await tableOf(image, entry))) ranges.push(range);
   }
   const released: ClusterRun[] = [];
   for (const { offset, lengthBytes } of ranges) {

@@ -137,9 +137,9 @@ export function examineBitmapDirectory(
       broken.unshift(violation(where, 'directory-count', `the extension counts only ${count} bitmaps`));
     }
     if (stored !== undefined) {
-      const { name, nameBytes, inUse } = stored.entry;
+      const { name, inUse } = stored.entry;
       // An in-use entry may repeat a name: QEMU reads nothing for it.
-      const key = String.fromCharCode(...nameBytes);
+      const key = storedName(stored.entry);
       if (names.has(key) && !inUse) {
         broken.push(violation(where, 'duplicate-name', `"${name}" is the name of an earlier entry too`));
       }
@@ -284,6 +284,11 @@ function violation(where: string, rule: BitmapRule, what: string): Violation {
 
 function entryBytes(nameSize: number, extraDataSize: number): number {
   return alignUp(entryStruct.sizeBytes + nameSize + extraDataSize, 8);
+}
+
+/** The stored name as a key, a character for each byte: equal for no two names but the same. */
+export function storedName({ nameBytes }: Pick<BitmapDirectoryEntry, 'nameBytes'>): string {
+  return String.fromCharCode(...nameBytes);
 }
 
 /** Bytes that `entries` take as a directory. */

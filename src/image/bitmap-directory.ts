@@ -1,7 +1,7 @@
 /**
  * The bitmap directory of an image and the tables it names, read as QEMU reads them when it opens the image.
  */
-import { alignDown, alignUp } from '../bytes/align.ts';
+import { alignUp, divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import {
   type BitmapDirectoryEntry,
@@ -20,7 +20,7 @@ import {
 import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
 import { FormatError, hex } from '../format/format-error.ts';
 import { readBytes } from '../storage/storage.ts';
-import { type Image, naming, readInside, requireInside } from './image.ts';
+import { type Image, naming, readInside, requireInside, requireOwnClusters } from './image.ts';
 
 /**
  * The bitmaps that QEMU would see: none when the extension is missing or stale.
@@ -31,7 +31,24 @@ export async function readBitmapDirectory(image: Image): Promise<BitmapDirectory
   if (image.bitmaps.kind !== 'live') return [];
   const { directory } = image.bitmaps;
   const bytes = await readInside(image, 'the bitmap directory', directory.offset, directory.sizeBytes);
-  return naming(image.storage, () => parseBitmapDirectory(bytes, directory, image.header));
+  const entries = naming(image.storage, () => parseBitmapDirectory(bytes, directory, image.header));
+  const { clusterSizeBytes } = image.header;
+  const tables = entries.filter((entry) => hasTable(image, entry));
+  requireOwnClusters(
+    image,
+    'the tables of its bitmaps',
+    tables.reduce((sum, entry) => sum + divideUp(tableBytes(entry), clusterSizeBytes), 0),
+  );
+  return entries;
+}
+
+function tableBytes({ tableEntryCount }: BitmapDirectoryEntry): number {
+  return tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
+}
+
+/** Whether its table lies in the file at all; that of a bitmap in use may be said to lie anywhere. */
+function hasTable({ storage }: Image, entry: BitmapDirectoryEntry): boolean {
+  return entry.tableOffset + tableBytes(entry) <= storage.sizeBytes;
 }
 
 /**
@@ -82,8 +99,7 @@ export async function readBitmapTable(
 export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry): Promise<BitmapTableEntry[]> {
   const { storage, header } = image;
   const what = `bitmap "${entry.name}"`;
-  const lengthBytes = entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
-  const bytes = await readInside(image, `the table of ${what}`, entry.tableOffset, lengthBytes);
+  const bytes = await readInside(image, `the table of ${what}`, entry.tableOffset, tableBytes(entry));
   const table = naming(storage, () => {
     try {
       return decodeBitmapTable(bytes, header);
@@ -104,13 +120,12 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
 
 /** Every cluster that a broken table might mean, inside the file or not. */
 export async function readUnsoundTable(
-  { storage, header }: Image,
+  image: Image,
   entry: BitmapDirectoryEntry,
 ): Promise<BitmapTableEntry[]> {
-  const available = Math.max(0, storage.sizeBytes - entry.tableOffset);
-  const lengthBytes = Math.min(entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES, available);
-  const bytes = await readBytes(storage, entry.tableOffset, alignDown(lengthBytes, BITMAP_TABLE_ENTRY_BYTES));
-  return possibleDataOffsets(bytes, header).map((dataOffset) => ({ dataOffset }));
+  if (!hasTable(image, entry)) return [];
+  const bytes = await readBytes(image.storage, entry.tableOffset, tableBytes(entry));
+  return possibleDataOffsets(bytes, image.header).map((dataOffset) => ({ dataOffset }));
 }
 
 /** Ranges of the file that a bitmap occupies: its table, then its data clusters. */
@@ -119,9 +134,7 @@ export function bitmapRanges(
   entry: BitmapDirectoryEntry,
   table: readonly BitmapTableEntry[],
 ): { offset: number; lengthBytes: number }[] {
-  const ranges = [
-    { offset: entry.tableOffset, lengthBytes: entry.tableEntryCount * BITMAP_TABLE_ENTRY_BYTES },
-  ];
+  const ranges = [{ offset: entry.tableOffset, lengthBytes: tableBytes(entry) }];
   for (const each of table) {
     if (typeof each === 'object')
       ranges.push({ offset: each.dataOffset, lengthBytes: header.clusterSizeBytes });

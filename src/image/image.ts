@@ -1,6 +1,7 @@
 /**
  * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
  */
+import { divideUp } from '../bytes/align.ts';
 import { cString } from '../bytes/c-string.ts';
 import { RefusedError } from '../errors.ts';
 import {
@@ -137,6 +138,23 @@ export function requireInside(
   );
 }
 
+/**
+ * Refuses structures that cannot all have clusters of their own. A small file could otherwise name one table a million
+ * times, and keep its reader busy for hours.
+ *
+ * @throws RefusedError when the file has fewer clusters
+ */
+export function requireOwnClusters({ storage, header }: Image, what: string, count: number): void {
+  const { name, sizeBytes } = storage;
+  const clusterCount = divideUp(sizeBytes, header.clusterSizeBytes);
+  if (count <= clusterCount) return;
+  throw new RefusedError(
+    'INVALID_IMAGE',
+    `${name}: ${what} take ${count} clusters, the file has ${clusterCount}: some are named more than once`,
+    { hint: `Look at it with "qemu-img check ${name}".`, context: { file: name } },
+  );
+}
+
 /** Offsets of the L2 tables that the active L1 table names, in bytes; 0 where there is none. */
 export async function readActiveL1Table(image: Image): Promise<Float64Array> {
   const { l1TableOffset, l1EntryCount } = image.header;
@@ -150,7 +168,9 @@ export async function readL1Table(
   entryCount: number,
 ): Promise<Float64Array> {
   const bytes = await readInside(image, what, offset, entryCount * L1_ENTRY_BYTES);
-  return naming(image.storage, () => decodeL1Table(bytes, image.header, what));
+  const l2Offsets = naming(image.storage, () => decodeL1Table(bytes, image.header, what));
+  requireOwnClusters(image, `L2 tables that ${what} names`, l2Offsets.filter((each) => each !== 0).length);
+  return l2Offsets;
 }
 
 /**

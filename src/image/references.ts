@@ -4,6 +4,7 @@
  * QEMU trusts refcounts alone. In an image whose refcounts are too low that would overwrite somebody's data.
  */
 
+import { divideUp } from '../bytes/align.ts';
 import { getBit, newBits, setBit } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { L1_ENTRY_BYTES } from '../format/header.ts';
@@ -15,7 +16,7 @@ import {
   type SnapshotTable,
 } from '../format/snapshot-table.ts';
 import { addOwnRange, addRange, type HostClusters, needsCheck } from './host-clusters.ts';
-import { type Image, naming, readInside, readL1Table } from './image.ts';
+import { type Image, naming, readInside, readL1Table, requireOwnClusters } from './image.ts';
 import type { L2Reading } from './l2-tables.ts';
 import type { Refcounts } from './refcounts.ts';
 import { scanL2Tables } from './scan.ts';
@@ -75,12 +76,15 @@ async function addSnapshots(
   };
   activeL2Offsets.forEach(firstTime);
   const seen = new Set<string>();
+  let tableClusters = 0;
   for (const [index, { l1TableOffset, l1EntryCount }] of snapshots.entries()) {
     reading.signal?.throwIfAborted();
     // Snapshots have a table each; a broken image may name one many times.
     const table = `${l1TableOffset} ${l1EntryCount}`;
     if (seen.has(table)) continue;
     seen.add(table);
+    tableClusters += divideUp(l1EntryCount * L1_ENTRY_BYTES, header.clusterSizeBytes);
+    requireOwnClusters(image, 'the L1 tables of its snapshots', tableClusters);
     const what = `the L1 table of snapshot ${index}`;
     const l2Offsets = await readL1Table(image, what, l1TableOffset, l1EntryCount);
     addRange(referenced, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);

@@ -30,16 +30,18 @@ export function addBitmaps(
       { names, granularity },
     );
     const { virtualSizeBytes } = image.image.header;
+    // All of them have the same granularity, and nothing marked.
+    const bitmap = cleanBitmap(virtualSizeBytes, targets[0]!.granularityBits);
     return [
       ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),
       ...targets.map(
-        ({ name, nameBytes, granularityBits }) =>
+        ({ name, nameBytes }) =>
           ({
             kind: 'store',
             name,
             nameBytes,
             auto: disabled !== true,
-            bitmap: cleanBitmap(virtualSizeBytes, granularityBits),
+            bitmap,
           }) as const,
       ),
     ];

@@ -7,6 +7,7 @@ import { RefusedError, UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory } from '../image/bitmap-directory.ts';
 import type { ImageToChange } from './change-bitmaps.ts';
+import { findBitmap } from './find-bitmap.ts';
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from './granularity.ts';
 
 /** What to do about a bitmap that is there already. */
@@ -100,17 +101,16 @@ function inherited(
   if (valid.length === 0 && lasting.some(({ inUse }) => inUse)) {
     throw noModel(image.path, layer.path, 'are marked in-use');
   }
-  const find = (name: string) => image.present.find((entry) => entry.name === name);
   const keeps = (options.ifExists ?? 'fail') === 'fail';
   return {
     targets: valid
-      .filter(({ name }) => !keeps || find(name) === undefined)
+      .filter(({ name }) => !keeps || findBitmap(image.present, name) === undefined)
       .map(({ name, nameBytes, granularityBits }) => ({
         ...targetFor(image, name, asked, granularityBits, options),
         nameBytes,
       })),
     inheritedFrom: layer.path,
-    others: keeps ? valid.flatMap(({ name }) => find(name) ?? []) : [],
+    others: keeps ? valid.flatMap(({ name }) => findBitmap(image.present, name) ?? []) : [],
   };
 }
 
@@ -134,7 +134,7 @@ function targetFor(
   defaultBits: number,
   { ifExists = 'fail' }: TargetOptions,
 ): Target {
-  const present = entries.find((entry) => entry.name === name);
+  const present = findBitmap(entries, name);
   const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
   if (present !== undefined && ifExists === 'fail') {
     throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {

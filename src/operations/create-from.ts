@@ -2,20 +2,14 @@
  * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
  */
 
-import {
-  type DirtyBitmap,
-  dirtyBytes,
-  isWholeDisk,
-  mergeInto,
-  resample,
-  withoutMarks,
-} from '../bitmap/dirty-bitmap.ts';
+import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED, requireStorableName } from '../checkpoint/names.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import type { Image } from '../image/image.ts';
 import { shellWord } from '../text/shell-word.ts';
 import {
   type ChangeOptions,
@@ -25,6 +19,7 @@ import {
   withImageToChange,
 } from './change-bitmaps.ts';
 import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
+import { requireBitmapMemory } from './granularity.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
 export interface CreateFromOptions extends ChangeOptions, TargetOptions {
@@ -94,20 +89,30 @@ export async function createFrom(
     } as const;
     const granularities = [...targets, ...others].map(({ granularityBits }) => granularityBits);
     if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], plan: null };
+    requireMemory(target.image, targets, options);
 
     // The finest says it all: the others are rounded out from it.
     const { bitmap: finest, reading } = await readSource(target, source, Math.min(...granularities), options);
     warnOfWholeDisk(target, source, finest, options);
     const kept: KeptBitmap[] = [];
     for (const entry of others) kept.push(await coverage(target, entry, finest, options));
+    const rounded = roundings(finest);
     const made: MadeBitmap[] = [];
-    for (const each of targets) made.push(await make(target, each, finest, options));
+    for (const each of targets) made.push(await make(target, each, rounded, options));
 
     const bitmaps = made.map(({ report }) => report);
     if (made.every(({ slot }) => slot === undefined)) return { ...result, bitmaps, kept, plan: null };
     const plan = await changeBitmaps(target, directoryWith(target.present, made), options, reading);
     return { ...result, bitmaps, kept, plan };
   });
+}
+
+/** Bitmaps that are added to are each another one in the end; the others differ in their granularity at most. */
+function requireMemory(image: Image, targets: readonly Target[], { ifExists }: CreateFromOptions): void {
+  const isMerged = ({ present }: Target) => present !== undefined && ifExists === 'merge';
+  const bits = (list: readonly Target[]) => list.map(({ granularityBits }) => granularityBits);
+  const alike = new Set(bits(targets.filter((target) => !isMerged(target))));
+  requireBitmapMemory(image, [...alike, ...bits(targets.filter(isMerged))]);
 }
 
 /** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
@@ -131,6 +136,16 @@ function warnOfWholeDisk(
   );
 }
 
+/** Rounds out the finest bitmap, once for each granularity: bitmaps that are alike share their memory. */
+function roundings(finest: DirtyBitmap): (granularityBits: number) => DirtyBitmap {
+  const known = new Map<number, DirtyBitmap>();
+  return (granularityBits) => {
+    const bitmap = known.get(granularityBits) ?? resample(finest, granularityBits);
+    known.set(granularityBits, bitmap);
+    return bitmap;
+  };
+}
+
 interface MadeBitmap {
   readonly target: Target;
   readonly report: CreatedBitmap;
@@ -141,11 +156,11 @@ interface MadeBitmap {
 async function make(
   { image }: ImageToChange,
   target: Target,
-  finest: DirtyBitmap,
+  rounded: (granularityBits: number) => DirtyBitmap,
   { disabled, ifExists }: CreateFromOptions,
 ): Promise<MadeBitmap> {
   const { name, nameBytes, granularityBits, present } = target;
-  const wanted = resample(finest, granularityBits);
+  const wanted = rounded(granularityBits);
   const made = (action: CreatedBitmap['action'], auto: boolean, bitmap: DirtyBitmap): MadeBitmap => ({
     target,
     report: {
@@ -176,10 +191,8 @@ async function make(
 
 /** The directory with each made bitmap where its predecessor was, or at the end. */
 function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly MadeBitmap[]): BitmapSlot[] {
-  const kept = present.map(
-    (entry): BitmapSlot =>
-      made.find(({ target }) => target.present === entry)?.slot ?? { kind: 'keep', entry },
-  );
+  const replaced = new Map(made.map(({ target, slot }) => [target.present, slot]));
+  const kept = present.map((entry): BitmapSlot => replaced.get(entry) ?? { kind: 'keep', entry });
   const added = made.flatMap(({ target, slot }) =>
     target.present === undefined && slot !== undefined ? [slot] : [],
   );
@@ -202,7 +215,9 @@ async function coverage(
   }
   if (entry.inUse) return { name, missingBytes: null };
   const own = await readBitmap(image, entry);
-  const missingBytes = dirtyBytes(withoutMarks(resample(finest, own.granularityBits), own));
+  const ownBytes = dirtyBytes(own);
+  mergeInto(own, finest);
+  const missingBytes = dirtyBytes(own) - ownBytes;
   if (missingBytes > 0) {
     onWarning?.(
       `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,

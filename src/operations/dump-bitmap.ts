@@ -1,13 +1,7 @@
 /**
  * Reads the marks of one bitmap.
  */
-import {
-  cleanBitmap,
-  type DirtyBitmap,
-  dirtyBytes,
-  dirtyExtents,
-  mergeInto,
-} from '../bitmap/dirty-bitmap.ts';
+import { type DirtyBitmap, dirtyBytes, dirtyExtents, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
 import { allLayers, type Chain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
@@ -76,15 +70,15 @@ async function withLowerImages(
   name: string,
   options: OperationOptions,
 ): Promise<DirtyBitmap> {
-  const bitmaps = [own];
+  let united = own;
   for (const { image } of (await allLayers(chain)).slice(1).filter((layer) => layer.format === 'qcow2')) {
     const entries = await readBitmapDirectory(image);
     const has = name === ALLOCATED || entries.some((entry) => entry.name === name);
-    if (has) bitmaps.push(await readIn(image, name, options));
+    if (!has) continue;
+    const lower = await readIn(image, name, options);
+    united = resample(united, Math.min(united.granularityBits, lower.granularityBits));
+    mergeInto(united, lower);
   }
-  const granularityBits = Math.min(...bitmaps.map((each) => each.granularityBits));
-  const united = cleanBitmap(own.virtualSizeBytes, granularityBits);
-  for (const each of bitmaps) mergeInto(united, each);
   return united;
 }
 

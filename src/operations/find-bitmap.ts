@@ -6,13 +6,25 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
 import { shellWord } from '../text/shell-word.ts';
 
+const indexes = new WeakMap<readonly BitmapDirectoryEntry[], Map<string, BitmapDirectoryEntry>>();
+
+/** The first bitmap of that name. A directory is indexed once: it may hold 65535, and as many may be asked for. */
+export function findBitmap(
+  entries: readonly BitmapDirectoryEntry[],
+  name: string,
+): BitmapDirectoryEntry | undefined {
+  const index = indexes.get(entries) ?? new Map(entries.toReversed().map((entry) => [entry.name, entry]));
+  indexes.set(entries, index);
+  return index.get(name);
+}
+
 /** @throws RefusedError naming the bitmaps that there are */
 export function requireBitmap(
   { storage }: Image,
   entries: readonly BitmapDirectoryEntry[],
   name: string,
 ): BitmapDirectoryEntry {
-  const entry = entries.find((each) => each.name === name);
+  const entry = findBitmap(entries, name);
   if (entry !== undefined) return entry;
   const names = entries.map((each) => each.name);
   throw new RefusedError('BITMAP_NOT_FOUND', `${storage.name}: no bitmap "${name}"`, {

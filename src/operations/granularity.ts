@@ -17,10 +17,15 @@ export function defaultGranularityBits({ clusterBits }: Header): number {
   return Math.min(Math.max(clusterBits, 12), 16);
 }
 
+/** Whether QEMU could store a bitmap of such a disk. */
+export function isStorable(virtualSizeBytes: number, granularityBits: number): boolean {
+  return bitmapBytes(virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES;
+}
+
 /** The finest that tells the image's own units apart, and no finer than QEMU could store. */
 export function ownGranularityBits(header: Header): number {
   let bits = Math.max(MIN_GRANULARITY_BITS, Math.log2(subclusterSizeBytes(header)));
-  while (bitmapBytes(header.virtualSizeBytes, bits) > MAX_BITMAP_BYTES) bits++;
+  while (!isStorable(header.virtualSizeBytes, bits)) bits++;
   return bits;
 }
 
@@ -48,10 +53,28 @@ export function requireStorableSize({ storage, header }: Image, granularityBits:
   const lengthBytes = bitmapBytes(virtualSizeBytes, granularityBits);
   if (lengthBytes <= MAX_BITMAP_BYTES) return;
   let fitting = granularityBits;
-  while (bitmapBytes(virtualSizeBytes, fitting) > MAX_BITMAP_BYTES) fitting++;
+  while (!isStorable(virtualSizeBytes, fitting)) fitting++;
   throw new RefusedError(
     'BITMAP_LIMIT',
     `${storage.name}: at a granularity of ${2 ** granularityBits} a bitmap of this disk takes ${lengthBytes} bytes, QEMU allows ${MAX_BITMAP_BYTES}`,
     { hint: `Use --granularity ${2 ** fitting} or more.`, context: { file: storage.name } },
+  );
+}
+
+/** What the bitmaps that one change stores may take in memory together: two of QEMU's largest. */
+const MAX_BITMAP_MEMORY_BYTES = 2 * MAX_BITMAP_BYTES;
+
+/** @throws RefusedError when bitmaps of these granularities do not fit in memory together */
+export function requireBitmapMemory({ storage, header }: Image, granularityBits: readonly number[]): void {
+  const bytes = granularityBits.reduce((sum, bits) => sum + bitmapBytes(header.virtualSizeBytes, bits), 0);
+  // One alone may be as large as QEMU allows.
+  if (granularityBits.length === 1 || bytes <= MAX_BITMAP_MEMORY_BYTES) return;
+  throw new RefusedError(
+    'BITMAP_LIMIT',
+    `${storage.name}: the ${granularityBits.length} bitmaps take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
+    {
+      hint: 'Name fewer of them at a time, or choose a coarser --granularity.',
+      context: { file: storage.name },
+    },
   );
 }

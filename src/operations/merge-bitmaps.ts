@@ -9,7 +9,7 @@ import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
-import { type NamedBitmaps, readNamedBitmaps } from './named-bitmaps.ts';
+import { type NamedBitmaps, visitNamedBitmaps } from './named-bitmaps.ts';
 
 /**
  * @param sources stored bitmaps of this or another image, or `#ALLOCATED`
@@ -26,7 +26,7 @@ export function mergeBitmaps(
     const { image, present } = target;
     const entry = requireConsistentBitmap(image, present, targetName);
     const added = cleanBitmap(image.header.virtualSizeBytes, entry.granularityBits);
-    for (const source of await readNamedBitmaps(target, sources, options)) mergeInto(added, source);
+    await visitNamedBitmaps(target, sources, options, (source) => mergeInto(added, source));
     const bitmap = await readBitmap(image, entry);
     if (countMissing(added.bits, bitmap.bits) === 0) return undefined;
     mergeInto(bitmap, added);

@@ -13,7 +13,7 @@ import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
 import { fileIdentity } from '../storage/file.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
-import { ownGranularityBits } from './granularity.ts';
+import { isStorable, ownGranularityBits } from './granularity.ts';
 import { withQcow2 } from './open-qcow2.ts';
 import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
@@ -35,32 +35,31 @@ interface OpenImage {
 }
 
 /**
- * @returns the bitmaps, each at its own granularity and for the disk of `target`
+ * Calls `visit` with each bitmap, at its own granularity and for the disk of `target`; one is in memory at a time.
+ *
  * @throws RefusedError when one does not exist, cannot be trusted, or is for a disk of another size
  */
-export async function readNamedBitmaps(
+export async function visitNamedBitmaps(
   target: OpenImage,
   { names, from, anySize }: NamedBitmaps,
   options: OperationOptions,
-): Promise<DirtyBitmap[]> {
-  if (from === undefined) return readAll(target, names, options);
+  visit: (bitmap: DirtyBitmap) => void,
+): Promise<void> {
+  const visitAll = async (
+    { image, present }: Omit<OpenImage, 'identity'>,
+    adapted = (bitmap: DirtyBitmap) => bitmap,
+  ) => {
+    for (const name of names) visit(adapted(await readNamedBitmap(image, present, name, options)));
+  };
+  if (from === undefined) return visitAll(target);
   const reference = parseReference(from, undefined);
-  if ((await fileIdentity(reference.path)) === target.identity) return readAll(target, names, options);
+  if ((await fileIdentity(reference.path)) === target.identity) return visitAll(target);
   return withQcow2(reference, options, async ({ image }) => {
     refuseStaleBitmaps(image);
-    const bitmaps = await readAll({ image, present: await readBitmapDirectory(image) }, names, options);
-    return bitmaps.map((bitmap) => fitted(bitmap, from, target.image, anySize === true));
+    await visitAll({ image, present: await readBitmapDirectory(image) }, (bitmap) =>
+      fitted(bitmap, from, target.image, anySize === true),
+    );
   });
-}
-
-async function readAll(
-  { image, present }: Omit<OpenImage, 'identity'>,
-  names: readonly string[],
-  options: OperationOptions,
-): Promise<DirtyBitmap[]> {
-  const bitmaps: DirtyBitmap[] = [];
-  for (const name of names) bitmaps.push(await readNamedBitmap(image, present, name, options));
-  return bitmaps;
 }
 
 /** @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds */
@@ -99,9 +98,14 @@ function fitted(
       },
     );
   }
-  // A granule must not span the end of the shorter disk: what is before it is known.
+  // A granule must not span the end of the shorter disk: what is before it is known. Of a huge disk it may all the same,
+  // and more is marked then than need be.
   let { granularityBits } = bitmap;
-  while (bitmap.virtualSizeBytes % 2 ** granularityBits !== 0) granularityBits--;
+  while (
+    bitmap.virtualSizeBytes % 2 ** granularityBits !== 0 &&
+    isStorable(virtualSizeBytes, granularityBits - 1)
+  )
+    granularityBits--;
   const result = cleanBitmap(virtualSizeBytes, granularityBits);
   mergeInto(result, bitmap);
   markRange(result, bitmap.virtualSizeBytes, virtualSizeBytes);

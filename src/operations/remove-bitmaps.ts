@@ -1,7 +1,9 @@
 /**
  * Removes stored bitmaps; several go in one commit. The only thing that QEMU, too, does to a bitmap in use.
  */
+
 import { parseReference } from '../chain/reference.ts';
+import { storedName } from '../format/bitmap-directory.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
 import { requireBitmap } from './find-bitmap.ts';
 
@@ -12,7 +14,10 @@ export function removeBitmaps(
   options: ChangeOptions = {},
 ): Promise<EditResult> {
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
-    const removed = new Set(names.map((name) => requireBitmap(image, present, name).name));
-    return present.filter((entry) => !removed.has(entry.name)).map((entry) => ({ kind: 'keep', entry }));
+    // Bitmaps in use may share a name. What only reads alike, since it is not UTF-8, is another bitmap.
+    const removed = new Set(names.map((name) => storedName(requireBitmap(image, present, name))));
+    return present
+      .filter((entry) => !removed.has(storedName(entry)))
+      .map((entry) => ({ kind: 'keep', entry }));
   });
 }

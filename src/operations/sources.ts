@@ -19,7 +19,7 @@ import { scanL2Tables } from '../image/scan.ts';
 import { fileIdentity } from '../storage/file.ts';
 import type { ImageToChange } from './change-bitmaps.ts';
 import { type ComparedImage, markDifferences } from './mark-differences.ts';
-import { type NamedBitmaps, readNamedBitmaps } from './named-bitmaps.ts';
+import { type NamedBitmaps, visitNamedBitmaps } from './named-bitmaps.ts';
 import type { OperationOptions } from './options.ts';
 import { tableReading } from './table-progress.ts';
 
@@ -66,7 +66,7 @@ export async function readSource(
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   switch (source.kind) {
     case 'bitmap':
-      for (const each of await readNamedBitmaps(target, source, options)) mergeInto(bitmap, each);
+      await visitNamedBitmaps(target, source, options, (each) => mergeInto(bitmap, each));
       break;
     case 'compare':
       await markDifferences(bitmap, target, source, options);

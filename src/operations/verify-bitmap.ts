@@ -85,6 +85,7 @@ export async function verifyBitmap(
       await compareChains(chain, old, comparison, options);
       return old.top.path;
     });
+    const [neededBytes, markedBytes] = [dirtyBytes(needed), dirtyBytes(marked)];
     const missing = withoutMarks(needed, marked);
     const ranges: ByteRange[] = [];
     let missingRanges = 0;
@@ -102,9 +103,10 @@ export async function verifyBitmap(
       granularity: 2 ** marked.granularityBits,
       covered: missingBytes === 0,
       differingBytes,
-      dirtyBytes: dirtyBytes(marked),
+      dirtyBytes: markedBytes,
       missingBytes,
-      needlessBytes: dirtyBytes(withoutMarks(marked, needed)),
+      // What is needed and not missing is marked.
+      needlessBytes: markedBytes - (neededBytes - missingBytes),
       missingRanges,
       missing: ranges,
     };

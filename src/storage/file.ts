@@ -2,7 +2,7 @@
  * A regular file or a block device as storage.
  */
 
-import type { Stats } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { FailedError } from '../errors.ts';
 import type { Storage } from './storage.ts';
@@ -30,6 +30,8 @@ export async function openFile(
 ): Promise<FileStorage> {
   const handle = await openHandle(path, mode);
   try {
+    // Since the look before opening another file may have taken the name.
+    refuseSpecialFile(path, await handle.stat());
     await lock(handle.fd);
     const stats = await handle.stat();
     const isDevice = stats.isBlockDevice();
@@ -44,7 +46,11 @@ export async function openFile(
       get sizeBytes() {
         return sizeBytes;
       },
-      read: (offset, into) => readFully(handle, path, offset, into),
+      read(offset, into) {
+        // Files of /proc claim to be empty, and reading some of them waits for ever: QEMU, too, reads none of them.
+        const inside = Math.min(into.length, Math.max(0, sizeBytes - offset));
+        return readFully(handle, path, offset, into, inside);
+      },
       async write(offset, bytes) {
         await writeFully(handle, path, offset, bytes);
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
@@ -73,9 +79,11 @@ function identityOf(stats: Stats): string {
 }
 
 async function openHandle(path: string, mode: 'read' | 'write'): Promise<FileHandle> {
-  await refuseSpecialFile(path);
+  // Opening a FIFO would wait for its other end, and opening a device may do something to it.
+  refuseSpecialFile(path, await statFile(path));
   try {
-    return await open(path, mode === 'read' ? 'r' : 'r+');
+    const access = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
+    return await open(path, access | constants.O_NONBLOCK);
   } catch (cause) {
     throw openError(path, mode, cause as NodeJS.ErrnoException);
   }
@@ -89,9 +97,7 @@ async function statFile(path: string): Promise<Stats> {
   }
 }
 
-/** Looks before opening: opening a FIFO would wait for its other end. */
-async function refuseSpecialFile(path: string): Promise<void> {
-  const stats = await statFile(path);
+function refuseSpecialFile(path: string, stats: Stats): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
   const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a special file';
   throw new FailedError('NOT_A_FILE', `${path}: this is ${kind}, not an image`, {
@@ -105,6 +111,9 @@ function openError(path: string, mode: 'read' | 'write', cause: NodeJS.ErrnoExce
   switch (cause.code) {
     case 'ENOENT':
     case 'ENOTDIR':
+    // A zero byte in the name, and a name longer than any file has.
+    case 'ERR_INVALID_ARG_VALUE':
+    case 'ENAMETOOLONG':
       return new FailedError('FILE_NOT_FOUND', `${path}: no such file`, { cause, context });
     case 'EACCES':
     case 'EPERM':
@@ -138,14 +147,21 @@ function ioError(path: string, what: string, cause: unknown): FailedError {
   return new FailedError('IO_ERROR', `${path}: ${what}: ${message}`, { cause, context: { file: path } });
 }
 
-async function readFully(handle: FileHandle, path: string, offset: number, into: Uint8Array): Promise<void> {
+/** Fills `into` with `length` bytes from `offset`, and with zeros behind them. */
+async function readFully(
+  handle: FileHandle,
+  path: string,
+  offset: number,
+  into: Uint8Array,
+  length: number,
+): Promise<void> {
   let done = 0;
-  while (done < into.length) {
+  while (done < length) {
     let bytesRead: number;
     try {
-      ({ bytesRead } = await handle.read(into, done, into.length - done, offset + done));
+      ({ bytesRead } = await handle.read(into, done, length - done, offset + done));
     } catch (cause) {
-      throw ioError(path, `could not read ${into.length} bytes at ${offset}`, cause);
+      throw ioError(path, `could not read ${length} bytes at ${offset}`, cause);
     }
     if (bytesRead === 0) break;
     done += bytesRead;
