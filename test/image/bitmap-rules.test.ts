@@ -401,15 +401,15 @@ describe('of two bitmaps extensions', () => {
   test('the later counts', async () => {
     const edited = usual.copy();
     edited.doubleExtension();
-    edited.setExtension({ count: 1, size: 32 });
+    edited.setExtension({ count: 1, size: 32 }, 0);
     expect((await qemuOpens(edited)).opens).toBe(true);
     const image = await openImage(memoryStorage(edited.bytes));
     expect((await readBitmapDirectory(image)).map(({ name }) => name)).toEqual(['first', 'second']);
   });
 
   test.each<[string, Edit]>([
-    ['in the earlier', (image) => image.setExtension({ count: 0 })],
-    ['in the later', (image) => image.setExtension({ count: 0 }, 1)],
+    ['in the earlier', (image) => image.setExtension({ count: 0 }, 0)],
+    ['in the later', (image) => image.setExtension({ count: 0 })],
   ])('QEMU and this tool refuse a fault %s', async (_, edit) => {
     await expectRefused(
       usual,

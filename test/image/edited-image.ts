@@ -68,17 +68,17 @@ export class EditedImage {
     return new EditedImage(Buffer.from(this.bytes));
   }
 
-  /** Where the frame of the bitmaps extension is; `which` counts them. */
-  extensionAt(which = 0): number {
+  /** Where the frame of a bitmaps extension is; of several the last one counts. */
+  extensionAt(which = -1): number {
     const found: number[] = [];
     for (let at = this.bytes.readUInt32BE(HEADER_LENGTH); this.bytes.readUInt32BE(at) !== 0; ) {
       if (this.bytes.readUInt32BE(at) === BITMAPS_EXTENSION) found.push(at);
       at += 8 + roundUp(this.bytes.readUInt32BE(at + 4));
     }
-    return found[which]!;
+    return found.at(which)!;
   }
 
-  setExtension({ length, count, reserved, size, offset }: ExtensionFields, which = 0): void {
+  setExtension({ length, count, reserved, size, offset }: ExtensionFields, which = -1): void {
     const at = this.extensionAt(which);
     if (length !== undefined) this.bytes.writeUInt32BE(length, at + 4);
     if (count !== undefined) this.bytes.writeUInt32BE(count, at + 8);

@@ -366,10 +366,10 @@ describe('names', () => {
 
 describe('of two bitmaps extensions', () => {
   test.each<[string, Edit]>([
-    ['the earlier counts no bitmaps', (image) => image.setExtension({ count: 0 })],
-    ['the later counts no bitmaps', (image) => image.setExtension({ count: 0 }, 1)],
-    ['the earlier has a wrong length', (image) => image.setExtension({ length: 16 })],
-    ['the later has a wrong length', (image) => image.setExtension({ length: 4 }, 1)],
+    ['the earlier counts no bitmaps', (image) => image.setExtension({ count: 0 }, 0)],
+    ['the later counts no bitmaps', (image) => image.setExtension({ count: 0 })],
+    ['the earlier has a wrong length', (image) => image.setExtension({ length: 16 }, 0)],
+    ['the later has a wrong length', (image) => image.setExtension({ length: 4 })],
   ])('%s', async (_, edit) => {
     const twice: Edit = (image) => {
       image.doubleExtension();

@@ -1,6 +1,14 @@
 /** Changes to header bytes that QEMU's tools do not make. */
 
-const field = { backingFileOffset: 8, backingFileSize: 16, autoclear: 88, headerLength: 100 };
+const field = {
+  backingFileOffset: 8,
+  backingFileSize: 16,
+  clusterBits: 20,
+  refcountTableOffset: 48,
+  autoclear: 88,
+  refcountOrder: 96,
+  headerLength: 100,
+};
 const bitmapsType = 0x23852875;
 const unknownType = 0x0badcafe;
 const frameBytes = 8;
@@ -76,6 +84,23 @@ export function firstBitmapInUse(image: Buffer): void {
   const { at } = extensions(image).findLast(({ type }) => type === bitmapsType)!;
   const directory = Number(image.readBigUInt64BE(at + frameBytes + 16));
   image[directory + 15]! |= 1;
+}
+
+/** Gives clusters refcount 1 that nothing points at, as a cut leaves them; their refcount blocks must be there. */
+export function leak(clusters: (fileClusters: number) => number[]): (image: Buffer) => void {
+  return (image) => {
+    const clusterBytes = 2 ** image.readUInt32BE(field.clusterBits);
+    const width = 2 ** image.readUInt32BE(field.refcountOrder);
+    const perBlock = (clusterBytes * 8) / width;
+    const table = Number(image.readBigUInt64BE(field.refcountTableOffset));
+    for (const cluster of clusters(Math.ceil(image.length / clusterBytes))) {
+      const block = Number(image.readBigUInt64BE(table + Math.floor(cluster / perBlock) * 8));
+      if (block === 0) throw new Error(`cluster ${cluster} has no refcount block`);
+      const bit = block * 8 + (cluster % perBlock) * width;
+      if (width < 8) image[bit >> 3]! |= 1 << (bit & 7);
+      else image[(bit + width) / 8 - 1] = 1;
+    }
+  };
 }
 
 export function inTurn(...edits: ((image: Buffer) => void)[]): (image: Buffer) => void {
