@@ -21,8 +21,14 @@ export function repairAdvice(name: string, chain: readonly Holding[]): string | 
   if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellWord(unreadable.image)}`;
   if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
     const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
+    const { state, image: smaller } = smallest!;
+    // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
+    if (state === 'in-use' || state === 'stale') {
+      const { consent } = remedyFor(state, smallest === holders.at(-1), true);
+      return [named, ...(consent === undefined ? [] : [`--${consent}`]), shellWord(smaller)].join(' ');
+    }
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
-    return `qemu-img resize ${shellWord(smallest!.image)} ${sizeBytes}`;
+    return `qemu-img resize ${shellWord(smaller)} ${sizeBytes}`;
   }
   const remedies = holders.map(({ state, missingBytes }, index) =>
     remedyFor(state, index === origin, missingBytes === 0),

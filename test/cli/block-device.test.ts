@@ -3,27 +3,15 @@
  */
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../support/bitmap-tool.ts';
 import { digest } from '../support/file-state.ts';
+import { growLoopDevice, loopDevice } from '../support/loop-device.ts';
 import { qemuCheck, qemuImg, qemuIo, qemuMap } from '../support/qemu.ts';
 import { dirtyExtents } from '../support/qemu-bitmap.ts';
 import { scratchFolder } from '../support/scratch.ts';
 
 const KIB = 1024;
-
-/** A loop device over `path` for the length of the test. */
-async function loopDevice(path: string, ...options: string[]): Promise<string> {
-  const { exitCode, stdout, stderr } = await execa('losetup', ['--find', '--show', ...options, path], {
-    reject: false,
-  });
-  if (exitCode !== 0) throw new Error(`losetup: ${stderr}; this test needs root and free loop devices`);
-  onTestFinished(async () => {
-    await execa('losetup', ['--detach', stdout]);
-  });
-  return stdout;
-}
 
 async function imageOfBytes(
   sizeBytes: number,
@@ -64,7 +52,7 @@ test('a device without room is refused before anything is written, with the size
 
   const { neededBytes } = error as unknown as { neededBytes: number };
   await truncate(file, neededBytes);
-  await execa('losetup', ['--set-capacity', device]);
+  await growLoopDevice(device);
   expect((await bitmapTool('create-from', '--allocated', '--name', 'c1', device)).exitCode).toBe(0);
   expect(await qemuCheck(device)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
 });

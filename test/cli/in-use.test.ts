@@ -2,9 +2,9 @@
  * Images that a running QEMU has open: refused with exit code 5 and its name, read with --force-share all the same.
  */
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bitmapTool } from '../support/bitmap-tool.ts';
+import { holdOpen } from '../support/hold-open.ts';
 import { qemuBitmaps, qemuImg } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
 
@@ -21,20 +21,6 @@ async function chain(): Promise<Chain> {
   await qemuImg('bitmap', '--add', base, 'c1');
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
   return { base, overlay };
-}
-
-/** qemu-io with `image` open until the test ends. */
-async function holdOpen(image: string, ...options: string[]): Promise<number> {
-  const holder = execa('qemu-io', [...options, image], { stdin: 'pipe', reject: false });
-  onTestFinished(async () => {
-    holder.kill();
-    await holder;
-  });
-  await new Promise<void>((resolve, reject) => {
-    holder.stdout.once('data', () => resolve());
-    void holder.then(({ message }) => reject(new Error(message)));
-  });
-  return holder.pid!;
 }
 
 const WRITING = [
