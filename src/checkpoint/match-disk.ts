@@ -46,18 +46,18 @@ async function disksAmong(
   disks: readonly CheckpointDisk[],
   paths: readonly string[],
 ): Promise<CheckpointDisk[]> {
-  const identities = new Set(await Promise.all(paths.map(identityOf)));
+  const identities = new Set(await Promise.all(paths.map(identityIfThere)));
   const found: CheckpointDisk[] = [];
   for (const disk of disks) {
     const { source } = disk;
-    if (source !== undefined && (paths.includes(source) || identities.has(await identityOf(source))))
+    if (source !== undefined && (paths.includes(source) || identities.has(await identityIfThere(source))))
       found.push(disk);
   }
   return found;
 }
 
 /** A path that is no longer there is no other one. */
-async function identityOf(path: string): Promise<string> {
+export async function identityIfThere(path: string): Promise<string> {
   try {
     return await fileIdentity(path);
   } catch (error) {

@@ -23,8 +23,7 @@ export interface Remedy {
 export function remedyFor(state: BitmapState, isOrigin: boolean, coversHeld: boolean): Remedy {
   switch (state) {
     case 'missing':
-      // Of the origin: a person named it, and with that agreed.
-      return { action: 'add', consent: undefined };
+      return { action: 'add', consent: isOrigin ? 'rebuild-origin' : undefined };
     case 'good':
     case 'recording':
       return { action: isOrigin || coversHeld ? 'keep' : 'top-up', consent: undefined };

@@ -18,6 +18,8 @@ type CheckpointProblemCode =
   | 'no-bitmap'
   /** An image above all that have the bitmap lacks it. */
   | 'bitmap-missing'
+  /** The image in which the checkpoint was made lacks it. libvirt accepts it, and a backup would lack what it recorded. */
+  | 'bitmap-lost'
   /** An image between two that have the bitmap lacks it. */
   | 'bitmap-gap'
   | 'bitmap-disabled'
@@ -52,22 +54,23 @@ export interface Verdict {
  * top, and each must be enabled and consistent.
  *
  * @param chain what each image has under the checkpoint's name, top first
+ * @param madeIn index of the image that was active when it was made, where that is known
  */
-export function judge(name: string, chain: readonly Holding[]): Verdict {
-  const origin = originIndex(chain.map(({ state }) => state));
-  if (origin === undefined) {
+export function judge(name: string, chain: readonly Holding[], madeIn?: number | undefined): Verdict {
+  const lowest = originIndex(chain.map(({ state }) => state));
+  if (lowest === undefined) {
     const message = `no image of the chain has a bitmap "${name}"`;
     return { accepted: false, problems: [{ code: 'no-bitmap', image: null, message }] };
   }
   const highest = chain.findIndex(({ state }) => state !== 'missing');
   const problems: CheckpointProblem[] = [];
-  for (const [index, { image, state }] of chain.slice(0, origin + 1).entries()) {
+  for (const [index, { image, state }] of chain.slice(0, lowest + 1).entries()) {
     if (state === 'good' || state === 'recording') continue;
     const code = state === 'missing' && index > highest ? 'bitmap-gap' : CODES[state];
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }
   const accepted = problems.length === 0;
-  return { accepted, problems: [...problems, ...unseen(name, chain, origin)] };
+  return { accepted, problems: [...problems, ...unseen(name, chain, lowest, madeIn ?? lowest)] };
 }
 
 const CODES = {
@@ -89,7 +92,13 @@ const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> =
 };
 
 /** What libvirt does not look at, and a backup falls over. */
-function unseen(name: string, chain: readonly Holding[], origin: number): CheckpointProblem[] {
+function unseen(
+  name: string,
+  chain: readonly Holding[],
+  lowest: number,
+  madeIn: number,
+): CheckpointProblem[] {
+  const origin = Math.max(lowest, madeIn);
   const problems: CheckpointProblem[] = [];
   const { image: top, virtualSizeBytes: topBytes } = chain[0]!;
   for (const [index, { image, state, virtualSizeBytes, missingBytes }] of chain.entries()) {
@@ -99,6 +108,13 @@ function unseen(name: string, chain: readonly Holding[], origin: number): Checkp
         code: 'size-mismatch',
         image,
         message: `${image}: its disk has ${virtualSizeBytes} bytes, that of ${top} ${topBytes}: an incremental backup from "${name}" fails`,
+      });
+    }
+    if (index > lowest) {
+      problems.push({
+        code: 'bitmap-lost',
+        image,
+        message: `${image}: has no bitmap "${name}", though the checkpoint was made when ${index === origin ? 'it' : 'an image below it'} was the active image: an incremental backup silently lacks what was written to it`,
       });
     }
     // What the origin holds may be older than the checkpoint.

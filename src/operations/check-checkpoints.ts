@@ -12,7 +12,7 @@ import { FailedError, RefusedError } from '../errors.ts';
 import { readActiveL1Table } from '../image/image.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { type ChainImage, examineChainImage, namesOf, originOf, stateIn } from './checkpoint-chain.ts';
-import { chooseCheckpoints } from './choose-checkpoints.ts';
+import { chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
 import { type InspectedImage, inspectChainImage } from './inspect-chain-image.ts';
 import { type CheckpointFiles, type CheckpointRecords, readRecords } from './known-checkpoints.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
@@ -107,11 +107,14 @@ async function checkDisk(
   options: OperationOptions,
 ): Promise<CheckedDisk> {
   const { layers, problem } = await reachableLayers(chain);
-  const images = await inspectImages(layers, options);
-  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, await recordsOf(images));
-  const names = [...chosen.map(({ name }) => name), ...unclear];
+  const examined: ChainImage[] = [];
+  for (const layer of layers) examined.push(await examineChainImage(layer));
+  const known = await recordsOf(examined);
+  const images = await inspectImages(examined, known ?? [], options);
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, known);
   const checkpoints: CheckedCheckpoint[] = [];
-  for (const name of names) checkpoints.push(await checkpoint(images, name));
+  for (const each of chosen) checkpoints.push(await checkpoint(images, each.name, each.madeIn));
+  for (const name of unclear) checkpoints.push(await checkpoint(images, name, undefined));
   const { path, virtualSizeBytes } = chain.top;
   return {
     image: path,
@@ -152,12 +155,14 @@ async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem
   }
 }
 
-async function inspectImages(layers: readonly Layer[], options: OperationOptions): Promise<InspectedImage[]> {
-  const examined: ChainImage[] = [];
-  for (const layer of layers) examined.push(await examineChainImage(layer));
+async function inspectImages(
+  examined: readonly ChainImage[],
+  known: readonly KnownCheckpoint[],
+  options: OperationOptions,
+): Promise<InspectedImage[]> {
   const tables: (Float64Array | undefined)[] = [];
-  for (const layer of layers) tables.push(await readTable(layer));
-  const sources = layers.flatMap((layer, index) => {
+  for (const { layer } of examined) tables.push(await readTable(layer));
+  const sources = examined.flatMap(({ layer }, index) => {
     const l2Offsets = tables[index];
     return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
   });
@@ -165,7 +170,10 @@ async function inspectImages(layers: readonly Layer[], options: OperationOptions
   const images: InspectedImage[] = [];
   for (const [index, image] of examined.entries()) {
     // What the origin holds may be older than the checkpoint.
-    const below = new Set(namesOf(examined.slice(index + 1)));
+    const below = new Set([
+      ...namesOf(examined.slice(index + 1)),
+      ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
+    ]);
     const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
     images.push(await inspectChainImage(image, tables[index], covering, options, reading));
   }
@@ -183,15 +191,20 @@ async function readTable(layer: Layer): Promise<Float64Array | undefined> {
   }
 }
 
-async function checkpoint(images: readonly InspectedImage[], name: string): Promise<CheckedCheckpoint> {
+async function checkpoint(
+  images: readonly InspectedImage[],
+  name: string,
+  madeIn: number | undefined,
+): Promise<CheckedCheckpoint> {
   const holdings = images.map((image) => ({
     image: image.layer.path,
     state: stateIn(image, name),
     virtualSizeBytes: image.layer.virtualSizeBytes,
     missingBytes: image.missingBytes.get(name) ?? 0,
   }));
-  const { accepted, problems } = judge(name, holdings);
-  const held = images.slice(0, (originOf(images, name) ?? -1) + 1);
+  const { accepted, problems } = judge(name, holdings, madeIn);
+  const lowest = originOf(images, name) ?? -1;
+  const held = images.slice(0, lowest + 1);
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
   return {
     name,
@@ -209,7 +222,7 @@ async function checkpoint(images: readonly InspectedImage[], name: string): Prom
       };
     }),
     problems,
-    advice: repairAdvice(name, holdings),
+    advice: repairAdvice(name, holdings, madeIn),
   };
 }
 

@@ -9,6 +9,8 @@ import { type ChainImage, namesOf, stateIn } from './checkpoint-chain.ts';
 export interface KnownCheckpoint {
   readonly name: string;
   readonly parent: string | undefined;
+  /** Index, from the top, of the image that was active when it was made; undefined where nobody knows. */
+  readonly madeIn: number | undefined;
 }
 
 export interface CheckpointChoice {
@@ -46,12 +48,11 @@ export function chooseCheckpoints(
       unknown: present.filter((name) => !isKnown.has(name)),
     };
   }
-  const withoutParent = (name: string): KnownCheckpoint => ({ name, parent: undefined });
-  if (names !== undefined)
-    return { chosen: [...new Set(names)].map(withoutParent), unclear: [], unknown: [] };
+  const nameOnly = (name: string): KnownCheckpoint => ({ name, parent: undefined, madeIn: undefined });
+  if (names !== undefined) return { chosen: [...new Set(names)].map(nameOnly), unclear: [], unknown: [] };
   const isClear = (name: string) => topmostState(images, name) === 'good';
   return {
-    chosen: present.filter(isClear).map(withoutParent),
+    chosen: present.filter(isClear).map(nameOnly),
     unclear: present.filter((name) => !isClear(name)),
     unknown: [],
   };

@@ -1,7 +1,7 @@
 /**
  * What libvirt, or a backup program, has on file about the checkpoints of a disk.
  */
-import { diskOf } from '../checkpoint/match-disk.ts';
+import { diskOf, identityIfThere } from '../checkpoint/match-disk.ts';
 import { readCheckpoints, type StoredCheckpoint } from '../checkpoint/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import type { ChainImage } from './checkpoint-chain.ts';
@@ -58,7 +58,8 @@ export async function readRecords(
         }
         met.add(match.disk);
         const { name, parent } = checkpoint;
-        if (match.disk.checkpoint === 'bitmap') known.push({ name, parent });
+        const madeIn = await indexOf(match.disk.source, images);
+        if (match.disk.checkpoint === 'bitmap') known.push({ name, parent, madeIn });
       }
       if (reasons.length === stored.length) throw noDisk(imagePaths[0]!, reasons[0] ?? 'there are none');
       for (const reason of reasons) options.onWarning?.(`${imagePaths[0]}: left out: ${reason}`);
@@ -77,6 +78,14 @@ export async function readRecords(
       `checkpoint "${name}" covers ${list} too, and is valid only if those disks are in order`,
     );
   }
+}
+
+/** Undefined for an image that has gone from the chain since, as after a commit. */
+async function indexOf(path: string | undefined, images: readonly ChainImage[]): Promise<number | undefined> {
+  if (path === undefined) return undefined;
+  const identity = await identityIfThere(path);
+  const index = images.findIndex(({ layer }) => layer.storage.identity === identity);
+  return index < 0 ? undefined : index;
 }
 
 function noDisk(path: string, reason: string): RefusedError {

@@ -25,6 +25,8 @@ export interface Task {
   readonly nameBytes: Uint8Array;
   readonly parent: string | undefined;
   readonly isOrigin: boolean;
+  /** A person has agreed to whatever its making takes. */
+  readonly isAgreed: boolean;
   readonly granularityBits: number;
 }
 
@@ -73,7 +75,7 @@ export async function planImageRepair(
   const marks = new Map<string, DirtyBitmap>();
   const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
   const parents = new Map(tasks.map(({ name, parent }) => [name, parent]));
-  for (const { name, nameBytes, isOrigin, granularityBits } of tasks) {
+  for (const { name, nameBytes, isOrigin, isAgreed, granularityBits } of tasks) {
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
     const wanted = resample(held, granularityBits);
@@ -97,7 +99,7 @@ export async function planImageRepair(
       granularity: 2 ** granularityBits,
       dirtyBytes: dirtyBytes(bitmap),
       addedBytes: dirtyBytes(bitmap) - (old === undefined ? 0 : dirtyBytes(old)),
-      consent: consent ?? null,
+      consent: isAgreed ? null : (consent ?? null),
     });
   }
   if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };

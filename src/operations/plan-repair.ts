@@ -44,11 +44,13 @@ export async function planRepair(
 ): Promise<DiskRepair> {
   const choice = chooseCheckpoints(images, names, known);
   const named = origin === undefined ? undefined : await indexOfImage(images, origin);
-  const origins = choice.chosen.map(({ name }) => findOrigin(images, name, named, names !== undefined));
+  const origins = choice.chosen.map((checkpoint) =>
+    findOrigin(images, checkpoint, named, names !== undefined),
+  );
   const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
   const tasks = holders.map((_, index) =>
     choice.chosen.flatMap((checkpoint, position) =>
-      origins[position]! < index ? [] : [taskIn(images, index, checkpoint, origins[position]!)],
+      origins[position]! < index ? [] : [taskIn(images, index, checkpoint, origins[position]!, named)],
     ),
   );
   const sources = await Promise.all(
@@ -64,7 +66,7 @@ export async function planRepair(
     const target = { ...images[index]!, layer, l2Offsets: sources[index]!.l2Offsets };
     repairs.push(await planImageRepair(target, tasks[index]!, reading));
   }
-  const wasValid = choice.chosen.map(({ name }) => isValid(images, repairs, name));
+  const wasValid = choice.chosen.map((checkpoint) => isValid(images, repairs, checkpoint));
   for (const [position, { name }] of choice.chosen.entries()) {
     requireValid(images, repairs, name, origins[position]!);
   }
@@ -72,13 +74,17 @@ export async function planRepair(
 }
 
 /** Whether the checkpoint is as it must be before any repair. */
-function isValid(images: readonly ChainImage[], repairs: readonly ImageRepair[], name: string): boolean {
+function isValid(
+  images: readonly ChainImage[],
+  repairs: readonly ImageRepair[],
+  { name, madeIn }: KnownCheckpoint,
+): boolean {
   const before = images.map((image, index) => ({
     ...holding(image),
     state: stateIn(image, name),
     missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
   }));
-  return judge(name, before).problems.length === 0;
+  return judge(name, before, madeIn).problems.length === 0;
 }
 
 function holding({ layer }: ChainImage) {
@@ -95,11 +101,12 @@ async function indexOfImage(images: readonly ChainImage[], name: string): Promis
 
 function findOrigin(
   images: readonly ChainImage[],
-  name: string,
+  { name, madeIn }: KnownCheckpoint,
   origin: number | undefined,
   isNamed: boolean,
 ): number {
-  const lowest = originOf(images, name);
+  const held = originOf(images, name);
+  const lowest = held === undefined ? madeIn : Math.max(held, madeIn ?? held);
   const top = images[0]!.layer.path;
   if (lowest === undefined) {
     if (origin !== undefined) return origin;
@@ -111,7 +118,7 @@ function findOrigin(
   if (origin === undefined || !isNamed) return lowest;
   if (origin >= lowest) return origin;
   throw new UsageError(
-    `--origin ${images[origin]!.layer.path}: ${images[lowest]!.layer.path} below it has the bitmap "${name}" too, so the checkpoint is at least as old as that image`,
+    `--origin ${images[origin]!.layer.path}: ${images[lowest]!.layer.path} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
   );
 }
 
@@ -147,6 +154,7 @@ function taskIn(
   index: number,
   { name, parent }: KnownCheckpoint,
   origin: number,
+  named: number | undefined,
 ): Task {
   const image = images[index]!;
   const entryOf = ({ bitmaps }: ChainImage) => bitmaps.get(name);
@@ -166,6 +174,8 @@ function taskIn(
     nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
     parent,
     isOrigin: index === origin,
+    // Who names the origin has agreed to what it takes there.
+    isAgreed: index === origin && index === named && entryOf(image) === undefined,
     granularityBits: model?.granularityBits ?? defaultBits,
   };
 }

@@ -8,11 +8,18 @@ import { shellWord } from '../text/shell-word.ts';
 
 /**
  * @param chain what each image has under the checkpoint's name, top first
+ * @param madeIn index of the image that was active when it was made, where that is known
  * @returns null where nothing needs to be done
  */
-export function repairAdvice(name: string, chain: readonly Holding[]): string | null {
+export function repairAdvice(
+  name: string,
+  chain: readonly Holding[],
+  madeIn: number | undefined,
+): string | null {
   const top = chain[0]!;
-  const origin = originIndex(chain.map(({ state }) => state));
+  const lowest = originIndex(chain.map(({ state }) => state));
+  const isLost = madeIn !== undefined && madeIn > (lowest ?? -1);
+  const origin = isLost ? madeIn : lowest;
   const image = shellWord(top.image);
   const named = `bitmap-tool repair --name ${shellWord(name)}`;
   if (origin === undefined) return `${named} --origin IMAGE ${image}`;
@@ -34,9 +41,9 @@ export function repairAdvice(name: string, chain: readonly Holding[]): string | 
     remedyFor(state, index === origin, missingBytes === 0),
   );
   if (remedies.every(({ action }) => action === 'keep')) return null;
-  const consents = new Set(
-    remedies.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])),
-  );
+  const agreed = isLost ? remedies.slice(0, -1) : remedies;
+  const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
+  if (isLost) return [named, ...consents, '--origin', shellWord(chain[origin]!.image), image].join(' ');
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
   if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
   return [named, ...consents, image].join(' ');

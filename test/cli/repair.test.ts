@@ -1,7 +1,7 @@
 /**
  * What `check` and `repair` say and refuse; that the bitmaps which they make are right, QEMU and libvirt judge elsewhere.
  */
-import { open, rm, truncate } from 'node:fs/promises';
+import { open, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { CheckResult, RepairResult } from '../../src/index.ts';
@@ -299,3 +299,46 @@ async function touched(path: string): Promise<string> {
   await (await open(path, 'w')).close();
   return path;
 }
+
+describe('checkpoints on file', () => {
+  async function lostOrigin(): Promise<{ top: string; base: string; xml: string }> {
+    const folder = await scratchFolder();
+    const [top, , base] = await brokenChain(folder, '');
+    await bitmapTool('repair', top!);
+    await qemuImg('bitmap', '--remove', base!, 'c1');
+    const xml = join(folder, 'c1.xml');
+    const disks = `<disks><disk name='vda' checkpoint='bitmap' bitmap='c1'/></disks>`;
+    const source = `<disk type='file' device='disk'><source file='${base}'/><target dev='vda'/></disk>`;
+    const domain = `<domain type='qemu'><devices>${source}</devices></domain>`;
+    await writeFile(
+      xml,
+      `<domaincheckpoint><name>c1</name><creationTime>1700000000</creationTime>${disks}${domain}</domaincheckpoint>`,
+    );
+    return { top: top!, base: base!, xml };
+  }
+
+  test('tell where a checkpoint began of which that image has lost the bitmap: nobody else would notice', async () => {
+    const { top, base, xml } = await lostOrigin();
+    expect((await check(top)).healthy).toBe(true);
+    const told = await check(top, '--checkpoints', xml);
+    expect(problemCodes(told)).toEqual(['bitmap-lost']);
+    const { advice, libvirt } = told.disks[0]!.checkpoints[0]!;
+    expect({ advice, libvirt }).toEqual({
+      advice: `bitmap-tool repair --name c1 --origin ${base} ${top}`,
+      libvirt: 'accepts',
+    });
+    expect(await bitmapTool(...advice!.split(' ').slice(1))).toMatchObject({ exitCode: 0 });
+    expect((await check(top, '--checkpoints', xml)).healthy).toBe(true);
+  });
+
+  test('such a checkpoint is made again only with consent', async () => {
+    const { top, base, xml } = await lostOrigin();
+    const args = ['repair', '--json', '--checkpoints', xml, top];
+    expect((await bitmapTool(...args)).error).toMatchObject({
+      code: 'NEEDS_CONSENT',
+      consents: ['--rebuild-origin'],
+    });
+    expect(await bitmapTool(...args, '--rebuild-origin')).toMatchObject({ exitCode: 0 });
+    expect(await qemuBitmaps(base)).toMatchObject([{ name: 'c1' }]);
+  });
+});
