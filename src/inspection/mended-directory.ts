@@ -37,7 +37,9 @@ export async function mendDirectory(
   for (const bitmap of bitmaps) {
     const { entry, trusted, nameable, problems } = bitmap;
     const key = entry === undefined ? '' : keyOf(entry);
-    if (entry === undefined || taken.has(key) || taken.size === MAX_BITMAPS || !(nameable || trusted)) {
+    // A version 2 image cannot have any.
+    const mayStay = (nameable || trusted) && image.header.version === 3;
+    if (entry === undefined || !mayStay || taken.has(key) || taken.size === MAX_BITMAPS) {
       mended.push({ bitmap, fate: 'dropped', slot: undefined });
       continue;
     }
