@@ -36,6 +36,7 @@ export interface Machine {
   forgetCheckpoints(): Promise<void>;
   /** Pushes a backup of each disk into a new image in this folder, named after the target, and waits for its end. */
   backup(folder: string, options?: BackupOptions): Promise<Answer>;
+  endOfJob(): Promise<void>;
   /** libvirt's own external snapshot, with or without a running guest: an overlay of this name on each disk. */
   snapshot(name: string): Promise<void>;
   /**
@@ -48,8 +49,7 @@ export interface Machine {
 
 let machines = 0;
 
-export async function defineMachine(virsh: Virsh, disks: Disks): Promise<Machine> {
-  const name = `m${++machines}`;
+export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++machines}`): Promise<Machine> {
   const uuid = randomUUID();
   let current: Disks = disks;
   const on = (command: string, ...words: string[]) => virsh.run(command, name, ...words);
@@ -107,9 +107,12 @@ export async function defineMachine(virsh: Virsh, disks: Disks): Promise<Machine
       if (checkpoint !== undefined) words.push(await file('checkpoint', checkpoint));
       const begun = await virsh.attempt('backup-begin', name, '--reuse-external', ...words);
       if (!begun.ok) return begun;
-      while (!/^Job type: +None/m.test(await on('domjobinfo'))) await sleep(5);
+      await machine.endOfJob();
       const output = await on('domjobinfo', '--completed');
       return { ok: /^Job type: +Completed/m.test(output), output };
+    },
+    async endOfJob() {
+      while (!/^Job type: +None/m.test(await on('domjobinfo'))) await sleep(5);
     },
     async snapshot(overlay) {
       const next = Object.entries(current).map(
