@@ -36,7 +36,7 @@ export function dumpPicture(
   const facts = `${formatSize(virtualSize)} disk, ${formatSize(dirtyBytes)} dirty (${formatShare(dirtyBytes, virtualSize)}), granularity ${formatSize(granularity)}`;
   return svgPage({
     title: name,
-    subtitle: image,
+    subtitle: `dirty bitmap in ${image}`,
     facts,
     description: `What the dirty bitmap ${name} of ${image} marks: ${facts}.`,
     grid,

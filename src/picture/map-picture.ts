@@ -82,7 +82,7 @@ function draw(disk: PicturedDisk, grid: Grid, all: OriginSums[], images: readonl
   };
   return svgPage({
     title,
-    subtitle: disk.image,
+    subtitle: `allocation map of ${disk.image}`,
     facts: parts.join(', '),
     description: `Which image of the chain of ${disk.image} holds each part of the disk: ${parts.join(', ')}.`,
     grid,
