@@ -2,6 +2,7 @@
  * The library: one function for each operation of the tool. It prints nothing and never touches the process.
  */
 export type { MapExtent } from './allocation/chain-map.ts';
+export type { ImageReference } from './chain/reference.ts';
 export { ALLOCATED } from './checkpoint/names.ts';
 export type { CheckpointProblem } from './checkpoint/verdict.ts';
 export {
@@ -16,6 +17,11 @@ export {
 export type { BitmapFate } from './inspection/mended-directory.ts';
 export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/add-bitmaps.ts';
+export {
+  applyBitmapActions,
+  type BitmapAction,
+  type BitmapActionOptions,
+} from './operations/bitmap-actions.ts';
 export type { ChangeOptions, EditResult, PlanReport } from './operations/change-bitmaps.ts';
 export {
   type CheckedBitmap,

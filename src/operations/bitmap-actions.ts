@@ -6,13 +6,13 @@ import { cleanBitmap, type DirtyBitmap, mergeInto } from '../bitmap/dirty-bitmap
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { isPowerOfTwo } from '../bytes/align.ts';
-import type { ImageReference } from '../chain/reference.ts';
+import { type ImageReference, parseReference } from '../chain/reference.ts';
 import { ALLOCATED, requireStorableName } from '../checkpoint/names.ts';
 import { BitmapToolError, RefusedError } from '../errors.ts';
 import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
-import { type ChangeOptions, editBitmaps, type ImageToChange } from './change-bitmaps.ts';
+import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } from './change-bitmaps.ts';
 import { defaultGranularityBits, requireStorableSize } from './granularity.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 import { withQcow2 } from './open-qcow2.ts';
@@ -29,7 +29,8 @@ type ChangingAction =
 export interface BitmapActionOptions extends ChangeOptions {
   /** Of bitmaps that are added, in bytes. */
   readonly granularity?: number | undefined;
-  readonly sourceImage?: ImageReference | undefined;
+  /** The image that has the sources of merges. */
+  readonly sourceImage?: string | ImageReference | undefined;
 }
 
 /**
@@ -37,13 +38,13 @@ export interface BitmapActionOptions extends ChangeOptions {
  * effects of those before it are stored all the same, as qemu-img stores them, and its error is thrown.
  */
 export async function applyBitmapActions(
-  image: ImageReference,
+  image: string | ImageReference,
   name: string,
   actions: readonly BitmapAction[],
-  options: BitmapActionOptions,
-): Promise<void> {
+  options: BitmapActionOptions = {},
+): Promise<EditResult> {
   let failure: unknown;
-  await editBitmaps(image, [name], options, async (target) => {
+  const result = await editBitmaps(referenceTo(image), [name], options, async (target) => {
     let slots: Slots = target.present.map((entry) => ({ kind: 'keep', entry }));
     const before = slots;
     for (const action of actions) {
@@ -58,6 +59,11 @@ export async function applyBitmapActions(
     return slots === before ? undefined : slots;
   });
   if (failure !== undefined) throw failure;
+  return result;
+}
+
+function referenceTo(image: string | ImageReference): ImageReference {
+  return typeof image === 'string' ? parseReference(image, undefined) : image;
 }
 
 type Slots = readonly BitmapSlot[];
@@ -137,7 +143,7 @@ async function sourceBitmap(
     requireConsistent(slot, name);
     return contentOf(image, slot);
   }
-  return withQcow2(sourceImage, options, async ({ image: other }) => {
+  return withQcow2(referenceTo(sourceImage), options, async ({ image: other }) => {
     refuseStaleBitmaps(other);
     const entries = await readBitmapDirectory(other);
     if (name !== ALLOCATED) {

@@ -65,9 +65,17 @@ export async function listBitmaps(imageName: string, options: ListOptions = {}):
 async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {
   const { path: image, format, virtualSizeBytes: virtualSize } = layer;
   if (layer.format === 'raw') return { image, format, virtualSize, bitmaps: [], stale: false };
+  const entries = await readBitmapDirectory(layer.image);
+  const bytesOf = ({ granularityBits }: BitmapDirectoryEntry) => virtualSize / 2 ** granularityBits / 8;
+  const totalBytes = Math.ceil(entries.reduce((sum, entry) => sum + bytesOf(entry), 0));
+  let doneBytes = 0;
   const bitmaps: ListedBitmap[] = [];
-  for (const entry of await readBitmapDirectory(layer.image))
+  for (const entry of entries) {
+    options.signal?.throwIfAborted();
     bitmaps.push(await listEntry(layer.image, entry, options));
+    doneBytes += bytesOf(entry);
+    options.onProgress?.({ phase: 'reading bitmaps', image, doneBytes: Math.floor(doneBytes), totalBytes });
+  }
   return { image, format, virtualSize, bitmaps, stale: layer.image.bitmaps.kind === 'stale' };
 }
 

@@ -5,9 +5,9 @@
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseReference } from '../../src/chain/reference.ts';
 import {
   addBitmaps,
+  applyBitmapActions,
   clearBitmaps,
   createFrom,
   disableBitmaps,
@@ -15,7 +15,6 @@ import {
   mergeBitmaps,
   removeBitmaps,
 } from '../../src/index.ts';
-import { applyBitmapActions } from '../../src/operations/bitmap-actions.ts';
 import { qemuImg } from '../support/qemu.ts';
 import { randomCases, seededRandom } from '../support/random.ts';
 import { makeTemporaryFolder } from '../support/scratch.ts';
@@ -77,7 +76,7 @@ const verbs: Verb[] = [
     name: 'bitmap',
     run: (image) =>
       applyBitmapActions(
-        parseReference(image, undefined),
+        image,
         'new',
         [{ kind: 'add' }, { kind: 'merge', source: 'first' }, { kind: 'disable' }],
         { granularity: 512 },
