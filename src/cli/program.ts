@@ -21,6 +21,8 @@ export function buildProgram(): Command {
     .description('Make, look at, change and judge the persistent dirty bitmaps of qcow2 images at rest.')
     .version(version)
     .showHelpAfterError(false)
+    // With all of their arguments the names would leave no room for what the commands do.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText(
       'after',
       `

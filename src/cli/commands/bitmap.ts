@@ -51,6 +51,7 @@ export function bitmapCommand(): Command {
   const options = OPTIONS.map(({ flags, description }) => new Option(flags, description));
   return (
     new Command('bitmap')
+      .summary('the arguments of qemu-img bitmap, as a drop-in')
       .description(
         'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
       )
