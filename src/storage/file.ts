@@ -31,9 +31,9 @@ export async function openFile(
   const handle = await openHandle(path, mode);
   try {
     // Since the look before opening another file may have taken the name.
-    refuseSpecialFile(path, await handle.stat());
+    refuseSpecialFile(path, await statHandle(handle, path));
     await lock(handle.fd);
-    const stats = await handle.stat();
+    const stats = await statHandle(handle, path);
     const isDevice = stats.isBlockDevice();
     if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
     let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
@@ -61,10 +61,10 @@ export async function openFile(
           throw ioError(path, 'could not flush', cause);
         });
       },
-      close: () => handle.close(),
+      close: () => closeHandle(handle),
     };
   } catch (error) {
-    await handle.close();
+    await closeHandle(handle);
     throw error;
   }
 }
@@ -87,6 +87,19 @@ async function openHandle(path: string, mode: 'read' | 'write'): Promise<FileHan
   } catch (cause) {
     throw openError(path, mode, cause as NodeJS.ErrnoException);
   }
+}
+
+async function statHandle(handle: FileHandle, path: string): Promise<Stats> {
+  try {
+    return await handle.stat();
+  } catch (cause) {
+    throw ioError(path, 'could not learn what it is', cause);
+  }
+}
+
+/** Whether closing works says nothing: what was written has been flushed, or its failure was reported. */
+async function closeHandle(handle: FileHandle): Promise<void> {
+  await handle.close().catch(() => {});
 }
 
 async function statFile(path: string): Promise<Stats> {

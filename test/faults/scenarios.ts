@@ -1,0 +1,47 @@
+/** The changes that are cut short, each on a copy of a committed image: add a new command here. */
+
+export interface Scenario {
+  readonly name: string;
+  /** Folder of fixtures/images. */
+  readonly fixture: string;
+  /** @param image the top of the chain */
+  readonly args: (image: string) => string[];
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'a first bitmap, the name of the backing file being in the way',
+    fixture: 'bitmap-missing-in-overlay',
+    args: (image) => ['create-from', '--allocated', image],
+  },
+  {
+    name: 'a first bitmap in clusters of 512 bytes',
+    fixture: 'clusters-512',
+    args: (image) => ['create-from', '--allocated', '-g', '512', '-n', 'new', image],
+  },
+  {
+    name: 'one more bitmap, the extension lying in two sectors',
+    fixture: 'bitmap-extension-in-two-sectors',
+    args: (image) => ['create-from', '--everything', '-n', 'all', image],
+  },
+  {
+    name: 'a bitmap removed',
+    fixture: 'bitmap-granularities',
+    args: (image) => ['remove', image, 'every-4k'],
+  },
+  {
+    name: 'the last bitmap removed',
+    fixture: 'bitmap-empty',
+    args: (image) => ['remove', image, 'nothing-yet'],
+  },
+  {
+    name: 'a merge',
+    fixture: 'bitmap-granularities',
+    args: (image) => ['merge', image, 'every-64k', '#ALLOCATED'],
+  },
+  {
+    name: 'the actions of qemu-img bitmap',
+    fixture: 'refcount-bits-1',
+    args: (image) => ['bitmap', '--add', '--merge', '#ALLOCATED', '--disable', image, 'drop-in'],
+  },
+];
