@@ -8,7 +8,7 @@ import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { isPowerOfTwo } from '../bytes/align.ts';
 import { type ImageReference, parseReference } from '../chain/reference.ts';
 import { ALLOCATED, requireStorableName } from '../checkpoint/names.ts';
-import { BitmapToolError, RefusedError } from '../errors.ts';
+import { RefusedError, UsageError } from '../errors.ts';
 import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
@@ -51,7 +51,8 @@ export async function applyBitmapActions(
       try {
         slots = await apply(target, slots, name, action, options);
       } catch (error) {
-        if (!(error instanceof BitmapToolError)) throw error;
+        // What cannot be read is no reason to write. qemu-img, too, opens a source before it acts.
+        if (!(error instanceof RefusedError || error instanceof UsageError)) throw error;
         failure = failed(action, name, error);
         break;
       }
@@ -68,7 +69,7 @@ function referenceTo(image: string | ImageReference): ImageReference {
 
 type Slots = readonly BitmapSlot[];
 
-function failed({ kind }: BitmapAction, name: string, cause: BitmapToolError): RefusedError {
+function failed({ kind }: BitmapAction, name: string, cause: RefusedError | UsageError): RefusedError {
   const { message, hint } = cause;
   const code = cause instanceof RefusedError ? cause.code : 'BITMAP_LIMIT';
   return new RefusedError(code, `Operation ${kind} on bitmap ${name} failed: ${message}`, {

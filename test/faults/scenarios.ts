@@ -36,8 +36,8 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a merge',
-    fixture: 'bitmap-granularities',
-    args: (image) => ['merge', image, 'every-64k', '#ALLOCATED'],
+    fixture: 'bitmap-added-too-late',
+    args: (image) => ['merge', image, 'checkpoint-1', '#ALLOCATED'],
   },
   {
     name: 'the actions of qemu-img bitmap',
