@@ -2,18 +2,14 @@
  * Makes the XML with which libvirt takes checkpoints up again: from the bitmaps of images, or from what
  * `virsh checkpoint-dumpxml` once printed.
  */
-import { type Chain, openChain } from '../chain/chain.ts';
-import { parseReference } from '../chain/reference.ts';
-import type { BitmapState } from '../checkpoint/bitmap-state.ts';
 import type { Checkpoint, CheckpointDisk } from '../checkpoint/checkpoint.ts';
 import { checkpointXml } from '../checkpoint/checkpoint-xml.ts';
-import { isCheckpointName, isDiskName, isTemporaryName } from '../checkpoint/names.ts';
+import { isCheckpointName, isDiskName } from '../checkpoint/names.ts';
 import { readCheckpoints } from '../checkpoint/read-checkpoints.ts';
-import { judge } from '../checkpoint/verdict.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import { shellWord } from '../text/shell-word.ts';
-import { type ChainImage, namesOf, readChainImages, stateIn } from './checkpoint-chain.ts';
-import { lockingOf, type OperationOptions } from './options.ts';
+import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
+import type { OperationOptions } from './options.ts';
 
 export interface CheckpointsOfImagesOptions extends OperationOptions {
   /** The checkpoints, oldest first: each is the parent of the next. Without it the only one that the images have. */
@@ -42,10 +38,10 @@ export interface CheckpointDocuments {
 }
 
 /**
- * Checkpoints of which every image's chain has what libvirt wants to see.
+ * Checkpoints that are valid in every image's chain: libvirt will accept them, and a backup from them is complete.
  *
  * @param imageNames the active image of each disk
- * @throws RefusedError when libvirt would not accept one of them, or there is none
+ * @throws RefusedError when one of them is not valid, or there is none
  * @throws UsageError when there are several and nobody says in which order they were made
  */
 export async function checkpointsOfImages(
@@ -59,10 +55,10 @@ export async function checkpointsOfImages(
   if (twice !== undefined) throw new UsageError(`checkpoint "${twice}" is named twice`);
   const disks = diskNames(imageNames, options);
 
-  const chains = new Map<string, readonly ChainImage[]>();
-  for (const image of imageNames) chains.set(image, await readImages(image, options));
-  for (const name of names ?? []) requireAccepted(name, chains, options);
-  const chosen = names ?? [theOnlyOne(chains, options)];
+  const { signal, onProgress, onWarning, forceShare, noLock } = options;
+  const checked = await checkCheckpoints(imageNames, { signal, onProgress, onWarning, forceShare, noLock });
+  for (const name of names ?? []) for (const disk of checked.disks) requireValid(name, disk, checked);
+  const chosen = names ?? [theOnlyOne(checked)];
   return {
     schema: 1,
     checkpoints: chosen.map((name, index) =>
@@ -90,8 +86,9 @@ export async function checkpointsOfImages(
  */
 export async function checkpointsOfFiles(
   paths: readonly string[],
-  { onWarning }: OperationOptions = {},
+  { signal, onWarning }: OperationOptions = {},
 ): Promise<CheckpointDocuments> {
+  signal?.throwIfAborted();
   const checkpoints = await readCheckpoints(paths, { onWarning });
   const given = new Set(checkpoints.map(({ name }) => name));
   for (const { file, name, parent, disks } of checkpoints) {
@@ -156,77 +153,45 @@ function diskNames(
   return disks;
 }
 
-async function readImages(imageName: string, options: OperationOptions): Promise<readonly ChainImage[]> {
-  const chain: Chain = await openChain(parseReference(imageName, undefined), {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    return await readChainImages(chain);
-  } finally {
-    await chain.close();
-  }
-}
-
-/** What libvirt will say, and why, once the machine runs. */
-function verdict(name: string, images: readonly ChainImage[], { forceShare }: OperationOptions) {
-  // Under a running guest they all are in use.
-  const seen = (state: BitmapState) => (forceShare && state === 'in-use' ? 'good' : state);
-  return judge(
-    name,
-    images.map((image) => ({
-      image: image.layer.path,
-      state: seen(stateIn(image, name)),
-      virtualSizeBytes: image.layer.virtualSizeBytes,
-      missingBytes: 0,
-    })),
-  );
-}
-
-function requireAccepted(
-  name: string,
-  chains: ReadonlyMap<string, readonly ChainImage[]>,
-  options: OperationOptions,
-): void {
-  for (const [image, images] of chains) {
-    const { accepted, problems } = verdict(name, images, options);
-    if (accepted) continue;
-    const [problem] = problems;
-    const isElsewhere = problem!.code === 'no-bitmap' && chains.size > 1;
-    throw new RefusedError(
-      problem!.code === 'no-bitmap' ? 'BITMAP_NOT_FOUND' : 'BITMAP_INCONSISTENT',
-      `${image}: libvirt would not accept checkpoint "${name}": ${problem!.message}`,
-      {
-        hint: isElsewhere
+function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks }: CheckResult): void {
+  const checkpoint = checkpoints.find((each) => each.name === name);
+  if (checkpoint?.valid) return;
+  const context = { file: image, checkpoint: name };
+  if (checkpoint === undefined) {
+    throw new RefusedError('BITMAP_NOT_FOUND', `${image}: no image of the chain has a bitmap "${name}"`, {
+      hint:
+        disks.length > 1
           ? 'Leave out the image if the checkpoint does not cover its disk.'
-          : `Repair it first: bitmap-tool check ${shellWord(image)}`,
-        context: { file: image, checkpoint: name },
-      },
-    );
+          : `See what there is: bitmap-tool check ${shellWord(image)}`,
+      context,
+    });
   }
+  const { problems, advice } = checkpoint;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${image}: checkpoint "${name}" is not valid: ${problems[0]!.message}`,
+    { hint: `Repair it first: ${advice ?? `bitmap-tool check ${shellWord(image)}`}`, context },
+  );
 }
 
 /** Images do not tell in which order their bitmaps were made. */
-function theOnlyOne(chains: ReadonlyMap<string, readonly ChainImage[]>, options: OperationOptions): string {
-  const all = [...chains.values()];
-  const names = namesOf(all[0]!).filter(
-    (name) =>
-      isCheckpointName(name) &&
-      !isTemporaryName(name) &&
-      all.every((images) => verdict(name, images, options).accepted),
-  );
+function theOnlyOne({ disks }: CheckResult): string {
+  const isValid = (name: string) =>
+    disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid));
+  const names = disks[0]!.checkpoints
+    .map(({ name }) => name)
+    .filter((name) => isCheckpointName(name) && isValid(name));
   const [name, ...more] = names;
-  const files = [...chains.keys()].map(shellWord).join(' ');
+  const images = disks.map(({ image }) => image);
   if (name === undefined) {
     throw new RefusedError(
       'BITMAP_NOT_FOUND',
-      `${[...chains.keys()].join(', ')}: no bitmap that libvirt would accept as a checkpoint${chains.size > 1 ? ' of all these disks' : ''}`,
-      { hint: `See why: bitmap-tool check ${files}` },
+      `${images.join(', ')}: no valid checkpoint${images.length > 1 ? ' of all these disks' : ''}`,
+      { hint: `See why: bitmap-tool check ${images.map(shellWord).join(' ')}` },
     );
   }
   if (more.length > 0) {
-    throw new UsageError(`libvirt would accept ${names.length} checkpoints: ${names.join(', ')}`, {
+    throw new UsageError(`there are ${names.length} valid checkpoints: ${names.join(', ')}`, {
       hint: `Name those you want, the oldest first: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
     });
   }

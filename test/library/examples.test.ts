@@ -22,6 +22,7 @@ import {
   type Progress,
   removeBitmaps,
   repairCheckpoints,
+  repairDirectory,
   verifyBitmap,
 } from '../../src/index.ts';
 import { digest } from '../support/file-state.ts';
@@ -35,6 +36,8 @@ interface Example {
   result: unknown;
   /** Names of the bitmaps afterwards, for those that write. */
   names?: string[];
+  /** Reads no image. */
+  isBrief?: boolean;
 }
 
 const MIB = 1 << 20;
@@ -94,6 +97,11 @@ const EXAMPLES: Record<string, Example> = {
       repairCheckpoints([overlay], { ...options, names: ['c2'], enableDisabled: true }),
     result: { disks: [{ images: [{ bitmaps: [{ name: 'c2', action: 'enable', dirtyBytes: MIB }] }] }] },
     names: ['c1', 'c2'],
+  },
+  repairDirectory: {
+    run: (overlay, options) => repairDirectory(overlay, options),
+    result: { wasUnopenable: false, bitmaps: [{ name: 'c1', fate: 'kept' }, { name: 'c2' }], plan: null },
+  },
   applyBitmapActions: {
     run: (overlay, options) =>
       applyBitmapActions(overlay, 'c3', [{ kind: 'add' }, { kind: 'merge', source: 'c1' }], options),
@@ -131,7 +139,6 @@ const EXAMPLES: Record<string, Example> = {
     run: (overlay, options) =>
       checkpointsOfImages([overlay], { ...options, disks: ['vda'], time: 1_700_000_000 }),
     result: { checkpoints: [{ name: 'c1', parent: null, xml: CHECKPOINT }] },
-    isBrief: true,
   },
   checkpointsOfFiles: {
     async run(overlay, options) {
@@ -163,7 +170,7 @@ test('there is an example of every function', () => {
   expect(Object.keys(EXAMPLES).sort()).toEqual(functions.sort());
 });
 
-describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names }) => {
+describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names, isBrief = false }) => {
   test('works, and tells how far it is', async () => {
     const overlay = await makeOverlay();
     const before = await digest(overlay);
@@ -175,7 +182,7 @@ describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names }) => {
     expect(answer).toMatchObject(result as object);
     expect(warnings).toEqual([]);
 
-    expect(told).not.toEqual([]);
+    expect(told.length === 0).toBe(isBrief);
     for (const { phase, doneBytes, totalBytes } of told) {
       expect(phase).toMatch(/^[a-z][a-zL0-9 -]+$/i);
       expect(doneBytes).toBeGreaterThanOrEqual(0);
