@@ -31,7 +31,7 @@ export async function compareRefcounts(
   { blockOffsets }: Refcounts,
   referenced: readonly HostClusters[],
   visit: (difference: RefcountDifference) => void,
-  { signal }: Pick<L2Reading, 'signal'>,
+  { signal }: Pick<L2Reading, 'signal'> = {},
 ): Promise<void> {
   const { header, storage } = image;
   const count = clustersPerRefcountBlock(header);
