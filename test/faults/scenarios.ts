@@ -40,6 +40,11 @@ export const SCENARIOS: readonly Scenario[] = [
     args: (image) => ['merge', image, 'checkpoint-1', '#ALLOCATED'],
   },
   {
+    name: 'a checkpoint repaired',
+    fixture: 'bitmap-added-too-late',
+    args: (image) => ['repair', image],
+  },
+  {
     name: 'the actions of qemu-img bitmap',
     fixture: 'refcount-bits-1',
     args: (image) => ['bitmap', '--add', '--merge', '#ALLOCATED', '--disable', image, 'drop-in'],

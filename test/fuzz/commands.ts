@@ -36,6 +36,16 @@ export const COMMANDS: readonly FuzzedCommand[] = [
     args: (image, { original }) => ['verify', original, '#ALLOCATED', '--against', image],
   },
   { kind: 'reads', args: (image) => ['create-from', '--allocated', '--dry-run', image] },
+  { kind: 'reads', args: (image) => ['check', image] },
+  { kind: 'reads', args: (image, { original }) => ['check', image, original] },
+  { kind: 'reads', args: (image) => ['repair', '--dry-run', image] },
+  { kind: 'reads', args: (image, { bitmap }) => ['checkpoint-xml', '--disk', 'vda', '-n', bitmap, image] },
+  { kind: 'writes', args: (image) => ['repair', image] },
+  { kind: 'writes', args: (image) => ['repair', '--directory', image] },
+  {
+    kind: 'writes',
+    args: (image, { bitmap }) => ['repair', '--name', bitmap, '--rebuild-origin', '--enable-disabled', image],
+  },
   { kind: 'writes', args: (image) => ['create-from', '--allocated', image] },
   {
     kind: 'writes',
