@@ -9,6 +9,7 @@ import { bitmapTool } from '../support/bitmap-tool.ts';
 import { runProgram } from '../support/external-program.ts';
 import { qemuImg, qemuIo } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../support/set-byte.ts';
 
 let schemas: AnySchemaObject;
 const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
@@ -38,6 +39,8 @@ interface Files {
   overlay: string;
   /** The overlay's backing image, with bitmaps of every state. */
   base: string;
+  /** An image whose bitmaps are outdated. */
+  stale: string;
   /** A list of no extents. */
   empty: string;
   /** Below that. */
@@ -63,7 +66,11 @@ async function makeChain(): Promise<Files> {
   await qemuImg('bitmap', '--add', overlay, 'c2');
   const empty = join(folder, 'empty.json');
   await writeFile(empty, '[]');
-  return { overlay, base, raw, empty, folder };
+  const stale = path('stale.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', stale, '1M');
+  await qemuImg('bitmap', '--add', stale, 'c1');
+  await setByte(stale, AUTOCLEAR_LOWEST_BYTE, 0);
+  return { overlay, base, raw, stale, empty, folder };
 }
 
 interface Sample {
@@ -132,6 +139,10 @@ const SAMPLES: Sample[] = [
     args: ({ overlay }) => ['-n', 'broken', '-n', 'off', '--rebuild-origin', '--enable-disabled', overlay],
   },
   { command: 'check', args: ({ overlay }) => [overlay] },
+  { command: 'repair --directory --dry-run', args: ({ stale }) => [stale] },
+  { command: 'repair --directory', args: ({ stale }) => [stale] },
+  { command: 'repair --directory', args: ({ stale }) => [stale] },
+  { command: 'check', args: ({ stale }) => [stale], exitCode: 3 },
   { command: 'checkpoint-xml', args: ({ overlay }) => ['-n', 'n1', '-n', 'n2', overlay] },
   {
     command: 'checkpoint-xml',
@@ -260,6 +271,25 @@ describe('stderr', () => {
       'USAGE',
     ]);
   });
+});
+
+test('the examples of README.md are as defined', async () => {
+  const text = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const seen: string[] = [];
+  for (const [, before, block] of text.matchAll(/((?:[^\n]+\n)+)\n```json\n(.*?)\n```$/gms)) {
+    const named = Array.from(before!.matchAll(/`?([\w -]+?) --json`/g), ([, words]) => words!.trim());
+    const documents = named.includes('map') ? block!.trim().split('\n') : [block!];
+    for (const [index, document] of documents.entries()) {
+      const schema = named[index]!.replace(/^merge$/, 'edit');
+      expect(faults(schema, JSON.parse(document)), `${schema}: ${document}`).toEqual([]);
+      seen.push(schema);
+    }
+  }
+  const variants = /^(warning|error|edit|list)? ?(--chain|--dry-run)?$|--dry-run$/;
+  const documents = Object.keys(schemas['$defs']).filter(
+    (name) => !SHARED.includes(name) && (name === 'list' || name === 'edit' || !variants.test(name)),
+  );
+  expect(seen.sort()).toEqual(documents.sort());
 });
 
 test('no object in the definitions is open', () => {

@@ -11,6 +11,7 @@ import { holdOpen } from '../support/hold-open.ts';
 import { growLoopDevice, loopDevice } from '../support/loop-device.ts';
 import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../support/set-byte.ts';
 
 const MIB = 1 << 20;
 
@@ -54,13 +55,6 @@ function problemCodes({ disks }: CheckResult): string[] {
   ]);
 }
 
-/** Writes over one byte of an image. */
-async function poke(path: string, offset: number, byte: number): Promise<void> {
-  const file = await open(path, 'r+');
-  await file.write(Uint8Array.of(byte), 0, 1, offset);
-  await file.close();
-}
-
 describe('check', () => {
   test('names every state in which libvirt refuses, or a backup would be wrong', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
@@ -73,7 +67,7 @@ describe('check', () => {
     expect(problemCodes(await check(top!)).sort()).toEqual(['bitmap-disabled', 'bitmap-incomplete']);
     await crash(base!);
     expect(problemCodes(await check(base!))).toEqual(['bitmap-in-use', 'in-use']);
-    await poke(base!, 95, 0);
+    await setByte(base!, AUTOCLEAR_LOWEST_BYTE, 0);
     expect(problemCodes(await check(base!))).toContain('bitmap-stale');
   });
 
@@ -107,7 +101,7 @@ describe('check', () => {
   test('its advice, followed, leads to a chain that is as it must be', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     await qemuImg('bitmap', '--disable', middle!, 'c1');
-    await poke(base!, 95, 0);
+    await setByte(base!, AUTOCLEAR_LOWEST_BYTE, 0);
     await qemuImg('resize', '-q', top!, '9M');
     for (let step = 0; step < 8; step++) {
       const { healthy, disks } = await check(top!);

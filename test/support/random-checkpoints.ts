@@ -1,5 +1,4 @@
 /** A random chain with a random history of checkpoints, in which things went wrong that happen outside libvirt. */
-import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { qemuGuestDisk } from './guest-disk.ts';
 import { type Qcow2Layer, writeTo } from './layer.ts';
@@ -8,6 +7,7 @@ import type { Random } from './random.ts';
 import { createQcow2Layer } from './random-layer.ts';
 import { randomQcow2Options } from './random-options.ts';
 import { randomWrites, type WriteKind, writeCommands } from './random-writes.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from './set-byte.ts';
 import type { Story } from './story.ts';
 
 export interface PastCheckpoint {
@@ -26,7 +26,6 @@ export interface CheckpointHistory {
 }
 
 const KINDS: WriteKind[] = ['data', 'data', 'data', 'zero', 'unmap', 'discard'];
-const AUTOCLEAR_LOWEST_BYTE = 95;
 
 export async function liveWithCheckpoints(
   random: Random,
@@ -118,9 +117,7 @@ async function breakAtRest({ random, story, history }: Context, layer: Qcow2Laye
   const { path, bitmaps } = layer;
   if (random.chance(0.5)) {
     story.tell(dirname(path), ['clear autoclear bit 0 of', path]);
-    const file = await open(path, 'r+');
-    await file.write(Uint8Array.of(0), 0, 1, AUTOCLEAR_LOWEST_BYTE);
-    await file.close();
+    await setByte(path, AUTOCLEAR_LOWEST_BYTE, 0);
     return;
   }
   const origins = new Set(
