@@ -107,7 +107,7 @@ export async function inspectBitmaps(
         ? doubtful(image, `bitmap "${entry!.name}"`, await clustersOf(image, each), doubts)
         : [];
     const problems = [...each.problems, ...ofClusters.map((problem) => ({ ...problem, ...about(each) }))];
-    const isSound = problems.every(({ severity }) => severity === 'warning');
+    const isSound = problems.every(({ severity }) => severity !== 'error');
     bitmaps.push({
       index,
       entry,

@@ -1,6 +1,7 @@
 /**
  * Inspects the entries of a bitmap directory and the tables they name, one by one.
  */
+import { divideUp } from '../bytes/align.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapBytes,
@@ -8,8 +9,10 @@ import {
   isGranularity,
   MAX_BITMAP_BYTES,
   MAX_BITMAP_NAME_BYTES,
+  storedName,
 } from '../format/bitmap-directory.ts';
 import type { BitmapRule } from '../format/bitmap-rules.ts';
+import { BITMAP_TABLE_ENTRY_BYTES } from '../format/bitmap-table.ts';
 import type { Image } from '../image/image.ts';
 import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.ts';
 import { REPAIR_HINT, unopenable } from './image-problems.ts';
@@ -33,9 +36,10 @@ export async function inspectEntries(
 ): Promise<InspectedEntry[]> {
   const inspected: InspectedEntry[] = [];
   const names = new Set<string>();
+  const room = { clusters: divideUp(image.storage.sizeBytes, image.header.clusterSizeBytes) };
   for (const each of entries) {
-    inspected.push(await inspectEntry(image, each, names));
-    if (each.entry !== undefined) names.add(each.entry.name);
+    inspected.push(await inspectEntry(image, each, names, room));
+    if (each.entry !== undefined) names.add(storedName(each.entry));
   }
   return inspected;
 }
@@ -44,6 +48,7 @@ async function inspectEntry(
   image: Image,
   { index, offset, entry, violations }: ExaminedEntry,
   namesBefore: ReadonlySet<string>,
+  room: Room,
 ): Promise<InspectedEntry> {
   if (entry === undefined) {
     return {
@@ -57,7 +62,7 @@ async function inspectEntry(
   const about = { bitmap: name, index, offset };
   const problems = violations.map((each) => unopenable(each, about));
   if (inUse) problems.push({ ...inUseProblem(name), ...about });
-  if (namesBefore.has(name) && !violations.some(({ rule }) => rule === 'duplicate-name')) {
+  if (namesBefore.has(storedName(entry)) && !violations.some(({ rule }) => rule === 'duplicate-name')) {
     problems.push({
       code: 'duplicate-name',
       severity: 'error',
@@ -70,6 +75,17 @@ async function inspectEntry(
   if (violations.some(({ rule }) => PLACE_RULES.includes(rule)))
     return { index, entry, table: 'none', problems };
 
+  if (!takeRoom(image, entry, room)) {
+    problems.push({
+      code: 'overlap',
+      severity: 'error',
+      ...about,
+      message: `the tables of the bitmaps up to "${name}" take more clusters than the file has: some are named more than once`,
+      hint: REPAIR_HINT,
+      unopenable: false,
+    });
+    return { index, entry, table: 'none', problems };
+  }
   const { table, problems: ofTable } = await examineTable(image, entry);
   for (const problem of ofTable) {
     problems.push({
@@ -93,6 +109,23 @@ async function inspectEntry(
   return { index, entry, table: ofTable.length === 0 ? 'sound' : 'guess', problems };
 }
 
+/** Clusters of the file that no table has taken yet. A table that is named over and over would keep its reader busy. */
+interface Room {
+  clusters: number;
+}
+
+function takeRoom(
+  { storage, header }: Image,
+  { tableOffset, tableEntryCount }: BitmapDirectoryEntry,
+  room: Room,
+): boolean {
+  const lengthBytes = tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
+  // What lies beyond the end of the file is not read.
+  if (tableOffset + lengthBytes > storage.sizeBytes) return true;
+  room.clusters -= divideUp(lengthBytes, header.clusterSizeBytes);
+  return room.clusters >= 0;
+}
+
 function inUseProblem(name: string): Pick<Problem, 'code' | 'severity' | 'message' | 'hint' | 'unopenable'> {
   return {
     code: 'in-use',
@@ -114,8 +147,6 @@ export function isNameable({ nameBytes, granularityBits }: BitmapDirectoryEntry,
   return (
     nameBytes.length > 0 &&
     nameBytes.length <= MAX_BITMAP_NAME_BYTES &&
-    // QEMU takes a name to end there, and stores none.
-    !nameBytes.includes(0) &&
     isGranularity(granularityBits) &&
     bitmapBytes(header.virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES
   );

@@ -4,7 +4,7 @@
 import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
-import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, storedName } from '../format/bitmap-directory.ts';
 import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
 import type { InspectedBitmap } from './inspect-bitmaps.ts';
@@ -29,14 +29,15 @@ export async function mendDirectory(
 ): Promise<MendedBitmap[]> {
   const counts = new Map<string, number>();
   for (const { entry, nameable } of bitmaps) {
-    if (entry !== undefined && nameable) counts.set(keyOf(entry), (counts.get(keyOf(entry)) ?? 0) + 1);
+    if (entry !== undefined && nameable)
+      counts.set(storedName(entry), (counts.get(storedName(entry)) ?? 0) + 1);
   }
   const placeholder = emptyBitmaps(image);
   const taken = new Set<string>();
   const mended: MendedBitmap[] = [];
   for (const bitmap of bitmaps) {
     const { entry, trusted, nameable, problems } = bitmap;
-    const key = entry === undefined ? '' : keyOf(entry);
+    const key = entry === undefined ? '' : storedName(entry);
     // A version 2 image cannot have any.
     const mayStay = (nameable || trusted) && image.header.version === 3;
     if (entry === undefined || !mayStay || taken.has(key) || taken.size === MAX_BITMAPS) {
@@ -62,10 +63,6 @@ export async function mendDirectory(
     }
   }
   return mended;
-}
-
-function keyOf({ nameBytes }: BitmapDirectoryEntry): string {
-  return String.fromCharCode(...nameBytes);
 }
 
 function isOnlyInUse({ ownsItsClusters, problems }: InspectedBitmap): boolean {

@@ -50,8 +50,10 @@ export async function planDirectoryRepair(
   const { referenced, refcounts } = target;
   const bitmaps = await mendDirectory(image, inspection.bitmaps);
   const isMended =
-    image.bitmaps.kind !== 'none' &&
-    (inspection.unopenable || !bitmapsAreLive(image) || bitmaps.some(({ fate }) => fate !== 'kept'));
+    stores.size > 0 ||
+    inspection.unopenable ||
+    !bitmapsAreLive(image) ||
+    bitmaps.some(({ fate }) => fate !== 'kept');
   if (!isMended) {
     const inUse = [referenced, inspection.clusters];
     const plan =

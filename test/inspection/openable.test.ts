@@ -246,6 +246,28 @@ test('of two bitmaps in use with one name, one stays', async () => {
   await expectMended(it, [['same', true]]);
 });
 
+test('names that only look alike as text are two names', async () => {
+  const it = await sample();
+  it.image.mapEntries([{ name: Uint8Array.of(0xff) }, { name: '\\xff' }]);
+  await it.save();
+  expect((await inspectFile(it.path)).problems).toEqual([]);
+});
+
+test('a table that very many bitmaps in use name is read no more often than it fits into the file', async () => {
+  const it = await sample();
+  const [entry] = it.image.entries();
+  const names = Array.from({ length: 100 }, (_, index) => `b${index}`);
+  it.image.writeDirectory(names.map((name) => ({ ...entry!, name, flags: 1, tableSize: 8192 })));
+  await it.save();
+  const { problems, bitmaps } = await inspectFile(it.path);
+  expect(problems.filter(({ code }) => code === 'overlap')).toHaveLength(100);
+  expect(bitmaps.every(({ ownsItsClusters }) => !ownsItsClusters)).toBe(true);
+  await expectMended(
+    it,
+    names.map((name) => [name, true]),
+  );
+});
+
 describe('refcounts', () => {
   test('that are too low for a bitmap are for qemu-img check to mend first', async () => {
     const it = await sample();

@@ -282,7 +282,8 @@ describe('in a directory entry', () => {
       'the name of the second one is longer than the directory',
       (image) => image.bytes.writeUInt16BE(300, image.directoryOffset + 32 + 18),
       ['entry-cut-off'],
-      { first: 'kept', [`second${'\0'.repeat(294)}`]: 'dropped' },
+      // QEMU takes a name to end at a zero byte.
+      secondInUse,
     ],
     [
       'there is extra data longer than the directory',
