@@ -104,7 +104,7 @@ export async function repairCheckpoints(
 
 const CONSENT_WORDS: Readonly<Record<Consent, string>> = {
   'rebuild-origin':
-    'is broken in the image in which the checkpoint begins; made anew from what that image holds it would mark',
+    'is broken or missing in the image in which the checkpoint begins; made anew from what that image holds it would mark',
   'enable-disabled': 'is disabled; enabled with all that the image holds it would mark',
 };
 
