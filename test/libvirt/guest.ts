@@ -19,6 +19,7 @@ export class Guest {
   /** Folders of backups: the full one, then what changed between one checkpoint and the next. */
   readonly #backups: string[] = [];
   readonly checkpoints: string[] = [];
+  #overlays = 0;
 
   constructor(folder: string, machine: Machine, random: Random) {
     this.folder = folder;
@@ -78,9 +79,10 @@ export class Guest {
   }
 
   /** Puts an overlay on each disk while the machine is off, with the guest's writes in it. */
-  async extend(by: 'qemu-img' | 'libvirt', number: number): Promise<void> {
-    if (by === 'libvirt') await this.machine.snapshot(`overlay${number}`);
-    else await this.#extendByHand(`overlay${number}`);
+  async extend(by: 'qemu-img' | 'libvirt'): Promise<void> {
+    const overlay = `overlay${++this.#overlays}`;
+    if (by === 'libvirt') await this.machine.snapshot(overlay);
+    else await this.#extendByHand(overlay);
     for (const image of this.images) await qemuIo(image, ...this.#writes());
   }
 

@@ -40,7 +40,7 @@ async function extendedGuest(seedOffset: number): Promise<{ guest: Guest; folder
   const folder = await dumpAll(guest);
   await guest.machine.stop();
   await guest.machine.forgetCheckpoints();
-  await guest.extend('qemu-img', 1);
+  await guest.extend('qemu-img');
   return { guest, folder };
 }
 
@@ -122,7 +122,7 @@ describe(`checkpoints on file (${again})`, () => {
     await guest.machine.crash();
     await guest.machine.forgetCheckpoints();
     expect(await qemuBitmaps(guest.images[0]!)).toEqual([]);
-    await guest.extend('qemu-img', 1);
+    await guest.extend('qemu-img');
     if (isMadeAgain) {
       await qemuImg('bitmap', '--add', guest.images[0]!, 'c1');
       await guest.machine.start();

@@ -154,7 +154,7 @@ function domainXml(name: string, uuid: string, disks: Disks): string {
 }
 
 /** Paths, top first; also while the machine runs. */
-async function chainOf(image: string): Promise<string[]> {
+export async function chainOf(image: string): Promise<string[]> {
   const list = JSON.parse(await qemuImg('info', '-U', '--backing-chain', '--output=json', image)) as {
     filename: string;
   }[];

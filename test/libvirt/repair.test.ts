@@ -53,7 +53,7 @@ describe(`repaired (${again})`, () => {
       }
       await guest.machine.stop();
       await guest.machine.forgetCheckpoints();
-      for (let number = 1; number <= story.overlays; number++) await guest.extend(story.by, number);
+      for (let number = 1; number <= story.overlays; number++) await guest.extend(story.by);
       await expectBroken(guest);
 
       await repair(guest);
@@ -89,7 +89,7 @@ describe(`repaired (${again})`, () => {
     await guest.write();
     await guest.machine.crash();
     await guest.machine.forgetCheckpoints();
-    await guest.extend('qemu-img', 1);
+    await guest.extend('qemu-img');
     await expectBroken(guest);
     await repair(guest, '--name', 'c1', '--rebuild-origin');
     await guest.write();
@@ -103,7 +103,7 @@ describe(`repaired (${again})`, () => {
     await guest.write();
     await guest.machine.stop();
     await guest.machine.forgetCheckpoints();
-    await guest.extend('qemu-img', 1);
+    await guest.extend('qemu-img');
     await repair(guest);
     await guest.write();
     await guest.machine.crash();
@@ -122,7 +122,7 @@ test(`a repaired chain lives on: writes, snapshots, commits and new checkpoints 
   await guest.write();
   await guest.machine.stop();
   await guest.machine.forgetCheckpoints();
-  for (const number of [1, 2]) await guest.extend('qemu-img', number);
+  for (const _ of [1, 2]) await guest.extend('qemu-img');
   await repair(guest);
   await guest.write();
   await guest.backUp('c2');
@@ -153,7 +153,7 @@ describe(`the naive repair (${again})`, () => {
     await guest.write();
     await guest.machine.stop();
     await guest.machine.forgetCheckpoints();
-    await guest.extend('qemu-img', 1);
+    await guest.extend('qemu-img');
     await qemuIo(guest.images[0]!, 'write -P 170 40M 64k');
     await qemuImg('bitmap', '--add', guest.images[0]!, 'c1');
     return guest;
