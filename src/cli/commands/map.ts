@@ -26,7 +26,9 @@ export function mapCommand(): Command {
       const { layer, picture: file } = options;
       const picture = file === undefined ? undefined : await pictureMap(file, layer === true);
       const show = linesFor(options, picture !== undefined);
-      await invoke(options, async (common) => {
+      // Lines that come at a terminal are progress enough, and the spinner would be in their way.
+      const progress = options.progress && !(show !== undefined && process.stdout.isTTY);
+      await invoke({ ...options, progress }, async (common) => {
         const onImage = picture?.onImage;
         for await (const batch of mapAllocation(image, { ...common, layer, onImage })) {
           picture?.add(batch);
