@@ -7,7 +7,7 @@ const program = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.ur
 
 /** What the tool asks of an image file, apart from locking it. */
 export const CALLS = ['pread64', 'pwrite64', 'fdatasync', 'statx', 'close'] as const;
-export type Call = (typeof CALLS)[number];
+type Call = (typeof CALLS)[number];
 
 export interface Fault {
   readonly call: Call;

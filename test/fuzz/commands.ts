@@ -8,7 +8,7 @@ export interface FuzzedCommand {
 }
 
 /** What a command line needs beside the image. */
-export interface Picks {
+interface Picks {
   readonly random: Random;
   /** A bitmap that the sound image had; `absent` where it had none. */
   readonly bitmap: string;
