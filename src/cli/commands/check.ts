@@ -9,7 +9,7 @@ import {
   type CheckResult,
   checkCheckpoints,
 } from '../../operations/check-checkpoints.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
@@ -40,7 +40,7 @@ Exit code: 0 nothing to do, 3 problems found.`,
       );
       if (!result.healthy) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (options.quiet) return;
-      await print(options.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
+      await print(options.json ? `${printableJson(result, 2)}\n` : describe(result));
     });
 }
 

@@ -8,7 +8,7 @@ import {
   checkpointsOfFiles,
   checkpointsOfImages,
 } from '../../operations/write-checkpoint-xml.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import { writeCheckpoints } from '../checkpoint-folder.ts';
 import { addCheckpointOptions, type CheckpointFlags } from '../checkpoint-options.ts';
@@ -83,7 +83,7 @@ async function show({ schema, checkpoints }: CheckpointDocuments, flags: Checkpo
   if (quiet) return;
   if (json) {
     const documents = checkpoints.map((each, index) => ({ ...each, file: files[index] ?? null }));
-    await print(`${JSON.stringify({ schema, checkpoints: documents }, null, 2)}\n`);
+    await print(`${printableJson({ schema, checkpoints: documents }, 2)}\n`);
   } else if (output === undefined) {
     await print(checkpoints[0]!.xml);
   } else {

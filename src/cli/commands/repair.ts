@@ -11,7 +11,7 @@ import {
   repairCheckpoints,
 } from '../../operations/repair-checkpoints.ts';
 import { type DirectoryRepairResult, repairDirectory } from '../../operations/repair-directory.ts';
-import { printable } from '../../text/printable.ts';
+import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
@@ -87,7 +87,7 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
       );
       if (result.disks.some(({ unclear }) => unclear.length > 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
-      await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
+      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
     });
 }
 
@@ -104,7 +104,7 @@ async function repairDirectories(images: readonly string[], flags: RepairFlags):
   }
   const result = await invoke(flags, (common) => repairDirectory(images[0]!, { ...common, dryRun }));
   if (flags.quiet) return;
-  await print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : describeDirectory(result));
+  await print(flags.json ? `${printableJson(result, 2)}\n` : describeDirectory(result));
 }
 
 const FATE_WORDS: Readonly<Record<DirectoryRepairResult['bitmaps'][number]['fate'], string>> = {
