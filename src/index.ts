@@ -3,7 +3,9 @@
  */
 export type { MapExtent } from './allocation/chain-map.ts';
 export type { ImageReference } from './chain/reference.ts';
+export type { CheckpointFiles } from './checkpoint/known-checkpoints.ts';
 export { ALLOCATED } from './checkpoint/names.ts';
+export type { RepairedBitmap } from './checkpoint/plan-image-repair.ts';
 export type { CheckpointProblem } from './checkpoint/verdict.ts';
 export {
   BitmapToolError,
@@ -14,6 +16,7 @@ export {
   RefusedError,
   UsageError,
 } from './errors.ts';
+export type { Progress } from './image/table-progress.ts';
 export type { BitmapFate } from './inspection/mended-directory.ts';
 export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/add-bitmaps.ts';
@@ -42,7 +45,6 @@ export {
   type KeptBitmap,
 } from './operations/create-from.ts';
 export { type BitmapDump, type DumpExtent, type DumpOptions, dumpBitmap } from './operations/dump-bitmap.ts';
-export type { CheckpointFiles } from './operations/known-checkpoints.ts';
 export {
   type BitmapList,
   type ListedBitmap,
@@ -54,8 +56,7 @@ export type { ComparedImage } from './operations/mark-differences.ts';
 export { type MeasureResult, measure } from './operations/measure.ts';
 export { mergeBitmaps } from './operations/merge-bitmaps.ts';
 export type { NamedBitmaps } from './operations/named-bitmaps.ts';
-export type { OperationOptions, Progress } from './operations/options.ts';
-export type { RepairedBitmap } from './operations/plan-image-repair.ts';
+export type { OperationOptions } from './operations/options.ts';
 export { removeBitmaps } from './operations/remove-bitmaps.ts';
 export {
   type RepairedDisk,

@@ -2,7 +2,7 @@
  * Progress of long work on a terminal, gone when the work is done.
  */
 import type { Ora } from 'ora';
-import type { Progress } from '../operations/options.ts';
+import type { Progress } from '../image/table-progress.ts';
 import { progressText } from './print/progress.ts';
 
 /** Work shorter than this shows nothing, and never loads the spinner. */

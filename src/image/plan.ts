@@ -2,6 +2,8 @@
  * A change to an image as data: made by pure code, read by --dry-run and the power-cut tests, executed by
  * applyPlan.
  */
+import { RefusedError } from '../errors.ts';
+import type { Storage } from '../storage/storage.ts';
 
 export type Step =
   | {
@@ -34,6 +36,22 @@ export function write(offset: number, bytes: Uint8Array, reason: string): Step {
 
 export function flush(reason: string): Step {
   return { kind: 'flush', reason };
+}
+
+/** @throws RefusedError when the image is on a device that is too small for it afterwards */
+export function refuseGrowingDevice(
+  { name, sizeBytes, canGrow }: Pick<Storage, 'name' | 'sizeBytes' | 'canGrow'>,
+  { newEndOffset }: Plan,
+): void {
+  if (canGrow || newEndOffset <= sizeBytes) return;
+  throw new RefusedError(
+    'NO_ROOM',
+    `${name}: the device has ${sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
+    {
+      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
+      context: { file: name, sizeBytes, neededBytes: newEndOffset },
+    },
+  );
 }
 
 /** Bytes that the plan writes. */

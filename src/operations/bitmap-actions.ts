@@ -3,6 +3,7 @@
  */
 
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../bitmap/dirty-bitmap.ts';
+import { defaultGranularityBits, requireStorableSize } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { isPowerOfTwo } from '../bytes/align.ts';
@@ -13,7 +14,6 @@ import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../format/bitmap-dir
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
 import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } from './change-bitmaps.ts';
-import { defaultGranularityBits, requireStorableSize } from './granularity.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 import { withQcow2 } from './open-qcow2.ts';
 

@@ -1,23 +1,22 @@
 /**
  * What all operations that write have in common: open the image alone, plan, and carry the plan out.
  */
-import { type BitmapChange, planBitmapChange } from '../bitmap/store-plan.ts';
+import { planChange } from '../bitmap/change-plan.ts';
+import type { BitmapChange } from '../bitmap/store-plan.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
 import type { ImageReference } from '../chain/reference.ts';
-import { RefusedError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { applyPlan } from '../image/apply-plan.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import { type BitmapsOpening, type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
-import { bytesWritten, type Plan } from '../image/plan.ts';
-import { readRefcountTable } from '../image/refcounts.ts';
-import { addMetadata } from '../image/references.ts';
+import { bytesWritten, type Plan, refuseGrowingDevice } from '../image/plan.ts';
 import { scanL2Tables } from '../image/scan.ts';
+import { tableReading } from '../image/table-progress.ts';
 import { requireQcow2 } from './open-qcow2.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
-import { tableReading } from './table-progress.ts';
 
 export interface ChangeOptions extends OperationOptions {
   /** Plan, and write nothing. */
@@ -119,22 +118,9 @@ export async function changeBitmaps(
   return carryOut(target.image, await planChange(target, wanted, reading), options);
 }
 
-/** What of an image a plan is made from. */
-export type ScannedImage = Pick<ImageToChange, 'image' | 'present' | 'l2Offsets' | 'referenced'>;
-
-export async function planChange(
-  { image, present, l2Offsets, referenced }: ScannedImage,
-  wanted: BitmapChange['wanted'],
-  reading: L2Reading,
-): Promise<Plan> {
-  const refcounts = await readRefcountTable(image);
-  await addMetadata(image, referenced, refcounts, l2Offsets, reading);
-  return planBitmapChange(image, referenced, refcounts, { present, wanted });
-}
-
 /** Carries a plan out, unless it is a dry run, and reports it. */
 export async function carryOut(image: Image, plan: Plan, options: ChangeOptions): Promise<PlanReport> {
-  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image, plan);
+  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image.storage, plan);
   options.signal?.throwIfAborted();
   if (!options.dryRun) await applyPlan(image.storage, plan);
   return reportPlan(image, plan, options.dryRun === true);
@@ -177,19 +163,6 @@ export async function editBitmaps(
     await scanL2Tables(target.image, target.l2Offsets, target.referenced, undefined, reading);
     return { ...result, plan: await changeBitmaps(target, wanted, options, reading) };
   });
-}
-
-/** @throws RefusedError when the image is on a device that is too small for it afterwards */
-export function refuseGrowingDevice({ storage }: Image, { newEndOffset }: Plan): void {
-  if (storage.canGrow || newEndOffset <= storage.sizeBytes) return;
-  throw new RefusedError(
-    'NO_ROOM',
-    `${storage.name}: the device has ${storage.sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
-    {
-      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
-      context: { file: storage.name, sizeBytes: storage.sizeBytes, neededBytes: newEndOffset },
-    },
-  );
 }
 
 export function reportPlan({ header }: Image, plan: Plan, withSteps: boolean): PlanReport {

@@ -7,17 +7,27 @@ import { type Chain, openChain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
 import type { BitmapState } from '../checkpoint/bitmap-state.ts';
+import {
+  type ChainImage,
+  examineChainImage,
+  namesOf,
+  originOf,
+  stateIn,
+} from '../checkpoint/chain-images.ts';
+import { chooseCheckpoints, type KnownCheckpoint } from '../checkpoint/choose-checkpoints.ts';
+import { type InspectedImage, inspectChainImage } from '../checkpoint/inspect-chain-image.ts';
+import {
+  type CheckpointFiles,
+  type CheckpointRecords,
+  readRecords,
+} from '../checkpoint/known-checkpoints.ts';
+import { repairAdvice } from '../checkpoint/repair-advice.ts';
 import { type CheckpointProblem, judge } from '../checkpoint/verdict.ts';
 import { FailedError, RefusedError } from '../errors.ts';
 import { readActiveL1Table } from '../image/image.ts';
+import { tableReading } from '../image/table-progress.ts';
 import type { Problem } from '../inspection/problem.ts';
-import { type ChainImage, examineChainImage, namesOf, originOf, stateIn } from './checkpoint-chain.ts';
-import { chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
-import { type InspectedImage, inspectChainImage } from './inspect-chain-image.ts';
-import { type CheckpointFiles, type CheckpointRecords, readRecords } from './known-checkpoints.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
-import { repairAdvice } from './repair-advice.ts';
-import { tableReading } from './table-progress.ts';
 
 export interface CheckedBitmap {
   readonly image: string;
@@ -175,7 +185,9 @@ async function inspectImages(
       ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
     ]);
     const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
-    images.push(await inspectChainImage(image, tables[index], covering, options, reading));
+    images.push(
+      await inspectChainImage(image, tables[index], covering, options.forceShare === true, reading),
+    );
   }
   return images;
 }

@@ -1,6 +1,8 @@
 /**
  * Which bitmaps create-from makes: those that are named, or those that the backing images have.
  */
+
+import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../bitmap/granularity.ts';
 import type { Layer } from '../chain/layer.ts';
 import { ALLOCATED, isTemporaryName } from '../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../errors.ts';
@@ -8,7 +10,6 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory } from '../image/bitmap-directory.ts';
 import type { ImageToChange } from './change-bitmaps.ts';
 import { findBitmap } from './find-bitmap.ts';
-import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from './granularity.ts';
 
 /** What to do about a bitmap that is there already. */
 export type IfExists = 'fail' | 'merge' | 'replace';

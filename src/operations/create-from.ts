@@ -3,6 +3,7 @@
  */
 
 import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+import { requireBitmapMemory } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
@@ -19,7 +20,6 @@ import {
   withImageToChange,
 } from './change-bitmaps.ts';
 import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
-import { requireBitmapMemory } from './granularity.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
 export interface CreateFromOptions extends ChangeOptions, TargetOptions {

@@ -3,6 +3,7 @@
  */
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../bitmap/dirty-bitmap.ts';
+import { isStorable, ownGranularityBits } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED } from '../checkpoint/names.ts';
@@ -11,12 +12,11 @@ import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
+import { tableReading } from '../image/table-progress.ts';
 import { fileIdentity } from '../storage/file.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
-import { isStorable, ownGranularityBits } from './granularity.ts';
 import { withQcow2 } from './open-qcow2.ts';
 import type { OperationOptions } from './options.ts';
-import { tableReading } from './table-progress.ts';
 
 export interface NamedBitmaps {
   readonly names: readonly string[];

@@ -4,16 +4,16 @@
 import { type Chain, openChain } from '../chain/chain.ts';
 import { claimForWriting } from '../chain/locking.ts';
 import { parseReference } from '../chain/reference.ts';
+import { readChainImages } from '../checkpoint/chain-images.ts';
+import { type CheckpointFiles, readRecords } from '../checkpoint/known-checkpoints.ts';
+import type { ImageRepair, RepairedBitmap } from '../checkpoint/plan-image-repair.ts';
+import { type DiskRepair, planRepair } from '../checkpoint/plan-repair.ts';
 import type { Consent } from '../checkpoint/remedy.ts';
 import { FailedError, RefusedError, UsageError } from '../errors.ts';
 import { applyPlan } from '../image/apply-plan.ts';
 import { formatSize } from '../text/size.ts';
 import { type ChangeOptions, type PlanReport, reportPlan } from './change-bitmaps.ts';
-import { readChainImages } from './checkpoint-chain.ts';
-import { type CheckpointFiles, readRecords } from './known-checkpoints.ts';
 import { lockingOf } from './options.ts';
-import type { ImageRepair, RepairedBitmap } from './plan-image-repair.ts';
-import { type DiskRepair, planRepair } from './plan-repair.ts';
 
 export interface RepairOptions extends ChangeOptions, CheckpointFiles {
   /** Only these checkpoints; those of which no bitmap is valid must be named. */

@@ -7,12 +7,12 @@ import { noHostClusters } from '../image/host-clusters.ts';
 import { readActiveL1Table } from '../image/image.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
 import { scanL2Tables } from '../image/scan.ts';
+import { tableReading } from '../image/table-progress.ts';
 import type { BitmapFate, MendedBitmap } from '../inspection/mended-directory.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
 import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from './change-bitmaps.ts';
 import { requireQcow2 } from './open-qcow2.ts';
-import { tableReading } from './table-progress.ts';
 
 export interface DirectoryBitmap {
   /** null where the directory entry cannot be made out. */

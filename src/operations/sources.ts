@@ -16,12 +16,12 @@ import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import { scanL2Tables } from '../image/scan.ts';
+import { tableReading } from '../image/table-progress.ts';
 import { fileIdentity } from '../storage/file.ts';
 import type { ImageToChange } from './change-bitmaps.ts';
 import { type ComparedImage, markDifferences } from './mark-differences.ts';
 import { type NamedBitmaps, visitNamedBitmaps } from './named-bitmaps.ts';
 import type { OperationOptions } from './options.ts';
-import { tableReading } from './table-progress.ts';
 
 export type BitmapSource =
   /** What images hold: data, compressed or zero clusters. */

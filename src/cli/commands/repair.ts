@@ -2,8 +2,8 @@
  * bitmap-tool repair
  */
 import { Command, Option } from 'commander';
+import type { RepairedBitmap } from '../../checkpoint/plan-image-repair.ts';
 import { UsageError } from '../../errors.ts';
-import type { RepairedBitmap } from '../../operations/plan-image-repair.ts';
 import {
   type RepairedDisk,
   type RepairedImage,

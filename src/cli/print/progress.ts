@@ -2,7 +2,7 @@
  * How far long work is, in one line.
  */
 import { basename } from 'node:path';
-import type { Progress } from '../../operations/options.ts';
+import type { Progress } from '../../image/table-progress.ts';
 import { letterWidth, shortened } from '../../text/shortened.ts';
 import { formatSize } from '../../text/size.ts';
 

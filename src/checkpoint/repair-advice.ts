@@ -1,10 +1,11 @@
 /**
  * Which call of the tool makes a broken checkpoint valid.
  */
-import { originIndex } from '../checkpoint/bitmap-state.ts';
-import { remedyFor } from '../checkpoint/remedy.ts';
-import type { Holding } from '../checkpoint/verdict.ts';
+
 import { shellWord } from '../text/shell-word.ts';
+import { originIndex } from './bitmap-state.ts';
+import { remedyFor } from './remedy.ts';
+import type { Holding } from './verdict.ts';
 
 /**
  * @param chain what each image has under the checkpoint's name, top first

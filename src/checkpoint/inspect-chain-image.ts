@@ -14,8 +14,7 @@ import { readRefcountTable } from '../image/refcounts.ts';
 import { type BitmapInspection, inspectBitmaps } from '../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { isWrittenElsewhere } from '../storage/locks.ts';
-import { type ChainImage, stateIn } from './checkpoint-chain.ts';
-import type { OperationOptions } from './options.ts';
+import { type ChainImage, stateIn } from './chain-images.ts';
 
 export interface InspectedImage extends ChainImage {
   readonly problems: readonly Problem[];
@@ -26,18 +25,18 @@ export interface InspectedImage extends ChainImage {
 /**
  * @param table the active L1 table; undefined when it cannot be read, which is a problem to be told
  * @param covering names of which the bitmap must mark all that the image holds
+ * @param isShared it was opened without regard to who else uses it; otherwise nobody has it open for writing
  */
 export async function inspectChainImage(
   examined: ChainImage,
   table: Float64Array | undefined,
   covering: readonly string[],
-  { forceShare }: OperationOptions,
+  isShared: boolean,
   reading: L2Reading,
 ): Promise<InspectedImage> {
   const { layer } = examined;
   if (layer.format === 'raw') return { ...examined, problems: [], missingBytes: new Map() };
-  // Without --force-share nobody can have it open for writing.
-  const isBeingWritten = forceShare === true && (await isWrittenElsewhere(layer.storage.fd));
+  const isBeingWritten = isShared && (await isWrittenElsewhere(layer.storage.fd));
   try {
     const { image } = layer;
     const l2Offsets = table ?? (await readActiveL1Table(image));

@@ -1,21 +1,35 @@
 /**
  * Adds up what is read of L2 tables, for progress.
  */
-import type { Image } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import type { OperationOptions } from './options.ts';
+import type { Image } from './image.ts';
+import type { L2Reading } from './l2-tables.ts';
+
+export interface Progress {
+  /** What is being done, for example "reading L2 tables". */
+  readonly phase: string;
+  /** The image it is done on, as messages name it. */
+  readonly image?: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface ProgressOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
 
 /** Passes on the caller's signal and reports progress against all the L2 tables of `images`. */
 export function tableReading(
   tables: readonly { image: Image; l2Offsets: Float64Array }[],
-  { signal, onProgress }: OperationOptions,
+  { signal, onProgress }: ProgressOptions,
 ): L2Reading {
-  if (onProgress === undefined) return { signal };
+  const [first] = tables;
+  if (onProgress === undefined || first === undefined) return { signal };
   let totalBytes = 0;
   for (const { image, l2Offsets } of tables) {
     totalBytes += l2Offsets.filter((offset) => offset !== 0).length * image.header.clusterSizeBytes;
   }
-  const image = tables[0]!.image.storage.name;
+  const image = first.image.storage.name;
   let doneBytes = 0;
   return {
     signal,

@@ -2,20 +2,20 @@
  * Plans which bitmaps one image of a chain gets, so that the checkpoints of the chain become valid.
  */
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
+import { planChange } from '../bitmap/change-plan.ts';
 import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
+import { requireStorableSize } from '../bitmap/granularity.ts';
 import { readBitmap, readInUseMarks } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
-import { type Consent, type Remedy, remedyFor } from '../checkpoint/remedy.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
-import type { Plan } from '../image/plan.ts';
+import { type Plan, refuseGrowingDevice } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
-import { planChange, refuseGrowingDevice } from './change-bitmaps.ts';
-import { type ChainImage, stateIn } from './checkpoint-chain.ts';
-import { requireStorableSize } from './granularity.ts';
+import { type ChainImage, stateIn } from './chain-images.ts';
+import { type Consent, type Remedy, remedyFor } from './remedy.ts';
 
 export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer };
 
@@ -104,7 +104,7 @@ export async function planImageRepair(
   }
   if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };
   const plan = await planStores({ ...target, referenced }, stores, reading);
-  refuseGrowingDevice(image, plan);
+  refuseGrowingDevice(image.storage, plan);
   return { layer, bitmaps, uncovered, plan };
 }
 

@@ -1,20 +1,20 @@
 /**
  * Plans how the checkpoints of one disk become valid again: for each image of its chain, which bitmaps it gets.
  */
+
+import { defaultGranularityBits } from '../bitmap/granularity.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
-import { requireStorableName } from '../checkpoint/names.ts';
-import { judge } from '../checkpoint/verdict.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import { readActiveL1Table, requireWritable } from '../image/image.ts';
+import { type ProgressOptions, tableReading } from '../image/table-progress.ts';
 import { fileIdentity } from '../storage/file.ts';
-import { type ChainImage, originOf, stateIn } from './checkpoint-chain.ts';
+import { type ChainImage, originOf, stateIn } from './chain-images.ts';
 import { type CheckpointChoice, chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
-import { defaultGranularityBits } from './granularity.ts';
-import type { OperationOptions } from './options.ts';
+import { requireStorableName } from './names.ts';
 import { type ImageRepair, planImageRepair, type Task } from './plan-image-repair.ts';
-import { tableReading } from './table-progress.ts';
+import { judge } from './verdict.ts';
 
 export interface RepairTarget {
   /** Only these checkpoints. */
@@ -40,7 +40,7 @@ export async function planRepair(
   chain: Chain,
   images: readonly ChainImage[],
   { names, known, origin }: RepairTarget,
-  options: OperationOptions,
+  options: ProgressOptions,
 ): Promise<DiskRepair> {
   const choice = chooseCheckpoints(images, names, known);
   const named = origin === undefined ? undefined : await indexOfImage(images, origin);

@@ -3,9 +3,9 @@
  */
 import { allLayers, type Chain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
-import { type BitmapState, originIndex, stateOfEntry } from '../checkpoint/bitmap-state.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { examineDirectory, readBitmapDirectory } from '../image/bitmap-directory.ts';
+import { type BitmapState, originIndex, stateOfEntry } from './bitmap-state.ts';
 
 export interface ChainImage {
   readonly layer: Layer;

@@ -1,12 +1,12 @@
 /**
  * What libvirt, or a backup program, has on file about the checkpoints of a disk.
  */
-import { diskOf, identityIfThere } from '../checkpoint/match-disk.ts';
-import { readCheckpoints, type StoredCheckpoint } from '../checkpoint/read-checkpoints.ts';
+
 import { RefusedError, UsageError } from '../errors.ts';
-import type { ChainImage } from './checkpoint-chain.ts';
+import type { ChainImage } from './chain-images.ts';
 import type { KnownCheckpoint } from './choose-checkpoints.ts';
-import type { OperationOptions } from './options.ts';
+import { diskOf, identityIfThere } from './match-disk.ts';
+import { type ReadCheckpointsOptions, readCheckpoints, type StoredCheckpoint } from './read-checkpoints.ts';
 
 export interface CheckpointFiles {
   /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such. */
@@ -31,7 +31,7 @@ export interface CheckpointRecords {
 export async function readRecords(
   { checkpoints: paths, disks }: CheckpointFiles,
   imageCount: number,
-  options: OperationOptions,
+  options: ReadCheckpointsOptions,
 ): Promise<CheckpointRecords | undefined> {
   if (paths === undefined || paths.length === 0) {
     if (disks === undefined || disks.length === 0) return undefined;

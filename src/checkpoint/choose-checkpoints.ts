@@ -1,9 +1,10 @@
 /**
  * Which checkpoints of a chain a repair is about.
  */
-import { ALLOCATED, isTemporaryName } from '../checkpoint/names.ts';
+
 import { RefusedError, UsageError } from '../errors.ts';
-import { type ChainImage, namesOf, stateIn } from './checkpoint-chain.ts';
+import { type ChainImage, namesOf, stateIn } from './chain-images.ts';
+import { ALLOCATED, isTemporaryName } from './names.ts';
 
 /** A checkpoint of the disk as libvirt, or whoever keeps checkpoints, knows it. */
 export interface KnownCheckpoint {
