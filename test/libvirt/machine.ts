@@ -30,7 +30,6 @@ export interface Machine {
   write(target: string, ...commands: string[]): Promise<void>;
   /** `checkpoint-create --redefine --redefine-validate` */
   validate(xml: string): Promise<Answer>;
-  createCheckpoint(xml: string): Promise<void>;
   dumpCheckpoint(name: string, ...options: string[]): Promise<string>;
   /** Lets libvirt forget checkpoints, and leaves the bitmaps. */
   forgetCheckpoints(): Promise<void>;
@@ -89,9 +88,6 @@ export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++mac
     async validate(xml) {
       const path = await file('checkpoint', xml);
       return await virsh.attempt('checkpoint-create', name, path, '--redefine', '--redefine-validate');
-    },
-    async createCheckpoint(xml) {
-      await on('checkpoint-create', await file('checkpoint', xml));
     },
     dumpCheckpoint: (checkpoint, ...options) => on('checkpoint-dumpxml', checkpoint, ...options),
     async forgetCheckpoints() {

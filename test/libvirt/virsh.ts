@@ -23,16 +23,20 @@ export interface Virsh {
 
 const COMMAND_TIMEOUT_MS = 60_000;
 
-/** Files of root, by root, without what needs a daemon or the rights of an installed libvirt. */
+/** For qemu.conf: without what needs a daemon or the rights of an installed libvirt. */
 const CONFIGURATION = `
-user = "root"
-group = "root"
-dynamic_ownership = 0
-remember_owner = 0
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
+`;
+
+/** Run by root, libvirt would give the images to another account. */
+const CONFIGURATION_OF_ROOT = `
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
 `;
 
 /**
@@ -54,7 +58,8 @@ const REAPER = `
 /** @param root a folder of its own, which need not be there; a short path, for the sake of its sockets */
 export async function openVirsh(root: string): Promise<Virsh> {
   await mkdir(join(root, 'etc'), { recursive: true });
-  await writeFile(join(root, 'etc', 'qemu.conf'), CONFIGURATION);
+  const configuration = CONFIGURATION + (process.getuid?.() === 0 ? CONFIGURATION_OF_ROOT : '');
+  await writeFile(join(root, 'etc', 'qemu.conf'), configuration);
   const child = spawn('perl', ['-e', REAPER, 'virsh', '-q', '-c', `qemu:///embed?root=${root}`], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, LC_ALL: 'C', LIBVIRT_LOG_OUTPUTS: `3:file:${join(root, 'libvirt.log')}` },
