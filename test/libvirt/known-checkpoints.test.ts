@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bitmapTool } from '../support/bitmap-tool.ts';
+import { digest } from '../support/file-state.ts';
 import { qemuBitmaps, qemuImg } from '../support/qemu.ts';
 import { randomCases, seededRandom } from '../support/random.ts';
 import { makeTemporaryFolder } from '../support/scratch.ts';
@@ -89,6 +90,23 @@ describe(`checkpoints on file (${again})`, () => {
     expect(xml).toMatch(/<parent>\s*<name>virtnbdbackup\.0</);
     await guest.write();
     expect(await guest.restores()).toEqual(of(guest, true));
+  });
+
+  test('are not needed: images tell also while the guest runs, though then nothing is repaired', async () => {
+    const { guest } = await extendedGuest(1);
+    await tool('repair', ...guest.images);
+    await guest.machine.start();
+    const before = await Promise.all(guest.images.map(digest));
+    const refused = await bitmapTool('repair', ...guest.images);
+    expect(refused).toMatchObject({ exitCode: 5, stderr: expect.stringMatching(/qemu-system/) });
+    expect(await Promise.all(guest.images.map(digest))).toEqual(before);
+    expect((await bitmapTool('check', ...guest.images)).exitCode).toBe(5);
+    expect(await bitmapTool('check', '-U', ...guest.images)).toMatchObject({ exitCode: 0 });
+    const args = ['-n', 'virtnbdbackup.1', '--disk', 'vda', '--disk', 'vdb', ...guest.images];
+    expect(await bitmapTool('checkpoint-xml', ...args)).toMatchObject({ exitCode: 5 });
+    const { exitCode, stdout } = await bitmapTool('checkpoint-xml', '-U', ...args);
+    expect(exitCode).toBe(0);
+    expect(await guest.machine.validate(stdout)).toMatchObject({ ok: true });
   });
 
   test('say which disk an image is by its path, or a person does', async () => {
