@@ -2,7 +2,7 @@
  * Builds dist/: the command line and the library, their types, the man page, and the licences of what is bundled.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -11,48 +11,71 @@ const root = dirname(fileURLToPath(import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
+mkdirSync(join(root, 'dist', 'man'), { recursive: true });
 /** @type {import('esbuild').BuildOptions} */
-const forNode = {
+const common = {
   absWorkingDir: root,
   bundle: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   // Loaded late, and only where locks are taken; its binary cannot be bundled.
   external: ['koffi'],
-  // Commander is CommonJS and asks for Node's modules in its way.
-  banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-  },
   define: { BITMAP_TOOL_VERSION: JSON.stringify(version) },
-  logLevel: 'warning',
-};
-const { metafile } = await build({
-  ...forNode,
-  entryPoints: { cli: 'src/cli/main.ts', index: 'src/index.ts' },
-  outdir: 'dist',
-  splitting: true,
-  chunkNames: 'parts/[name]-[hash]',
   // Names stay: they are what a stack trace in a bug report says.
   minifySyntax: true,
   minifyWhitespace: true,
   metafile: true,
+  logLevel: 'warning',
+};
+const library = await build({
+  ...common,
+  format: 'esm',
+  entryPoints: { index: 'src/index.ts' },
+  outdir: 'dist',
+  splitting: true,
+  chunkNames: 'parts/[name]-[hash]',
+  // Saxes is CommonJS and asks for Node's modules in its way.
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
 });
-writeFileSync(join(root, 'dist', 'THIRD-PARTY-LICENSES'), licences(Object.keys(metafile.inputs)));
+// The program starts more often than it works long: CommonJS in one piece loads fastest.
+/** @type {import('esbuild').BuildOptions} */
+const forProgram = {
+  ...common,
+  format: 'cjs',
+  supported: { 'dynamic-import': false },
+  // Commander would start other programs for commands that are programs of their own; there are none.
+  alias: { 'node:child_process': './src/cli/no-child-process.ts' },
+};
+const program = await build({
+  ...forProgram,
+  entryPoints: { cli: 'src/cli/main.ts', program: 'src/cli/run-program.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.cjs' },
+});
+writeFileSync(
+  join(root, 'dist', 'THIRD-PARTY-LICENSES'),
+  licences([...Object.keys(library.metafile.inputs), ...Object.keys(program.metafile.inputs)]),
+);
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
-await writeManPage(join(root, 'dist', 'man'));
+writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await runOnce('src/cli/man/build.ts'));
+await runOnce('src/cli/compile-ahead.ts', join(root, 'dist'), join(root, 'fixtures', 'chain'));
 
 /**
- * Runs the part of the source that knows the commands.
+ * Runs a part of the source that belongs to the build.
  *
- * @param {string} folder
+ * @param {string} entryPoint
+ * @param {string[]} args
+ * @returns {Promise<Buffer>} what it printed
  */
-async function writeManPage(folder) {
-  const printer = join(folder, 'print.mjs');
-  await build({ ...forNode, entryPoints: ['src/cli/man/build.ts'], outfile: printer });
-  writeFileSync(join(folder, 'bitmap-tool.1'), execFileSync(process.execPath, [printer]));
-  rmSync(printer);
+async function runOnce(entryPoint, ...args) {
+  const outfile = join(root, 'dist', 'once.cjs');
+  await build({ ...forProgram, entryPoints: [entryPoint], outfile });
+  const printed = execFileSync(process.execPath, [outfile, ...args]);
+  rmSync(outfile);
+  return printed;
 }
 
 /** @param {string[]} inputs files that went into the bundle */

@@ -1,7 +1,7 @@
 /**
  * Reads checkpoints from files of XML, and from folders of them such as virtnbdbackup keeps.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import { naming } from '../image/image.ts';
@@ -55,13 +55,13 @@ export async function readCheckpoints(
 }
 
 async function filesOf(path: string): Promise<string[]> {
-  const isFolder = await stat(path).then(
+  const isFolder = await fs.stat(path).then(
     (found) => found.isDirectory(),
     // Opening it will say what is wrong.
     () => false,
   );
   if (!isFolder) return [path];
-  const entries = await readdir(path, { withFileTypes: true });
+  const entries = await fs.readdir(path, { withFileTypes: true });
   const files = entries.filter((entry) => entry.name.endsWith('.xml') && !entry.isDirectory());
   if (files.length > 0) return files.map(({ name }) => join(path, name)).sort();
   const inner = entries.find((entry) => entry.name === 'checkpoints' && entry.isDirectory());

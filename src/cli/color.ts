@@ -1,14 +1,28 @@
 /**
  * Colour, by flag, by NO_COLOR (no-color.org) or FORCE_COLOR, or by what the stream is.
  */
-import { Chalk, type ChalkInstance, supportsColor, supportsColorStderr } from 'chalk';
+import type { ColorSupportLevel, supportsColor } from 'chalk';
 
-// Chalk itself reads --color, --no-color and FORCE_COLOR, but not NO_COLOR.
-const silenced = (process.env['NO_COLOR'] ?? '') !== '' && !process.argv.includes('--color');
+type Paint = Readonly<Record<'red' | 'yellow' | 'green', (text: string) => string>>;
 
-function level(support: typeof supportsColor): 0 | 1 | 2 | 3 {
-  return silenced || support === false ? 0 : support.level;
+const unpainted = (text: string) => text;
+const PLAIN: Paint = { red: unpainted, yellow: unpainted, green: unpainted };
+
+export let color = PLAIN;
+export let stderrColor = PLAIN;
+
+/** Loads chalk, unless it would paint nothing: that takes a moment, and scripts have no use for it. */
+export async function loadColors(): Promise<void> {
+  const asked =
+    process.env['FORCE_COLOR'] !== undefined || process.argv.some((arg) => arg.startsWith('--color'));
+  if (!asked && !process.stdout.isTTY && !process.stderr.isTTY) return;
+  const { Chalk, supportsColor, supportsColorStderr } = await import('chalk');
+  color = new Chalk({ level: level(supportsColor) });
+  stderrColor = new Chalk({ level: level(supportsColorStderr) });
 }
 
-export const color: ChalkInstance = new Chalk({ level: level(supportsColor) });
-export const stderrColor: ChalkInstance = new Chalk({ level: level(supportsColorStderr) });
+/** Chalk itself reads --color, --no-color and FORCE_COLOR, but not NO_COLOR. */
+function level(support: typeof supportsColor): ColorSupportLevel {
+  const silenced = (process.env['NO_COLOR'] ?? '') !== '' && !process.argv.includes('--color');
+  return silenced || support === false ? 0 : support.level;
+}

@@ -1,8 +1,7 @@
 /**
  * Lists of extents as other tools print them.
  */
-import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
+import { promises as fs } from 'node:fs';
 import type { ByteRange } from '../bitmap/dirty-bitmap.ts';
 import { FailedError, UsageError } from '../errors.ts';
 import { parseSize } from '../text/size.ts';
@@ -13,15 +12,20 @@ import { parseSize } from '../text/size.ts';
  * @throws UsageError when the list is in none of the forms that are known
  */
 export async function readExtentList(name: string): Promise<ByteRange[]> {
-  const list = name === '-' ? await text(process.stdin) : await readList(name);
+  const list = name === '-' ? await readStdin() : await readList(name);
   // What a failed command in a pipe leaves behind would make a bitmap that misses everything.
   if (list.trim() === '') throw malformed(name, 'it is empty');
   return list.trimStart().startsWith('[') ? fromJson(list, name) : fromLines(list, name);
 }
 
+async function readStdin(): Promise<string> {
+  const { text } = await import('node:stream/consumers');
+  return text(process.stdin);
+}
+
 async function readList(name: string): Promise<string> {
   try {
-    return await readFile(name, 'utf8');
+    return await fs.readFile(name, 'utf8');
   } catch (cause) {
     throw new FailedError('FILE_NOT_FOUND', `${name}: cannot be read: ${(cause as Error).message}`, {
       cause,

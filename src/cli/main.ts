@@ -1,16 +1,26 @@
 /**
- * Entry of the command line: parses the arguments, runs one command, and turns what happens into an exit code.
+ * Entry of the command line: runs one command and turns what happens into an exit code.
  */
+import { loadProgram } from './load-program.ts';
 import { version } from './version.ts';
 
+const UNFINISHED_EXIT_CODE = 13;
+
 async function main(args: readonly string[]): Promise<number> {
-  // Asked for by scripts before each run: not worth loading the command tree for.
+  // Asked for by scripts before each run: not worth loading the program for.
   if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const { runProgram } = await import('./run-program.ts');
-  return runProgram(args);
+  return loadProgram(__dirname).runProgram(args);
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Where nothing is left to wait for before there is an exit code, the run must not look like a success.
+const unfinished = () => {
+  process.exitCode = UNFINISHED_EXIT_CODE;
+};
+process.once('exit', unfinished);
+void main(process.argv.slice(2)).then((exitCode) => {
+  process.off('exit', unfinished);
+  process.exitCode = exitCode;
+});

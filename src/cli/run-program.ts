@@ -1,6 +1,7 @@
 /**
  * Runs the command that the arguments name, and is the one boundary that every error meets.
  */
+import { loadColors } from './color.ts';
 import { errorReport, exitCodeOf } from './errors.ts';
 import { closeOutput, finishOutput } from './output.ts';
 import { buildProgram } from './program.ts';
@@ -8,6 +9,7 @@ import { buildProgram } from './program.ts';
 /** @returns the exit code */
 export async function runProgram(args: readonly string[]): Promise<number> {
   try {
+    await loadColors();
     await buildProgram().parseAsync(args, { from: 'user' });
     await closeOutput();
     // A signal that came while a change was being completed.

@@ -2,7 +2,6 @@
  * Decompresses the data of one cluster, in the two ways that qcow2 knows.
  */
 import { promisify } from 'node:util';
-import { inflateRaw } from 'node:zlib';
 import type { ZSTDDecoder } from 'zstddec';
 import type { Header } from '../format/header.ts';
 import { zstdFrameLength } from './zstd-frame.ts';
@@ -24,11 +23,10 @@ export async function decompressCluster(
   return bytes;
 }
 
-const inflate = promisify(inflateRaw);
-
 /** QEMU compresses with a window of 4 KiB, but takes any when it decompresses, and so does this. */
-function decodeDeflate(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
-  return inflate(stored, { chunkSize: mostBytes, maxOutputLength: mostBytes });
+async function decodeDeflate(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
+  const { inflateRaw } = await import('node:zlib');
+  return promisify(inflateRaw)(stored, { chunkSize: mostBytes, maxOutputLength: mostBytes });
 }
 
 let loading: Promise<ZSTDDecoder> | undefined;

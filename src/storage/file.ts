@@ -2,10 +2,20 @@
  * A regular file or a block device as storage.
  */
 
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
 import { FailedError } from '../errors.ts';
 import type { Storage } from './storage.ts';
+
+// Not node:fs/promises: its file handles take longer for each read.
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const stat = promisify(fs.stat);
+const fstat = promisify(fs.fstat);
+const readFile = promisify(fs.readFile);
+const readAt = promisify(fs.read);
+const writeAt = promisify(fs.write);
+const datasync = promisify(fs.fdatasync);
 
 export interface FileStorage extends Storage {
   readonly fd: number;
@@ -28,18 +38,18 @@ export async function openFile(
   mode: 'read' | 'write',
   lock: (fd: number) => Promise<void>,
 ): Promise<FileStorage> {
-  const handle = await openHandle(path, mode);
+  const fd = await openChecked(path, mode);
   try {
     // Since the look before opening another file may have taken the name.
-    refuseSpecialFile(path, await statHandle(handle, path));
-    await lock(handle.fd);
-    const stats = await statHandle(handle, path);
+    refuseSpecialFile(path, await statOpen(fd, path));
+    await lock(fd);
+    const stats = await statOpen(fd, path);
     const isDevice = stats.isBlockDevice();
     if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
     let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
     return {
       name: path,
-      fd: handle.fd,
+      fd,
       identity: identityOf(stats),
       canWrite: mode === 'write',
       canGrow: !isDevice,
@@ -49,22 +59,22 @@ export async function openFile(
       read(offset, into) {
         // Files of /proc claim to be empty, and reading some of them waits for ever: QEMU, too, reads none of them.
         const inside = Math.min(into.length, Math.max(0, sizeBytes - offset));
-        return readFully(handle, path, offset, into, inside);
+        return readFully(fd, path, offset, into, inside);
       },
       async write(offset, bytes) {
-        await writeFully(handle, path, offset, bytes);
+        await writeFully(fd, path, offset, bytes);
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
       },
       async flush() {
         // The length of the file is part of it; the times, which need a journal of their own, are not.
-        await handle.datasync().catch((cause) => {
+        await datasync(fd).catch((cause) => {
           throw ioError(path, 'could not flush', cause);
         });
       },
-      close: () => closeHandle(handle),
+      close: () => closeQuietly(fd),
     };
   } catch (error) {
-    await closeHandle(handle);
+    await closeQuietly(fd);
     throw error;
   }
 }
@@ -74,35 +84,35 @@ export async function fileIdentity(path: string): Promise<string> {
   return identityOf(await statFile(path));
 }
 
-function identityOf(stats: Stats): string {
+function identityOf(stats: fs.Stats): string {
   return stats.isBlockDevice() ? `device ${stats.rdev}` : `${stats.dev}:${stats.ino}`;
 }
 
-async function openHandle(path: string, mode: 'read' | 'write'): Promise<FileHandle> {
+async function openChecked(path: string, mode: 'read' | 'write'): Promise<number> {
   // Opening a FIFO would wait for its other end, and opening a device may do something to it.
   refuseSpecialFile(path, await statFile(path));
   try {
-    const access = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
-    return await open(path, access | constants.O_NONBLOCK);
+    const access = mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
+    return await open(path, access | fs.constants.O_NONBLOCK);
   } catch (cause) {
     throw openError(path, mode, cause as NodeJS.ErrnoException);
   }
 }
 
-async function statHandle(handle: FileHandle, path: string): Promise<Stats> {
+async function statOpen(fd: number, path: string): Promise<fs.Stats> {
   try {
-    return await handle.stat();
+    return await fstat(fd);
   } catch (cause) {
     throw ioError(path, 'could not learn what it is', cause);
   }
 }
 
 /** Whether closing works says nothing: what was written has been flushed, or its failure was reported. */
-async function closeHandle(handle: FileHandle): Promise<void> {
-  await handle.close().catch(() => {});
+async function closeQuietly(fd: number): Promise<void> {
+  await close(fd).catch(() => {});
 }
 
-async function statFile(path: string): Promise<Stats> {
+async function statFile(path: string): Promise<fs.Stats> {
   try {
     return await stat(path);
   } catch (cause) {
@@ -110,7 +120,7 @@ async function statFile(path: string): Promise<Stats> {
   }
 }
 
-function refuseSpecialFile(path: string, stats: Stats): void {
+function refuseSpecialFile(path: string, stats: fs.Stats): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
   const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a special file';
   throw new FailedError('NOT_A_FILE', `${path}: this is ${kind}, not an image`, {
@@ -162,7 +172,7 @@ function ioError(path: string, what: string, cause: unknown): FailedError {
 
 /** Fills `into` with `length` bytes from `offset`, and with zeros behind them. */
 async function readFully(
-  handle: FileHandle,
+  fd: number,
   path: string,
   offset: number,
   into: Uint8Array,
@@ -172,7 +182,7 @@ async function readFully(
   while (done < length) {
     let bytesRead: number;
     try {
-      ({ bytesRead } = await handle.read(into, done, length - done, offset + done));
+      ({ bytesRead } = await readAt(fd, into, done, length - done, offset + done));
     } catch (cause) {
       throw ioError(path, `could not read ${length} bytes at ${offset}`, cause);
     }
@@ -182,16 +192,11 @@ async function readFully(
   into.fill(0, done);
 }
 
-async function writeFully(
-  handle: FileHandle,
-  path: string,
-  offset: number,
-  bytes: Uint8Array,
-): Promise<void> {
+async function writeFully(fd: number, path: string, offset: number, bytes: Uint8Array): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
     try {
-      done += (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      done += (await writeAt(fd, bytes, done, bytes.length - done, offset + done)).bytesWritten;
     } catch (cause) {
       throw ioError(path, `could not write ${bytes.length} bytes at ${offset}`, cause);
     }
@@ -199,18 +204,18 @@ async function writeFully(
 }
 
 /** stat(2) says 0 for a block device; the kernel publishes its size in 512-byte units. */
-async function deviceSizeBytes(path: string, stats: Stats): Promise<number> {
+async function deviceSizeBytes(path: string, stats: fs.Stats): Promise<number> {
   return (await deviceAttribute(path, stats, 'size')) * 512;
 }
 
 /** Such a device may be opened for writing; only the first write fails. */
-async function refuseReadOnlyDevice(path: string, stats: Stats): Promise<void> {
+async function refuseReadOnlyDevice(path: string, stats: fs.Stats): Promise<void> {
   if ((await deviceAttribute(path, stats, 'ro')) === 0) return;
   throw openError(path, 'write', Object.assign(new Error('read-only device'), { code: 'EROFS' }));
 }
 
 /** A number that the kernel publishes about a block device. */
-async function deviceAttribute(path: string, { rdev }: Stats, name: 'size' | 'ro'): Promise<number> {
+async function deviceAttribute(path: string, { rdev }: fs.Stats, name: 'size' | 'ro'): Promise<number> {
   const { major, minor } = deviceNumbers(rdev);
   try {
     return Number(await readFile(`/sys/dev/block/${major}:${minor}/${name}`, 'utf8'));

@@ -1,7 +1,7 @@
 /**
  * Who holds locks on a file: the kernel reports an OFD lock with pid -1, so the descriptors of all processes are read.
  */
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { promises as fs } from 'node:fs';
 import { basename } from 'node:path';
 
 export interface LockHolder {
@@ -21,7 +21,7 @@ const USES_WRITE = 101;
 export async function findLockHolders(fd: number, bytes: readonly number[]): Promise<LockHolder[]> {
   const file = await identity(`/proc/self/fd/${fd}`);
   if (file === undefined) return [];
-  const self = await readlink('/proc/self').catch(() => '');
+  const self = await fs.readlink('/proc/self').catch(() => '');
   const holders: LockHolder[] = [];
   for (const pid of await entries('/proc')) {
     const ranges = await lockedRanges(pid, file, pid === self ? String(fd) : undefined);
@@ -45,7 +45,7 @@ async function lockedRanges(
   const fds = (await entries(`/proc/${pid}/fdinfo`)).filter((fd) => fd !== exceptFd);
   const found = await Promise.all(
     fds.map(async (fd) => {
-      const ranges = parseLocks(await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => ''));
+      const ranges = parseLocks(await fs.readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => ''));
       // stat only where there are locks: on a descriptor of a dead network file system it would hang. And compare
       // its answer, not the device and inode of the lock line, which differ on btrfs and overlayfs.
       return ranges.length > 0 && (await identity(`/proc/${pid}/fd/${fd}`)) === file ? ranges : [];
@@ -65,13 +65,13 @@ function parseLocks(fdinfo: string): LockedRange[] {
 
 /** Equal for two descriptors exactly if their locks can meet; a block device's locks are its node's, too. */
 async function identity(path: string): Promise<string | undefined> {
-  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  const stats = await fs.stat(path, { bigint: true }).catch(() => undefined);
   return stats && `${stats.dev}:${stats.ino}`;
 }
 
 /** From the command line: /proc/PID/comm is cut at 15 bytes. */
 async function commandOf(pid: string): Promise<string> {
-  const [program = '', ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split(
+  const [program = '', ...args] = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split(
     '\0',
   );
   const command = basename(program);
@@ -82,6 +82,6 @@ async function commandOf(pid: string): Promise<string> {
 
 /** The numbered entries of a folder of /proc: processes or descriptors. */
 async function entries(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => []);
+  const names = await fs.readdir(folder).catch(() => []);
   return names.filter((name) => /^\d+$/.test(name));
 }
