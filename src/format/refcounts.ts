@@ -1,6 +1,8 @@
 /**
  * Refcount table and refcount blocks ("Host cluster management" in the specification).
  */
+import { alignDown } from '../bytes/align.ts';
+import { skipBytes } from '../bytes/bits.ts';
 import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
@@ -20,7 +22,18 @@ export function clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder }: He
 export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Header): Float64Array {
   const data = view(bytes);
   const offsets = new Float64Array(bytes.length / REFCOUNT_TABLE_ENTRY_BYTES);
-  for (let index = 0; index < offsets.length; index++) {
+  // Most of a table is empty: it has room for a far longer file.
+  for (
+    let byte = skipBytes(bytes, 0, 0, bytes.length);
+    byte < bytes.length;
+    byte = skipBytes(
+      bytes,
+      0,
+      alignDown(byte, REFCOUNT_TABLE_ENTRY_BYTES) + REFCOUNT_TABLE_ENTRY_BYTES,
+      bytes.length,
+    )
+  ) {
+    const index = Math.floor(byte / REFCOUNT_TABLE_ENTRY_BYTES);
     const high = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES);
     const low = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES + 4);
     const offset = high * 2 ** 32 + low;
@@ -75,6 +88,12 @@ export function isFree(block: Uint8Array, index: number, order: number): boolean
     if (block[byte] !== 0) return false;
   }
   return true;
+}
+
+/** Whether the refcounts [start, end) are 0, and those that share a byte with them. */
+export function areFree(block: Uint8Array, start: number, end: number, order: number): boolean {
+  const lastByte = Math.ceil((end * 2 ** order) / 8);
+  return skipBytes(block, 0, Math.floor((start * 2 ** order) / 8), lastByte) === lastByte;
 }
 
 /**

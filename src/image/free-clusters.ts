@@ -2,10 +2,15 @@
  * Free clusters, lowest first: refcount 0 and referenced by nothing. Past the end of the file they go on, up to what
  * a refcount table can count.
  */
-import { findBit, newBits, runsOfOnes, setBit } from '../bytes/bits.ts';
+import { findBit, newBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
-import { clustersPerRefcountBlock, isFree, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
+import {
+  areFree,
+  clustersPerRefcountBlock,
+  isFree,
+  REFCOUNT_TABLE_ENTRY_BYTES,
+} from '../format/refcounts.ts';
 import type { HostClusters } from './host-clusters.ts';
 import type { Image } from './image.ts';
 import { type Refcounts, readRefcountBlock } from './refcounts.ts';
@@ -115,6 +120,10 @@ async function* findFreeRuns(
     }
     const free = newBits(perBlock);
     for (const run of unreferenced) {
+      if (areFree(block, run.start - start, run.end - start, header.refcountOrder)) {
+        setBits(free, run.start - start, run.end - start);
+        continue;
+      }
       for (let cluster = run.start; cluster < run.end; cluster++) {
         if (isFree(block, cluster - start, header.refcountOrder)) setBit(free, cluster - start);
       }

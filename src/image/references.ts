@@ -50,7 +50,9 @@ export async function addMetadata(
   if (encryption !== undefined) addOwn('the encryption header', encryption.offset, encryption.length);
   const tableBytes = refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES;
   addOwn('the refcount table', header.refcountTableOffset, tableBytes);
-  for (const [index, offset] of refcounts.blockOffsets.entries()) {
+  const { blockOffsets } = refcounts;
+  for (let index = 0; index < blockOffsets.length; index++) {
+    const offset = blockOffsets[index]!;
     if (offset !== 0) addOwn(`refcount block ${index}`, offset, clusterSizeBytes);
   }
 }
