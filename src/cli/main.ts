@@ -15,6 +15,9 @@ async function main(args: readonly string[]): Promise<number> {
   return loadProgram(__dirname).runProgram(args);
 }
 
+// As many as L2 tables are read ahead; Node alone would take 4. It holds from the first use on, which is still to come.
+process.env['UV_THREADPOOL_SIZE'] ??= '16';
+
 // Where nothing is left to wait for before there is an exit code, the run must not look like a success.
 const unfinished = () => {
   process.exitCode = UNFINISHED_EXIT_CODE;

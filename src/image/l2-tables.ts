@@ -7,7 +7,7 @@ import { type Image, requireInside } from './image.ts';
 
 /** What one read brings; L2 tables of an image often lie side by side. */
 const READ_BYTES = 512 * 1024;
-const READS_IN_FLIGHT = 8;
+const READS_IN_FLIGHT = 16;
 /** Of one batch: a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
 

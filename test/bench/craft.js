@@ -2,7 +2,7 @@
  * Writes a valid, huge and sparse qcow2 v3 image in seconds, independent of QEMU and of the tool under test.
  *
  * In the file: header | refcount table | refcount blocks | L1 table | L2 tables | data, every cluster with refcount 1,
- * the data clusters as holes. Field names and byte numbers are those of QEMU's docs/interop/qcow2.txt.
+ * the data clusters as holes. Scattered tables have a data cluster behind each. Field names and byte numbers are those of QEMU's docs/interop/qcow2.txt.
  */
 
 import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
@@ -14,10 +14,11 @@ import { eachChosen } from './choice.js';
  * @property {number} clusterSize bytes, a power of two
  * @property {number} share probability, 0…1, that a guest cluster is allocated
  * @property {number} [seed] of that choice
+ * @property {boolean} [scattered] no two L2 tables lie side by side; needs a data cluster for each
  * @property {{ name: string, format: string }} [backing]
  */
 
-/** @typedef {{ dataClusters: number, l2Tables: number, fileBytes: number }} Crafted */
+/** @typedef {{ dataClusters: number, l2Tables: number, l2Offset: number, fileBytes: number }} Crafted */
 
 /** @typedef {ReturnType<typeof layOut>} Layout */
 
@@ -49,7 +50,8 @@ export function craft(path, recipe) {
   } finally {
     closeSync(file);
   }
-  return { dataClusters: layout.dataClusters, l2Tables: layout.l2Tables, fileBytes };
+  const { dataClusters, l2Tables, l2At } = layout;
+  return { dataClusters, l2Tables, l2Offset: l2At * recipe.clusterSize, fileBytes };
 }
 
 /** @param {Recipe} recipe @param {(guestCluster: number) => void} visit */
@@ -134,25 +136,27 @@ function writeRefcounts(file, { clusterSize }, layout) {
 }
 
 /** @param {number} file @param {Recipe} recipe @param {Layout} layout */
-function writeMapping(file, recipe, { l1Entries, l2Entries, l1At, l2At, dataAt }) {
-  const { clusterSize } = recipe;
+function writeMapping(file, recipe, { l1Entries, l2Entries, l2Tables, l1At, l2At, dataAt }) {
+  const { clusterSize, scattered = false } = recipe;
+  const placeOfTable = (/** @type {number} */ index) => l2At + (scattered ? 2 * index : index);
+  const placeOfData = (/** @type {number} */ index) =>
+    scattered && index < l2Tables ? l2At + 2 * index + 1 : dataAt + index;
   const l1 = new DataView(new ArrayBuffer(l1Entries * ENTRY_BYTES));
   const l2Bytes = Buffer.alloc(clusterSize);
   const l2 = new DataView(l2Bytes.buffer, l2Bytes.byteOffset, clusterSize);
   let l1Index = -1;
-  let l2Cluster = l2At - 1;
-  let dataCluster = dataAt;
-  const writeL2 = () => writeSync(file, l2, 0, clusterSize, l2Cluster * clusterSize);
+  let tables = 0;
+  let dataClusters = 0;
+  const writeL2 = () => writeSync(file, l2, 0, clusterSize, placeOfTable(tables - 1) * clusterSize);
   eachAllocated(recipe, (guestCluster) => {
     const newL1Index = Math.floor(guestCluster / l2Entries);
     if (newL1Index !== l1Index) {
       if (l1Index >= 0) writeL2();
       l1Index = newL1Index;
-      l2Cluster++;
       l2Bytes.fill(0);
-      setEntry(l1, l1Index, l2Cluster * clusterSize, COPIED);
+      setEntry(l1, l1Index, placeOfTable(tables++) * clusterSize, COPIED);
     }
-    setEntry(l2, guestCluster % l2Entries, dataCluster++ * clusterSize, COPIED);
+    setEntry(l2, guestCluster % l2Entries, placeOfData(dataClusters++) * clusterSize, COPIED);
   });
   if (l1Index >= 0) writeL2();
   writeSync(file, l1, 0, l1.byteLength, l1At * clusterSize);

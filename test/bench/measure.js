@@ -6,19 +6,25 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 
 /** @typedef {readonly [program: string, ...args: string[]]} Command */
+/** @typedef {Command | { each: readonly Command[] } | { timesItself: Command }} Work */
 
 const GNU_TIME = '/usr/bin/time';
 const POLL_MILLISECONDS = 2;
 
 /**
- * @param {Command} command whose stdout goes to /dev/null
- * @returns {Promise<number>} seconds
+ * @param {Work} work whose stdout goes to /dev/null; several commands are added up
+ * @returns {Promise<number>} seconds, those that the command prints where it measures itself
  * @throws where the program cannot be started or does not exit with 0
  */
-export async function wallSeconds(command) {
-  const startedAt = process.hrtime.bigint();
-  await exited(start(command));
-  return Number(process.hrtime.bigint() - startedAt) / 1e9;
+export async function wallSeconds(work) {
+  if ('timesItself' in work) return Number(await output(work.timesItself));
+  let seconds = 0;
+  for (const command of 'each' in work ? work.each : [work]) {
+    const startedAt = process.hrtime.bigint();
+    await exited(start(command));
+    seconds += Number(process.hrtime.bigint() - startedAt) / 1e9;
+  }
+  return seconds;
 }
 
 /**

@@ -21,10 +21,20 @@ import { output, peakBytes, wallSeconds } from './measure.js';
 export async function race(row, tool, { quick, rounds = row.rounds }) {
   const recipe = quick ? (row.quickImage ?? row.image) : row.image;
   // Metadata is small beside the disk: 1/64 of it leaves room for any.
-  const folder = temporaryFolder(recipe && recipe.virtualSize * (recipe.share + 1 / 64));
-  const paths = { tool, image: join(folder, 'disk.qcow2'), emptyScript: join(folder, 'empty.mjs') };
+  const folder = temporaryFolder(recipe && Math.ceil(recipe.virtualSize * (recipe.share + 1 / 64)));
+  /** @type {Paths} */
+  const paths = {
+    tool,
+    image: join(folder, 'disk.qcow2'),
+    layers: [],
+    other: join(folder, 'other'),
+    emptyScript: join(folder, 'empty.mjs'),
+    l2Offset: 0,
+    l2Bytes: 0,
+  };
   writeFileSync(paths.emptyScript, '');
-  if (recipe) craft(paths.image, recipe);
+  if (recipe) Object.assign(paths, craftChain(folder, recipe, row.layers ?? 0));
+  row.prepare?.(paths, quick);
 
   const memory = row.memory && (await compareMemory(row, row.memory, paths));
   /** @type {number[]} */
@@ -34,7 +44,9 @@ export async function race(row, tool, { quick, rounds = row.rounds }) {
   for (let round = 0; round < rounds; round++) {
     oursSeconds.push(await wallSeconds(row.ours(paths)));
     await takeBack(row, paths);
+    if (round >= (row.peerRounds ?? rounds)) continue;
     peerSeconds.push(await wallSeconds(row.peer(paths)));
+    if (row.peerCreatesBitmap) await takeBack(row, paths);
   }
   rmSync(folder, { recursive: true });
 
@@ -51,17 +63,45 @@ export async function race(row, tool, { quick, rounds = row.rounds }) {
 }
 
 /**
+ * @param {string} folder @param {import('./craft.js').Recipe} recipe @param {number} layers above the base
+ * @returns {Partial<Paths>}
+ */
+function craftChain(folder, recipe, layers) {
+  const names = Array.from({ length: layers }, (_, index) => `layer-${index}.qcow2`);
+  const all = [...names, 'disk.qcow2'];
+  /** @type {import('./craft.js').Crafted | undefined} */
+  let top;
+  for (const [index, name] of all.entries()) {
+    const below = all[index - 1];
+    const backing = below === undefined ? {} : { backing: { name: below, format: 'qcow2' } };
+    top = craft(join(folder, name), { ...recipe, ...backing, seed: index + 1 });
+  }
+  const { l2Offset = 0, l2Tables = 0 } = top ?? {};
+  const paths = all.map((name) => join(folder, name));
+  return { layers: paths, image: paths.at(-1) ?? '', l2Offset, l2Bytes: l2Tables * recipe.clusterSize };
+}
+
+/**
  * @param {Case} row @param {{ targetBytes: number }} memory @param {Paths} paths
  * @returns {Promise<MemoryResult | undefined>}
  */
 async function compareMemory(row, { targetBytes }, paths) {
   const scratchFile = `${paths.emptyScript}.peak`;
-  const oursBytes = await peakBytes(row.ours(paths), scratchFile);
+  const oursBytes = await peakBytes(
+    /** @type {import('./measure.js').Command} */ (row.ours(paths)),
+    scratchFile,
+  );
   await takeBack(row, paths);
   const emptyNodeBytes = await peakBytes(emptyNode(paths), scratchFile);
   if (oursBytes === undefined || emptyNodeBytes === undefined) return undefined;
   const overEmptyNodeBytes = oursBytes - emptyNodeBytes;
-  return { oursBytes, emptyNodeBytes, overEmptyNodeBytes, targetBytes, reached: oursBytes < targetBytes };
+  return {
+    oursBytes,
+    emptyNodeBytes,
+    overEmptyNodeBytes,
+    targetBytes,
+    reached: overEmptyNodeBytes <= targetBytes,
+  };
 }
 
 /** Makes sure that a run did its work, by QEMU's word, and undoes it for the next. @param {Case} row @param {Paths} paths */

@@ -66,7 +66,7 @@ function memoryRow({ memory }) {
   return [
     [
       ...['  peak memory', '', 'empty node', mebibytes(oursBytes), mebibytes(emptyNodeBytes)],
-      ...[`+${mebibytes(overEmptyNodeBytes)}`, `< ${mebibytes(targetBytes)}`, yesOrNo(reached)],
+      ...[`+${mebibytes(overEmptyNodeBytes)}`, `≤ +${mebibytes(targetBytes)}`, yesOrNo(reached)],
     ],
   ];
 }
