@@ -51,6 +51,18 @@ export async function peakBytes(command, scratchFile) {
   return peak;
 }
 
+/**
+ * Both at once, for what takes too long to run twice; needs GNU time.
+ *
+ * @param {Command} command @param {string} scratchFile
+ */
+export async function secondsAndPeakBytes(command, scratchFile) {
+  const startedAt = process.hrtime.bigint();
+  await exited(start([GNU_TIME, '-f', '%M', '-o', scratchFile, ...command]));
+  const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+  return { seconds, peakBytes: Number(readFileSync(scratchFile, 'utf8')) * 1024 };
+}
+
 /** @param {Command} command @returns {Promise<string>} its stdout */
 export async function output(command) {
   const running = start(command, 'pipe');

@@ -1,8 +1,14 @@
-/** Measures the built tool against its peers: `npm run bench -- [--quick] [--rounds N] [--only TEXT] [--json]`. */
+/**
+ * Measures the built tool against its peers: `npm run bench -- [--quick] [--rounds N] [--only TEXT] [--json]`; or draws how
+ * both grow with the image: `npm run bench -- --growth FILE.svg [--largest MIB]`, for tables of up to 8192 MiB.
+ */
 
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cases } from './cases.js';
+import { measureGrowth } from './growth.js';
+import { growthPicture } from './growth-picture.js';
 import { describeMachine } from './machine.js';
 import { race } from './race.js';
 import { machineLine, table } from './report.js';
@@ -13,6 +19,8 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     only: { type: 'string', default: '' },
     json: { type: 'boolean', default: false },
+    growth: { type: 'string' },
+    largest: { type: 'string', default: '8192' },
   },
 });
 const rounds = options.rounds === undefined ? undefined : Number(options.rounds);
@@ -22,6 +30,11 @@ if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
 
 const tool = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.url));
 const machine = await describeMachine();
+if (options.growth !== undefined) {
+  const points = await measureGrowth(tool, Number(options.largest));
+  writeFileSync(options.growth, growthPicture(points, machineLine(machine)));
+  process.exit();
+}
 const results = [];
 for (const row of cases.filter(({ name }) => name.includes(options.only))) {
   console.error(`measuring ${row.name} …`);
