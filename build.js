@@ -45,6 +45,8 @@ const forProgram = {
   ...common,
   format: 'cjs',
   supported: { 'dynamic-import': false },
+  // The small file asks for the large one only when it is needed.
+  external: [...common.external, './program.cjs'],
   // Commander would start other programs for commands that are programs of their own; there are none.
   alias: { 'node:child_process': './src/cli/no-child-process.ts' },
 };
@@ -60,22 +62,15 @@ writeFileSync(
 );
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
-writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await runOnce('src/cli/man/build.ts'));
-await runOnce('src/cli/compile-ahead.ts', join(root, 'dist'), join(root, 'fixtures', 'chain'));
+writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await manPage());
 
-/**
- * Runs a part of the source that belongs to the build.
- *
- * @param {string} entryPoint
- * @param {string[]} args
- * @returns {Promise<Buffer>} what it printed
- */
-async function runOnce(entryPoint, ...args) {
-  const outfile = join(root, 'dist', 'once.cjs');
-  await build({ ...forProgram, entryPoints: [entryPoint], outfile });
-  const printed = execFileSync(process.execPath, [outfile, ...args]);
+/** Runs the part of the source that knows the commands. */
+async function manPage() {
+  const outfile = join(root, 'dist', 'man.cjs');
+  await build({ ...forProgram, entryPoints: ['src/cli/man/build.ts'], outfile });
+  const page = execFileSync(process.execPath, [outfile]);
   rmSync(outfile);
-  return printed;
+  return page;
 }
 
 /** @param {string[]} inputs files that went into the bundle */
