@@ -2,7 +2,17 @@
  * A dirty bitmap in memory: which granules of a disk are marked.
  */
 import { divideUp } from '../bytes/align.ts';
-import { clearBitsFrom, countBits, findBit, newBits, runsOfOnes, setBits, skipBytes } from '../bytes/bits.ts';
+import {
+  clearBitsFrom,
+  countBits,
+  findBit,
+  getBit,
+  newBits,
+  runsOfOnes,
+  setBit,
+  setBits,
+  skipBytes,
+} from '../bytes/bits.ts';
 
 export interface DirtyBitmap {
   readonly virtualSizeBytes: number;
@@ -67,14 +77,55 @@ export function* dirtyExtents(bitmap: DirtyBitmap): Generator<ByteRange> {
 
 /** Adds all that `source` marks to `target`, whatever their granularities: rounded out, never in. */
 export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
-  if (target.granularityBits === source.granularityBits) {
-    const words = Math.min(target.bits.length, source.bits.length);
-    for (let byte = skipBytes(source.bits, 0, 0, words); byte < words; byte++)
-      target.bits[byte]! |= source.bits[byte]!;
-    trimToDisk(target);
-    return;
+  const shift = target.granularityBits - source.granularityBits;
+  // Either disk may be the shorter one.
+  const endBytes = Math.min(target.virtualSizeBytes, source.virtualSizeBytes);
+  const granules = divideUp(endBytes, 2 ** source.granularityBits);
+  if (shift === 0) unite(target.bits, source.bits);
+  else if (shift > 0) coarsen(target.bits, source.bits, granules, 2 ** shift);
+  else refine(target.bits, source.bits, divideUp(endBytes, 2 ** target.granularityBits), 2 ** -shift);
+  trimToDisk(target);
+}
+
+function unite(target: Uint8Array, source: Uint8Array): void {
+  const bytes = Math.min(target.length, source.length);
+  for (let byte = skipBytes(source, 0, 0, bytes); byte < bytes; byte++) target[byte]! |= source[byte]!;
+}
+
+/** `ratio` granules of the source are one of the target. Looks no further into one that is found marked. */
+function coarsen(target: Uint8Array, source: Uint8Array, granules: number, ratio: number): void {
+  const bytesEach = Math.max(1, ratio / 8);
+  const bytes = Math.floor(granules / 8);
+  for (let byte = skipBytes(source, 0, 0, bytes); byte < bytes; byte = skipBytes(source, 0, byte, bytes)) {
+    if (ratio >= 8) {
+      const granule = Math.floor(byte / bytesEach);
+      setBit(target, granule);
+      byte = Math.min((granule + 1) * bytesEach, bytes);
+    } else {
+      for (let bit = 0; bit < 8; bit++) {
+        if ((source[byte]! & (1 << bit)) !== 0) setBit(target, Math.floor((byte * 8 + bit) / ratio));
+      }
+      byte++;
+    }
   }
-  for (const { offset, length } of dirtyExtents(source)) markRange(target, offset, length);
+  for (let index = bytes * 8; index < granules; index++) {
+    if (getBit(source, index)) setBit(target, Math.floor(index / ratio));
+  }
+}
+
+/** One granule of the source is `ratio` of the target, of which only the first `granules` count. */
+function refine(target: Uint8Array, source: Uint8Array, granules: number, ratio: number): void {
+  const count = divideUp(granules, ratio);
+  const bytes = divideUp(count, 8);
+  for (
+    let byte = skipBytes(source, 0, 0, bytes);
+    byte < bytes;
+    byte = skipBytes(source, 0, byte + 1, bytes)
+  ) {
+    for (let index = byte * 8; index < Math.min(byte * 8 + 8, count); index++) {
+      if (getBit(source, index)) setBits(target, index * ratio, Math.min((index + 1) * ratio, granules));
+    }
+  }
 }
 
 /** What is marked in `bitmap` and not in `other`, which is for the same disk at the same granularity. */

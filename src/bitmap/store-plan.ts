@@ -92,7 +92,7 @@ export async function planDirectory(
   const { header } = image;
   const { clusterSizeBytes } = header;
   const stores = wanted.filter((slot) => slot.kind === 'store');
-  const pieces = stores.map(({ bitmap }) => encodeBitmap(bitmap, clusterSizeBytes));
+  const pieces = encodeAll(stores, clusterSizeBytes);
   const directoryBytes = plannedDirectoryBytes(image, wanted);
   const claims = await claimClusters(image, refcounts, freeClusters(image, referenced, refcounts), {
     contiguous: [
@@ -136,6 +136,16 @@ export async function planDirectory(
     releasedClusters: clusterCount([...released, ...leaked, ...oldTable]),
     newEndOffset,
   };
+}
+
+/** Many new bitmaps often are one: it is looked through once. */
+function encodeAll(stores: readonly { bitmap: DirtyBitmap }[], clusterSizeBytes: number): BitmapPiece[][] {
+  const known = new Map<DirtyBitmap, BitmapPiece[]>();
+  return stores.map(({ bitmap }) => {
+    const pieces = known.get(bitmap) ?? encodeBitmap(bitmap, clusterSizeBytes);
+    known.set(bitmap, pieces);
+    return pieces;
+  });
 }
 
 /** @throws RefusedError when a kept bitmap is unsound or shares its clusters */

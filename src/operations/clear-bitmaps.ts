@@ -2,7 +2,7 @@
  * Clears the marks of stored bitmaps, which go on recording or not as before.
  */
 
-import { cleanBitmap } from '../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../chain/reference.ts';
 import { requireStorableName } from '../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from './change-bitmaps.ts';
@@ -17,11 +17,18 @@ export function clearBitmaps(
   names.forEach(requireStorableName);
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const cleared = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
+    // What is clean at one granularity is all alike.
+    const clean = new Map<number, DirtyBitmap>();
+    const cleanAt = (granularityBits: number): DirtyBitmap => {
+      const bitmap =
+        clean.get(granularityBits) ?? cleanBitmap(image.header.virtualSizeBytes, granularityBits);
+      clean.set(granularityBits, bitmap);
+      return bitmap;
+    };
     return present.map((entry) => {
       if (!cleared.has(entry)) return { kind: 'keep', entry };
       const { name, nameBytes, auto, granularityBits } = entry;
-      const bitmap = cleanBitmap(image.header.virtualSizeBytes, granularityBits);
-      return { kind: 'store', name, nameBytes, auto, bitmap };
+      return { kind: 'store', name, nameBytes, auto, bitmap: cleanAt(granularityBits) };
     });
   });
 }

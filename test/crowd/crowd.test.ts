@@ -137,7 +137,7 @@ test('whoever comes is served or refused, and nothing is lost', async () => {
   // All are gone, and so are their locks.
   expect((await bitmapTool('add', image, 'last')).exitCode).toBe(0);
   expect(ledger.said.done, again).toBeGreaterThan(0);
-});
+}, 3600_000);
 
 test('a lock ends with the process that held it, however that ends', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
