@@ -64,14 +64,12 @@ export function requireStorableSize({ storage, header }: Image, granularityBits:
 /** What the bitmaps that one change stores may take in memory together: two of QEMU's largest. */
 const MAX_BITMAP_MEMORY_BYTES = 2 * MAX_BITMAP_BYTES;
 
-/** @throws RefusedError when bitmaps of these granularities do not fit in memory together */
-export function requireBitmapMemory({ storage, header }: Image, granularityBits: readonly number[]): void {
-  const bytes = granularityBits.reduce((sum, bits) => sum + bitmapBytes(header.virtualSizeBytes, bits), 0);
-  // One alone may be as large as QEMU allows.
-  if (granularityBits.length === 1 || bytes <= MAX_BITMAP_MEMORY_BYTES) return;
+/** @throws RefusedError when `count` bitmaps, whose bits take `bytes` in all, do not fit in memory together */
+export function requireBitmapMemory({ storage }: Image, count: number, bytes: number): void {
+  if (bytes <= MAX_BITMAP_MEMORY_BYTES) return;
   throw new RefusedError(
     'BITMAP_LIMIT',
-    `${storage.name}: the ${granularityBits.length} bitmaps take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
+    `${storage.name}: ${count} bitmaps would take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
     {
       hint: 'Name fewer of them at a time, or choose a coarser --granularity.',
       context: { file: storage.name },

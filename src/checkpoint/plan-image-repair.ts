@@ -4,7 +4,7 @@
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
 import { planChange } from '../bitmap/change-plan.ts';
 import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../bitmap/dirty-bitmap.ts';
-import { requireStorableSize } from '../bitmap/granularity.ts';
+import { requireBitmapMemory, requireStorableSize } from '../bitmap/granularity.ts';
 import { readBitmap, readInUseMarks } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
@@ -71,8 +71,10 @@ export async function planImageRepair(
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
-  /** What each bitmap marks in the end: tighter than all that the origin holds for a checkpoint made later. */
-  const marks = new Map<string, DirtyBitmap>();
+  const done = new Set<string>();
+  /** Bitmaps that are alike may be one in memory. */
+  const made = new Set<DirtyBitmap>();
+  let madeBytes = 0;
   const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
   const parents = new Map(tasks.map(({ name, parent }) => [name, parent]));
   for (const { name, nameBytes, isOrigin, isAgreed, granularityBits } of tasks) {
@@ -82,17 +84,22 @@ export async function planImageRepair(
     const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
     const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);
+    if (action !== 'keep') requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
     const bitmap =
       action === 'keep' && old !== undefined
         ? old
         : united(
             old,
-            (isOrigin ? ancestorMarks(name, parents, marks) : undefined) ?? wanted,
+            (isOrigin ? await ancestorMarks(target, name, parents, { stores, done }) : undefined) ?? wanted,
             granularityBits,
           );
-    marks.set(name, bitmap);
     if (action === 'add') requireStorableSize(image, granularityBits);
-    if (action !== 'keep') stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
+    if (action !== 'keep') {
+      stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
+      if (!made.has(bitmap)) madeBytes += bitmap.bits.length;
+      made.add(bitmap);
+    }
+    done.add(name);
     bitmaps.push({
       name,
       action,
@@ -142,15 +149,18 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
   }
 }
 
-/** An older checkpoint of the same image has recorded all that a younger one should have. */
-function ancestorMarks(
+/**
+ * An older checkpoint of the same image has recorded all that a younger one should have: tighter than all that the image
+ * holds. Where it was kept, it is read again: all of them together may be more than memory takes.
+ */
+async function ancestorMarks(
+  target: RepairableImage,
   name: string,
   parents: ReadonlyMap<string, string | undefined>,
-  marks: ReadonlyMap<string, DirtyBitmap>,
-): DirtyBitmap | undefined {
+  { stores, done }: { stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>; done: ReadonlySet<string> },
+): Promise<DirtyBitmap | undefined> {
   for (let ancestor = parents.get(name); ancestor !== undefined; ancestor = parents.get(ancestor)) {
-    const bitmap = marks.get(ancestor);
-    if (bitmap !== undefined) return bitmap;
+    if (done.has(ancestor)) return stores.get(ancestor)?.bitmap ?? readableMarks(target, ancestor);
   }
   return undefined;
 }

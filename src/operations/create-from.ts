@@ -9,7 +9,7 @@ import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import { parseReference } from '../chain/reference.ts';
 import { ALLOCATED, requireStorableName } from '../checkpoint/names.ts';
-import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, bitmapBytes } from '../format/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
 import { shellWord } from '../text/shell-word.ts';
 import {
@@ -110,9 +110,14 @@ export async function createFrom(
 /** Bitmaps that are added to are each another one in the end; the others differ in their granularity at most. */
 function requireMemory(image: Image, targets: readonly Target[], { ifExists }: CreateFromOptions): void {
   const isMerged = ({ present }: Target) => present !== undefined && ifExists === 'merge';
-  const bits = (list: readonly Target[]) => list.map(({ granularityBits }) => granularityBits);
-  const alike = new Set(bits(targets.filter((target) => !isMerged(target))));
-  requireBitmapMemory(image, [...alike, ...bits(targets.filter(isMerged))]);
+  const alike = new Map(targets.map((target) => [target.granularityBits, target]));
+  const together = [...alike.values(), ...targets.filter(isMerged)];
+  const { virtualSizeBytes } = image.header;
+  const bytes = together.reduce(
+    (sum, { granularityBits }) => sum + bitmapBytes(virtualSizeBytes, granularityBits),
+    0,
+  );
+  requireBitmapMemory(image, together.length, bytes);
 }
 
 /** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
