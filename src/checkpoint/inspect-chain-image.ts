@@ -53,9 +53,7 @@ export async function inspectChainImage(
     const inspected = { ...examined, unreadable: unreadableIn(inspection), isBeingWritten };
     return {
       ...inspected,
-      problems: isBeingWritten
-        ? inspection.problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))
-        : inspection.problems,
+      problems: isBeingWritten ? whileWritten(inspection.problems) : inspection.problems,
       missingBytes: await missingIn(inspected, image, held, covering),
     };
   } catch (error) {
@@ -77,6 +75,17 @@ const NORMAL_WHILE_WRITTEN: ReadonlySet<Problem['code']> = new Set([
   'leaked-clusters',
   'refcount-too-low',
 ]);
+
+function whileWritten(problems: readonly Problem[]): Problem[] {
+  const note: Problem = {
+    code: 'being-written',
+    severity: 'note',
+    message:
+      'a program has the image open for writing: its bitmaps are marked in-use then, as they must be, and what they mark now is in its memory',
+    unopenable: false,
+  };
+  return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];
+}
 
 function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
   if (unopenable) return 'all';

@@ -24,6 +24,8 @@ export type ProblemCode =
   | 'in-use'
   /** Autoclear bit 0 is clear, the extension still there. */
   | 'stale'
+  /** A program has the image open for writing, so that bitmaps are in use. */
+  | 'being-written'
   /** The tables of the image cannot be read. */
   | 'image-unreadable'
   /** The images below cannot be opened. */
