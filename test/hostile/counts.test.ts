@@ -2,53 +2,53 @@
  * As many bitmaps, and as long names, as the format has room for: they work or are refused plainly, in bounded time.
  */
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import {
-  addBitmaps,
-  clearBitmaps,
-  createFrom,
-  listBitmaps,
-  RefusedError,
-  removeBitmaps,
-} from '../../src/index.ts';
 import { bitmapTool } from '../support/bitmap-tool.ts';
 import { qemuBitmaps, qemuCheck, qemuImg } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
 
+const library = new URL('../../dist/index.js', import.meta.url).href;
+
 /** QCOW2_MAX_BITMAPS. */
 const MOST_BITMAPS = 65_535;
 
+/** The library as it is built, in a process of its own: the test runner makes sources slow. */
+const SCRIPT = `
+const library = await import(process.argv[1]);
+const [image, overlay, count] = process.argv.slice(2);
+const names = Array.from({ length: Number(count) }, (_, index) => 'bitmap-' + index);
+await library.addBitmaps(image, names);
+const { bitmaps } = await library.listBitmaps(image);
+const oneMore = await library.addBitmaps(image, ['one-more']).catch(({ code, message }) => ({ code, message }));
+await library.clearBitmaps(image, names);
+const inherited = await library.createFrom(overlay, { kind: 'allocated' });
+await library.removeBitmaps(image, names.slice(1));
+await library.removeBitmaps(overlay, names.slice(100));
+console.log(JSON.stringify({ listed: bitmaps.length, oneMore, inherited: inherited.bitmaps.length }));
+`;
+
 test('65 535 bitmaps are added, listed, cleared, inherited and removed; one more is refused', async () => {
   const folder = await scratchFolder();
-  const image = join(folder, 'disk.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', image, '64k');
-  const names = Array.from({ length: MOST_BITMAPS }, (_, index) => `bitmap-${index}`);
-  await addBitmaps(image, names);
-  expect((await listBitmaps(image)).bitmaps.map(({ name }) => name)).toEqual(names);
-  await expect(addBitmaps(image, ['one-more'])).rejects.toThrow(RefusedError);
-  await expect(addBitmaps(image, ['one-more'])).rejects.toThrow(/65536 bitmaps .* QEMU allows 65535/);
-  await clearBitmaps(image, names);
-  const overlay = join(folder, 'overlay.qcow2');
-  await qemuImg(
-    'create',
-    '-q',
-    '-u',
-    '-f',
-    'qcow2',
-    '-o',
-    'cluster_size=512',
-    '-b',
-    image,
-    '-F',
-    'qcow2',
-    overlay,
-    '64k',
-  );
-  expect((await createFrom(overlay, { kind: 'allocated' })).bitmaps).toHaveLength(MOST_BITMAPS);
-  expect(await qemuCheck(overlay)).toMatchObject({ exitCode: 0, leaks: 0, corruptions: 0, errors: 0 });
-  await removeBitmaps(image, names.slice(1));
-  expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(['bitmap-0']);
-  expect(await qemuCheck(image)).toMatchObject({ exitCode: 0, leaks: 0, corruptions: 0, errors: 0 });
+  const [image, overlay] = [join(folder, 'disk.qcow2'), join(folder, 'overlay.qcow2')];
+  const cluster = ['-o', 'cluster_size=512'];
+  await qemuImg('create', '-q', '-f', 'qcow2', ...cluster, image, '64k');
+  await qemuImg('create', '-q', '-f', 'qcow2', ...cluster, '-b', image, '-F', 'qcow2', overlay);
+  const args = ['--input-type=module', '-e', SCRIPT, library, image, overlay, String(MOST_BITMAPS)];
+  const { stdout } = await execa(process.execPath, args);
+  expect(JSON.parse(stdout)).toEqual({
+    listed: MOST_BITMAPS,
+    oneMore: { code: 'BITMAP_LIMIT', message: expect.stringMatching(/65536 bitmaps .* QEMU allows 65535/) },
+    inherited: MOST_BITMAPS,
+  });
+  // QEMU itself takes minutes to look at so many.
+  for (const [path, left] of [
+    [image, 1],
+    [overlay, 100],
+  ] as const) {
+    expect(await qemuBitmaps(path)).toHaveLength(left);
+    expect(await qemuCheck(path)).toMatchObject({ exitCode: 0, leaks: 0, corruptions: 0, errors: 0 });
+  }
 }, 600_000);
 
 test('names of 1023 bytes work from end to end, as QEMU takes them; longer ones are a mistake of the command line', async () => {

@@ -16,7 +16,6 @@ const vitest = await createVitest(
   {
     root: task.root,
     watch: false,
-    bail: 1,
     reporters: [{}],
     globalSetup: [],
     pool: 'threads',
@@ -36,15 +35,23 @@ const vitest = await createVitest(
   },
 );
 await vitest.standalone();
-const specifications = await vitest.globTestSpecifications(task.tests);
-// Each mutant starts with its own folder's tests, which know it best.
+const found = await vitest.globTestSpecifications(task.tests);
+// In the order of the task: those that know the file best come first.
+const place = (/** @type {string} */ module) =>
+  task.tests.findIndex((pattern) => matchesGlob(module.slice(task.root.length), pattern));
+const specifications = found.toSorted((a, b) => place(a.moduleId) - place(b.moduleId));
 for (const index of task.indexes) {
   const mutant = index < 0 ? undefined : mutants[index];
   process.send?.({ kind: 'begin', index });
   mutated = mutant === undefined ? text : applied(text, mutant);
   vitest.invalidateFile(path);
-  const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications);
-  const passed = unhandledErrors.length === 0 && testModules.every((module) => module.ok());
+  let passed = true;
+  // One file after the other, so that the first failure ends it.
+  for (const specification of specifications) {
+    const { testModules, unhandledErrors } = await vitest.runTestSpecifications([specification]);
+    passed = unhandledErrors.length === 0 && testModules.every((module) => module.ok());
+    if (!passed) break;
+  }
   process.send?.({ kind: 'end', index, passed });
 }
 await vitest.close();
