@@ -3,7 +3,7 @@
 set -eu
 
 missing=
-for tool in qemu-img qemu-io qemu-nbd qemu-storage-daemon qemu-system-x86_64 virsh nbdinfo losetup; do
+for tool in qemu-img qemu-io qemu-nbd qemu-storage-daemon qemu-system-x86_64 virsh nbdinfo losetup strace; do
   command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 # libvirt's drivers are libraries, with no command to look for.
@@ -11,7 +11,7 @@ for driver in connection-driver/libvirt_driver_qemu storage-file/libvirt_storage
   find /usr/lib*/libvirt /usr/lib*/*/libvirt -path "*/$driver.so" 2>/dev/null | grep -q . || missing="$missing $driver"
 done
 
-packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libnbd-bin mount'
+packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libnbd-bin mount strace'
 if ! command -v apt-get >/dev/null; then
   [ -n "$missing" ] || exit 0
   echo "install-tools: not found:$missing. Install the tools of QEMU, libvirt and libnbd (on Debian: $packages)." >&2

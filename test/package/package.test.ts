@@ -109,3 +109,28 @@ test('installed without optional dependencies it says that there are no locks, a
     exitCode: 0,
   });
 });
+
+test('nothing of it, and nothing it depends on, runs when it is installed; versions are exact and locked', async () => {
+  const read = async (name: string) => JSON.parse(await readFile(join(root, name), 'utf8'));
+  const { dependencies = {}, optionalDependencies, devDependencies, scripts } = await read('package.json');
+  expect(dependencies).toEqual({});
+  expect(Object.keys(optionalDependencies)).toEqual(['koffi']);
+  expect(Object.keys(scripts)).not.toEqual(
+    expect.arrayContaining([expect.stringMatching(/^(pre|post)?install$/)]),
+  );
+  for (const [name, version] of Object.entries({ ...optionalDependencies, ...devDependencies })) {
+    expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+  }
+  const { packages } = await read('package-lock.json');
+  for (const [path, { link, integrity }] of Object.entries<{ link?: boolean; integrity?: string }>(
+    packages,
+  )) {
+    if (path !== '' && link !== true) expect(integrity, path).toMatch(/^sha512-/);
+  }
+});
+
+test('the licences of what is built in are listed in it', async () => {
+  const papers = await readFile(join(root, 'dist', 'THIRD-PARTY-LICENSES'), 'utf8');
+  for (const name of ['commander', 'chalk', 'ora', 'saxes', 'zstddec']) expect(papers).toContain(name);
+  expect(papers).toMatch(/MIT|ISC|BSD/);
+});
