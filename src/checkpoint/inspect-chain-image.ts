@@ -87,7 +87,8 @@ function whileWritten(problems: readonly Problem[]): Problem[] {
   return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];
 }
 
-function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
+/** Bitmaps that are not what the directory says: all, or those names. One that is in use says nothing anyway. */
+export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
   if (unopenable) return 'all';
   const distrusted = bitmaps.filter(({ trusted, entry }) => !trusted && entry?.inUse === false);
   return new Set(distrusted.map(({ entry }) => entry!.name));

@@ -9,12 +9,16 @@ import { readBitmap, readInUseMarks } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { countMissing } from '../bytes/bits.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
+import { RefusedError } from '../errors.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import { type Plan, refuseGrowingDevice } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
+import { inspectBitmaps } from '../inspection/inspect-bitmaps.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
+import { shellWord } from '../text/shell-word.ts';
 import { type ChainImage, stateIn } from './chain-images.ts';
+import { unreadableIn } from './inspect-chain-image.ts';
 import { type Consent, type Remedy, remedyFor } from './remedy.ts';
 
 export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer };
@@ -68,6 +72,7 @@ export async function planImageRepair(
     granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
   } as const;
   const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
+  await refuseUnreadable({ ...target, referenced }, tasks, reading);
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
@@ -113,6 +118,38 @@ export async function planImageRepair(
   const plan = await planStores({ ...target, referenced }, stores, reading);
   refuseGrowingDevice(image.storage, plan);
   return { layer, bitmaps, uncovered, plan };
+}
+
+/**
+ * What looks good may share its clusters with something else, or not be counted: then QEMU has written over it, or will.
+ *
+ * @throws RefusedError
+ */
+async function refuseUnreadable(
+  { layer, l2Offsets, referenced }: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  tasks: readonly Task[],
+  reading: L2Reading,
+): Promise<void> {
+  const { image, path } = layer;
+  if (image.bitmaps.kind !== 'live') return;
+  const refcounts = await readRefcountTable(image);
+  // The inspection adds what the plan will add once more.
+  const own = { ...referenced, bits: referenced.bits.slice() };
+  const inspection = await inspectBitmaps(image, { l2Offsets, referenced: own, refcounts }, reading);
+  const unreadable = unreadableIn(inspection);
+  const broken = tasks.find(({ name }) => unreadable === 'all' || unreadable.has(name));
+  if (broken === undefined) return;
+  const { name } = broken;
+  const errors = inspection.problems.filter(({ severity }) => severity === 'error');
+  const problem = errors.find(({ bitmap }) => bitmap === name) ?? errors[0];
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${path}: bitmap "${name}" cannot be relied upon: ${problem?.message ?? 'its directory is broken'}`,
+    {
+      hint: `Take a copy of the image, then repair its bitmaps first: bitmap-tool repair --directory ${shellWord(path)}`,
+      context: { file: path, bitmap: name },
+    },
+  );
 }
 
 /** Of an outdated directory, the names that nobody asked for stay as well, marked in-use. */

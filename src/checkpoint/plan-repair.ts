@@ -54,10 +54,7 @@ export async function planRepair(
     ),
   );
   const sources = await Promise.all(
-    holders.map(async ({ image }, index) => ({
-      image,
-      l2Offsets: await l2OffsetsFor(images[index]!, tasks[index]!),
-    })),
+    holders.map(async ({ image }) => ({ image, l2Offsets: await readActiveL1Table(image) })),
   );
   const reading = tableReading(sources, options);
 
@@ -178,13 +175,6 @@ function taskIn(
     isAgreed: index === origin && index === named && entryOf(image) === undefined,
     granularityBits: model?.granularityBits ?? defaultBits,
   };
-}
-
-/** Empty where what the image holds does not matter: its bitmaps are as they must be. */
-async function l2OffsetsFor(image: ChainImage, tasks: readonly Task[]): Promise<Float64Array> {
-  const { layer } = image;
-  const isSettled = tasks.every(({ name, isOrigin }) => isOrigin && stateIn(image, name) === 'good');
-  return isSettled || layer.format === 'raw' ? new Float64Array(0) : readActiveL1Table(layer.image);
 }
 
 /** Lets libvirt's rule judge what the plan leads to. */
