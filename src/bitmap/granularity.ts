@@ -22,6 +22,13 @@ export function isStorable(virtualSizeBytes: number, granularityBits: number): b
   return bitmapBytes(virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES;
 }
 
+/** The default, or the next that QEMU could store. */
+export function storableGranularityBits(header: Header): number {
+  let bits = defaultGranularityBits(header);
+  while (!isStorable(header.virtualSizeBytes, bits)) bits++;
+  return bits;
+}
+
 /** The finest that tells the image's own units apart, and no finer than QEMU could store. */
 export function ownGranularityBits(header: Header): number {
   let bits = Math.max(MIN_GRANULARITY_BITS, Math.log2(subclusterSizeBytes(header)));

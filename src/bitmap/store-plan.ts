@@ -173,7 +173,7 @@ function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectory
     'BITMAP_INCONSISTENT',
     `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,
     {
-      hint: `It holds nothing of worth; remove it: bitmap-tool remove ${shellWord(storage.name)} ${shellWord(name)}`,
+      hint: `Repair the bitmaps of the image first: bitmap-tool repair --directory ${shellWord(storage.name)}`,
       context: { file: storage.name, bitmap: name },
     },
   );

@@ -10,7 +10,7 @@ import {
   parseExtensionsLeniently,
   requireSoundBitmaps,
 } from '../format/bitmaps-extension.ts';
-import { INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
+import { AUTOCLEAR, INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
 import { FormatError, hex } from '../format/format-error.ts';
 import { type Header, L1_ENTRY_BYTES, parseHeader } from '../format/header.ts';
 import {
@@ -22,6 +22,7 @@ import {
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
+import { shellWord } from '../text/shell-word.ts';
 
 interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
@@ -173,11 +174,30 @@ export async function readL1Table(
   return l2Offsets;
 }
 
+/** False only where there are bitmaps that QEMU ignores since autoclear bit 0 is clear. */
+export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitmaps'>): boolean {
+  return (
+    bitmaps.kind === 'none' ||
+    bitmaps.kind === 'live' ||
+    (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n
+  );
+}
+
+/**
+ * What to add to the advice to let QEMU write to the image: outdated bitmaps go then, and of one that began here nothing in
+ * the chain would tell any more.
+ */
+export function forgettingHint(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>): string {
+  if (bitmapsAreLive(image)) return '';
+  return ` That drops its outdated bitmaps: each checkpoint that began in this image must be repaired after it with "bitmap-tool repair --name NAME --origin ${shellWord(image.storage.name)} TOP".`;
+}
+
 /**
  * @throws RefusedError when the image must not be written before `qemu-img check` has repaired it, or cannot hold
  * bitmaps at all
  */
-export function requireWritable({ storage, header }: Image): void {
+export function requireWritable(image: Image): void {
+  const { storage, header } = image;
   const { name } = storage;
   const context = { file: name };
   const has = (bit: bigint) => (header.incompatibleFeatures & bit) !== 0n;
@@ -186,13 +206,13 @@ export function requireWritable({ storage, header }: Image): void {
       ? 'is marked corrupt'
       : 'is marked dirty: its refcounts are stale';
     throw new RefusedError('NEEDS_CHECK', `${name}: the image ${state}`, {
-      hint: `Run "qemu-img check -r all ${name}" first.`,
+      hint: `Run "qemu-img check -r all ${shellWord(name)}" first.${forgettingHint(image)}`,
       context,
     });
   }
   if (header.version === 2) {
     throw new RefusedError('UNSUPPORTED', `${name}: a version 2 image (compat 0.10) cannot hold bitmaps`, {
-      hint: `Run "qemu-img amend -o compat=1.1 ${name}" first.`,
+      hint: `Run "qemu-img amend -o compat=1.1 ${shellWord(name)}" first.${forgettingHint(image)}`,
       context,
     });
   }

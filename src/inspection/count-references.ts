@@ -5,7 +5,7 @@ import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.t
 import { hex } from '../format/format-error.ts';
 import { compareRefcounts } from '../image/compare-refcounts.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
-import type { Image } from '../image/image.ts';
+import { bitmapsAreLive, type Image } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import type { Refcounts } from '../image/refcounts.ts';
 import { CHECK_HINT } from './image-problems.ts';
@@ -63,12 +63,8 @@ export function uncountedElsewhere(
   return { first, count };
 }
 
-export function refcountProblems(
-  { header }: Image,
-  counts: ReferenceCounts,
-  ownership: Ownership,
-): Problem[] {
-  const { clusterSizeBytes } = header;
+export function refcountProblems(image: Image, counts: ReferenceCounts, ownership: Ownership): Problem[] {
+  const { clusterSizeBytes } = image.header;
   const problems: Problem[] = [];
   const { first, count } = uncountedElsewhere(counts, ownership);
   if (first !== undefined) {
@@ -89,7 +85,9 @@ export function refcountProblems(
       code: 'leaked-clusters',
       severity: 'warning',
       message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(firstLeak * clusterSizeBytes)}, are counted though nothing points at them`,
-      hint: '"bitmap-tool repair --directory" frees them, as does "qemu-img check -r leaks".',
+      hint: bitmapsAreLive(image)
+        ? '"bitmap-tool repair --directory" frees them, as does "qemu-img check -r leaks".'
+        : '"bitmap-tool repair --directory" frees them. "qemu-img check -r" would drop the names of the outdated bitmaps, too.',
       unopenable: false,
       offset: firstLeak * clusterSizeBytes,
       clusters: leakedClusters,

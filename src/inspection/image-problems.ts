@@ -2,15 +2,16 @@
  * What the header alone tells about the bitmaps of an image.
  */
 import type { Violation } from '../format/bitmap-rules.ts';
-import { AUTOCLEAR, INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';
+import { INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';
 import { hex } from '../format/format-error.ts';
-import type { Image } from '../image/image.ts';
+import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
 import type { Problem } from './problem.ts';
 
 export const REPAIR_HINT = '"bitmap-tool repair --directory" mends it.';
 export const CHECK_HINT = 'Run "qemu-img check -r all" on it before anything else.';
 
-export function imageProblems({ header, bitmaps }: Image): Problem[] {
+export function imageProblems(image: Image): Problem[] {
+  const { header, bitmaps } = image;
   const problems: Problem[] = [];
   const { incompatibleFeatures, autoclearFeatures, version } = header;
   const add = (problem: Omit<Problem, 'unopenable'>) => problems.push({ ...problem, unopenable: false });
@@ -19,7 +20,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
       code: 'marked-corrupt',
       severity: 'error',
       message: 'the image is marked corrupt',
-      hint: CHECK_HINT,
+      hint: CHECK_HINT + forgettingHint(image),
     });
   }
   if ((incompatibleFeatures & INCOMPATIBLE.dirty) !== 0n) {
@@ -27,7 +28,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
       code: 'marked-dirty',
       severity: 'error',
       message: 'the image is marked dirty: its refcounts are stale',
-      hint: CHECK_HINT,
+      hint: CHECK_HINT + forgettingHint(image),
     });
   }
   if (version === 2) {
@@ -35,7 +36,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
       code: 'version-2',
       severity: 'note',
       message: 'a version 2 image (compat 0.10) cannot hold bitmaps',
-      hint: 'Run "qemu-img amend -o compat=1.1" on it.',
+      hint: `Run "qemu-img amend -o compat=1.1" on it.${forgettingHint(image)}`,
     });
   }
   const unknown = autoclearFeatures & ~KNOWN_AUTOCLEAR;
@@ -47,7 +48,7 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
     });
   }
   if (bitmaps.kind === 'broken') problems.push(...bitmaps.violations.map((each) => unopenable(each)));
-  if (!bitmapsAreLive({ header, bitmaps })) {
+  if (!bitmapsAreLive(image)) {
     add({
       code: 'stale',
       severity: 'error',
@@ -57,15 +58,6 @@ export function imageProblems({ header, bitmaps }: Image): Problem[] {
     });
   }
   return problems;
-}
-
-/** False only where there are bitmaps that QEMU ignores since autoclear bit 0 is clear. */
-export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitmaps'>): boolean {
-  return (
-    bitmaps.kind === 'none' ||
-    bitmaps.kind === 'live' ||
-    (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n
-  );
 }
 
 /** A rule is broken, for which QEMU refuses the image. */

@@ -8,11 +8,11 @@ import {
 } from '../format/bitmap-directory.ts';
 import { examineDirectory } from '../image/bitmap-directory.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
-import type { Image } from '../image/image.ts';
+import { bitmapsAreLive, type Image } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import type { Refcounts } from '../image/refcounts.ts';
 import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
-import { bitmapsAreLive, CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
+import { CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
 import {
   addOwners,
@@ -47,7 +47,7 @@ export interface InspectedBitmap {
   readonly entry: BitmapDirectoryEntry | undefined;
   /** Neither in use nor stale, and without an error: its content is what QEMU recorded. */
   readonly trusted: boolean;
-  /** Name and granularity can be made out and stored again. */
+  /** The name can be made out and stored again. */
   readonly nameable: boolean;
   /** Table and data can be read, are counted, and are nobody else's. */
   readonly ownsItsClusters: boolean;
@@ -112,7 +112,7 @@ export async function inspectBitmaps(
       index,
       entry,
       trusted: live && directoryIsSafe && table === 'sound' && isSound,
-      nameable: entry !== undefined && isNameable(entry, image),
+      nameable: entry !== undefined && isNameable(entry),
       ownsItsClusters: directoryIsSafe && table === 'sound' && ofClusters.length === 0,
       problems,
     });

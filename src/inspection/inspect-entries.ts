@@ -4,10 +4,7 @@
 import { divideUp } from '../bytes/align.ts';
 import {
   type BitmapDirectoryEntry,
-  bitmapBytes,
   type ExaminedEntry,
-  isGranularity,
-  MAX_BITMAP_BYTES,
   MAX_BITMAP_NAME_BYTES,
   storedName,
 } from '../format/bitmap-directory.ts';
@@ -131,7 +128,7 @@ function inUseProblem(name: string): Pick<Problem, 'code' | 'severity' | 'messag
     code: 'in-use',
     severity: 'error',
     message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content means nothing`,
-    hint: 'Once nothing uses the image, "bitmap-tool repair" rebuilds it, or "bitmap-tool remove" drops it.',
+    hint: 'Once nothing uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is given up.',
     unopenable: false,
   };
 }
@@ -142,12 +139,7 @@ export async function clustersOf(image: Image, { entry, table }: InspectedEntry)
   return bitmapClusters(image, entry, (await examineTable(image, entry)).table);
 }
 
-/** Whether name and granularity may be stored again as they are. */
-export function isNameable({ nameBytes, granularityBits }: BitmapDirectoryEntry, { header }: Image): boolean {
-  return (
-    nameBytes.length > 0 &&
-    nameBytes.length <= MAX_BITMAP_NAME_BYTES &&
-    isGranularity(granularityBits) &&
-    bitmapBytes(header.virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES
-  );
+/** Whether the name may be stored again as it is. */
+export function isNameable({ nameBytes }: BitmapDirectoryEntry): boolean {
+  return nameBytes.length > 0 && nameBytes.length <= MAX_BITMAP_NAME_BYTES;
 }

@@ -2,16 +2,17 @@
  * What becomes of each bitmap of a directory that is mended: kept, kept by its name alone, or dropped.
  */
 import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
+import { isStorable, storableGranularityBits } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import type { BitmapSlot } from '../bitmap/store-plan.ts';
-import { type BitmapDirectoryEntry, storedName } from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, isGranularity, storedName } from '../format/bitmap-directory.ts';
 import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
 import type { InspectedBitmap } from './inspect-bitmaps.ts';
 
 /**
- * `kept`: as it is. `trimmed`: written anew without the bits past the end of the disk. `marked-in-use`: its name and
- * granularity are kept, for a repair of the checkpoint to fill it. `dropped`: gone.
+ * `kept`: as it is. `trimmed`: written anew without the bits past the end of the disk. `marked-in-use`: its name, and its
+ * granularity if that can be, are kept, for a repair of the checkpoint to fill it. `dropped`: gone.
  */
 export type BitmapFate = 'kept' | 'trimmed' | 'marked-in-use' | 'dropped';
 
@@ -59,7 +60,7 @@ export async function mendDirectory(
     } else if (isOnly && (trusted || isOnlyInUse(bitmap))) {
       mended.push({ bitmap, fate: 'kept', slot: { kind: 'keep', entry } });
     } else {
-      mended.push({ bitmap, fate: 'marked-in-use', slot: inUseSlot(bitmap, entry, placeholder) });
+      mended.push({ bitmap, fate: 'marked-in-use', slot: inUseSlot(image, bitmap, entry, placeholder) });
     }
   }
   return mended;
@@ -69,14 +70,20 @@ function isOnlyInUse({ ownsItsClusters, problems }: InspectedBitmap): boolean {
   return ownsItsClusters && problems.length > 0 && problems.every(({ code }) => code === 'in-use');
 }
 
-/** Its bits stay readable where its clusters are its own; otherwise it gets an empty table. */
+/**
+ * Its bits stay readable where its clusters are its own; otherwise it gets an empty table. Without its name in this image a
+ * checkpoint would seem to begin above it, so a granularity that makes no sense is no reason to lose the name.
+ */
 function inUseSlot(
+  { header }: Image,
   { ownsItsClusters }: InspectedBitmap,
   entry: BitmapDirectoryEntry,
   placeholder: (granularityBits: number) => DirtyBitmap,
 ): BitmapSlot {
-  if (ownsItsClusters) return { kind: 'keep', entry: { ...entry, inUse: true } };
-  const { nameBytes, name, auto, granularityBits } = entry;
+  const { nameBytes, name, auto, granularityBits: stored } = entry;
+  const isUsable = isGranularity(stored) && isStorable(header.virtualSizeBytes, stored);
+  if (ownsItsClusters && isUsable) return { kind: 'keep', entry: { ...entry, inUse: true } };
+  const granularityBits = isUsable ? stored : storableGranularityBits(header);
   return { kind: 'store', nameBytes, name, auto, inUse: true, bitmap: placeholder(granularityBits) };
 }
 

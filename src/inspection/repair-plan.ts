@@ -11,13 +11,12 @@ import { compareRefcounts } from '../image/compare-refcounts.ts';
 import type { ClusterRun } from '../image/free-clusters.ts';
 import { clearUnknownAutoclear } from '../image/header-switch.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
-import type { Image } from '../image/image.ts';
+import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
 import { flush, type Plan } from '../image/plan.ts';
 import { loadBlocks, planRefcounts } from '../image/refcount-plan.ts';
 import type { Refcounts } from '../image/refcounts.ts';
 import { shellWord } from '../text/shell-word.ts';
-import { bitmapsAreLive } from './image-problems.ts';
 import { type BitmapInspection, type ImageToInspect, inspectBitmaps } from './inspect-bitmaps.ts';
 import { type MendedBitmap, mendDirectory } from './mended-directory.ts';
 import type { Problem } from './problem.ts';
@@ -138,7 +137,7 @@ function refuseUnsafe(image: Image, { problems, unopenable }: BitmapInspection):
       (code === 'refcount-too-low' && !unopenable),
   );
   if (fatal === undefined) return;
-  const check = `run "qemu-img check -r all ${shellWord(name)}" first.`;
+  const check = `run "qemu-img check -r all ${shellWord(name)}" first.${forgettingHint(image)}`;
   throw new RefusedError('NEEDS_CHECK', `${name}: ${fatal.message}`, {
     hint: unopenable ? giveUpHint(image, problems, check) : `Take a copy of the image, then ${check}`,
     context: { file: name, problem: fatal.code },

@@ -3,6 +3,7 @@
  * be relied upon keep their content, others their names, and what leaked is freed.
  */
 import { parseReference } from '../chain/reference.ts';
+import { isGranularity } from '../format/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { readActiveL1Table } from '../image/image.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
@@ -11,6 +12,7 @@ import { tableReading } from '../image/table-progress.ts';
 import type { BitmapFate, MendedBitmap } from '../inspection/mended-directory.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
+import { shellWord } from '../text/shell-word.ts';
 import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from './change-bitmaps.ts';
 import { requireQcow2 } from './open-qcow2.ts';
 
@@ -59,6 +61,11 @@ export async function repairDirectory(
     const target = { l2Offsets, referenced, refcounts };
     const { inspection, bitmaps, plan } = await planDirectoryRepair(image, target, reading);
     const { problems, unopenable, leakedClusters } = inspection;
+    if (isForgetful(bitmaps, unopenable)) {
+      options.onWarning?.(
+        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain tells so any more, and a backup from it would silently lack changes: repair it with "bitmap-tool repair --name NAME --origin ${shellWord(path)} TOP"`,
+      );
+    }
     return {
       schema: 1,
       image: path,
@@ -73,11 +80,19 @@ export async function repairDirectory(
   });
 }
 
+/** Whether a name goes that may have been a checkpoint's. */
+function isForgetful(bitmaps: readonly MendedBitmap[], wasUnopenable: boolean): boolean {
+  if (bitmaps.length === 0) return wasUnopenable;
+  const kept = new Set(bitmaps.flatMap(({ bitmap, slot }) => (slot === undefined ? [] : bitmap.entry!.name)));
+  return bitmaps.some(({ bitmap: { entry }, slot }) => slot === undefined && !kept.has(entry?.name ?? ''));
+}
+
 function reported({ bitmap, fate }: MendedBitmap): DirectoryBitmap {
-  const { entry, nameable, problems } = bitmap;
+  const { entry, problems } = bitmap;
   return {
     name: entry?.name ?? null,
-    granularity: entry !== undefined && nameable ? 2 ** entry.granularityBits : null,
+    granularity:
+      entry !== undefined && isGranularity(entry.granularityBits) ? 2 ** entry.granularityBits : null,
     fate,
     found: problems,
   };

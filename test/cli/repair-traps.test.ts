@@ -11,6 +11,7 @@ import { bitmapTool } from '../support/bitmap-tool.ts';
 import { digest } from '../support/file-state.ts';
 import { qemuImg, qemuIo, qemuMap } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../support/set-byte.ts';
 
 /** The checkpoint c1 began in the base, which has changed since, and so has the overlay: both bitmaps are good. */
 async function goodChain(): Promise<{ top: string; base: string }> {
@@ -50,4 +51,38 @@ test('a bitmap whose clusters belong to the disk as well is not called valid', a
     error: { code: 'BITMAP_INCONSISTENT', file: base },
   });
   expect(await digest(base)).toBe(before);
+});
+
+test('an image in which a checkpoint began keeps the name when its granularity makes no sense', async () => {
+  const { top, base } = await goodChain();
+  await edit(base, (image) => image.changeEntry(0, { granularityBits: 40 }));
+  expect(await bitmapTool('repair', '--directory', base)).toMatchObject({ exitCode: 0, stderr: '' });
+  const [c1] = (await check(top)).checkpoints;
+  expect(c1).toMatchObject({ libvirt: 'refuses', bitmaps: [{ state: 'good' }, { state: 'in-use' }] });
+});
+
+test('a directory that is dropped as a whole leaves a warning of what nobody would notice', async () => {
+  const { top, base } = await goodChain();
+  await edit(base, (image) => image.setExtension({ offset: 2 ** 30 }));
+  const { exitCode, stderr } = await bitmapTool('repair', '--directory', base);
+  expect({ exitCode, stderr }).toMatchObject({
+    exitCode: 0,
+    stderr: expect.stringContaining(`--name NAME --origin ${base} TOP`),
+  });
+  expect(await bitmapTool('repair', '--name', 'c1', '--origin', base, top)).toMatchObject({ exitCode: 0 });
+  expect((await check(top)).checkpoints[0]).toMatchObject({ valid: true, bitmaps: [{}, { state: 'good' }] });
+});
+
+test('no hint lets QEMU drop outdated bitmaps without a word about the checkpoints that began there', async () => {
+  const { top, base } = await goodChain();
+  await setByte(base, AUTOCLEAR_LOWEST_BYTE, 0);
+  const hints = (await check(top)).images.flatMap(({ problems }) => problems.map(({ hint }) => hint));
+  expect(hints.join('\n')).not.toContain('as does "qemu-img check');
+  await setByte(base, AUTOCLEAR_LOWEST_BYTE, 1);
+  await qemuImg('amend', '-f', 'qcow2', '-o', 'compat=0.10', base);
+  const refused = await bitmapTool('repair', '--name', 'c1', '--rebuild-origin', top);
+  expect(refused).toMatchObject({
+    exitCode: 4,
+    stderr: expect.stringContaining(`That drops its outdated bitmaps`),
+  });
 });

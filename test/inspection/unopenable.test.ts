@@ -107,8 +107,6 @@ const bothKept: Fates = { first: 'kept', second: 'kept' };
 const bothInUse: Fates = { first: 'marked-in-use', second: 'marked-in-use' };
 const firstInUse: Fates = { first: 'marked-in-use', second: 'kept' };
 const secondInUse: Fates = { first: 'kept', second: 'marked-in-use' };
-const firstDropped: Fates = { first: 'dropped', second: 'kept' };
-const secondDropped: Fates = { first: 'kept', second: 'dropped' };
 const firstUnreadable: Fates = { null: 'dropped', second: 'kept' };
 /** An entry of zeros was counted too. */
 const bothKeptAndBlank: Fates = { ...bothKept, '': 'dropped' };
@@ -237,13 +235,13 @@ describe('in a directory entry', () => {
     ['flag 31 is set', firstEntry({ flags: 0x80000002 }), ['entry-flags'], firstInUse],
     ['the type is 0', firstEntry({ type: 0 }), ['entry-type'], firstInUse],
     ['the type is 2', firstEntry({ type: 2 }), ['entry-type'], firstInUse],
-    ['the granularity is 2^8', firstEntry({ granularityBits: 8 }), ['entry-granularity'], firstDropped],
-    ['the granularity is 2^32', firstEntry({ granularityBits: 32 }), ['entry-granularity'], firstDropped],
+    ['the granularity is 2^8', firstEntry({ granularityBits: 8 }), ['entry-granularity'], firstInUse],
+    ['the granularity is 2^32', firstEntry({ granularityBits: 32 }), ['entry-granularity'], firstInUse],
     [
       'the granularity is 2^255 and it is in use',
       firstEntry({ flags: 3, granularityBits: 255 }),
       ['entry-granularity'],
-      firstDropped,
+      firstInUse,
     ],
     ['the table size is 0', firstEntry({ tableSize: 0 }), ['entry-table-size'], firstInUse],
     [
@@ -296,7 +294,7 @@ describe('in a directory entry', () => {
       (image) =>
         image.changeEntry(1, { flags: 12, type: 9, granularityBits: 1, tableSize: 0, tableOffset: 3 }),
       ['entry-flags', 'entry-type', 'entry-granularity', 'entry-table-size', 'entry-table-offset'],
-      secondDropped,
+      secondInUse,
     ],
   ])('%s', async (_, edit, codes, fates) => {
     await expectRepaired(usual, edit, codes, fates);
