@@ -50,7 +50,9 @@ for (const index of task.indexes) {
   // One file after the other, so that the first failure ends it.
   for (const specification of specifications) {
     const { testModules, unhandledErrors } = await vitest.runTestSpecifications([specification]);
-    passed = unhandledErrors.length === 0 && testModules.every((module) => module.ok());
+    // The others are those of earlier runs.
+    const own = testModules.find(({ moduleId }) => moduleId === specification.moduleId);
+    passed = unhandledErrors.length === 0 && own?.ok() === true;
     if (!passed) break;
   }
   process.send?.({ kind: 'end', index, passed });
