@@ -10,6 +10,7 @@ import { RefusedError, UsageError } from '../errors.ts';
 import { readActiveL1Table, requireWritable } from '../image/image.ts';
 import { type ProgressOptions, tableReading } from '../image/table-progress.ts';
 import { fileIdentity } from '../storage/file.ts';
+import { shellWord } from '../text/shell-word.ts';
 import { type ChainImage, originOf, stateIn } from './chain-images.ts';
 import { type CheckpointChoice, chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
 import { requireStorableName } from './names.ts';
@@ -47,6 +48,10 @@ export async function planRepair(
   const origins = choice.chosen.map((checkpoint) =>
     findOrigin(images, checkpoint, named, names !== undefined),
   );
+  if (named !== undefined && names === undefined && choice.chosen.length > 0) {
+    const isUsed = choice.chosen.some(({ name, madeIn }) => (originOf(images, name) ?? madeIn) === undefined);
+    if (!isUsed) throw unusedOrigin(origin!);
+  }
   const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
   const tasks = holders.map((_, index) =>
     choice.chosen.flatMap((checkpoint, position) =>
@@ -63,7 +68,9 @@ export async function planRepair(
     const target = { ...images[index]!, layer, l2Offsets: sources[index]!.l2Offsets };
     repairs.push(await planImageRepair(target, tasks[index]!, reading));
   }
-  const wasValid = choice.chosen.map((checkpoint) => isValid(images, repairs, checkpoint));
+  const wasValid = choice.chosen.map(({ name }, position) =>
+    isValid(images, repairs, name, origins[position]!),
+  );
   for (const [position, { name }] of choice.chosen.entries()) {
     requireValid(images, repairs, name, origins[position]!);
   }
@@ -74,14 +81,15 @@ export async function planRepair(
 function isValid(
   images: readonly ChainImage[],
   repairs: readonly ImageRepair[],
-  { name, madeIn }: KnownCheckpoint,
+  name: string,
+  origin: number,
 ): boolean {
   const before = images.map((image, index) => ({
     ...holding(image),
     state: stateIn(image, name),
     missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
   }));
-  return judge(name, before, madeIn).problems.length === 0;
+  return judge(name, before, origin).problems.length === 0;
 }
 
 function holding({ layer }: ChainImage) {
@@ -119,6 +127,14 @@ function findOrigin(
   );
 }
 
+/** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */
+function unusedOrigin(origin: string): UsageError {
+  return new UsageError(
+    `--origin ${origin}: the chain tells of each of its checkpoints where it began, or seems to`,
+    { hint: 'Say which checkpoint began in that image: --name.' },
+  );
+}
+
 /** @throws RefusedError when the image cannot have or get a bitmap */
 function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
   if (layer.format === 'raw') {
@@ -138,7 +154,7 @@ function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
       'BITMAP_INCONSISTENT',
       `${layer.path}: two bitmaps of its directory have the same name`,
       {
-        hint: `Repair the directory first: bitmap-tool repair --directory ${layer.path}`,
+        hint: `Repair the directory first: bitmap-tool repair --directory ${shellWord(layer.path)}`,
         context: { file: layer.path },
       },
     );

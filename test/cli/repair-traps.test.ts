@@ -86,3 +86,12 @@ test('no hint lets QEMU drop outdated bitmaps without a word about the checkpoin
     stderr: expect.stringContaining(`That drops its outdated bitmaps`),
   });
 });
+
+test('an origin that a person names is neither passed over nor repaired without saying so', async () => {
+  const { top, base } = await goodChain();
+  await qemuImg('bitmap', '--remove', base, 'c1');
+  const unused = await bitmapTool('repair', '--origin', base, top);
+  expect(unused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--name') });
+  const { stdout } = await bitmapTool('repair', '--name', 'c1', '--origin', base, top);
+  expect(stdout).toContain('valid again: c1');
+});
