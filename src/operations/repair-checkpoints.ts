@@ -1,11 +1,12 @@
 /**
  * Makes the checkpoints of whole backing chains valid again.
  */
-import { type Chain, openChain } from '../chain/chain.ts';
+import { allLayers, type Chain, openChain } from '../chain/chain.ts';
 import { claimForWriting } from '../chain/locking.ts';
 import { parseReference } from '../chain/reference.ts';
 import { readChainImages } from '../checkpoint/chain-images.ts';
 import { type CheckpointFiles, readRecords } from '../checkpoint/known-checkpoints.ts';
+import { orderWrites } from '../checkpoint/order-writes.ts';
 import type { ImageRepair, RepairedBitmap } from '../checkpoint/plan-image-repair.ts';
 import { type DiskRepair, planRepair } from '../checkpoint/plan-repair.ts';
 import type { Consent } from '../checkpoint/remedy.ts';
@@ -55,8 +56,8 @@ export interface RepairResult {
 }
 
 /**
- * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, those below before
- * those above, so that no checkpoint is valid before all of it is.
+ * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, as a rule those below
+ * before those above, so that no checkpoint is valid before all of it is.
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was written then
@@ -90,10 +91,8 @@ export async function repairCheckpoints(
     }
     records?.warnOfOtherDisks();
     requireConsent(disks, options);
-    const writes = disks.flatMap(({ images }) =>
-      images.toReversed().filter(({ plan }) => plan !== undefined),
-    );
-    refuseSharedImages(disks, writes);
+    const writes = disks.flatMap(({ images }) => orderWrites(images));
+    await refuseSharedImages(chains, writes);
     options.signal?.throwIfAborted();
     if (!options.dryRun) await writeAll(writes, options);
     return { schema: 1, dryRun: options.dryRun === true, disks: disks.map((disk) => report(disk, options)) };
@@ -135,10 +134,14 @@ function requireConsent(
   });
 }
 
-/** An image of two chains that was planned for twice would be written twice from the same state. */
-function refuseSharedImages(disks: readonly DiskRepair[], writes: readonly ImageRepair[]): void {
-  if (disks.length < 2) return;
-  const identities = disks.flatMap(({ images }) => images.map(({ layer }) => layer.storage.identity));
+/**
+ * An image of two chains that was planned for twice would be written twice from the same state; and no chain's own reader
+ * lets it be written.
+ */
+async function refuseSharedImages(chains: readonly Chain[], writes: readonly ImageRepair[]): Promise<void> {
+  if (chains.length < 2) return;
+  const layers = (await Promise.all(chains.map(allLayers))).flat();
+  const identities = layers.map(({ storage }) => storage.identity);
   const shared = writes.find(
     ({ layer }) => identities.filter((each) => each === layer.storage.identity).length > 1,
   );

@@ -3,7 +3,7 @@
  * followed may lead there.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { CheckResult } from '../../src/index.ts';
 import { EditedImage } from '../image/edited-image.ts';
@@ -94,4 +94,26 @@ test('an origin that a person names is neither passed over nor repaired without 
   expect(unused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--name') });
   const { stdout } = await bitmapTool('repair', '--name', 'c1', '--origin', base, top);
   expect(stdout).toContain('valid again: c1');
+});
+
+test('a base that one chain would write and another only reads is refused before any write, and nobody else blamed', async () => {
+  const { top, base } = await goodChain();
+  await qemuImg('bitmap', '--disable', base, 'c1');
+  const other = join(dirname(top), 'other.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', other);
+  const xml = join(dirname(top), 'c1.xml');
+  await writeFile(
+    xml,
+    `<domaincheckpoint><name>c1</name><creationTime>1</creationTime><disks><disk name='vda'/><disk name='vdb' checkpoint='no'/></disks></domaincheckpoint>`,
+  );
+  const disks = ['--disk', 'vda', '--disk', 'vdb', top, other];
+  const { exitCode, error } = await bitmapTool(
+    'repair',
+    '--json',
+    '--enable-disabled',
+    '--checkpoints',
+    xml,
+    ...disks,
+  );
+  expect({ exitCode, error }).toMatchObject({ exitCode: 4, error: { code: 'UNSUPPORTED', file: base } });
 });
