@@ -30,7 +30,7 @@ import type { Image } from '../image/image.ts';
 import { flush, type Plan, type Step, write } from '../image/plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from '../image/refcount-plan.ts';
 import type { Refcounts } from '../image/refcounts.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 import { type BitmapPiece, encodeBitmap } from './encode-bitmap.ts';
 
@@ -173,7 +173,7 @@ function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectory
     'BITMAP_INCONSISTENT',
     `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,
     {
-      hint: `Repair the bitmaps of the image first: bitmap-tool repair --directory ${shellWord(storage.name)}`,
+      hint: `Repair the bitmaps of the image first: bitmap-tool repair --directory ${shellPath(storage.name)}`,
       context: { file: storage.name, bitmap: name },
     },
   );

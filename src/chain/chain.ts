@@ -3,6 +3,7 @@
  */
 import { type BitmapToolError, FailedError, RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type Layer, type OpenLayerOptions, openLayer } from './layer.ts';
 import type { ImageReference } from './reference.ts';
 
@@ -100,7 +101,7 @@ async function openBacking(
 function broken({ path }: Layer, what: string, cause?: BitmapToolError): RefusedError {
   return new RefusedError('BROKEN_CHAIN', `${path}: ${what}`, {
     cause,
-    hint: `See what it names with "qemu-img info ${path}"; "qemu-img rebase -u" corrects it.`,
+    hint: `See what it names with "qemu-img info ${shellPath(path)}"; "qemu-img rebase -u" corrects it.`,
     context: { file: path },
   });
 }

@@ -16,7 +16,7 @@ import { type Plan, refuseGrowingDevice } from '../image/plan.ts';
 import { readRefcountTable } from '../image/refcounts.ts';
 import { inspectBitmaps } from '../inspection/inspect-bitmaps.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type ChainImage, stateIn } from './chain-images.ts';
 import { unreadableIn } from './inspect-chain-image.ts';
 import { type Consent, type Remedy, remedyFor } from './remedy.ts';
@@ -146,7 +146,7 @@ async function refuseUnreadable(
     'BITMAP_INCONSISTENT',
     `${path}: bitmap "${name}" cannot be relied upon: ${problem?.message ?? 'its directory is broken'}`,
     {
-      hint: `Take a copy of the image, then repair its bitmaps first: bitmap-tool repair --directory ${shellWord(path)}`,
+      hint: `Take a copy of the image, then repair its bitmaps first: bitmap-tool repair --directory ${shellPath(path)}`,
       context: { file: path, bitmap: name },
     },
   );

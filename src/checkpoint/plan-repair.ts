@@ -10,7 +10,7 @@ import { RefusedError, UsageError } from '../errors.ts';
 import { readActiveL1Table, requireWritable } from '../image/image.ts';
 import { type ProgressOptions, tableReading } from '../image/table-progress.ts';
 import { fileIdentity } from '../storage/file.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type ChainImage, originOf, stateIn } from './chain-images.ts';
 import { type CheckpointChoice, chooseCheckpoints, type KnownCheckpoint } from './choose-checkpoints.ts';
 import { requireStorableName } from './names.ts';
@@ -154,7 +154,7 @@ function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
       'BITMAP_INCONSISTENT',
       `${layer.path}: two bitmaps of its directory have the same name`,
       {
-        hint: `Repair the directory first: bitmap-tool repair --directory ${shellWord(layer.path)}`,
+        hint: `Repair the directory first: bitmap-tool repair --directory ${shellPath(layer.path)}`,
         context: { file: layer.path },
       },
     );

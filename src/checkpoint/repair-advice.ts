@@ -2,7 +2,7 @@
  * Which call of the tool makes a broken checkpoint valid.
  */
 
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath, shellWord } from '../text/shell-word.ts';
 import { originIndex } from './bitmap-state.ts';
 import { remedyFor } from './remedy.ts';
 import type { Holding } from './verdict.ts';
@@ -21,22 +21,22 @@ export function repairAdvice(
   const lowest = originIndex(chain.map(({ state }) => state));
   const isLost = madeIn !== undefined && madeIn > (lowest ?? -1);
   const origin = isLost ? madeIn : lowest;
-  const image = shellWord(top.image);
+  const image = shellPath(top.image);
   const named = `bitmap-tool repair --name ${shellWord(name)}`;
   if (origin === undefined) return `${named} --origin IMAGE ${image}`;
   const holders = chain.slice(0, origin + 1);
   const unreadable = holders.find(({ state }) => state === 'unreadable');
-  if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellWord(unreadable.image)}`;
+  if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellPath(unreadable.image)}`;
   if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
     const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
     const { state, image: smaller } = smallest!;
     // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
     if (state === 'in-use' || state === 'stale') {
       const { consent } = remedyFor(state, smallest === holders.at(-1), true);
-      return [named, ...(consent === undefined ? [] : [`--${consent}`]), shellWord(smaller)].join(' ');
+      return [named, ...(consent === undefined ? [] : [`--${consent}`]), shellPath(smaller)].join(' ');
     }
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
-    return `qemu-img resize ${shellWord(smaller)} ${sizeBytes}`;
+    return `qemu-img resize ${shellPath(smaller)} ${sizeBytes}`;
   }
   const remedies = holders.map(({ state, missingBytes }, index) =>
     remedyFor(state, index === origin, missingBytes === 0),
@@ -44,7 +44,7 @@ export function repairAdvice(
   if (remedies.every(({ action }) => action === 'keep')) return null;
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
   const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
-  if (isLost) return [named, ...consents, '--origin', shellWord(chain[origin]!.image), image].join(' ');
+  if (isLost) return [named, ...consents, '--origin', shellPath(chain[origin]!.image), image].join(' ');
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
   if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
   return [named, ...consents, image].join(' ');

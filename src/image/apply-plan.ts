@@ -3,6 +3,7 @@
  */
 import { BitmapToolError, FailedError } from '../errors.ts';
 import type { Storage } from '../storage/storage.ts';
+import { shellPath } from '../text/shell-word.ts';
 import type { Plan } from './plan.ts';
 
 /**
@@ -37,7 +38,7 @@ function interruptedBy(cause: unknown, name: string, plan: Plan, index: number):
   const code = cause instanceof FailedError ? cause.code : 'IO_ERROR';
   return new FailedError(code, `${cause.message} (${step.kind} of ${step.reason}); ${state}`, {
     cause,
-    hint: `The disk's data is untouched. Once the cause is mended, "qemu-img check -r leaks ${name}" frees what leaked.`,
+    hint: `The disk's data is untouched. Once the cause is mended, "qemu-img check -r leaks ${shellPath(name)}" frees what leaked.`,
     context: { ...cause.context, step: index, steps: plan.steps.length },
   });
 }

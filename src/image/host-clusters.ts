@@ -7,6 +7,7 @@ import { RefusedError } from '../errors.ts';
 import { hex } from '../format/format-error.ts';
 import { l2EntriesPerTable, subclustersPerCluster } from '../format/header.ts';
 import { kernelArrays } from '../format/l2-kernel.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type Image, requireInside } from './image.ts';
 import { tableRoomBytes } from './l2-tables.ts';
 
@@ -89,7 +90,7 @@ export function overlapMessage({ header }: Image, what: string, offset: number, 
 /** For structures that lie where something else is. */
 export function needsCheck({ storage: { name } }: Image, what: string): RefusedError {
   return new RefusedError('NEEDS_CHECK', `${name}: ${what}`, {
-    hint: `Take a copy of the image, then look at it with "qemu-img check ${name}".`,
+    hint: `Take a copy of the image, then look at it with "qemu-img check ${shellPath(name)}".`,
     context: { file: name },
   });
 }

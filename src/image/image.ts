@@ -22,7 +22,7 @@ import {
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 
 interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
@@ -152,7 +152,7 @@ export function requireOwnClusters({ storage, header }: Image, what: string, cou
   throw new RefusedError(
     'INVALID_IMAGE',
     `${name}: ${what} take ${count} clusters, the file has ${clusterCount}: some are named more than once`,
-    { hint: `Look at it with "qemu-img check ${name}".`, context: { file: name } },
+    { hint: `Look at it with "qemu-img check ${shellPath(name)}".`, context: { file: name } },
   );
 }
 
@@ -189,7 +189,7 @@ export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitm
  */
 export function forgettingHint(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>): string {
   if (bitmapsAreLive(image)) return '';
-  return ` That drops its outdated bitmaps: each checkpoint that began in this image must be repaired after it with "bitmap-tool repair --name NAME --origin ${shellWord(image.storage.name)} TOP".`;
+  return ` That drops its outdated bitmaps: each checkpoint that began in this image must be repaired after it with "bitmap-tool repair --name NAME --origin ${shellPath(image.storage.name)} TOP".`;
 }
 
 /**
@@ -206,13 +206,13 @@ export function requireWritable(image: Image): void {
       ? 'is marked corrupt'
       : 'is marked dirty: its refcounts are stale';
     throw new RefusedError('NEEDS_CHECK', `${name}: the image ${state}`, {
-      hint: `Run "qemu-img check -r all ${shellWord(name)}" first.${forgettingHint(image)}`,
+      hint: `Run "qemu-img check -r all ${shellPath(name)}" first.${forgettingHint(image)}`,
       context,
     });
   }
   if (header.version === 2) {
     throw new RefusedError('UNSUPPORTED', `${name}: a version 2 image (compat 0.10) cannot hold bitmaps`, {
-      hint: `Run "qemu-img amend -o compat=1.1 ${shellWord(name)}" first.${forgettingHint(image)}`,
+      hint: `Run "qemu-img amend -o compat=1.1 ${shellPath(name)}" first.${forgettingHint(image)}`,
       context,
     });
   }

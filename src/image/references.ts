@@ -15,6 +15,7 @@ import {
   parseSnapshotTable,
   type SnapshotTable,
 } from '../format/snapshot-table.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { addOwnRange, addRange, type HostClusters, needsCheck } from './host-clusters.ts';
 import { type Image, naming, readInside, readL1Table, requireOwnClusters } from './image.ts';
 import type { L2Reading } from './l2-tables.ts';
@@ -109,7 +110,7 @@ async function readSnapshotTable(image: Image): Promise<SnapshotTable> {
     'INVALID_IMAGE',
     `${storage.name}: the snapshot table reaches beyond the end of the file`,
     {
-      hint: `Look at it with "qemu-img check ${storage.name}".`,
+      hint: `Look at it with "qemu-img check ${shellPath(storage.name)}".`,
       context: { file: storage.name },
     },
   );

@@ -16,7 +16,7 @@ import type { L2Reading } from '../image/l2-tables.ts';
 import { flush, type Plan } from '../image/plan.ts';
 import { loadBlocks, planRefcounts } from '../image/refcount-plan.ts';
 import type { Refcounts } from '../image/refcounts.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type BitmapInspection, type ImageToInspect, inspectBitmaps } from './inspect-bitmaps.ts';
 import { type MendedBitmap, mendDirectory } from './mended-directory.ts';
 import type { Problem } from './problem.ts';
@@ -137,7 +137,7 @@ function refuseUnsafe(image: Image, { problems, unopenable }: BitmapInspection):
       (code === 'refcount-too-low' && !unopenable),
   );
   if (fatal === undefined) return;
-  const check = `run "qemu-img check -r all ${shellWord(name)}" first.${forgettingHint(image)}`;
+  const check = `run "qemu-img check -r all ${shellPath(name)}" first.${forgettingHint(image)}`;
   throw new RefusedError('NEEDS_CHECK', `${name}: ${fatal.message}`, {
     hint: unopenable ? giveUpHint(image, problems, check) : `Take a copy of the image, then ${check}`,
     context: { file: name, problem: fatal.code },
@@ -152,5 +152,5 @@ function giveUpHint({ storage, header }: Image, problems: readonly Problem[], ch
   const byte = Number(header.autoclearFeatures & 0xffn & ~AUTOCLEAR.bitmaps);
   const stored = `\\${byte.toString(8).padStart(3, '0')}`;
   const at = headerStruct.byteOf('autoclearFeatures') + 7;
-  return `Take a copy of the image; "printf '${stored}' | dd of=${shellWord(storage.name)} bs=1 seek=${at} conv=notrunc" gives up its bitmaps, so that QEMU opens it; then ${check}`;
+  return `Take a copy of the image; "printf '${stored}' | dd of=${shellPath(storage.name)} bs=1 seek=${at} conv=notrunc" gives up its bitmaps, so that QEMU opens it; then ${check}`;
 }

@@ -4,7 +4,7 @@
 import { RefusedError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath, shellWord } from '../text/shell-word.ts';
 
 const indexes = new WeakMap<readonly BitmapDirectoryEntry[], Map<string, BitmapDirectoryEntry>>();
 
@@ -49,7 +49,7 @@ export function requireConsistentBitmap(
     'BITMAP_INCONSISTENT',
     `${file}: bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
     {
-      hint: `Unless a guest is running on it, replace it: bitmap-tool create-from --allocated --name ${shellWord(name)} --if-exists replace ${shellWord(file)}`,
+      hint: `Unless a guest is running on it, replace it: bitmap-tool create-from --allocated --name ${shellWord(name)} --if-exists replace ${shellPath(file)}`,
       context: { file, bitmap: name },
     },
   );

@@ -12,7 +12,7 @@ import { tableReading } from '../image/table-progress.ts';
 import type { BitmapFate, MendedBitmap } from '../inspection/mended-directory.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { planDirectoryRepair } from '../inspection/repair-plan.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from './change-bitmaps.ts';
 import { requireQcow2 } from './open-qcow2.ts';
 
@@ -63,7 +63,7 @@ export async function repairDirectory(
     const { problems, unopenable, leakedClusters } = inspection;
     if (isForgetful(bitmaps, unopenable)) {
       options.onWarning?.(
-        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain tells so any more, and a backup from it would silently lack changes: repair it with "bitmap-tool repair --name NAME --origin ${shellWord(path)} TOP"`,
+        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain tells so any more, and a backup from it would silently lack changes: repair it with "bitmap-tool repair --name NAME --origin ${shellPath(path)} TOP"`,
       );
     }
     return {

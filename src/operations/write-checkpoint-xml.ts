@@ -7,7 +7,7 @@ import { checkpointXml } from '../checkpoint/checkpoint-xml.ts';
 import { isCheckpointName, isDiskName } from '../checkpoint/names.ts';
 import { readCheckpoints } from '../checkpoint/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../errors.ts';
-import { shellWord } from '../text/shell-word.ts';
+import { shellPath, shellWord } from '../text/shell-word.ts';
 import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
 import type { OperationOptions } from './options.ts';
 
@@ -162,7 +162,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
       hint:
         disks.length > 1
           ? 'Leave out the image if the checkpoint does not cover its disk.'
-          : `See what there is: bitmap-tool check ${shellWord(image)}`,
+          : `See what there is: bitmap-tool check ${shellPath(image)}`,
       context,
     });
   }
@@ -170,7 +170,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
     `${image}: checkpoint "${name}" is not valid: ${problems[0]!.message}`,
-    { hint: `Repair it first: ${advice ?? `bitmap-tool check ${shellWord(image)}`}`, context },
+    { hint: `Repair it first: ${advice ?? `bitmap-tool check ${shellPath(image)}`}`, context },
   );
 }
 
@@ -187,7 +187,7 @@ function theOnlyOne({ disks }: CheckResult): string {
     throw new RefusedError(
       'BITMAP_NOT_FOUND',
       `${images.join(', ')}: no valid checkpoint${images.length > 1 ? ' of all these disks' : ''}`,
-      { hint: `See why: bitmap-tool check ${images.map(shellWord).join(' ')}` },
+      { hint: `See why: bitmap-tool check ${images.map(shellPath).join(' ')}` },
     );
   }
   if (more.length > 0) {
