@@ -53,6 +53,9 @@ export async function readRecords(
         const image = { paths: imagePaths, disk: disks?.[position], isOnly: imageCount === 1 };
         const match = await diskOf(checkpoint, image);
         if (match.kind === 'mismatch') {
+          // Its image has moved: nothing else brings a bitmap of that name here.
+          const isHere = images.some(({ bitmaps }) => bitmaps.has(checkpoint.name));
+          if (isHere && disks === undefined) throw noDisk(imagePaths[0]!, match.reason);
           reasons.push(match.reason);
           continue;
         }

@@ -95,7 +95,9 @@ export async function planImageRepair(
         ? old
         : united(
             old,
-            (isOrigin ? await ancestorMarks(target, name, parents, { stores, done }) : undefined) ?? wanted,
+            (isOrigin && state !== 'in-use'
+              ? await ancestorMarks(target, name, parents, { stores, done })
+              : undefined) ?? wanted,
             granularityBits,
           );
     if (action === 'add') requireStorableSize(image, granularityBits);
@@ -188,7 +190,8 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
 
 /**
  * An older checkpoint of the same image has recorded all that a younger one should have: tighter than all that the image
- * holds. Where it was kept, it is read again: all of them together may be more than memory takes.
+ * holds. Not so beside one that is in use: QEMU leaves all bitmaps of an image in use, so an older one that is good has been
+ * made again since. Where it was kept, it is read again: all of them together may be more than memory takes.
  */
 async function ancestorMarks(
   target: RepairableImage,

@@ -10,6 +10,7 @@ import { EditedImage } from '../image/edited-image.ts';
 import { bitmapTool } from '../support/bitmap-tool.ts';
 import { digest } from '../support/file-state.ts';
 import { qemuImg, qemuIo, qemuMap } from '../support/qemu.ts';
+import { dirtyExtents } from '../support/qemu-bitmap.ts';
 import { scratchFolder } from '../support/scratch.ts';
 import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../support/set-byte.ts';
 
@@ -117,3 +118,54 @@ test('a base that one chain would write and another only reads is refused before
   );
   expect({ exitCode, error }).toMatchObject({ exitCode: 4, error: { code: 'UNSUPPORTED', file: base } });
 });
+
+test('a checkpoint on file is not left out when the chain has its bitmap and only the path has changed', async () => {
+  const { top, base } = await goodChain();
+  await qemuImg('bitmap', '--add', '--disable', top, 'c2');
+  const files = await Promise.all([
+    writeCheckpoint(dirname(top), 'c1', base),
+    writeCheckpoint(dirname(top), 'c2', '/moved/top.qcow2'),
+  ]);
+  const args = ['--json', '--checkpoints', files[0]!, '--checkpoints', files[1]!, top];
+  for (const verb of ['check', 'repair'])
+    expect((await bitmapTool(verb, ...args)).error).toMatchObject({ code: 'INVALID_CHECKPOINT', file: top });
+  const told = await bitmapTool('check', '--disk', 'vda', ...args);
+  expect(told).toMatchObject({ exitCode: 3, stderr: '' });
+});
+
+test('a parent that was made again after a crash is no measure for a child that is in use', async () => {
+  const { base } = await goodChain();
+  await qemuImg('bitmap', '--add', base, 'c2');
+  await expect(qemuIo(base, 'write -q 4M 64k', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');
+  // What is often tried, since QEMU lets one only remove it.
+  await qemuImg('bitmap', '--remove', base, 'c1');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  const files = await Promise.all([
+    writeCheckpoint(dirname(base), 'c1', base),
+    writeCheckpoint(dirname(base), 'c2', base, 'c1'),
+  ]);
+  const args = ['--checkpoints', files[0]!, '--checkpoints', files[1]!, '--rebuild-origin', base];
+  expect(await bitmapTool('repair', ...args)).toMatchObject({ exitCode: 0 });
+  const extents = (await dirtyExtents(base, 'c2')).filter(({ type }) => type === 1);
+  const marked = extents.map(({ offset, length }) => [offset, length]);
+  expect(marked).toEqual([
+    [0, 2 << 20],
+    [4 << 20, 64 << 10],
+  ]);
+});
+
+async function writeCheckpoint(
+  folder: string,
+  name: string,
+  source: string,
+  parent?: string,
+): Promise<string> {
+  const path = join(folder, `${name}.xml`);
+  const ancestry = parent === undefined ? '' : `<parent><name>${parent}</name></parent>`;
+  const disk = `<disk><source file='${source}'/><target dev='vda'/></disk>`;
+  await writeFile(
+    path,
+    `<domaincheckpoint><name>${name}</name>${ancestry}<creationTime>1</creationTime><disks><disk name='vda'/></disks><domain><devices>${disk}</devices></domain></domaincheckpoint>`,
+  );
+  return path;
+}
