@@ -11,12 +11,14 @@ import type { Checkpoint } from './checkpoint.ts';
  */
 export function orderCheckpoints<T extends Checkpoint>(checkpoints: readonly T[]): T[] {
   const waiting = [...checkpoints].sort(byTime);
+  const missing = new Set(waiting.map(({ name }) => name));
   const ordered: T[] = [];
   while (waiting.length > 0) {
-    const missing = new Set(waiting.map(({ name }) => name));
     const next = waiting.findIndex(({ parent }) => parent === undefined || !missing.has(parent));
     if (next < 0) throw circular(waiting);
-    ordered.push(...waiting.splice(next, 1));
+    const [checkpoint] = waiting.splice(next, 1);
+    missing.delete(checkpoint!.name);
+    ordered.push(checkpoint!);
   }
   return ordered;
 }

@@ -202,10 +202,7 @@ function requireValid(
 ): void {
   const after = images.map((image, index) => ({
     ...holding(image),
-    state:
-      index <= origin && repairs[index]!.bitmaps.some((bitmap) => bitmap.name === name)
-        ? ('good' as const)
-        : stateIn(image, name),
+    state: index <= origin && repairs[index]!.uncovered.has(name) ? ('good' as const) : stateIn(image, name),
     missingBytes: 0,
   }));
   const [problem] = judge(name, after).problems;
