@@ -20,7 +20,7 @@ const vitest = await createVitest(
     globalSetup: [],
     pool: 'threads',
     maxWorkers: 1,
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     include: task.tests,
     coverage: { enabled: false },
   },
