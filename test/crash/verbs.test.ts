@@ -4,7 +4,7 @@
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   addBitmaps,
   applyBitmapActions,
@@ -32,6 +32,11 @@ import {
   unknownExtensionLast,
 } from './shapes/edits.ts';
 import { printTally, tally } from './tally.ts';
+
+vi.mock('node:fs', async (importOriginal) => {
+  const { recordingFs } = await import('./recorded-writes.ts');
+  return recordingFs(importOriginal);
+});
 
 interface Verb {
   name: string;
