@@ -41,8 +41,11 @@ export interface CheckedCheckpoint {
   readonly name: string;
   /** What libvirt says of it; it looks at names and flags only. */
   readonly libvirt: 'accepts' | 'refuses';
-  /** libvirt accepts it, and an incremental backup from it is complete. */
-  readonly valid: boolean;
+  /**
+   * libvirt accepts it, and an incremental backup from it is complete; null where a running program alone knows, as it
+   * keeps the marks in its memory.
+   */
+  readonly valid: boolean | null;
   /** What an incremental backup from it copies, in bytes; null where there can be none. */
   readonly dirtyBytes: number | null;
   /** From the top down to the image in which the checkpoint begins. */
@@ -105,7 +108,7 @@ export async function checkCheckpoints(
   records?.warnOfOtherDisks();
   const healthy = disks.every(
     ({ images, checkpoints }) =>
-      checkpoints.every(({ valid }) => valid) &&
+      checkpoints.every(({ valid }) => valid !== false) &&
       images.every(({ problems }) => problems.every(({ severity }) => severity === 'note')),
   );
   return { schema: 1, healthy, disks };
@@ -221,7 +224,7 @@ async function checkpoint(
   return {
     name,
     libvirt: accepted ? 'accepts' : 'refuses',
-    valid: problems.length === 0,
+    valid: problems.length > 0 ? false : isRecordedAbove(held, name) ? null : true,
     dirtyBytes: canBackUp ? await unitedDirtyBytes(held, name) : null,
     bitmaps: held.map(({ bitmaps }, index) => {
       const { image, state, missingBytes } = holdings[index]!;
@@ -236,6 +239,11 @@ async function checkpoint(
     problems,
     advice: repairAdvice(name, holdings, madeIn),
   };
+}
+
+/** Whether a program keeps the marks of an image above the origin in its memory: nobody can tell what they lack. */
+function isRecordedAbove(held: readonly ChainImage[], name: string): boolean {
+  return held.slice(0, -1).some((image) => stateIn(image, name) === 'recording');
 }
 
 /** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */

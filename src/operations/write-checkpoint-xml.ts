@@ -155,7 +155,7 @@ function diskNames(
 
 function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks }: CheckResult): void {
   const checkpoint = checkpoints.find((each) => each.name === name);
-  if (checkpoint?.valid) return;
+  if (checkpoint !== undefined && checkpoint.valid !== false) return;
   const context = { file: image, checkpoint: name };
   if (checkpoint === undefined) {
     throw new RefusedError('BITMAP_NOT_FOUND', `${image}: no image of the chain has a bitmap "${name}"`, {
@@ -177,7 +177,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
 /** Images do not tell in which order their bitmaps were made. */
 function theOnlyOne({ disks }: CheckResult): string {
   const isValid = (name: string) =>
-    disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid));
+    disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid !== false));
   const names = disks[0]!.checkpoints
     .map(({ name }) => name)
     .filter((name) => isCheckpointName(name) && isValid(name));
