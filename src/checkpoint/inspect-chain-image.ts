@@ -4,9 +4,9 @@
  */
 import { layerBitmap } from '../allocation/layer-bitmap.ts';
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../bitmap/dirty-bitmap.ts';
+import { ownGranularityBits } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
 import { RefusedError } from '../errors.ts';
-import { MAX_GRANULARITY_BITS } from '../format/bitmap-directory.ts';
 import { noHostClusters } from '../image/host-clusters.ts';
 import { type Image, readActiveL1Table } from '../image/image.ts';
 import type { L2Reading } from '../image/l2-tables.ts';
@@ -45,7 +45,9 @@ export async function inspectChainImage(
     const form = {
       content: 'held',
       virtualSizeBytes: image.header.virtualSizeBytes,
-      granularityBits: Math.min(MAX_GRANULARITY_BITS, ...granularities),
+      // Where nothing is compared with it, what takes least to make.
+      granularityBits:
+        granularities.length === 0 ? ownGranularityBits(image.header) : Math.min(...granularities),
     } as const;
     const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
     const refcounts = await readRefcountTable(image);

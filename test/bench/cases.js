@@ -90,7 +90,7 @@ export const cases = [
     peer: qemuImgMap,
     peerName: 'qemu-img map',
     createsBitmap: true,
-    memory: { targetBytes: 72 * MiB },
+    memory: { targetBytes: (64 + 128) * MiB },
     rounds: 5,
   },
   {
