@@ -56,8 +56,8 @@ export interface RepairResult {
 }
 
 /**
- * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, as a rule those below
- * before those above, so that no checkpoint is valid before all of it is.
+ * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, and in an order in which
+ * libvirt accepts no checkpoint before all of it is there.
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was written then
