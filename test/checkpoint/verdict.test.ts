@@ -146,6 +146,9 @@ describe('advice', () => {
     ['..', undefined, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
     ['..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
     ['g.', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
+    ['d.', 1, 'bitmap-tool repair --name c --enable-disabled --origin 1.qcow2 0.qcow2'],
+    ['gg', 1, null],
+    ['.g', 1, 'bitmap-tool repair 0.qcow2'],
   ])('for %s (known origin: %s) is %s', (states, madeIn, advice) => {
     expect(repairAdvice('c', chain(states), madeIn)).toBe(advice);
   });
