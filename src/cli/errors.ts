@@ -8,6 +8,9 @@ import { stderrColor } from './color.ts';
 
 const USAGE_EXIT_CODE = 2;
 
+/** The command did what it was asked to do, and something is not in order: found, or left so. */
+export const PROBLEMS_EXIT_CODE = 3;
+
 export function exitCodeOf(error: unknown): number {
   if (error instanceof BitmapToolError) return error.exitCode;
   // --help and --version end a run this way too, with 0.

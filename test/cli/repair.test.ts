@@ -88,6 +88,12 @@ describe('check', () => {
     expect(broken.healthy).toBe(false);
   });
 
+  test('paints what is wrong, where colour is asked for', async () => {
+    const [top] = await brokenChain(await scratchFolder(), '');
+    expect((await bitmapTool('check', '--color', top!)).stdout).toContain('\x1b[31m✗\x1b[39m ');
+    expect((await bitmapTool('check', top!)).stdout).toContain('\n✗ ');
+  });
+
   test('says what an incremental backup would copy', async () => {
     const [top] = await brokenChain(await scratchFolder(), '');
     await bitmapTool('repair', top!);

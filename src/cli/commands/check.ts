@@ -14,11 +14,10 @@ import { formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { type Cell, table } from '../print/table.ts';
-
-const PROBLEMS_EXIT_CODE = 3;
 
 export function checkCommand(): Command {
   return addCheckpointOptions(addCommonOptions(new Command('check')))
@@ -80,14 +79,19 @@ function describeAll(checkpoints: readonly CheckedCheckpoint[]): string {
 
 type Severity = CheckedImage['problems'][number]['severity'];
 
-const MARKS: Readonly<Record<Severity, string>> = {
-  error: color.red('✗'),
-  warning: color.yellow('!'),
-  note: '·',
-};
-
 function finding(severity: Severity, message: string): string {
-  return `${MARKS[severity]} ${printable(message)}\n`;
+  return `${markOf(severity)} ${printable(message)}\n`;
+}
+
+function markOf(severity: Severity): string {
+  switch (severity) {
+    case 'error':
+      return color.red('✗');
+    case 'warning':
+      return color.yellow('!');
+    case 'note':
+      return '·';
+  }
 }
 
 /** What was not said already of a checkpoint, each with what to do about it. */

@@ -7,6 +7,7 @@ import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addWritingOptions, type WritingOptions } from '../common-options.ts';
+import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count, describePlan } from '../print/plan.ts';
@@ -38,9 +39,6 @@ Examples:
       await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
     });
 }
-
-/** A bitmap that was left alone does not mark all that it should. */
-const PROBLEMS_EXIT_CODE = 3;
 
 const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
   allocated: 'of what it holds',

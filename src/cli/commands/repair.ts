@@ -16,14 +16,12 @@ import { formatShare, formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
 import { addWritingOptions, type WritingOptions } from '../common-options.ts';
+import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { describePlan } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
 import { listOf } from '../source-options.ts';
-
-/** Checkpoints were left as they are that may be broken. */
-const PROBLEMS_EXIT_CODE = 3;
 
 interface RepairFlags extends WritingOptions, CheckpointFlags {
   name?: string[];

@@ -7,12 +7,11 @@ import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';
+import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count } from '../print/plan.ts';
 
-/** What scripts see when the bitmap lacks something. */
-const PROBLEMS_EXIT_CODE = 3;
 const RANGES_SHOWN = 20;
 
 export function verifyCommand(): Command {
