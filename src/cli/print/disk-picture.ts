@@ -15,18 +15,21 @@ const ROWS = 4;
 export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange>): string {
   const cellCount = Math.min(CELLS_PER_ROW * ROWS, Math.max(1, Math.ceil(virtualSizeBytes / 512)));
   const cellBytes = virtualSizeBytes / cellCount;
-  const filled = new Float64Array(cellCount);
+  // In parts of a byte, as many to a byte as there are cells: so every border of a cell is a whole number.
+  const cellParts = virtualSizeBytes;
+  const filledParts = new Float64Array(cellCount);
   for (const { offset, length } of marked) {
-    const end = offset + length;
-    for (let cell = Math.floor(offset / cellBytes); cell < cellCount && cell * cellBytes < end; cell++) {
-      filled[cell]! += Math.min(end, (cell + 1) * cellBytes) - Math.max(offset, cell * cellBytes);
+    const start = offset * cellCount;
+    const end = (offset + length) * cellCount;
+    for (let cell = Math.floor(start / cellParts); cell < cellCount && cell * cellParts < end; cell++) {
+      filledParts[cell]! += Math.min(end, (cell + 1) * cellParts) - Math.max(start, cell * cellParts);
     }
   }
   const labelWidth = formatSize(virtualSizeBytes).length + 2;
   let text = '';
   for (let start = 0; start < cellCount; start += CELLS_PER_ROW) {
-    const cells = Array.from(filled.subarray(start, start + CELLS_PER_ROW), (bytes) =>
-      shade(bytes / cellBytes),
+    const cells = Array.from(filledParts.subarray(start, start + CELLS_PER_ROW), (parts) =>
+      shade(parts / cellParts),
     );
     text += `${formatSize(Math.round(start * cellBytes)).padStart(labelWidth)} ${cells.join('')}\n`;
   }
@@ -36,6 +39,6 @@ export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange
 /** The least mark shows, and only a full cell looks full. */
 export function shade(share: number): string {
   if (share === 0) return SHADES[0];
-  if (share > 0.999) return SHADES[4];
+  if (share >= 1) return SHADES[4];
   return SHADES[1 + Math.min(2, Math.floor(share * 3))]!;
 }

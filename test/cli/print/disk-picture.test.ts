@@ -45,7 +45,7 @@ describe('the picture of a disk', () => {
       offset: cell * MIB,
       length,
     }));
-    expect(cells(diskPicture(256 * MIB, marked)).slice(0, 9)).toBe('·░░▒▓▓██·');
+    expect(cells(diskPicture(256 * MIB, marked)).slice(0, 9)).toBe('·░░▒▓▓▓█·');
   });
 
   test('shows every mark in its cell, and full cells only where all is marked', () => {
@@ -72,6 +72,8 @@ describe('the picture of a disk', () => {
           }
         },
       ),
+      // A mark that ends on the border of two cells, where a border in fractions of a byte would spill over.
+      { examples: [[1335, [[631, 6]]]] },
     );
   });
 });
