@@ -1,13 +1,20 @@
 /**
  * Reads many L2 tables in the order in which they lie in the file, some reads ahead of the caller.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { alignDown } from '../bytes/align.ts';
 import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
 
-/** What one read brings; L2 tables of an image often lie side by side. */
-const READ_BYTES = 512 * 1024;
+/** What one read brings, so little that the processor's cache keeps it; L2 tables of an image often lie side by side. */
+const READ_BYTES = 256 * 1024;
 const READS_IN_FLIGHT = 16;
+/** The least that a page cache gives in a millisecond: slower reads have to wait for something. */
+const CACHED_BYTES_PER_MS = 2 * 2 ** 20;
+/** How long reads may have waited before many of them are to wait at once. */
+const PATIENCE_MS = 2;
+/** How long signals and timers may wait for their turn. */
+const TURN_MS = 20;
 /** Of one batch: a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
 
@@ -49,34 +56,76 @@ export async function visitL2Tables(
   visit: (l1Index: number, table: Uint8Array) => void,
   { signal, onBytes }: L2Reading = {},
 ): Promise<void> {
-  const { storage, header } = image;
-  const { clusterSizeBytes } = header;
+  const { header } = image;
   const order = presentInFileOrder(l2Offsets);
-  const longest = batchBytes(header);
-  const batches = batchesOf(image, l2Offsets, order, longest);
+  const batches = batchesOf(image, l2Offsets, order, batchBytes(header));
+  const onBatch = ({ start, end, offset, lengthBytes }: Batch, buffer: Uint8Array): void => {
+    signal?.throwIfAborted();
+    for (let position = start; position < end; position++) {
+      const l1Index = order[position]!;
+      const at = l2Offsets[l1Index]! - offset;
+      visit(l1Index, buffer.subarray(at, at + header.clusterSizeBytes));
+    }
+    onBytes?.(lengthBytes);
+  };
+  const rest = await readFromCache(image, batches, room, onBatch);
+  if (rest !== undefined) await readAhead(image, rest, batches, room, onBatch);
+}
 
+type OnBatch = (batch: Batch, buffer: Uint8Array) => void;
+
+/**
+ * Reads one batch after the other for as long as they come as fast as from the page cache.
+ *
+ * @returns the first batch that is left
+ */
+async function readFromCache(
+  { storage }: Image,
+  batches: Iterator<Batch, undefined>,
+  room: Uint8Array,
+  onBatch: OnBatch,
+): Promise<Batch | undefined> {
+  let lateMs = 0;
+  let turn = performance.now();
+  for (let batch = batches.next().value; batch !== undefined; batch = batches.next().value) {
+    const buffer = room.subarray(0, batch.lengthBytes);
+    const start = performance.now();
+    if (lateMs > PATIENCE_MS || !storage.readNow?.(batch.offset, buffer)) return batch;
+    lateMs += performance.now() - start - batch.lengthBytes / CACHED_BYTES_PER_MS;
+    onBatch(batch, buffer);
+    if (start - turn < TURN_MS) continue;
+    await nextTurn();
+    turn = performance.now();
+  }
+  return undefined;
+}
+
+/** Reads many batches at once. */
+async function readAhead(
+  { storage, header }: Image,
+  first: Batch,
+  batches: Iterator<Batch, undefined>,
+  room: Uint8Array,
+  onBatch: OnBatch,
+): Promise<void> {
+  const longest = batchBytes(header);
   const ahead: { batch: Batch; buffer: Uint8Array; done: Promise<void> }[] = [];
-  const startNext = (buffer: Uint8Array): void => {
-    const next = batches.next();
-    if (next.done) return;
-    const batch = next.value;
+  const start = (batch: Batch | undefined, buffer: Uint8Array): void => {
+    if (batch === undefined) return;
     const done = storage.read(batch.offset, buffer.subarray(0, batch.lengthBytes));
     done.catch(() => {}); // The one that awaits it in turn reports it.
     ahead.push({ batch, buffer, done });
   };
   try {
-    for (let i = 0; i < READS_IN_FLIGHT; i++) startNext(room.subarray(i * longest, (i + 1) * longest));
+    start(first, room.subarray(0, longest));
+    for (let i = 1; i < READS_IN_FLIGHT; i++) {
+      start(batches.next().value, room.subarray(i * longest, (i + 1) * longest));
+    }
     for (let current = ahead.shift(); current !== undefined; current = ahead.shift()) {
       const { batch, buffer, done } = current;
       await done;
-      signal?.throwIfAborted();
-      for (let position = batch.start; position < batch.end; position++) {
-        const l1Index = order[position]!;
-        const at = l2Offsets[l1Index]! - batch.offset;
-        visit(l1Index, buffer.subarray(at, at + clusterSizeBytes));
-      }
-      onBytes?.(batch.lengthBytes);
-      startNext(buffer);
+      onBatch(batch, buffer);
+      start(batches.next().value, buffer);
     }
   } finally {
     await Promise.allSettled(ahead.map(({ done }) => done));

@@ -61,6 +61,14 @@ export async function openFile(
         const inside = Math.min(into.length, Math.max(0, sizeBytes - offset));
         return readFully(fd, path, offset, into, inside);
       },
+      readNow(offset, into) {
+        if (offset + into.length > sizeBytes) return false;
+        try {
+          return fs.readSync(fd, into, 0, into.length, offset) === into.length;
+        } catch {
+          return false;
+        }
+      },
       async write(offset, bytes) {
         await writeFully(fd, path, offset, bytes);
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);

@@ -14,6 +14,11 @@ export interface Storage {
   readonly canGrow: boolean;
   /** Fills `into` from `offset`. Bytes past the end read as zeros, as they do for QEMU. */
   read(offset: number, into: Uint8Array): Promise<void>;
+  /**
+   * Fills `into` before it returns, with one call: what the page cache has comes faster so than through other threads.
+   * Returns false where it did not come whole; then `read` does it, or says why not. A storage need not have this.
+   */
+  readNow?(offset: number, into: Uint8Array): boolean;
   /** Writes all of `bytes` at `offset`. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Returns once everything written is on stable storage. */
