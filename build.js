@@ -3,7 +3,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -39,7 +39,17 @@ const library = await build({
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
 });
-// The program starts more often than it works long: CommonJS in one piece loads fastest.
+// The program starts more often than it works long: CommonJS in one piece loads fastest, but for what it seldom needs.
+const LOADED_LATE = { chalk: 'chalk', spinner: './src/cli/spinner.ts', zstddec: 'zstddec' };
+/** @type {import('esbuild').Plugin} */
+const loadedLate = {
+  name: 'loaded late',
+  setup({ onResolve }) {
+    onResolve({ filter: /^(chalk|\.\/spinner\.ts|zstddec)$/ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path: `./late/${parse(path).name}.cjs`, external: true } : undefined,
+    );
+  },
+};
 /** @type {import('esbuild').BuildOptions} */
 const forProgram = {
   ...common,
@@ -52,13 +62,20 @@ const forProgram = {
 };
 const program = await build({
   ...forProgram,
+  plugins: [loadedLate],
   entryPoints: { cli: 'src/cli/main.ts', program: 'src/cli/run-program.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.cjs' },
 });
+const late = await build({
+  ...forProgram,
+  entryPoints: LOADED_LATE,
+  outdir: 'dist/late',
+  outExtension: { '.js': '.cjs' },
+});
 writeFileSync(
   join(root, 'dist', 'THIRD-PARTY-LICENSES'),
-  licences([...Object.keys(library.metafile.inputs), ...Object.keys(program.metafile.inputs)]),
+  licences([library, program, late].flatMap(({ metafile }) => Object.keys(metafile.inputs))),
 );
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });

@@ -31,7 +31,7 @@ export function openProgressLine(): ProgressLine | undefined {
 
   async function load(): Promise<void> {
     spinner = 'loading';
-    const { default: ora } = await import('ora');
+    const { ora } = await import('./spinner.ts');
     // Left to itself it would be silent wherever CI is set, be it in a person's terminal.
     if (!closed) spinner = ora({ stream: process.stderr, isEnabled: true, discardStdin: false }).start();
   }
