@@ -80,8 +80,22 @@ export function countMissing(wanted: Uint8Array, have: Uint8Array): number {
   return count;
 }
 
+const BLOCK_BYTES = 4096;
+const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
+
 /** Where the first byte other than `value` stands in [start, end), or `end`. */
 export function skipBytes(bits: Uint8Array, value: 0 | 0xff, start: number, end: number): number {
+  let byte = skipWords(bits, value, start, Math.min(end, start + 64));
+  if (byte < start + 64) return byte;
+  // Long stretches: memcmp(3) is at once as fast as can be, which a loop here becomes only after a while.
+  const block = BLOCK_OF[value];
+  while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES))) {
+    byte += BLOCK_BYTES;
+  }
+  return skipWords(bits, value, byte, end);
+}
+
+function skipWords(bits: Uint8Array, value: 0 | 0xff, start: number, end: number): number {
   let byte = start;
   while (byte < end && (bits.byteOffset + byte) % 4 !== 0) {
     if (bits[byte] !== value) return byte;

@@ -145,6 +145,25 @@ describe('searching', () => {
     expect(skipBytes(new Uint8Array(8), 0, start, end)).toBe(end);
   });
 
+  test.each([0, 0xff] as const)(
+    'skips long stretches of %i up to the first other byte, wherever it is',
+    (value) => {
+      for (const before of [0, 1, 6]) {
+        for (const length of [63, 64, 65, 4160, 4161, 12_400]) {
+          const bits = new Uint8Array(before + length + 9).fill(value);
+          const end = before + length;
+          expect(skipBytes(bits, value, before, end)).toBe(end);
+          for (const place of [0, 63, 64, 65, 4159, 4160, 8255, 8256, 8257, length - 1, length]) {
+            if (place > length) continue;
+            bits[before + place] = value ^ 4;
+            expect(skipBytes(bits, value, before, end)).toBe(before + place);
+            bits[before + place] = value;
+          }
+        }
+      }
+    },
+  );
+
   test('finds the first bit of a value in a range, or its end', () => {
     fc.assert(
       fc.property(bitsInRange, fc.constantFrom(0, 1), ({ bits, start, end }, value) => {
