@@ -8,7 +8,10 @@ import { type Image, requireInside } from './image.ts';
 
 /** What one read brings, so little that the processor's cache keeps it; L2 tables of an image often lie side by side. */
 const READ_BYTES = 256 * 1024;
-const READS_IN_FLIGHT = 16;
+/** Twice as many as threads read (see cli/main.ts): none idles while the first in order keeps the others waiting. */
+const READS_AHEAD = 32;
+/** Where one table takes more than READ_BYTES, all of them would take too much memory. */
+const LARGE_READS_AHEAD = 16;
 /** The least that a page cache gives in a millisecond: slower reads have to wait for something. */
 const CACHED_BYTES_PER_MS = 2 * 2 ** 20;
 /** How long reads may have waited before many of them are to wait at once. */
@@ -34,7 +37,11 @@ export interface L2Reading {
 
 /** What `visitL2Tables` needs as `room`. */
 export function tableRoomBytes(header: Header): number {
-  return READS_IN_FLIGHT * batchBytes(header);
+  return readsAhead(header) * batchBytes(header);
+}
+
+function readsAhead(header: Header): number {
+  return batchBytes(header) > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
 }
 
 function batchBytes({ clusterSizeBytes }: Header): number {
@@ -118,7 +125,7 @@ async function readAhead(
   };
   try {
     start(first, room.subarray(0, longest));
-    for (let i = 1; i < READS_IN_FLIGHT; i++) {
+    for (let i = 1; i < readsAhead(header); i++) {
       start(batches.next().value, room.subarray(i * longest, (i + 1) * longest));
     }
     for (let current = ahead.shift(); current !== undefined; current = ahead.shift()) {
