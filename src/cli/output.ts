@@ -16,6 +16,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') failure = error;
   goOn();
 });
+// What cannot be told is no reason to stop: without a listener a lost warning would end the process amid a change.
+process.stderr.on('error', () => {});
 
 /** Whether nobody reads the output any more. */
 export function outputClosed(): boolean {
