@@ -88,8 +88,8 @@ export class InUseError extends BitmapToolError<'IMAGE_IN_USE'> {
 export class InterruptedError extends BitmapToolError<'INTERRUPTED'> {
   readonly exitCode: number;
 
-  constructor(signal: 'SIGINT' | 'SIGTERM') {
+  constructor(signal: 'SIGHUP' | 'SIGINT' | 'SIGTERM') {
     super('INTERRUPTED', `interrupted by ${signal}; nothing was written`);
-    this.exitCode = signal === 'SIGINT' ? 130 : 143;
+    this.exitCode = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[signal];
   }
 }

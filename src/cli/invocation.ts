@@ -7,7 +7,8 @@ import { printable, printableJson } from '../text/printable.ts';
 import type { CommonOptions } from './common-options.ts';
 import { openProgressLine } from './progress-line.ts';
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** The first comes when the terminal is closed, or its connection is lost. */
+const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 
 /**
  * Runs one operation. A first signal ends it before its first write, or lets a change that has begun complete; a

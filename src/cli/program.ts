@@ -29,7 +29,7 @@ export function buildProgram(): Command {
 The main job, for an overlay that was made outside libvirt:
   bitmap-tool create-from --allocated disk.qcow2
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 verify found something missing, 4 refused, 5 image in use, 130/143 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 problems found or left, 4 refused, 5 image in use, 129/130/143 interrupted.`,
     );
   for (const command of [
     createFromCommand(),

@@ -1,5 +1,5 @@
 /**
- * SIGINT, SIGTERM and SIGKILL at any moment leave an image in its old or its new state.
+ * SIGHUP, SIGINT, SIGTERM and SIGKILL at any moment leave an image in its old or its new state.
  */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ const program = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.ur
 const ROUNDS = 12;
 
 test.each([
+  { signal: 'SIGHUP', exitCode: 129 },
   { signal: 'SIGINT', exitCode: 130 },
   { signal: 'SIGTERM', exitCode: 143 },
   { signal: 'SIGKILL', exitCode: undefined },

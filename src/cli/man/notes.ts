@@ -15,13 +15,19 @@ export const EXIT_STATUS: readonly (readonly [code: string, meaning: string])[] 
     'Failed: an I/O error, no space, no such file, a bug. On disk is what was before, or a complete new state and perhaps leaked clusters; the message says which.',
   ],
   ['2', 'The command line is wrong. Nothing was written.'],
-  ['3', 'A check found problems. Nothing was written.'],
+  [
+    '3',
+    'A check found problems, and nothing was written; or the work was done, and something was left that is not in order.',
+  ],
   [
     '4',
     'Refused: the image or chain is in a state in which this cannot be done safely. Nothing was written.',
   ],
   ['5', 'The image is in use by another process. Nothing was written.'],
-  ['130, 143', 'Interrupted by SIGINT or SIGTERM: before the first write, or once the change was complete.'],
+  [
+    '129, 130, 143',
+    'Interrupted by SIGHUP, SIGINT or SIGTERM: before the first write, or once the change was complete.',
+  ],
 ];
 
 export const FILES: readonly (readonly [name: string, text: string])[] = [
