@@ -83,7 +83,7 @@ function whileWritten(problems: readonly Problem[]): Problem[] {
     code: 'being-written',
     severity: 'note',
     message:
-      'a program has the image open for writing: its bitmaps are marked in-use then, as they must be, and what they mark is in its memory, so that nobody can tell from here whether it is all',
+      'a program has the image open for writing: its bitmaps are marked in-use then, as they must be, and what they mark is in its memory, so that nobody can tell from here whether it is all, or whether an earlier crash has left them so',
     unopenable: false,
   };
   return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];

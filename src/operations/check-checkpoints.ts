@@ -39,8 +39,8 @@ export interface CheckedBitmap {
 
 export interface CheckedCheckpoint {
   readonly name: string;
-  /** What libvirt says of it; it looks at names and flags only. */
-  readonly libvirt: 'accepts' | 'refuses';
+  /** What libvirt says of it; it looks at names and flags only. `unknown` where a running program alone knows. */
+  readonly libvirt: 'accepts' | 'refuses' | 'unknown';
   /**
    * libvirt accepts it, and an incremental backup from it is complete; null where a running program alone knows, as it
    * keeps the marks in its memory.
@@ -220,11 +220,13 @@ async function checkpoint(
   const { accepted, problems } = judge(name, holdings, madeIn);
   const lowest = originOf(images, name) ?? -1;
   const held = images.slice(0, lowest + 1);
+  const isKnown = held.every((image) => stateIn(image, name) !== 'recording');
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
   return {
     name,
-    libvirt: accepted ? 'accepts' : 'refuses',
-    valid: problems.length > 0 ? false : isRecordedAbove(held, name) ? null : true,
+    // A bitmap that a crash before has left in-use looks like one that is recording.
+    libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
+    valid: problems.length > 0 ? false : isKnown ? true : null,
     dirtyBytes: canBackUp ? await unitedDirtyBytes(held, name) : null,
     bitmaps: held.map(({ bitmaps }, index) => {
       const { image, state, missingBytes } = holdings[index]!;
@@ -239,11 +241,6 @@ async function checkpoint(
     problems,
     advice: repairAdvice(name, holdings, madeIn),
   };
-}
-
-/** Whether a program keeps the marks of an image above the origin in its memory: nobody can tell what they lack. */
-function isRecordedAbove(held: readonly ChainImage[], name: string): boolean {
-  return held.slice(0, -1).some((image) => stateIn(image, name) === 'recording');
 }
 
 /** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */

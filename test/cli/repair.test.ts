@@ -130,6 +130,21 @@ describe('check', () => {
       stdout: expect.stringMatching(/recording.*in-use then, as they must be/s),
     });
   });
+
+  test.each(['a chain', 'its origin alone'])(
+    'calls nothing valid that a running program may have found broken: %s',
+    async (which) => {
+      const [top, , base] = await brokenChain(await scratchFolder(), '');
+      await bitmapTool('repair', top!);
+      const image = which === 'a chain' ? top! : base!;
+      // QEMU opens it all the same, leaves the mark as it was, and refuses the bitmap as inconsistent.
+      await crash(image);
+      await holdOpen(image);
+      const { disks } = await check(image, '-U');
+      expect(disks[0]!.checkpoints).toMatchObject([{ libvirt: 'unknown', valid: null, dirtyBytes: null }]);
+      expect((await bitmapTool('check', '-U', image)).stdout).toContain('cannot be told');
+    },
+  );
 });
 
 describe('repair', () => {

@@ -109,7 +109,7 @@ function imageFindings({ images, checkpoints }: CheckedDisk): string[] {
 
 function verdictOf({ valid, libvirt, dirtyBytes }: CheckedCheckpoint): Cell {
   if (valid) return { text: 'valid', paint: color.green };
-  if (valid === null) return 'accepted by libvirt';
+  if (valid === null) return 'cannot be told';
   if (libvirt === 'refuses') return { text: 'refused by libvirt', paint: color.red };
   const text = dirtyBytes === null ? 'a backup fails' : 'a backup loses changes';
   return { text, paint: color.red };
