@@ -44,7 +44,11 @@ export function repairAdvice(
   if (remedies.every(({ action }) => action === 'keep')) return null;
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
   const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
-  if (isLost) return [named, ...consents, '--origin', shellPath(chain[origin]!.image), image].join(' ');
+  if (isLost) {
+    // An overlay may have taken the path that an image below it had then: only a person knows.
+    const place = origin < chain.length - 1 ? 'IMAGE' : shellPath(chain[origin]!.image);
+    return [named, ...consents, '--origin', place, image].join(' ');
+  }
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
   if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
   return [named, ...consents, image].join(' ');

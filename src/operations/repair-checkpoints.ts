@@ -102,10 +102,18 @@ export async function repairCheckpoints(
 }
 
 const CONSENT_WORDS: Readonly<Record<Consent, string>> = {
-  'rebuild-origin':
-    'is broken or missing in the image in which the checkpoint begins; made anew from what that image holds it would mark',
-  'enable-disabled': 'is disabled; enabled with all that the image holds it would mark',
+  'rebuild-origin': 'is broken or missing in the image in which the checkpoint begins',
+  'enable-disabled': 'is disabled',
 };
+
+const MADE_WORDS: Readonly<Record<Consent, string>> = {
+  'rebuild-origin': 'made anew from what that image holds it would mark',
+  'enable-disabled': 'enabled with all that the image holds it would mark',
+};
+
+/** Who moves an image away and puts an overlay in its place need not change the path that libvirt has. */
+const PATH_DOUBT =
+  ' (going by the path in its XML: if an overlay has taken that path since, name the image that was active then with --name and --origin)';
 
 function requireConsent(
   disks: readonly DiskRepair[],
@@ -114,13 +122,13 @@ function requireConsent(
   const given = { 'rebuild-origin': rebuildOrigin === true, 'enable-disabled': enableDisabled === true };
   const wanting = disks.flatMap(({ chain, images }) =>
     images.flatMap(({ layer, bitmaps }) =>
-      bitmaps.flatMap(({ name, consent, dirtyBytes }) =>
+      bitmaps.flatMap(({ name, action, consent, dirtyBytes }) =>
         consent === null || given[consent]
           ? []
           : [
               {
                 consent,
-                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent]} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
+                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent]}${action === 'add' ? PATH_DOUBT : ''}; ${MADE_WORDS[consent]} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
               },
             ],
       ),

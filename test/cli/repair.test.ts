@@ -1,7 +1,7 @@
 /**
  * What `check` and `repair` say and refuse; that the bitmaps which they make are right, QEMU and libvirt judge elsewhere.
  */
-import { open, rm, truncate, writeFile } from 'node:fs/promises';
+import { open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { CheckResult, RepairResult } from '../../src/index.ts';
@@ -347,6 +347,22 @@ describe('checkpoints on file', () => {
     });
     expect(await bitmapTool(...advice!.split(' ').slice(1))).toMatchObject({ exitCode: 0 });
     expect((await check(top, '--checkpoints', xml)).healthy).toBe(true);
+  });
+
+  test('the path is no proof of where a checkpoint began: an overlay may have taken it since', async () => {
+    const { top, base, xml } = await lostOrigin();
+    await qemuImg('bitmap', '--remove', top, 'c1');
+    await rename(base, `${base}.old`);
+    await overlay(base, `${base}.old`);
+    const { advice } = (await check(base, '--checkpoints', xml)).disks[0]!.checkpoints[0]!;
+    expect(advice).toBe(`bitmap-tool repair --name c1 --origin IMAGE ${base}`);
+    expect(await bitmapTool('repair', '--checkpoints', xml, base)).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('if an overlay has taken that path since'),
+    });
+    const origin = ['--name', 'c1', '--origin', `${base}.old`];
+    expect(await bitmapTool('repair', '--checkpoints', xml, ...origin, base)).toMatchObject({ exitCode: 0 });
+    expect(await qemuBitmaps(`${base}.old`)).toMatchObject([{ name: 'c1' }]);
   });
 
   test('such a checkpoint is made again only with consent', async () => {
