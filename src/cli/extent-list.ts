@@ -1,10 +1,22 @@
 /**
- * Lists of extents as other tools print them.
+ * Lists of extents as other tools print them, taken piece by piece: that of a large disk is longer than a string can be.
  */
-import { promises as fs } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import type { ByteRange } from '../bitmap/dirty-bitmap.ts';
 import { FailedError, UsageError } from '../errors.ts';
 import { parseSize } from '../text/size.ts';
+
+/** Parses a list; each piece goes on where the one before ended. */
+interface ListParser {
+  push(text: string): void;
+  /** @throws UsageError when the list was cut off, as far as that can be told */
+  end(): void;
+}
+
+type Add = (range: ByteRange) => void;
+
+/** Far above a line or an item of any tool. */
+const MAX_ITEM_CHARACTERS = 64 * 1024;
 
 /**
  * @param name of a file, or `-` for stdin
@@ -12,20 +24,30 @@ import { parseSize } from '../text/size.ts';
  * @throws UsageError when the list is in none of the forms that are known
  */
 export async function readExtentList(name: string): Promise<ByteRange[]> {
-  const list = name === '-' ? await readStdin() : await readList(name);
+  const ranges: { offset: number; length: number }[] = [];
+  const add: Add = ({ offset, length }) => {
+    const last = ranges.at(-1);
+    if (last !== undefined && last.offset + last.length === offset) last.length += length;
+    else ranges.push({ offset, length });
+  };
+  let parser: ListParser | undefined;
+  for await (const piece of pieces(name)) {
+    const text = parser === undefined ? piece.trimStart() : piece;
+    if (text === '') continue;
+    parser ??= text.startsWith('[') ? jsonParser(name, add) : lineParser(name, add);
+    parser.push(text);
+  }
   // What a failed command in a pipe leaves behind would make a bitmap that misses everything.
-  if (list.trim() === '') throw malformed(name, 'it is empty');
-  return list.trimStart().startsWith('[') ? fromJson(list, name) : fromLines(list, name);
+  if (parser === undefined) throw malformed(name, 'it is empty');
+  parser.end();
+  return ranges;
 }
 
-async function readStdin(): Promise<string> {
-  const { text } = await import('node:stream/consumers');
-  return text(process.stdin);
-}
-
-async function readList(name: string): Promise<string> {
+async function* pieces(name: string): AsyncGenerator<string> {
+  const stream = name === '-' ? process.stdin : createReadStream(name);
+  stream.setEncoding('utf8');
   try {
-    return await fs.readFile(name, 'utf8');
+    for await (const piece of stream) yield piece as string;
   } catch (cause) {
     throw new FailedError('FILE_NOT_FOUND', `${name}: cannot be read: ${(cause as Error).message}`, {
       cause,
@@ -33,15 +55,73 @@ async function readList(name: string): Promise<string> {
   }
 }
 
-function fromLines(list: string, name: string): ByteRange[] {
-  return list
-    .split('\n')
-    .map((line, index) => ({ words: line.replace(/#.*/, '').trim().split(/\s+/), number: index + 1 }))
-    .filter(({ words }) => words[0] !== '')
-    .map(({ words, number }) => {
-      if (words.length !== 2) throw malformed(name, `line ${number} is not "offset length"`);
-      return { offset: parseSize(words[0]!), length: parseSize(words[1]!) };
-    });
+function lineParser(name: string, add: Add): ListParser {
+  let rest = '';
+  let number = 0;
+  const take = (line: string): void => {
+    number++;
+    const words = line.replace(/#.*/, '').trim().split(/\s+/);
+    if (words[0] === '') return;
+    if (words.length !== 2) throw malformed(name, `line ${number} is not "offset length"`);
+    add({ offset: parseSize(words[0]!), length: parseSize(words[1]!) });
+  };
+  return {
+    push(text) {
+      const lines = `${rest}${text}`.split('\n');
+      rest = lines.pop()!;
+      lines.forEach(take);
+      if (rest.length > MAX_ITEM_CHARACTERS) throw malformed(name, `line ${number + 1} has no end`);
+    },
+    end: () => take(rest),
+  };
+}
+
+/** An object without others in it, and what follows it. */
+const ITEM = /\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\})\s*([,\]])/y;
+
+function jsonParser(name: string, add: Add): ListParser {
+  let rest = '';
+  let index = 0;
+  let state: 'before' | 'items' | 'after' = 'before';
+  return {
+    push(text) {
+      rest += text;
+      if (state === 'before') {
+        if (/^\[\s*$/.test(rest)) return;
+        const isEmpty = /^\[\s*\]/.exec(rest);
+        state = isEmpty === null ? 'items' : 'after';
+        rest = rest.slice(isEmpty?.[0].length ?? 1);
+      }
+      let at = 0;
+      while (state === 'items') {
+        ITEM.lastIndex = at;
+        const found = ITEM.exec(rest);
+        if (found === null) break;
+        at = ITEM.lastIndex;
+        const range = markedRange(parseItem(found[1]!, index, name), index, name);
+        if (range !== undefined) add(range);
+        index++;
+        if (found[2] === ']') state = 'after';
+      }
+      rest = rest.slice(at);
+      if (state === 'items' && rest.length > MAX_ITEM_CHARACTERS)
+        throw malformed(name, `item ${index} is no extent`);
+      if (state === 'after' && rest.trim() !== '') throw malformed(name, 'something follows the array');
+      if (state === 'after') rest = '';
+    },
+    end() {
+      if (state !== 'after')
+        throw malformed(name, `item ${index} is no extent, or the list was cut off there`);
+    },
+  };
+}
+
+function parseItem(text: string, index: number, name: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch (cause) {
+    throw malformed(name, `item ${index}: ${(cause as Error).message}`);
+  }
 }
 
 /** What nbdinfo calls an extent, by the map it was asked for; true where it counts as marked. */
@@ -59,32 +139,24 @@ const DESCRIPTIONS: ReadonlyMap<string, boolean> = new Map([
   ['unallocated', false],
 ]);
 
-function fromJson(list: string, name: string): ByteRange[] {
-  let items: unknown;
-  try {
-    items = JSON.parse(list);
-  } catch (cause) {
-    throw malformed(name, (cause as Error).message);
+function markedRange(
+  { start, offset = start, length, description, present, data }: Record<string, unknown>,
+  index: number,
+  name: string,
+): ByteRange | undefined {
+  if (!isSize(start ?? offset) || !isSize(length))
+    throw malformed(name, `item ${index} has no offset and length`);
+  // `qemu-img map` gives `start`, and in `offset` the place in the file.
+  const range = { offset: (start ?? offset) as number, length };
+  if (start !== undefined) {
+    const marked = typeof present === 'boolean' ? present : data;
+    if (typeof marked !== 'boolean') throw malformed(name, `item ${index} says neither "present" nor "data"`);
+    return marked ? range : undefined;
   }
-  if (!Array.isArray(items)) throw malformed(name, 'not an array');
-  return items.flatMap((item: unknown, index): ByteRange[] => {
-    const extent = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>;
-    const { start, offset = start, length, description, present, data } = extent;
-    if (!isSize(start ?? offset) || !isSize(length))
-      throw malformed(name, `item ${index} has no offset and length`);
-    // `qemu-img map` gives `start`, and in `offset` the place in the file.
-    const range = { offset: (start ?? offset) as number, length };
-    if (start !== undefined) {
-      const marked = typeof present === 'boolean' ? present : data;
-      if (typeof marked !== 'boolean')
-        throw malformed(name, `item ${index} says neither "present" nor "data"`);
-      return marked ? [range] : [];
-    }
-    const marked = typeof description === 'string' ? DESCRIPTIONS.get(description) : undefined;
-    if (marked === undefined)
-      throw malformed(name, `item ${index} has the unknown description ${JSON.stringify(description)}`);
-    return marked ? [range] : [];
-  });
+  const marked = typeof description === 'string' ? DESCRIPTIONS.get(description) : undefined;
+  if (marked === undefined)
+    throw malformed(name, `item ${index} has the unknown description ${JSON.stringify(description)}`);
+  return marked ? range : undefined;
 }
 
 function isSize(value: unknown): value is number {
