@@ -99,9 +99,11 @@ async function openBacking(
 }
 
 function broken({ path }: Layer, what: string, cause?: BitmapToolError): RefusedError {
+  const ofName = `See what it names with "qemu-img info ${shellPath(path)}"; "qemu-img rebase -u" corrects it.`;
   return new RefusedError('BROKEN_CHAIN', `${path}: ${what}`, {
     cause,
-    hint: `See what it names with "qemu-img info ${shellPath(path)}"; "qemu-img rebase -u" corrects it.`,
+    // The name of a file that may not be read is none to correct.
+    hint: cause?.code === 'ACCESS_DENIED' ? cause.hint! : ofName,
     context: { file: path },
   });
 }

@@ -1,5 +1,5 @@
 /** Backing chains of images that qemu-img made: followed as far as is asked, and refused where they break. */
-import { readFile, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { allLayers, type Chain, openChain } from '../../src/chain/chain.ts';
@@ -155,6 +155,25 @@ describe('a chain that breaks is refused when one gets there, and not before', (
     await expect(chain.layer(2)).rejects.toEqual(complaint);
     await expect(chain.layer(2)).rejects.toEqual(complaint);
     expect((await chain.layer(1))?.path).toBe(join(folder, 'middle.qcow2'));
+  });
+
+  test('where a backing file may not be read: its name is not to be corrected then', async () => {
+    const folder = await scratchFolder();
+    await create(join(folder, 'base.qcow2'));
+    await create(join(folder, 'top.qcow2'), '-b', 'base.qcow2', '-F', 'qcow2');
+    await chmod(join(folder, 'base.qcow2'), 0);
+    const chain = await open(join(folder, 'top.qcow2'));
+    // Root may read it all the same.
+    const isRoot = process.getuid!() === 0;
+    if (isRoot) process.seteuid!(65534);
+    try {
+      await expect(chain.layer(1)).rejects.toMatchObject({
+        code: 'BROKEN_CHAIN',
+        hint: 'Run as a user who may read it.',
+      });
+    } finally {
+      if (isRoot) process.seteuid!(0);
+    }
   });
 
   test('where a backing file is a folder', async () => {
