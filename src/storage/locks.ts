@@ -116,7 +116,7 @@ function inUseHint(role: LockRole, programs: readonly string[]): string {
     case 'writer':
       return `${stop}. A running guest's bitmaps are changed through QEMU itself.`;
     case 'reader':
-      return `${stop}, or read it as it is now with --force-share.`;
+      return `${stop}. Commands that only read take --force-share (-U), and then read it as it is now.`;
     case 'force-share':
       return `${stop}: what it holds may not even be read.`;
   }
