@@ -64,7 +64,7 @@ export async function layerBitmap(
 /** A table has at least 64 units, so each one starts at a byte of the bitmap. */
 function copyUnits(bits: Uint8Array, firstBit: number, units: Uint8Array): void {
   const byte = firstBit / 8;
-  bits.set(units.subarray(0, Math.min(units.length, bits.length - byte)), byte);
+  bits.set(byte + units.length <= bits.length ? units : units.subarray(0, bits.length - byte), byte);
 }
 
 function refine(

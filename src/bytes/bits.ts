@@ -80,7 +80,7 @@ export function countMissing(wanted: Uint8Array, have: Uint8Array): number {
   return count;
 }
 
-const BLOCK_BYTES = 4096;
+const BLOCK_BYTES = 512;
 const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
 
 /** Where the first byte other than `value` stands in [start, end), or `end`. */

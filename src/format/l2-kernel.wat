@@ -178,19 +178,24 @@
   ;; Sets the bits from the first to the last; none where the last comes before the first.
   (func $mark (param $bits i32) (param $first i32) (param $last i32)
     (local $at i32)
-    (local $word i64)
+    (local $lastAt i32)
+    (local $mask i32)
     (if (i32.gt_u (local.get $first) (local.get $last)) (then (return)))
-    (loop $words
-      ;; From the first on in its word, and not past the last.
-      (local.set $word (i64.shl (i64.const -1) (i64.extend_i32_u (local.get $first))))
-      (if (i32.eq (i32.shr_u (local.get $first) (i32.const 6)) (i32.shr_u (local.get $last) (i32.const 6)))
-        (then
-          (local.set $word
-            (i64.and
-              (local.get $word)
-              (i64.shr_u (i64.const -1) (i64.sub (i64.const 63) (i64.extend_i32_u (local.get $last))))))))
-      (local.set $at
-        (i32.add (local.get $bits) (i32.shl (i32.shr_u (local.get $first) (i32.const 6)) (i32.const 3))))
-      (i64.store (local.get $at) (i64.or (i64.load (local.get $at)) (local.get $word)))
-      (local.set $first (i32.shl (i32.add (i32.shr_u (local.get $first) (i32.const 6)) (i32.const 1)) (i32.const 6)))
-      (br_if $words (i32.le_u (local.get $first) (local.get $last))))))
+    (local.set $at (i32.add (local.get $bits) (i32.shr_u (local.get $first) (i32.const 3))))
+    (local.set $lastAt (i32.add (local.get $bits) (i32.shr_u (local.get $last) (i32.const 3))))
+    ;; From the first on in its byte …
+    (local.set $mask (i32.shl (i32.const 0xff) (i32.and (local.get $first) (i32.const 7))))
+    (if (i32.lt_u (local.get $at) (local.get $lastAt))
+      (then
+        (i32.store8 (local.get $at) (i32.or (i32.load8_u (local.get $at)) (local.get $mask)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (memory.fill (local.get $at) (i32.const 0xff) (i32.sub (local.get $lastAt) (local.get $at)))
+        (local.set $mask (i32.const 0xff))))
+    ;; … up to the last in its own.
+    (local.set $mask
+      (i32.and
+        (local.get $mask)
+        (i32.shr_u (i32.const 0xff) (i32.xor (i32.and (local.get $last) (i32.const 7)) (i32.const 7)))))
+    (i32.store8
+      (local.get $lastAt)
+      (i32.or (i32.load8_u (local.get $lastAt)) (local.get $mask)))))

@@ -149,11 +149,11 @@ describe('searching', () => {
     'skips long stretches of %i up to the first other byte, wherever it is',
     (value) => {
       for (const before of [0, 1, 6]) {
-        for (const length of [63, 64, 65, 4160, 4161, 12_400]) {
+        for (const length of [63, 64, 65, 576, 577, 1601]) {
           const bits = new Uint8Array(before + length + 9).fill(value);
           const end = before + length;
           expect(skipBytes(bits, value, before, end)).toBe(end);
-          for (const place of [0, 63, 64, 65, 4159, 4160, 8255, 8256, 8257, length - 1, length]) {
+          for (const place of [0, 63, 64, 65, 575, 576, 1087, 1088, 1089, length - 1, length]) {
             if (place > length) continue;
             bits[before + place] = value ^ 4;
             expect(skipBytes(bits, value, before, end)).toBe(before + place);
