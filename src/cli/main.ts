@@ -16,8 +16,9 @@ async function main(args: readonly string[]): Promise<number> {
   return runProgram(args);
 }
 
-// As many as L2 tables are read ahead; Node alone would take 4. It holds from the first use on, which is still to come.
-process.env['UV_THREADPOOL_SIZE'] ??= '16';
+// Reads that are under way at once. Node alone would take 4; from 9 on (congestion_threshold), file systems in FUSE read page
+// by page. It holds from the first use on, which is still to come.
+process.env['UV_THREADPOOL_SIZE'] ??= '8';
 
 // Where nothing is left to wait for before there is an exit code, the run must not look like a success.
 const unfinished = () => {

@@ -9,9 +9,9 @@ import { type Image, requireInside } from './image.ts';
 /** What one read brings, so little that the processor's cache keeps it; L2 tables of an image often lie side by side. */
 const READ_BYTES = 256 * 1024;
 /** Twice as many as threads read (see cli/main.ts): none idles while the first in order keeps the others waiting. */
-const READS_AHEAD = 32;
+const READS_AHEAD = 16;
 /** Where one table takes more than READ_BYTES, all of them would take too much memory. */
-const LARGE_READS_AHEAD = 16;
+const LARGE_READS_AHEAD = 8;
 /** The least that a page cache gives in a millisecond: slower reads have to wait for something. */
 const CACHED_BYTES_PER_MS = 2 * 2 ** 20;
 /** How long reads may have waited before many of them are to wait at once. */

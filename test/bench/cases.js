@@ -174,7 +174,7 @@ export const cases = [
     name: 'scattered tables, 2 ms a read',
     image: { virtualSize: 2 * TiB, clusterSize: 64 * KiB, share: 1 / 64, scattered: true },
     quickImage: { virtualSize: 128 * GiB, clusterSize: 64 * KiB, share: 1 / 64, scattered: true },
-    ours: ({ tool, image }) => ({ timesItself: slowStorage(tool, image, '16') }),
+    ours: ({ tool, image }) => ({ timesItself: slowStorage(tool, image, '8') }),
     peer: ({ tool, image }) => ({ timesItself: slowStorage(tool, image, '1') }),
     peerName: 'one read at a time',
     target: 1 / 6,
