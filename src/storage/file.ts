@@ -172,13 +172,23 @@ function ioError(path: string, what: string, cause: unknown): FailedError {
     return new FailedError('NO_SPACE', `${path}: ${what}: no space left (${code})`, {
       cause,
       context: { file: path },
-      hint: 'Free some space on that file system and run the command again.',
+      hint: 'Free some space on that file system.',
+    });
+  }
+  if (code === 'EFBIG') {
+    return new FailedError('IO_ERROR', `${path}: ${what}: a file may not be that large here (EFBIG)`, {
+      cause,
+      context: { file: path },
+      hint: 'Raise the limit that this process has ("ulimit -f"), or put the image on a file system that holds larger files.',
     });
   }
   return new FailedError('IO_ERROR', `${path}: ${what}: ${message}`, { cause, context: { file: path } });
 }
 
-/** Fills `into` with `length` bytes from `offset`, and with zeros behind them. */
+/**
+ * Fills `into` with `length` bytes from `offset`, all of which the file had when it was opened, and with zeros behind
+ * them. Were a file that has become shorter read as zeros too, its tables would claim that nothing is allocated.
+ */
 async function readFully(
   fd: number,
   path: string,
@@ -194,20 +204,35 @@ async function readFully(
     } catch (cause) {
       throw ioError(path, `could not read ${length} bytes at ${offset}`, cause);
     }
-    if (bytesRead === 0) break;
+    if (bytesRead === 0) throw endsEarly(path, `could not read ${length} bytes at ${offset}`, done);
     done += bytesRead;
   }
   into.fill(0, done);
 }
 
+function endsEarly(path: string, what: string, done: number): FailedError {
+  return new FailedError('IO_ERROR', `${path}: ${what}: the file ends after ${done} of them: it has become shorter`, {
+    context: { file: path },
+    hint: 'Something else changes this file meanwhile: stop that first.',
+  });
+}
+
 async function writeFully(fd: number, path: string, offset: number, bytes: Uint8Array): Promise<void> {
+  const what = `could not write ${bytes.length} bytes at ${offset}`;
   let done = 0;
   while (done < bytes.length) {
+    let bytesWritten: number;
     try {
-      done += (await writeAt(fd, bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      ({ bytesWritten } = await writeAt(fd, bytes, done, bytes.length - done, offset + done));
     } catch (cause) {
-      throw ioError(path, `could not write ${bytes.length} bytes at ${offset}`, cause);
+      throw ioError(path, what, cause);
     }
+    // No error, and no way on: trying again might never end.
+    if (bytesWritten === 0)
+      throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} were taken, and no more`, {
+        context: { file: path },
+      });
+    done += bytesWritten;
   }
 }
 
