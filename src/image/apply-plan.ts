@@ -38,7 +38,7 @@ function interruptedBy(cause: unknown, name: string, plan: Plan, index: number):
   const code = cause instanceof FailedError ? cause.code : 'IO_ERROR';
   return new FailedError(code, `${cause.message} (${step.kind} of ${step.reason}); ${state}`, {
     cause,
-    hint: `The disk's data is untouched. Once the cause is mended, "qemu-img check -r leaks ${shellPath(name)}" frees what leaked.`,
+    hint: `The disk's data is untouched. ${cause.hint ?? 'Mend the cause first.'} Then "qemu-img check -r leaks ${shellPath(name)}" frees what leaked.`,
     context: { ...cause.context, step: index, steps: plan.steps.length },
   });
 }
