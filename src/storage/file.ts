@@ -211,10 +211,14 @@ async function readFully(
 }
 
 function endsEarly(path: string, what: string, done: number): FailedError {
-  return new FailedError('IO_ERROR', `${path}: ${what}: the file ends after ${done} of them: it has become shorter`, {
-    context: { file: path },
-    hint: 'Something else changes this file meanwhile: stop that first.',
-  });
+  return new FailedError(
+    'IO_ERROR',
+    `${path}: ${what}: the file ends after ${done} of them: it has become shorter`,
+    {
+      context: { file: path },
+      hint: 'Something else changes this file meanwhile: stop that first.',
+    },
+  );
 }
 
 async function writeFully(fd: number, path: string, offset: number, bytes: Uint8Array): Promise<void> {

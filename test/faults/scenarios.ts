@@ -1,9 +1,12 @@
 /** The changes that are cut short, each on a copy of a committed image: add a new command here. */
+import type { EditedImage } from '../image/edited-image.ts';
 
 export interface Scenario {
   readonly name: string;
   /** Folder of fixtures/images. */
   readonly fixture: string;
+  /** Breaks the image first; QEMU may refuse it then. */
+  readonly spoil?: (image: EditedImage) => void;
   /** @param image the top of the chain */
   readonly args: (image: string) => string[];
 }
@@ -25,6 +28,11 @@ export const SCENARIOS: readonly Scenario[] = [
     args: (image) => ['create-from', '--everything', '-n', 'all', image],
   },
   {
+    name: 'two empty bitmaps added',
+    fixture: 'bitmap-names',
+    args: (image) => ['add', image, 'monday', 'tuesday'],
+  },
+  {
     name: 'a bitmap removed',
     fixture: 'bitmap-granularities',
     args: (image) => ['remove', image, 'every-4k'],
@@ -43,6 +51,17 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a checkpoint repaired',
     fixture: 'bitmap-added-too-late',
     args: (image) => ['repair', image],
+  },
+  {
+    name: 'a directory repaired that QEMU ignores',
+    fixture: 'bitmap-autoclear-cleared',
+    args: (image) => ['repair', '--directory', image],
+  },
+  {
+    name: 'a directory repaired that QEMU refuses',
+    fixture: 'bitmap-granularities',
+    spoil: (image) => image.changeEntry(0, { type: 5 }),
+    args: (image) => ['repair', '--directory', image],
   },
   {
     name: 'the actions of qemu-img bitmap',
