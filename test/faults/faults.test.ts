@@ -7,6 +7,7 @@
  */
 import { afterAll, describe, expect, test } from 'vitest';
 import { randomCases, seededRandom } from '../support/random.ts';
+import { chosen } from './chosen.ts';
 import { faultsFound, tally } from './judge.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { CALLS, type Fault, runTraced, type TracedRun } from './traced-tool.ts';
@@ -25,7 +26,10 @@ describe.each(SCENARIOS)('$name', (scenario) => {
     const clean = await runTraced(whole, scenario.args(whole));
     expect(clean.exitCode, clean.stderr).toBe(0);
 
-    const faults = chosen(faultsOf(clean), seed);
+    const random = seededRandom(seed);
+    // Writes and flushes are what can do harm.
+    const isHarmful = ({ call }: Fault) => ['pwrite64', 'fdatasync'].includes(call) && random.chance(0.5);
+    const faults = chosen(faultsOf(clean), USUAL_FAULTS, random, isHarmful);
     const verdicts: string[] = [];
     for (let start = 0; start < faults.length; start += AT_ONCE) {
       const some = faults.slice(start, start + AT_ONCE).map(async (fault) => {
@@ -50,19 +54,4 @@ function faultsOf({ calls }: TracedRun): Fault[] {
       ),
     ),
   );
-}
-
-function chosen(faults: Fault[], seed: number): Fault[] {
-  if (process.env['BITMAP_TOOL_FAULTS'] === 'all') return faults;
-  const random = seededRandom(seed);
-  // Writes and flushes are what can do harm.
-  const weights = faults.map((fault) => ({
-    fault,
-    weight:
-      random.below(1000) + (['pwrite64', 'fdatasync'].includes(fault.call) ? 1000 : 0) * random.below(2),
-  }));
-  return weights
-    .sort((a, b) => b.weight - a.weight)
-    .slice(0, USUAL_FAULTS)
-    .map(({ fault }) => fault);
 }

@@ -2,7 +2,7 @@
 # Runs a command on copies of images that lie on storage with PAGES free pages of 4096 bytes, and then copies the image out:
 #   full-storage.sh file|volume MOUNT SOURCE RESULT PAGES command…
 #
-# `file`: a file on a tmpfs, which writes what fits and then refuses. `volume`: a thin volume of 64 MiB, a loop device over
+# `file`: a file on a tmpfs, which writes what fits and then refuses. `volume`: a thin volume of 1 MiB, a loop device over
 # a sparse file on that tmpfs, which takes every write and refuses the flush.
 #
 # To be run by `unshare --mount`: what is mounted here is seen by this shell and its children only, and gone with them.
@@ -16,7 +16,7 @@ stored=$mount/disk.qcow2
 if [ "$kind" = volume ]; then
   stored=$mount/volume
   mv "$mount/disk.qcow2" "$stored"
-  truncate --size=64M "$stored"
+  truncate --size=1M "$stored"
   device=$(losetup --find --show "$stored")
   exec 9<"$device"
   # Takes effect once the last descriptor of the device is closed, however this shell ends.

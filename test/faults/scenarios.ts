@@ -23,6 +23,11 @@ export const SCENARIOS: readonly Scenario[] = [
     args: (image) => ['create-from', '--allocated', '-g', '512', '-n', 'new', image],
   },
   {
+    name: 'a first bitmap in clusters of 64 KiB',
+    fixture: 'v3-default',
+    args: (image) => ['create-from', '--allocated', '-g', '512', '-n', 'new', image],
+  },
+  {
     name: 'one more bitmap, the extension lying in two sectors',
     fixture: 'bitmap-extension-in-two-sectors',
     args: (image) => ['create-from', '--everything', '-n', 'all', image],
