@@ -1,5 +1,6 @@
 /** Makes mutants of a source text: small changes, each of which some test must notice. */
 import ts from 'typescript';
+import { probeKind } from './probes.js';
 
 /**
  * @typedef {object} Mutant
@@ -8,6 +9,7 @@ import ts from 'typescript';
  * @property {string} replacement
  * @property {string} was the text that is replaced
  * @property {number} line
+ * @property {number} place where the nearest probe around it is; 0: everything that imports the file reaches it
  */
 
 const S = ts.SyntaxKind;
@@ -45,11 +47,12 @@ export function mutantsOf(text) {
   /** @type {Mutant[]} */
   const mutants = [];
 
+  let place = 0;
   /** @param {ts.Node} node @param {string} replacement */
   const put = (node, replacement) => {
     const [start, end] = [node.getStart(source), node.getEnd()];
     const line = source.getLineAndCharacterOfPosition(start).line + 1;
-    mutants.push({ start, end, replacement, was: text.slice(start, end), line });
+    mutants.push({ start, end, replacement, was: text.slice(start, end), line, place });
   };
 
   /** @param {ts.Node} node */
@@ -57,6 +60,8 @@ export function mutantsOf(text) {
     if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || ts.isInterfaceDeclaration(node)) return;
     // Words for people are not what guards data.
     if (ts.isTemplateExpression(node)) return;
+    const around = place;
+    if (probeKind(node) !== undefined) place = node.getStart(source);
     if (ts.isBinaryExpression(node)) {
       for (const operator of OPERATORS.get(node.operatorToken.kind) ?? []) put(node.operatorToken, operator);
     } else if (ts.isNumericLiteral(node) && (node.text === '0' || node.text === '1')) {
@@ -84,6 +89,7 @@ export function mutantsOf(text) {
       put(node, /** @type {string} */ (EXTREMES.get(node.getText(source))));
     }
     ts.forEachChild(node, visit);
+    place = around;
   };
   visit(source);
   return mutants;

@@ -3,28 +3,29 @@
  *
  *   npm run mutation -- [--sample N] [--seed N] [--folder FOLDER] [source files…]
  *
- * Without files all that TESTS lists are tried. A survivor must be explained in survivors.json, by file, text of the line
- * and change; one that is not is printed, and the exit code is 1. FOLDER keeps images between runs.
+ * Without files all of FOLDERS are tried. A survivor must be explained in survivors.json, by file, text of the line and
+ * change; one that is not is printed, and the exit code is 1. What is known of a file is written to score.json.
+ * FOLDER keeps what was found, so that a run goes on where one ended: what was killed stays killed while its file is as
+ * it was, and only survivors are tried again.
  */
 import { fork } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutantsOf } from './mutants.js';
+import { reachOf } from './reach.js';
+import { root } from './session.js';
 
-/** @typedef {import('./mutants.js').Mutant} Mutant */
+/** @typedef {{ index: number, killer: string | null }} Result `killer` is a test file, or null of a survivor */
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const FOLDERS = ['src/bitmap', 'src/checkpoint', 'src/format', 'src/image'];
 
-/** An endless loop is noticed too. */
-const PATIENCE_MS = 180_000;
-
-/** The fastest tests that guard a file, and run its source rather than the built program; its own come first. */
+/** Tests that run the sources themselves, not the built program. */
 const UNIT = ['test/format/*.test.ts', 'test/image/*.test.ts', 'test/bitmap/*.test.ts'];
-const GOLDEN = ['test/golden/bitmaps.test.ts', 'test/golden/map.test.ts', 'test/golden/create-from.test.ts'];
-const READING = [...UNIT, ...GOLDEN];
+const READING = [...UNIT, 'test/inspection/committed-images.test.ts', 'test/golden/bitmaps.test.ts'];
 /** @type {Record<string, string[]>} by folder, or by file where that has its own */
 const TESTS = {
   'src/format': READING,
@@ -37,7 +38,8 @@ const TESTS = {
   'src/image/free-clusters.ts': [...UNIT, 'test/crash/refcounts.test.ts', 'test/crash/changes.test.ts'],
   'src/image/host-clusters.ts': [...UNIT, 'test/crash/changes.test.ts'],
   'src/image/references.ts': [...UNIT, 'test/crash/changes.test.ts'],
-  'src/bitmap': [...READING, 'test/crash/changes.test.ts'],
+  'src/bitmap': READING,
+  'src/bitmap/store-plan.ts': [...READING, 'test/golden/create-from.test.ts', 'test/crash/changes.test.ts'],
   'src/checkpoint': ['test/checkpoint/*.test.ts'],
 };
 
@@ -52,22 +54,29 @@ const { values: options, positionals } = parseArgs({
 
 /** @type {{ file: string, line: string, change: string, reason: string }[]} */
 const explained = JSON.parse(readFileSync(new URL('survivors.json', import.meta.url), 'utf8'));
-const shapes = options.folder ?? mkdtempSync(join(tmpdir(), 'bitmap-tool-mutation-'));
-mkdirSync(shapes, { recursive: true });
+const scores = new URL('score.json', import.meta.url);
+const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'bitmap-tool-mutation-'));
+mkdirSync(folder, { recursive: true });
+Object.assign(process.env, {
+  BITMAP_TOOL_SHAPES: folder,
+  BITMAP_TOOL_CRASH_SUBSETS: '1',
+  BITMAP_TOOL_SEED: '1',
+});
 
-const files = positionals.length > 0 ? positionals : allFiles();
 const total = { killed: 0, explained: 0, survived: 0 };
-for (const file of files) {
+for (const file of positionals.length > 0 ? positionals : allFiles()) {
   const text = readFileSync(join(root, file), 'utf8');
   const mutants = mutantsOf(text);
   const indexes = chosen(mutants.length);
   const lines = text.split('\n');
+  const results = await resultsOf(file, text, indexes);
   let [killed, known, survived] = [0, 0, 0];
-  for await (const { index, passed } of judged(file, indexes)) {
-    const mutant = /** @type {Mutant} */ (mutants[index]);
+  for (const { index, killer } of results) {
+    const mutant = mutants[index];
+    if (mutant === undefined) throw new RangeError(`no mutant ${index} of ${file}`);
     const line = (lines[mutant.line - 1] ?? '').trim();
     const change = `${mutant.was} → ${mutant.replacement}`;
-    if (!passed) killed++;
+    if (killer !== null) killed++;
     else if (explained.some((each) => each.file === file && each.line === line && each.change === change))
       known++;
     else {
@@ -78,9 +87,10 @@ for (const file of files) {
   total.killed += killed;
   total.explained += known;
   total.survived += survived;
-  console.log(
-    `${file}: ${killed} of ${indexes.length} killed, ${known} explained, ${survived} survived (${mutants.length} mutants)`,
-  );
+  const found = `${killed} of ${indexes.length} killed, ${known} explained, ${survived} survived`;
+  console.log(`${file}: ${found} (${mutants.length} mutants)`);
+  if (indexes.length === mutants.length)
+    record(file, { mutants: mutants.length, killed, explained: known, survived });
 }
 const { killed, explained: known, survived } = total;
 const count = killed + known + survived;
@@ -90,9 +100,12 @@ console.log(
 process.exitCode = survived > 0 ? 1 : 0;
 
 function allFiles() {
-  return Object.keys(TESTS)
-    .filter((folder) => !folder.endsWith('.ts'))
-    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`));
+  return FOLDERS.flatMap((from) =>
+    readdirSync(join(root, from))
+      // The kernel's code is written by kernel.js.
+      .filter((name) => name.endsWith('.ts') && name !== 'l2-kernel-code.ts')
+      .map((name) => `${from}/${name}`),
+  );
 }
 
 /** @param {number} count */
@@ -114,71 +127,98 @@ function chosen(count) {
     .sort((a, b) => a - b);
 }
 
+/** One line for each file, by name. @param {string} file @param {Record<string, number>} score */
+function record(file, score) {
+  const all = existsSync(scores) ? JSON.parse(readFileSync(scores, 'utf8')) : {};
+  all[file] = score;
+  const rows = Object.keys(all)
+    .sort()
+    .map((name) => `  ${JSON.stringify(name)}: ${JSON.stringify(all[name])}`);
+  writeFileSync(scores, `{\n${rows.join(',\n')}\n}\n`);
+}
+
 /**
- * Runs the tests on each mutant. A process that hangs or dies has killed its mutant, and another one goes on.
+ * Those of an earlier run that still hold, and those of the others.
  *
  * @param {string} file
+ * @param {string} text
  * @param {number[]} indexes
- * @returns {AsyncGenerator<{ index: number, passed: boolean }>}
+ * @returns {Promise<Result[]>} in their order
  */
-async function* judged(file, indexes) {
-  const folder = file.slice(0, file.lastIndexOf('/'));
-  const tests = TESTS[file] ?? TESTS[folder] ?? READING;
-  // The tests must pass on the source as it is, or nothing below means anything.
-  let left = [-1, ...indexes];
-  while (left.length > 0) {
-    /** @type {{ index: number, passed: boolean }[]} */
-    const results = [];
-    await runWorker(file, tests, left, (result) => results.push(result));
-    for (const result of results) {
-      if (result.index >= 0) yield result;
-      else if (!result.passed) throw new Error(`${file}: its tests fail without any mutant`);
+async function resultsOf(file, text, indexes) {
+  const digest = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const kept = join(folder, `${file.replaceAll('/', '-')}-${digest}.json`);
+  /** @type {Map<number, string>} */
+  const killers = new Map(existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : []);
+  const left = indexes.filter((index) => !killers.has(index));
+  if (left.length > 0) {
+    for await (const { index, killer } of judged(file, text, left)) {
+      process.stderr.write(killer === null ? '!' : '.');
+      if (killer === null) continue;
+      killers.set(index, killer);
+      writeFileSync(kept, JSON.stringify([...killers]));
     }
+  }
+  return indexes.map((index) => ({ index, killer: killers.get(index) ?? null }));
+}
+
+/**
+ * Tries each mutant on the tests that reach it. A process that hangs or dies has killed its mutant, and another one goes on.
+ *
+ * @param {string} file
+ * @param {string} text
+ * @param {number[]} indexes
+ * @returns {AsyncGenerator<Result>}
+ */
+async function* judged(file, text, indexes) {
+  const tests = TESTS[file] ?? TESTS[file.slice(0, file.lastIndexOf('/'))] ?? READING;
+  const reaches = await reachOf(allFiles(), tests, folder);
+  const mutants = mutantsOf(text);
+  const jobs = indexes.map((index) => {
+    const place = `${file}:${mutants[index]?.place}`;
+    const candidates = reaches.filter(({ reached }) => reached.includes(place));
+    return { index, candidates: candidates.map(({ test, ms }) => ({ test, ms })) };
+  });
+  for (let done = 0; done < jobs.length; ) {
+    /** @type {Result[]} */
+    const results = [];
+    await runWorker({ file, jobs: jobs.slice(done) }, (result) => results.push(result));
+    yield* results;
     if (results.length === 0) throw new Error(`${file}: its tests do not start`);
-    left = left.slice(results.length);
+    done += results.length;
   }
 }
 
 /**
- * @param {string} file
- * @param {string[]} tests
- * @param {number[]} indexes
- * @param {(result: { index: number, passed: boolean }) => void} onResult
+ * @param {import('./worker.js').Task} task
+ * @param {(result: Result) => void} onResult
  * @returns {Promise<void>}
  */
-function runWorker(file, tests, indexes, onResult) {
+function runWorker(task, onResult) {
   return new Promise((resolve, reject) => {
-    const child = fork(
-      fileURLToPath(new URL('worker.js', import.meta.url)),
-      [JSON.stringify({ root, file, tests, indexes })],
-      {
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-        env: {
-          ...process.env,
-          BITMAP_TOOL_SHAPES: shapes,
-          BITMAP_TOOL_CRASH_SUBSETS: '1',
-          BITMAP_TOOL_SEED: '1',
-        },
-      },
-    );
-    /** @type {number | undefined} */
+    const child = fork(fileURLToPath(new URL('worker.js', import.meta.url)), {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    child.send(task);
+    /** @type {Result | undefined} of the mutant that is being tried, were it to hang */
     let current;
     /** @type {NodeJS.Timeout | undefined} */
     let timer;
-    child.on('message', (/** @type {{ kind: string, index: number, passed: boolean }} */ message) => {
+    child.on('message', (/** @type {import('./worker.js').Message} */ message) => {
       clearTimeout(timer);
-      if (message.kind === 'begin') {
-        current = message.index;
-        timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
-      } else {
+      if ('killer' in message) {
         current = undefined;
-        onResult({ index: message.index, passed: message.passed });
+        onResult(message);
+      } else {
+        current = { index: message.index, killer: message.test };
+        // An endless loop is noticed too.
+        timer = setTimeout(() => child.kill('SIGKILL'), 10_000 + 5 * message.ms);
       }
     });
     child.on('error', reject);
     child.on('close', () => {
       clearTimeout(timer);
-      if (current !== undefined) onResult({ index: current, passed: false });
+      if (current !== undefined) onResult(current);
       resolve();
     });
   });

@@ -1,61 +1,53 @@
-/** Runs the tests on one mutant after the other, and tells its parent which survive; the parent watches the time. */
+/** Tries one mutant after the other, and tells its parent which test kills it; the parent watches the time. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createVitest } from 'vitest/node';
+import { join, relative } from 'node:path';
 import { applied, mutantsOf } from './mutants.js';
+import { failureOf, root, startVitest } from './session.js';
 
-/** @type {{ root: string, file: string, tests: string[], indexes: number[] }} */
-const task = JSON.parse(process.argv[2] ?? '');
-const path = join(task.root, task.file);
+/**
+ * @typedef {{ test: string, ms: number }} Candidate
+ * @typedef {{ file: string, jobs: { index: number, candidates: Candidate[] }[] }} Task
+ * @typedef {{ index: number, test?: string, ms: number } | { index: number, killer: string | null }} Message
+ */
+
+const { file, jobs } = await new Promise((/** @type {(task: Task) => void} */ resolve) =>
+  process.once('message', (task) => resolve(/** @type {Task} */ (task))),
+);
+/** @param {Message} message */
+const tell = (message) => process.send?.(message);
+
+const path = join(root, file);
 const text = readFileSync(path, 'utf8');
 const mutants = mutantsOf(text);
-
 let mutated = text;
-const vitest = await createVitest(
-  'test',
-  {
-    root: task.root,
-    watch: false,
-    reporters: [{}],
-    globalSetup: [],
-    pool: 'threads',
-    maxWorkers: 1,
-    testTimeout: 60_000,
-    include: task.tests,
-    coverage: { enabled: false },
-  },
-  {
-    plugins: [
-      {
-        name: 'mutant',
-        enforce: 'pre',
-        load: (/** @type {string} */ id) => (id === path ? mutated : undefined),
-      },
-    ],
-  },
+const tests = [...new Set(jobs.flatMap(({ candidates }) => candidates.map(({ test }) => test)))];
+const vitest = await startVitest(tests, (id) => (id === path ? mutated : undefined));
+const specifications = new Map(
+  (await vitest.globTestSpecifications()).map((each) => [relative(root, each.moduleId), each]),
 );
-await vitest.standalone();
-const found = await vitest.globTestSpecifications();
-if (found.length === 0) throw new Error(`no tests for ${task.file}`);
-// In the order of the task, by folder: those that know the file best come first.
-const place = (/** @type {string} */ module) =>
-  task.tests.findIndex((pattern) => module.includes(pattern.slice(0, pattern.lastIndexOf('/'))));
-const specifications = found.toSorted((a, b) => place(a.moduleId) - place(b.moduleId));
-for (const index of task.indexes) {
-  const mutant = index < 0 ? undefined : mutants[index];
-  process.send?.({ kind: 'begin', index });
-  mutated = mutant === undefined ? text : applied(text, mutant);
+
+// First whatever is likely to kill it soon: those that have killed most in the least time, and the file's own test.
+const own = file.replace('src/', 'test/').replace(/\.ts$/, '.test.ts');
+const kills = new Map([[own, 10]]);
+/** @param {Candidate} candidate */
+const worth = ({ test, ms }) => ((kills.get(test) ?? 0) + 1) / ms;
+
+for (const { index, candidates } of jobs) {
+  const mutant = mutants[index];
+  if (mutant === undefined) throw new RangeError(`no mutant ${index} of ${file}`);
+  mutated = applied(text, mutant);
   vitest.invalidateFile(path);
-  let passed = true;
-  // One file after the other, so that the first failure ends it.
-  for (const specification of specifications) {
-    const { testModules, unhandledErrors } = await vitest.runTestSpecifications([specification]);
-    // The others are those of earlier runs.
-    const own = testModules.find(({ moduleId }) => moduleId === specification.moduleId);
-    passed = unhandledErrors.length === 0 && own?.ok() === true;
-    if (!passed) break;
+  let killer = null;
+  for (const { test, ms } of candidates.toSorted((a, b) => worth(b) - worth(a))) {
+    const specification = specifications.get(test);
+    if (specification === undefined) throw new Error(`no ${test}`);
+    tell({ index, test, ms });
+    if ((await failureOf(vitest, specification)) === undefined) continue;
+    killer = test;
+    kills.set(test, (kills.get(test) ?? 0) + 1);
+    break;
   }
-  process.send?.({ kind: 'end', index, passed });
+  tell({ index, killer });
 }
 await vitest.close();
 process.exit(0);
