@@ -133,7 +133,7 @@ function record(file, score) {
   all[file] = score;
   const rows = Object.keys(all)
     .sort()
-    .map((name) => `  ${JSON.stringify(name)}: ${JSON.stringify(all[name])}`);
+    .map((name) => `  "${name}": ${JSON.stringify(all[name], null, 1).replaceAll(/\n */g, ' ')}`);
   writeFileSync(scores, `{\n${rows.join(',\n')}\n}\n`);
 }
 
@@ -152,12 +152,13 @@ async function resultsOf(file, text, indexes) {
   const killers = new Map(existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : []);
   const left = indexes.filter((index) => !killers.has(index));
   if (left.length > 0) {
-    for await (const { index, killer } of judged(file, text, left)) {
+    await judge(file, text, left, ({ index, killer }) => {
       process.stderr.write(killer === null ? '!' : '.');
-      if (killer === null) continue;
+      if (killer === null) return;
       killers.set(index, killer);
       writeFileSync(kept, JSON.stringify([...killers]));
-    }
+    });
+    process.stderr.write('\n');
   }
   return indexes.map((index) => ({ index, killer: killers.get(index) ?? null }));
 }
@@ -168,9 +169,9 @@ async function resultsOf(file, text, indexes) {
  * @param {string} file
  * @param {string} text
  * @param {number[]} indexes
- * @returns {AsyncGenerator<Result>}
+ * @param {(result: Result) => void} onResult
  */
-async function* judged(file, text, indexes) {
+async function judge(file, text, indexes, onResult) {
   const tests = TESTS[file] ?? TESTS[file.slice(0, file.lastIndexOf('/'))] ?? READING;
   const reaches = await reachOf(allFiles(), tests, folder);
   const mutants = mutantsOf(text);
@@ -180,12 +181,12 @@ async function* judged(file, text, indexes) {
     return { index, candidates: candidates.map(({ test, ms }) => ({ test, ms })) };
   });
   for (let done = 0; done < jobs.length; ) {
-    /** @type {Result[]} */
-    const results = [];
-    await runWorker({ file, jobs: jobs.slice(done) }, (result) => results.push(result));
-    yield* results;
-    if (results.length === 0) throw new Error(`${file}: its tests do not start`);
-    done += results.length;
+    const before = done;
+    await runWorker({ file, jobs: jobs.slice(done) }, (result) => {
+      done++;
+      onResult(result);
+    });
+    if (done === before) throw new Error(`${file}: its tests do not start`);
   }
 }
 
