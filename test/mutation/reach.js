@@ -25,7 +25,9 @@ export async function reachOf(files, tests, folder) {
   for (const specification of await vitest.globTestSpecifications()) {
     const path = specification.moduleId;
     const test = relative(root, path);
-    const digest = createHash('sha256').update(JSON.stringify([...texts, test, readFileSync(path, 'utf8')]));
+    const digest = createHash('sha256').update(
+      JSON.stringify([...texts.values(), test, readFileSync(path, 'utf8')]),
+    );
     const kept = join(folder, `reach-${digest.digest('hex').slice(0, 16)}.json`);
     if (!existsSync(kept)) {
       const start = performance.now();
