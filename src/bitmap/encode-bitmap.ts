@@ -23,12 +23,9 @@ export function encodeBitmap(bitmap: DirtyBitmap, clusterSizeBytes: number): Bit
 /** Whether all granules of bytes [start, end) are marked; in the last byte only those on the disk count. */
 function isFull(bitmap: DirtyBitmap, start: number, end: number): boolean {
   const { bits } = bitmap;
-  const granules = granuleCount(bitmap);
-  if (end * 8 <= granules) return skipBytes(bits, 0xff, start, end) === end;
-  return (
-    skipBytes(bits, 0xff, start, end - 1) === end - 1 &&
-    countBits(bits.subarray(end - 1, end)) === granules - (end - 1) * 8
-  );
+  const last = end - 1;
+  const inLast = Math.min(8, granuleCount(bitmap) - last * 8);
+  return skipBytes(bits, 0xff, start, last) === last && countBits(bits.subarray(last, end)) === inLast;
 }
 
 function padded(bytes: Uint8Array, lengthBytes: number): Uint8Array {

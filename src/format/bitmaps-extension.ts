@@ -98,7 +98,7 @@ export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Head
   if (first === undefined) return mended;
   const offsets = new Set(mended.list.map(({ offset }) => offset));
   for (const { type, offset } of extensionsAsStored(headerCluster, header)) {
-    if (offset < first.offset || !MEANINGFUL_TYPES.has(type) || offsets.has(offset)) continue;
+    if (!MEANINGFUL_TYPES.has(type) || offsets.has(offset)) continue;
     throw new FormatError(
       `${lengthViolations(first)[0]!.message}, and only with that length another extension is found at ${hex(offset)}`,
       { hint: 'Take a copy of the image, then correct the length in a hex editor.' },
@@ -107,9 +107,7 @@ export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Head
   return mended;
 }
 
-const MEANINGFUL_TYPES: ReadonlySet<number> = new Set(
-  Object.values(EXTENSION_TYPE).filter((type) => type !== EXTENSION_TYPE.end),
-);
+const MEANINGFUL_TYPES: ReadonlySet<number> = new Set(Object.values(EXTENSION_TYPE));
 
 /** None when their frames make no sense as they are stored. */
 function extensionsAsStored(headerCluster: Uint8Array, header: Header): readonly HeaderExtension[] {

@@ -74,6 +74,16 @@ describe('an encoded bitmap', () => {
     );
   });
 
+  test('is not copied, so that clusters side by side can be written at once', () => {
+    const bitmap = cleanBitmap(2 * 512 * 8 * 512, 9);
+    for (const offset of [0, 512 * 8 * 512]) markRange(bitmap, offset, 1);
+    const pieces = encodeBitmap(bitmap, 512);
+    expect(pieces.map((piece) => typeof piece === 'object' && piece.buffer)).toEqual([
+      bitmap.bits.buffer,
+      bitmap.bits.buffer,
+    ]);
+  });
+
   test.each([1, 7, 8, 9, 33, 64, 65, 4095, 4096, 4097])(
     'of %i granules that are all marked is all ones',
     (granules) => {

@@ -19,6 +19,15 @@ test.each([
   expect(profile.reduce((sum, share) => sum + share, 0) / 20).toBeCloseTo(dirtyBytes(bitmap) / sizeBytes, 3);
 });
 
+test('the last part goes up to the last granule, wherever parts are cut', () => {
+  const granules = 20 * 2050 * 32 + 5;
+  const bitmap = cleanBitmap(granules * 512, 9);
+  markRange(bitmap, (granules - 1) * 512, 512);
+  const profile = dirtyProfile(bitmap, 20);
+  expect(profile.slice(0, 19)).toEqual(Array(19).fill(0));
+  expect(profile[19]).toBeGreaterThan(0);
+});
+
 test('a disk of few granules has a part for each, an empty one none', () => {
   const bitmap = cleanBitmap(3 * 65536, 16);
   markRange(bitmap, 65536, 1);

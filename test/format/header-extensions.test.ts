@@ -133,6 +133,15 @@ describe('the encryption header extension', () => {
       'offset is 0x40200, must be a multiple of the cluster size',
     );
   });
+
+  test('is refused with an offset or a length beyond 2^53', () => {
+    expect(() => read(at(1n << 53n, 512n))).toThrow(
+      'encryption header extension at 0x68: offset is 0x20000000000000, beyond 2^53',
+    );
+    expect(() => read(at(0x40000n, 1n << 53n))).toThrow(
+      'encryption header extension at 0x68: length is 0x20000000000000, beyond 2^53',
+    );
+  });
 });
 
 describe('incompatible features', () => {
@@ -160,7 +169,16 @@ describe('incompatible features', () => {
       expect.objectContaining({
         code: 'UNSUPPORTED',
         message: `header: unknown incompatible features: bit 5, "${'n'.repeat(46)}" (bit 7), "time travel" (bit 63)`,
+        hint: expect.stringContaining('convert the image'),
       }),
     );
+  });
+
+  test('are named by the last entry of the table too, and by no entry that is cut off', () => {
+    const whole = named(0, 5, 'the last');
+    expect(() => refuseUnknownIncompatible(1n << 5n, whole)).toThrow('features: "the last" (bit 5)');
+    expect(() => refuseUnknownIncompatible(1n << 5n, whole.subarray(0, 47))).toThrow('features: bit 5');
+    const cutOff = Buffer.concat([named(0, 7, 'whole'), named(0, 5, 'cut').subarray(0, 20)]);
+    expect(() => refuseUnknownIncompatible(1n << 5n, cutOff)).toThrow('features: bit 5');
   });
 });

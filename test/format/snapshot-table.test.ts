@@ -58,6 +58,20 @@ describe('the snapshot table', () => {
     expect(parseSnapshotTable(bytes.subarray(0, 64 + 62), header(2))?.snapshots).toHaveLength(2);
   });
 
+  test('may end with an entry that has no id, no name and no extra data', () => {
+    const bytes = stored({ l1Offset: 0x60000n, l1Size: 1, extra: 0, id: '', name: '' });
+    expect(bytes).toHaveLength(40);
+    expect(parseSnapshotTable(bytes, header(1))?.snapshots).toHaveLength(1);
+  });
+
+  test('may name an L1 table of 32 MiB, and have 64 MiB', () => {
+    const bytes = stored({ l1Offset: 0x60000n, l1Size: 2 ** 22, extra: 64 * 2 ** 20 - 40, id: '', name: '' });
+    expect(parseSnapshotTable(bytes, header(1))).toEqual({
+      snapshots: [{ l1TableOffset: 0x60000, l1EntryCount: 2 ** 22 }],
+      sizeBytes: 64 * 2 ** 20,
+    });
+  });
+
   test.each<[string, StoredSnapshot, string]>([
     [
       'an unaligned L1 table',
