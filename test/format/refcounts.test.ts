@@ -2,9 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  areFree,
   clustersPerRefcountBlock,
   decodeRefcountTable,
   encodeRefcountTableEntries,
+  isFree,
+  markCounted,
   readRefcount,
   writeRefcount,
 } from '../../src/format/refcounts.ts';
@@ -34,6 +37,15 @@ const anyBlock = fc
     return around.subarray(before, before + 64);
   });
 
+/** Mostly zeros, as blocks are. */
+const anySparseBlock = fc
+  .array(fc.tuple(fc.nat(63), fc.integer({ min: 1, max: 255 })), { maxLength: 6 })
+  .map((changes) => {
+    const block = new Uint8Array(64);
+    for (const [at, value] of changes) block[at] = value;
+    return block;
+  });
+
 describe.each(orders)('refcounts of order %i', (order) => {
   const count = 512 / 2 ** order;
   const greatest = 2n ** BigInt(2 ** order) - 1n;
@@ -61,6 +73,48 @@ describe.each(orders)('refcounts of order %i', (order) => {
         },
       ),
     );
+  });
+
+  test('are free where they are 0', () => {
+    fc.assert(
+      fc.property(anySparseBlock, (block) => {
+        const free = Array.from({ length: count }, (_, index) => isFree(block, index, order));
+        expect(free).toEqual(naive(block, order).map((value) => value === 0n));
+      }),
+    );
+  });
+
+  test('are free in a stretch where all bytes are 0 that have a part of it', () => {
+    fc.assert(
+      fc.property(anySparseBlock, fc.nat(count), fc.nat(count), (block, one, other) => {
+        const [start, end] = [Math.min(one, other), Math.max(one, other)];
+        const width = 2 ** order / 8;
+        const bytes = block.subarray(Math.floor(start * width), Math.ceil(end * width));
+        expect(areFree(block, start, end, order)).toBe(bytes.every((byte) => byte === 0));
+      }),
+    );
+  });
+
+  test('are marked, a whole block at once, where they are not 0', () => {
+    fc.assert(
+      fc.property(anySparseBlock, (block) => {
+        const counted = new Uint8Array(count / 8).fill(0xee);
+        markCounted(block, order, counted);
+        const marked = Array.from(
+          { length: count },
+          (_, index) => ((counted[index >> 3]! >> (index & 7)) & 1) === 1,
+        );
+        expect(marked).toEqual(naive(block, order).map((value) => value !== 0n));
+      }),
+    );
+  });
+
+  test('are marked of a block that is a part of a larger array', () => {
+    const around = new Uint8Array(64 * 3);
+    around.fill(0xff, 0, 64).fill(0xff, 128);
+    const counted = new Uint8Array(count / 8);
+    markCounted(around.subarray(64, 128), order, counted);
+    expect(counted.every((byte) => byte === 0)).toBe(true);
   });
 
   test.each([9, 16, 21])('fill a block of 2^%i bytes', (clusterBits) => {
