@@ -5,6 +5,7 @@ import {
   type BitmapTableEntry,
   decodeBitmapTable,
   encodeBitmapTable,
+  possibleDataOffsets,
 } from '../../src/format/bitmap-table.ts';
 import { geometry } from './stored-header.ts';
 
@@ -54,4 +55,20 @@ describe('a bitmap table', () => {
       `bitmap table entry 2: 0x${entry.toString(16)} has reserved bits set`,
     );
   });
+});
+
+test('a table with broken entries may mean every cluster that an entry names, whatever else is set in it', () => {
+  const entries = [
+    0n,
+    1n,
+    0x50000n,
+    0x60001n,
+    0x7000_0000_0000n | 0x1fen,
+    0xff00_0000_0008_0000n,
+    0x90200n,
+    0xffffn,
+  ];
+  expect(possibleDataOffsets(stored(...entries), header)).toEqual([
+    0x50000, 0x60000, 0x7000_0000_0000, 0x80000, 0x90000,
+  ]);
 });
