@@ -70,6 +70,25 @@ describe('a sound header', () => {
     expect(parsedHeader({ size: 0, l1_size: 0 }).virtualSizeBytes).toBe(0);
   });
 
+  test.each<[string, HeaderFields]>([
+    ['an L1 table of 32 MiB', { l1_size: 2 ** 22 }],
+    ['an L1 table of just the entries that the disk needs', { size: 2 ** 30, l1_size: 2 }],
+    ['a refcount table of 8 MiB', { refcount_table_clusters: 128 }],
+    ['65536 snapshots', { nb_snapshots: 65536, snapshots_offset: 0x50000 }],
+    ['refcounts of 1 bit', { refcount_order: 0 }],
+    ['refcounts of 64 bits', { refcount_order: 6 }],
+    ['a header that fills the first cluster', { header_length: 65536 }],
+    ['a backing file name of 1023 bytes', { backing_file_offset: 512, backing_file_size: 1023 }],
+    [
+      'a backing file name up to the end of the first cluster',
+      { backing_file_offset: 65530, backing_file_size: 6 },
+    ],
+    ['an empty backing file name behind the first cluster', { backing_file_offset: 65536 }],
+    ['no backing file, and a length for its name', { backing_file_size: 2000 }],
+  ])('may have %s', (_, changes) => {
+    expect(parsedHeader(changes)).toMatchObject({ version: 3 });
+  });
+
   test.each([9, 21])('may have clusters of 2^%i bytes', (clusterBits) => {
     expect(parsedHeader({ cluster_bits: clusterBits }).clusterSizeBytes).toBe(2 ** clusterBits);
   });
