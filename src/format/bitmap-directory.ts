@@ -33,9 +33,7 @@ export const MAX_ENTRY_BYTES = alignUp(entryStruct.sizeBytes + MAX_BITMAP_NAME_B
  * every cluster size.
  */
 const BEYOND_ANY_FILE = 2n ** 52n;
-/** QEMU's BME_MAX_TABLE_SIZE, in entries. */
-const MAX_TABLE_ENTRIES = 0x8000000;
-/** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take. */
+/** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take. Its limit on table entries is never reached before. */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
 export interface BitmapDirectoryEntry {
@@ -235,10 +233,7 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
     'entry-table-offset',
     `bitmap_table_offset is ${hex(raw.bitmapTableOffset)}, must be a multiple of the cluster size and not 0`,
   );
-  const sizeIsPossible =
-    tableEntryCount > 0 &&
-    tableEntryCount <= MAX_TABLE_ENTRIES &&
-    tableEntryCount * header.clusterSizeBytes <= MAX_BITMAP_BYTES;
+  const sizeIsPossible = tableEntryCount > 0 && tableEntryCount * header.clusterSizeBytes <= MAX_BITMAP_BYTES;
   must(
     sizeIsPossible,
     'entry-table-size',
