@@ -7,10 +7,12 @@ import {
   dirtyBytes,
   dirtyExtents,
   granuleCount,
+  isWholeDisk,
   markRange,
   mergeInto,
   resample,
   trimToDisk,
+  withoutMarks,
 } from '../../src/bitmap/dirty-bitmap.ts';
 import { getBit } from '../../src/bytes/bits.ts';
 
@@ -118,6 +120,31 @@ describe('a dirty bitmap', () => {
     ]);
     expect(dirtyBytes(bitmap)).toBe(3 * 2 ** 31 + 512);
   });
+});
+
+test('the whole disk is marked where every granule is', () => {
+  fc.assert(
+    fc.property(anyBitmap(), fc.nat(3000), ({ bitmap }, at) => {
+      expect(isWholeDisk(bitmap)).toBe(bytesOf(bitmap).every(Boolean));
+      markRange(bitmap, 0, bitmap.virtualSizeBytes);
+      expect(isWholeDisk(bitmap)).toBe(true);
+      const granule = at % granuleCount(bitmap);
+      bitmap.bits[granule >> 3]! &= ~(1 << (granule & 7));
+      expect(isWholeDisk(bitmap)).toBe(false);
+    }),
+  );
+});
+
+test('what is left without the marks of another bitmap is marked in the one and not in the other', () => {
+  fc.assert(
+    fc.property(twoOfOneDisk, ([{ bitmap }, { bitmap: second }]) => {
+      const other = resample(second, bitmap.granularityBits);
+      const unwanted = bytesOf(other);
+      const left = bytesOf(bitmap).map((marked, byte) => marked && !unwanted[byte]);
+      expect(bytesOf(withoutMarks(bitmap, other))).toEqual(left);
+    }),
+    { numRuns: 50 },
+  );
 });
 
 describe('merging', () => {
