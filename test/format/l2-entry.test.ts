@@ -47,7 +47,7 @@ describe('a standard entry', () => {
   test.each([...Array.from({ length: 8 }, (_, bit) => bit + 1), 56, 57, 58, 59, 60, 61])(
     'is refused with reserved bit %i set',
     (bit) => {
-      const entry = COPIED | 0x50000n | (1n << BigInt(bit));
+      const entry = COPIED | 0x80_9005_0000n | (1n << BigInt(bit));
       expect(() => decode(standard, entry, 0n, 0x70000)).toThrow(
         `L2 entry of the cluster at 0x70000: 0x${entry.toString(16)} has reserved bits set`,
       );
@@ -182,6 +182,18 @@ describe('a compressed entry', () => {
       );
     },
   );
+});
+
+test('data is what does not read as zeros by its entry alone', () => {
+  const data = (header: Header, entry: bigint, bitmap?: bigint) =>
+    contentMask(decode(header, entry, bitmap), 'data', header);
+  expect(data(standard, 0n)).toBe(0);
+  expect(data(standard, 1n)).toBe(0);
+  expect(data(standard, 0x50001n)).toBe(0);
+  expect(data(standard, 0x50000n)).toBe(1);
+  expect(data(standard, COMPRESSED | 0x50000n)).toBe(1);
+  expect(data(extended, 0x50000n, 0x80000000_00000001n)).toBe(1);
+  expect(data(extended, 0n, 0xffffffff_00000000n)).toBe(0);
 });
 
 test('an L2 table fills a cluster', () => {
