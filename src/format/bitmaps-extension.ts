@@ -25,7 +25,7 @@ const PAYLOAD_BYTES = bitmapsExtensionStruct.sizeBytes;
 
 /** QEMU's QCOW2_MAX_BITMAPS. */
 export const MAX_BITMAPS = 65535;
-/** QEMU's QCOW2_MAX_BITMAP_DIRECTORY_SIZE, in bytes: every name of the greatest length. */
+/** QEMU's QCOW2_MAX_BITMAP_DIRECTORY_SIZE, in bytes: 1 KiB for each bitmap. */
 export const MAX_BITMAP_DIRECTORY_BYTES = 67_107_840;
 
 export interface BitmapDirectoryLocation {

@@ -43,9 +43,7 @@ const TESTS = {
   'src/image/host-clusters.ts': [...UNIT, 'test/crash/changes.test.ts'],
   'src/image/references.ts': [...UNIT, 'test/crash/changes.test.ts'],
   'src/bitmap': READING,
-  'src/bitmap/change-plan.ts': ['test/golden/create-from.test.ts', 'test/crash/verbs.test.ts'],
-  'src/bitmap/granularity.ts': [...READING, 'test/operations/measure.test.ts'],
-  'src/bitmap/store-plan.ts': [...READING, 'test/golden/create-from.test.ts', 'test/crash/changes.test.ts'],
+  'src/bitmap/store-plan.ts': [...READING, 'test/crash/changes.test.ts'],
   'src/checkpoint': ['test/checkpoint/*.test.ts'],
 };
 
