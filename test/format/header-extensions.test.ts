@@ -1,6 +1,6 @@
 /** Header extensions: their frames, the area they may fill, and those with a fixed form. */
 import { describe, expect, test } from 'vitest';
-import { refuseUnknownIncompatible } from '../../src/format/features.ts';
+import { KNOWN_AUTOCLEAR, refuseUnknownIncompatible } from '../../src/format/features.ts';
 import {
   backingFormat,
   encryptionHeader,
@@ -181,4 +181,8 @@ describe('incompatible features', () => {
     const cutOff = Buffer.concat([named(0, 7, 'whole'), named(0, 5, 'cut').subarray(0, 20)]);
     expect(() => refuseUnknownIncompatible(1n << 5n, cutOff)).toThrow('features: bit 5');
   });
+});
+
+test('the autoclear bits that are known, and kept by a write, are 0 (bitmaps) and 1 (raw external data)', () => {
+  expect(KNOWN_AUTOCLEAR).toBe(0b11n);
 });
