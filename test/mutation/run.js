@@ -24,27 +24,33 @@ import { root } from './session.js';
 
 const FOLDERS = ['src/bitmap', 'src/checkpoint', 'src/format', 'src/image'];
 
-/** Tests that run the sources themselves, not the built program. */
-const UNIT = ['test/format/*.test.ts', 'test/image/*.test.ts', 'test/bitmap/*.test.ts'];
-const READING = [...UNIT, 'test/inspection/committed-images.test.ts', 'test/golden/bitmaps.test.ts'];
+/** Tests that run the sources themselves, not the built program; the fastest that guard a file. */
+const FORMAT = [
+  'test/format/!(l2-scan).test.ts',
+  'test/image/bitmap-rules.test.ts',
+  'test/image/references.test.ts',
+];
+const L2 = ['test/format/l2-*.test.ts', 'test/image/l2-tables.test.ts', 'test/image/references.test.ts'];
+const IMAGE = ['test/format/!(l2-scan).test.ts', 'test/image/*.test.ts', 'test/bitmap/*.test.ts'];
+const READING = [...IMAGE, 'test/inspection/committed-images.test.ts', 'test/golden/bitmaps.test.ts'];
 /** @type {Record<string, string[]>} by folder, or by file where that has its own */
 const TESTS = {
-  'src/format': READING,
-  // Directories that keep QEMU from opening an image are their business too.
-  'src/format/bitmap-directory.ts': [...READING, 'test/inspection/unopenable.test.ts'],
-  'src/format/bitmaps-extension.ts': [...READING, 'test/inspection/unopenable.test.ts'],
+  'src/bitmap': ['test/bitmap/*.test.ts', 'test/golden/bitmaps.test.ts'],
+  'src/checkpoint': ['test/checkpoint/*.test.ts'],
+  'src/format': FORMAT,
+  'src/format/l2-entry.ts': L2,
+  'src/format/l2-kernel.ts': L2,
+  'src/format/l2-scan.ts': L2,
+  'src/format/l2-table.ts': L2,
   'src/image': READING,
   'src/image/apply-plan.ts': ['test/crash/changes.test.ts'],
-  'src/image/header-switch.ts': [...UNIT, 'test/crash/header.test.ts'],
-  'src/image/header-room.ts': [...UNIT, 'test/crash/header.test.ts'],
-  'src/image/refcount-plan.ts': [...UNIT, 'test/crash/refcounts.test.ts'],
-  'src/image/claims.ts': [...UNIT, 'test/crash/refcounts.test.ts'],
-  'src/image/free-clusters.ts': [...UNIT, 'test/crash/refcounts.test.ts', 'test/crash/changes.test.ts'],
-  'src/image/host-clusters.ts': [...UNIT, 'test/crash/changes.test.ts'],
-  'src/image/references.ts': [...UNIT, 'test/crash/changes.test.ts'],
-  'src/bitmap': READING,
-  'src/bitmap/store-plan.ts': [...READING, 'test/crash/changes.test.ts'],
-  'src/checkpoint': ['test/checkpoint/*.test.ts'],
+  'src/image/header-switch.ts': [...IMAGE, 'test/crash/header.test.ts'],
+  'src/image/header-room.ts': [...IMAGE, 'test/crash/header.test.ts'],
+  'src/image/refcount-plan.ts': [...IMAGE, 'test/crash/refcounts.test.ts'],
+  'src/image/claims.ts': [...IMAGE, 'test/crash/refcounts.test.ts'],
+  'src/image/free-clusters.ts': [...IMAGE, 'test/crash/refcounts.test.ts', 'test/crash/changes.test.ts'],
+  'src/image/host-clusters.ts': [...IMAGE, 'test/crash/changes.test.ts'],
+  'src/image/references.ts': [...IMAGE, 'test/crash/changes.test.ts'],
 };
 
 const { values: options, positionals } = parseArgs({
@@ -194,7 +200,7 @@ async function survivorsOf(file, text, indexes) {
  * @param {(result: Result) => void} onResult
  */
 async function judge(file, text, indexes, onResult) {
-  const tests = TESTS[file] ?? TESTS[file.slice(0, file.lastIndexOf('/'))] ?? READING;
+  const tests = TESTS[file] ?? TESTS[file.slice(0, file.lastIndexOf('/'))] ?? [];
   const reaches = await reachOf(allFiles(), tests, folder);
   const mutants = mutantsOf(text);
   const jobs = indexes.map((index) => {

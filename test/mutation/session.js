@@ -1,8 +1,15 @@
-/** Vitest as mutation testing needs it: source files changed in memory, one test file after the other. */
+/** Vitest as mutation testing needs it: source files changed in memory, test files in the order that they are given in. */
 import { fileURLToPath } from 'node:url';
-import { createVitest } from 'vitest/node';
+import { BaseSequencer, createVitest } from 'vitest/node';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+class AsGiven extends BaseSequencer {
+  /** @override @param {import('vitest/node').TestSpecification[]} files */
+  async sort(files) {
+    return files;
+  }
+}
 
 /**
  * @param {string[]} include patterns of test files
@@ -19,6 +26,9 @@ export async function startVitest(include, sourceOf) {
       setupFiles: ['test/mutation/setup.js'],
       pool: 'threads',
       maxWorkers: 1,
+      // The files of one run share the modules, which all have the same mutant.
+      isolate: false,
+      sequence: { sequencer: AsGiven },
       bail: 1,
       testTimeout: 30_000,
       coverage: { enabled: false },
@@ -31,16 +41,22 @@ export async function startVitest(include, sourceOf) {
 
 /**
  * @param {import('vitest/node').Vitest} vitest
- * @param {import('vitest/node').TestSpecification} specification
- * @returns {Promise<string | undefined>} what failed
+ * @param {import('vitest/node').TestSpecification[]} specifications
+ * @returns {Promise<{ moduleId: string, message: string } | undefined>} what failed first
  */
-export async function failureOf(vitest, specification) {
-  const { testModules, unhandledErrors } = await vitest.runTestSpecifications([specification]);
+export async function failureOf(vitest, specifications) {
+  const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications);
+  const wanted = new Set(specifications.map(({ moduleId }) => moduleId));
   // The others are those of earlier runs.
-  const own = testModules.find(({ moduleId }) => moduleId === specification.moduleId);
-  if (own === undefined) return 'the test file did not run';
-  if (own.ok() && unhandledErrors.length === 0) return undefined;
-  const [failed] = own.children.allTests('failed');
-  const error = failed?.result().errors?.[0] ?? own.errors()[0] ?? unhandledErrors[0];
-  return `${failed?.fullName ?? own.relativeModuleId}: ${error instanceof Error ? error.message : JSON.stringify(error)}`;
+  const own = testModules.filter(({ moduleId }) => wanted.has(moduleId));
+  const failed = own.find((module) => module.state() === 'failed');
+  if (failed === undefined && unhandledErrors.length === 0) {
+    if (own.length === wanted.size && own.every((module) => module.state() === 'passed')) return undefined;
+    throw new Error(`of ${specifications.length} test files only ${own.length} ran`);
+  }
+  const [test] = failed?.children.allTests('failed') ?? [];
+  const error = test?.result().errors?.[0] ?? failed?.errors()[0] ?? unhandledErrors[0];
+  const text = error instanceof Error ? error.message : JSON.stringify(error);
+  const moduleId = failed?.moduleId ?? specifications[0]?.moduleId ?? '';
+  return { moduleId, message: `${test?.fullName ?? ''}: ${text}` };
 }
