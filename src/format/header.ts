@@ -103,10 +103,9 @@ export interface Header {
  */
 export function parseHeader(bytes: Uint8Array): Header {
   const raw = readRaw(bytes);
-  const { version, clusterBits } = raw;
+  const { version, clusterBits, headerLength: headerLengthBytes } = raw;
   requireRange('cluster_bits', clusterBits, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
   const clusterSizeBytes = 2 ** clusterBits;
-  const headerLengthBytes = version === 2 ? V2_HEADER_BYTES : raw.headerLength;
   if (version === 3) requireRange('header_length', headerLengthBytes, V3_HEADER_BYTES, clusterSizeBytes);
   if (headerLengthBytes % 8 !== 0) {
     throw new FormatError(`header: header_length is ${headerLengthBytes}, must be a multiple of 8`);
@@ -220,7 +219,7 @@ function checkTables(header: Header): void {
       `header: nb_snapshots is ${header.snapshotCount}, must be at most ${MAX_SNAPSHOTS}`,
     );
   }
-  checkTable(header, 'snapshots', header.snapshotsOffset, 0, 0);
+  checkAligned(header, 'snapshots', header.snapshotsOffset);
 
   const needed = divideUp(header.virtualSizeBytes, guestBytesPerL2Table(header));
   if (header.l1EntryCount < needed) {
@@ -234,6 +233,10 @@ function checkTable(header: Header, name: string, offset: number, sizeBytes: num
   if (sizeBytes > most) {
     throw new FormatError(`header: ${name} has ${sizeBytes} bytes, must be at most ${most}`);
   }
+  checkAligned(header, name, offset);
+}
+
+function checkAligned(header: Header, name: string, offset: number): void {
   if (offset % header.clusterSizeBytes !== 0) {
     throw new FormatError(`header: ${name}_offset is ${hex(offset)}, must be a multiple of the cluster size`);
   }

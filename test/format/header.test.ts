@@ -84,9 +84,15 @@ describe('a sound header', () => {
       { backing_file_offset: 65530, backing_file_size: 6 },
     ],
     ['an empty backing file name behind the first cluster', { backing_file_offset: 65536 }],
-    ['no backing file, and a length for its name', { backing_file_size: 2000 }],
   ])('may have %s', (_, changes) => {
     expect(parsedHeader(changes)).toMatchObject({ version: 3 });
+  });
+
+  test('without a backing file has no length of its name, whatever stands there', () => {
+    expect(parsedHeader({ backing_file_size: 2000 })).toMatchObject({
+      backingFileOffset: 0,
+      backingFileSizeBytes: 0,
+    });
   });
 
   test.each([9, 21])('may have clusters of 2^%i bytes', (clusterBits) => {
@@ -195,6 +201,11 @@ describe('a header is refused', () => {
     [
       'with a backing file name of 1024 bytes',
       { backing_file_offset: 512, backing_file_size: 1024 },
+      'header: backing_file_size is 1024, must be at most 1023',
+    ],
+    [
+      'with such a name at byte 1',
+      { backing_file_offset: 1, backing_file_size: 1024 },
       'header: backing_file_size is 1024, must be at most 1023',
     ],
     [
