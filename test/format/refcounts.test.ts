@@ -147,6 +147,14 @@ describe('the refcount table', () => {
     );
   });
 
+  test.each([0, 1])('refuses an entry of all ones, number %i', (index) => {
+    const entries = [0n, 0n];
+    entries[index] = 2n ** 64n - 1n;
+    expect(() => decodeRefcountTable(stored(...entries), header)).toThrow(
+      `refcount table entry ${index}: 0xffffffffffffffff has`,
+    );
+  });
+
   test.each([
     ['a reserved bit', 0x20001n],
     ['bit 8, the highest reserved one', 0x20100n],
