@@ -121,9 +121,14 @@ function allFiles() {
  * @returns {Described[]} the mutants as survivors.json names them
  */
 function describedMutants(text) {
-  const lines = text.split('\n');
+  const lines = text.split('\n').map((line) => line.trim());
+  const nameOf = (/** @type {number} */ index) => {
+    const line = lines[index] ?? '';
+    const same = lines.flatMap((each, at) => (each === line ? [at] : []));
+    return same.length === 1 ? line : `${line} (${same.indexOf(index) + 1} of ${same.length})`;
+  };
   const mutants = mutantsOf(text).map(({ line, was, replacement }) => ({
-    line: (lines[line - 1] ?? '').trim(),
+    line: nameOf(line - 1),
     change: `${was} → ${replacement}`,
     lineNumber: line,
   }));
