@@ -30,6 +30,28 @@ async function emptyImage({ clusters = FIRST, counted = [] as number[] } = {}): 
   return memoryStorage(bytes, { name: 'disk.qcow2' });
 }
 
+/** A file whose refcount table is full: each cluster that it can count is in use. Its backing file's name is in the way. */
+function fullImage(): MemoryStorage {
+  const clusters = 64 * 256;
+  const bytes = Buffer.alloc(clusters * CLUSTER);
+  bytes.set(
+    storedHeader({
+      cluster_bits: 9,
+      size: DISK,
+      l1_table_offset: L1 * CLUSTER,
+      backing_file_offset: 112,
+      backing_file_size: 4,
+    }),
+  );
+  bytes.write('base', 112);
+  for (let index = 0; index < 64; index++) {
+    const block = (FIRST + index) * CLUSTER;
+    bytes.writeBigUInt64BE(BigInt(block), CLUSTER + index * 8);
+    for (let at = 0; at < CLUSTER; at += 2) bytes.writeUInt16BE(1, block + at);
+  }
+  return memoryStorage(bytes, { name: 'disk.qcow2' });
+}
+
 async function planOn(
   image: Image,
   wanted: readonly BitmapSlot[],
@@ -170,6 +192,41 @@ describe('a first bitmap', () => {
   });
 });
 
+describe('an image whose refcount table must move for it', () => {
+  test('has the new one in its header, and gives back the old one', async () => {
+    const storage = fullImage();
+    const { plan, bytes, entries } = await change(storage, [store('b', clean)]);
+    const { header, backing } = await openImage(storage);
+    expect(entries).toMatchObject([{ name: 'b' }]);
+    expect(backing?.name).toBe('base');
+    expect(header.refcountTableOffset).toBeGreaterThanOrEqual(64 * 256 * CLUSTER);
+    expect(header.refcountTableClusters).toBe(2);
+    // Directory, table, the new refcount table, and a block to count them.
+    expect(plan).toMatchObject({ claimedClusters: 5, releasedClusters: 1 });
+    // The first block now stands in cluster 6.
+    expect(bytes.readUInt16BE(FIRST * CLUSTER + 2 * 1)).toBe(0);
+    expect(bytes.readUInt16BE(FIRST * CLUSTER + 2 * 2)).toBe(1);
+  });
+
+  test('or that has no refcount block at all, gets one', async () => {
+    const storage = await emptyImage();
+    await storage.write(CLUSTER, new Uint8Array(8));
+    const plan = await planOn(await openImage(storage), [store('b', clean)]);
+    expect(written(plan)).toContain('1+8: refcount table entry 0');
+  });
+});
+
+test('a table of more than one cluster lies in one piece', async () => {
+  // 65 entries.
+  const large = cleanBitmap(64 * CLUSTER * 8 * 512 + 512, 9);
+  const plan = await planOn(await openImage(await emptyImage()), [store('large', large), store('b', clean)]);
+  expect(written(plan).slice(0, 3)).toEqual([
+    '7+1024: table of bitmap "large"',
+    '9+512: table of bitmap "b"',
+    '6+512: bitmap directory',
+  ]);
+});
+
 describe('another set', () => {
   /** "old" in clusters 7 and 9 to 11, "kept" in 8 and 12 to 14, the directory in 6. */
   async function twoBitmaps() {
@@ -221,12 +278,16 @@ describe('another set', () => {
     expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
   });
 
-  test('gives nothing back twice, nor beyond the end of the file, where a broken table says so', async () => {
+  test('gives nothing back twice, nor what is kept, nor what is beyond the end of the file, whatever a table says', async () => {
     const { storage, old, kept } = await twoBitmaps();
     const image = await openImage(storage);
-    const doubled = { ...old, tableOffset: 100 * CLUSTER };
-    const plan = await planOn(image, [keep(kept)], [old, doubled, kept]);
-    expect(plan.releasedClusters).toBe(5);
+    const beyond = { ...old, tableOffset: 100 * CLUSTER };
+    expect((await planOn(image, [keep(kept)], [old, beyond, old, kept])).releasedClusters).toBe(5);
+    // Now its first entry names a cluster of the bitmap that is kept.
+    const entry = Buffer.alloc(8);
+    entry.writeBigUInt64BE(BigInt(12 * CLUSTER));
+    await storage.write(7 * CLUSTER, entry);
+    expect((await planOn(image, [keep(kept)], [old, kept])).releasedClusters).toBe(4);
   });
 
   test('is refused where a bitmap that is kept shares a cluster with another', async () => {
