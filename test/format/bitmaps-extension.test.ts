@@ -64,6 +64,17 @@ describe('a bitmaps extension', () => {
   });
 });
 
+test('with autoclear bit 0 clear an extension is stale, and one of zeros as good as none', () => {
+  const cleared = parsedHeader();
+  const stateOf = (data: Uint8Array) =>
+    bitmapsState(parseHeaderExtensions(headerWith([BITMAPS, data]), cleared), cleared);
+  expect(stateOf(payload())).toMatchObject({ kind: 'stale', directory: { bitmapCount: 1, offset: 0x50000 } });
+  expect(stateOf(Buffer.alloc(24))).toEqual({ kind: 'none' });
+  const last = Buffer.alloc(24);
+  last[23] = 1;
+  expect(stateOf(last)).toMatchObject({ kind: 'stale', directory: { bitmapCount: undefined } });
+});
+
 describe('extensions beside a bitmaps extension of a wrong length', () => {
   const lenient = (...frames: Parameters<typeof headerWith>) =>
     parseExtensionsLeniently(headerWith(...frames), header).list.map(
