@@ -56,7 +56,7 @@ export function dirtyBytes(bitmap: DirtyBitmap): number {
   const count = granuleCount(bitmap);
   const bytes = countBits(bitmap.bits) * granularityBytes;
   const beyond = count * granularityBytes - bitmap.virtualSizeBytes;
-  const lastIsDirty = count > 0 && (bitmap.bits[(count - 1) >>> 3]! & (1 << ((count - 1) & 7))) !== 0;
+  const lastIsDirty = count > 0 && getBit(bitmap.bits, count - 1);
   return lastIsDirty ? bytes - beyond : bytes;
 }
 
@@ -94,10 +94,10 @@ function unite(target: Uint8Array, source: Uint8Array): void {
 
 /** `ratio` granules of the source are one of the target. Looks no further into one that is found marked. */
 function coarsen(target: Uint8Array, source: Uint8Array, granules: number, ratio: number): void {
-  const bytesEach = Math.max(1, ratio / 8);
   const bytes = Math.floor(granules / 8);
   for (let byte = skipBytes(source, 0, 0, bytes); byte < bytes; byte = skipBytes(source, 0, byte, bytes)) {
     if (ratio >= 8) {
+      const bytesEach = ratio / 8;
       const granule = Math.floor(byte / bytesEach);
       setBit(target, granule);
       byte = Math.min((granule + 1) * bytesEach, bytes);

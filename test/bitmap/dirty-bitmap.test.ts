@@ -191,6 +191,14 @@ describe('merging', () => {
   });
 });
 
+test('merging takes nothing from behind the end of the target, not even into its last granule', () => {
+  const source = cleanBitmap(4 * 512, 9);
+  markRange(source, 3 * 512, 512);
+  const target = cleanBitmap(3 * 512, 10);
+  mergeInto(target, source);
+  expect(dirtyBytes(target)).toBe(0);
+});
+
 describe('resampling', () => {
   test('loses nothing that is dirty, and adds only what rounding out takes', () => {
     fc.assert(

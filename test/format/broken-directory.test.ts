@@ -1,6 +1,6 @@
 /** A bitmap directory that breaks rules: each is named, and what can be read beside it is read. */
 import { describe, expect, test } from 'vitest';
-import { examineBitmapDirectory, isGranularity } from '../../src/format/bitmap-directory.ts';
+import { examineBitmapDirectory, isGranularity, MAX_ENTRY_BYTES } from '../../src/format/bitmap-directory.ts';
 import type { PossibleDirectory } from '../../src/format/bitmaps-extension.ts';
 import { type RawEntry, rawEntry } from '../image/edited-image.ts';
 import { geometry } from './stored-header.ts';
@@ -125,6 +125,25 @@ describe('an entry', () => {
     ]);
   });
 
+  test('may look like two, where its name is one more', () => {
+    const bytes = stored({ name: b });
+    expect(examined(bytes, { bitmapCount: 1, sizeBytes: bytes.length }).entries).toMatchObject([
+      [expect.stringMatching(/^\\x00|^/), 0, ''],
+    ]);
+  });
+
+  test('has a byte order mark in its name where one is stored', () => {
+    const bytes = stored({ name: '\ufeffx' });
+    expect(examined(bytes, { bitmapCount: 1, sizeBytes: bytes.length }).entries).toEqual([
+      ['\ufeffx', 0, ''],
+    ]);
+  });
+
+  test('has at most 1048 bytes', () => {
+    expect(stored({ name: 'n'.repeat(1023) })).toHaveLength(1048);
+    expect(MAX_ENTRY_BYTES).toBe(1048);
+  });
+
   test('shows printable bytes of a name that is not UTF-8 as they are, and all others as escapes', () => {
     const name = Buffer.from([0x1f, 0x20, 0x7e, 0x7f, 0xff, 0x05]);
     const bytes = stored({ name });
@@ -214,6 +233,11 @@ describe('a directory', () => {
     ]);
   });
 
+  test('that ends with the file, before its size, has what is there', () => {
+    const whole = [expect.stringContaining('2 entries found, the extension counts 3')];
+    expect(examined(two, { bitmapCount: 3, sizeBytes: 96 })).toEqual({ entries: twoSound, whole });
+  });
+
   test('without a size has what is counted', () => {
     expect(examined(Buffer.concat([two, c]), { bitmapCount: 2 })).toEqual({ entries: twoSound, whole: [] });
   });
@@ -230,6 +254,10 @@ describe('a directory', () => {
       ],
       whole: [],
     });
+  });
+
+  test('without either has no entry that breaks another rule', () => {
+    expect(examined(Buffer.concat([stored({ type: 7 }), b]), {})).toEqual({ entries: [], whole: [] });
   });
 
   test('of zeros is one broken entry, behind which nothing is sought', () => {
@@ -259,6 +287,16 @@ describe('behind an entry whose length is nonsense', () => {
       [undefined, 32, 'entry-cut-off'],
       ['b', 64, ''],
       ['c', 96, ''],
+    ]);
+  });
+
+  test('its own fields are not believed, even where all of them can be read', () => {
+    const long = stored({ name: 'lost' });
+    long.writeUInt16BE(100, 18);
+    const bytes = Buffer.concat([long, b, Buffer.alloc(256)]);
+    expect(examined(bytes, { bitmapCount: 2, sizeBytes: 64 }).entries).toEqual([
+      [undefined, 0, 'entry-cut-off'],
+      ['b', 32, ''],
     ]);
   });
 

@@ -325,6 +325,51 @@ test('a whole table of the largest clusters is judged as the decoder judges it',
   }
 });
 
+describe.each([false, true])('a table, of extended entries: %s,', (extended) => {
+  const header = geometry(16, extended);
+  const tableOf = (cluster: number): TestedTable => {
+    const tested = { header, table: new Uint8Array(extended ? 128 : 64), hostClusterCount: 900 };
+    storeEntry(tested, 3, [BigInt(cluster) * 65536n, 1n]);
+    return tested;
+  };
+
+  test.each(['plain arrays', 'kernel arrays'] as const)(
+    'may name the last cluster of the file: %s',
+    (twin) => {
+      expect(scanned(tableOf(899), twin).plain).toBe(true);
+      expect(scanned(tableOf(900), twin).plain).toBe(false);
+      expect(scanned(tableOf(901), twin).plain).toBe(false);
+    },
+  );
+
+  test('is judged the same with arrays that are only in part those of a kernel', () => {
+    const tested = tableOf(899);
+    const wanted = decoded(tested);
+    const units = wanted.allocated.length;
+    const references = wanted.referenced.length;
+    for (const own of ['allocated', 'referenced', 'neither']) {
+      const [table, one, other] = kernelArrays(tested.table.length, units, references) as [
+        Uint8Array,
+        Uint8Array,
+        Uint8Array,
+      ];
+      table.set(tested.table);
+      const allocated = own === 'allocated' ? one : new Uint8Array(units);
+      const referenced = own === 'referenced' ? other : new Uint8Array(references);
+      expect(scanL2Table(table, header, { allocated, referenced, hostClusterCount: 900 }), own).toBe(true);
+      expect(allocated, own).toEqual(wanted.allocated);
+      expect(referenced, own).toEqual(wanted.referenced);
+    }
+  });
+
+  test('has nothing written behind what it holds', () => {
+    const { table, hostClusterCount } = tableOf(5);
+    const allocated = new Uint8Array(extended ? 33 : 2).fill(0xa5);
+    scanL2Table(table, header, { allocated, referenced: new Uint8Array(113), hostClusterCount });
+    expect(allocated.at(-1)).toBe(0xa5);
+  });
+});
+
 test.each([
   ['an image with an external data file', parsedHeader({ incompatible_features: 1n << 2n })],
   ['a version 2 image', parsedHeader({ version: 2 })],

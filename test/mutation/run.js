@@ -209,8 +209,10 @@ async function judge(file, text, indexes, onResult) {
   const reaches = await reachOf(allFiles(), tests, folder);
   const mutants = mutantsOf(text);
   const jobs = indexes.map((index) => {
-    const place = `${file}:${mutants[index]?.place}`;
-    const candidates = reaches.filter(({ reached }) => reached.includes(place));
+    const { place } = /** @type {import('./mutants.js').Mutant} */ (mutants[index]);
+    const candidates = reaches.filter(({ reached }) =>
+      reached.some((each) => (place === 0 ? each.startsWith(`${file}:`) : each === `${file}:${place}`)),
+    );
     return { index, candidates: candidates.map(({ test, ms }) => ({ test, ms })) };
   });
   for (let done = 0; done < jobs.length; ) {
