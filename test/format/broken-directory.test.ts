@@ -127,9 +127,7 @@ describe('an entry', () => {
 
   test('may look like two, where its name is one more', () => {
     const bytes = stored({ name: b });
-    expect(examined(bytes, { bitmapCount: 1, sizeBytes: bytes.length }).entries).toMatchObject([
-      [expect.stringMatching(/^\\x00|^/), 0, ''],
-    ]);
+    expect(examined(bytes, { bitmapCount: 1, sizeBytes: bytes.length }).entries).toEqual([['', 0, '']]);
   });
 
   test('has a byte order mark in its name where one is stored', () => {

@@ -197,7 +197,8 @@ async function survivorsOf(file, text, indexes) {
 }
 
 /**
- * Tries each mutant on the tests that reach it. A process that hangs or dies has killed its mutant, and another one goes on.
+ * Tries each mutant on the tests that reach it. Where a process hangs or dies, another one begins with the same mutant: once
+ * may be the machine's fault, twice means that the mutant is killed.
  *
  * @param {string} file
  * @param {string} text
@@ -215,20 +216,26 @@ async function judge(file, text, indexes, onResult) {
     );
     return { index, candidates: candidates.map(({ test, ms }) => ({ test, ms })) };
   });
+  let suspect = -1;
   for (let done = 0; done < jobs.length; ) {
     const before = done;
-    await runWorker({ file, jobs: jobs.slice(done) }, (result) => {
+    const unfinished = await runWorker({ file, jobs: jobs.slice(done) }, (result) => {
       done++;
       onResult(result);
     });
-    if (done === before) throw new Error(`${file}: its tests do not start`);
+    if (unfinished === undefined && done === before) throw new Error(`${file}: its tests do not start`);
+    if (unfinished !== undefined && unfinished.index === suspect) {
+      done++;
+      onResult(unfinished);
+    }
+    suspect = unfinished?.index ?? -1;
   }
 }
 
 /**
  * @param {import('./worker.js').Task} task
  * @param {(result: Result) => void} onResult
- * @returns {Promise<void>}
+ * @returns {Promise<Result | undefined>} of the mutant on which it ended, if it did not come through
  */
 function runWorker(task, onResult) {
   return new Promise((resolve, reject) => {
@@ -254,8 +261,7 @@ function runWorker(task, onResult) {
     child.on('error', reject);
     child.on('close', () => {
       clearTimeout(timer);
-      if (current !== undefined) onResult(current);
-      resolve();
+      resolve(current);
     });
   });
 }

@@ -30,7 +30,7 @@ export async function startVitest(include, sourceOf) {
       isolate: false,
       sequence: { sequencer: AsGiven },
       bail: 1,
-      testTimeout: 30_000,
+      testTimeout: 60_000,
       coverage: { enabled: false },
     },
     { plugins: [{ name: 'mutant', enforce: 'pre', load: (/** @type {string} */ id) => sourceOf(id) }] },
@@ -56,7 +56,7 @@ export async function failureOf(vitest, specifications) {
   }
   const [test] = failed?.children.allTests('failed') ?? [];
   const error = test?.result().errors?.[0] ?? failed?.errors()[0] ?? unhandledErrors[0];
-  const text = error instanceof Error ? error.message : JSON.stringify(error);
+  const text = error?.message;
   const moduleId = failed?.moduleId ?? specifications[0]?.moduleId ?? '';
   return { moduleId, message: `${test?.fullName ?? ''}: ${text}` };
 }
