@@ -81,6 +81,12 @@ for (const file of positionals.length > 0 ? positionals : allFiles()) {
     explained.some(
       (each) => each.file === file && each.line === line && [each.change].flat().includes(change),
     );
+  for (const { line, change } of explained.filter((each) => each.file === file)) {
+    for (const one of [change].flat()) {
+      if (mutants.some((mutant) => mutant.line === line && mutant.change === one)) continue;
+      throw new Error(`survivors.json explains what is no mutant of ${file}: ${one} in ${line}`);
+    }
+  }
   const indexes = chosen(mutants.length);
   const left = indexes.filter((index) => !isExplained(/** @type {Described} */ (mutants[index])));
   const survivors = await survivorsOf(file, text, left);
