@@ -64,7 +64,7 @@ export async function readRecords(
         const madeIn = await indexOf(match.disk.source, images);
         if (match.disk.checkpoint === 'bitmap') known.push({ name, parent, madeIn });
       }
-      if (reasons.length === stored.length) throw noDisk(imagePaths[0]!, reasons[0] ?? 'there are none');
+      if (reasons.length === stored.length) throw noDisk(imagePaths[0]!, reasons[0]!);
       for (const reason of reasons) options.onWarning?.(`${imagePaths[0]}: left out: ${reason}`);
       return known;
     },

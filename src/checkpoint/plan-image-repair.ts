@@ -76,13 +76,11 @@ export async function planImageRepair(
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
-  const done = new Set<string>();
   /** Bitmaps that are alike may be one in memory. */
   const made = new Set<DirtyBitmap>();
   let madeBytes = 0;
   const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
-  const parents = new Map(tasks.map(({ name, parent }) => [name, parent]));
-  for (const { name, nameBytes, isOrigin, isAgreed, granularityBits } of tasks) {
+  for (const { name, nameBytes, parent, isOrigin, isAgreed, granularityBits } of tasks) {
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
     const wanted = resample(held, granularityBits);
@@ -96,7 +94,7 @@ export async function planImageRepair(
         : united(
             old,
             (isOrigin && state !== 'in-use'
-              ? await ancestorMarks(target, name, parents, { stores, done })
+              ? await parentMarks(target, parent, uncovered, stores)
               : undefined) ?? wanted,
             granularityBits,
           );
@@ -106,7 +104,6 @@ export async function planImageRepair(
       if (!made.has(bitmap)) madeBytes += bitmap.bits.length;
       made.add(bitmap);
     }
-    done.add(name);
     bitmaps.push({
       name,
       action,
@@ -193,16 +190,14 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
  * holds. Not so beside one that is in use: QEMU leaves all bitmaps of an image in use, so an older one that is good has been
  * made again since. Where it was kept, it is read again: all of them together may be more than memory takes.
  */
-async function ancestorMarks(
+async function parentMarks(
   target: RepairableImage,
-  name: string,
-  parents: ReadonlyMap<string, string | undefined>,
-  { stores, done }: { stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>; done: ReadonlySet<string> },
+  parent: string | undefined,
+  repaired: ReadonlyMap<string, unknown>,
+  stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>,
 ): Promise<DirtyBitmap | undefined> {
-  for (let ancestor = parents.get(name); ancestor !== undefined; ancestor = parents.get(ancestor)) {
-    if (done.has(ancestor)) return stores.get(ancestor)?.bitmap ?? readableMarks(target, ancestor);
-  }
-  return undefined;
+  if (parent === undefined || !repaired.has(parent)) return undefined;
+  return stores.get(parent)?.bitmap ?? readableMarks(target, parent);
 }
 
 function united(old: DirtyBitmap | undefined, more: DirtyBitmap, granularityBits: number): DirtyBitmap {

@@ -161,5 +161,7 @@ describe('advice', () => {
     expect(repairAdvice('c', chain('gu', sizes), undefined)).toBe(
       'bitmap-tool repair --name c --rebuild-origin 1.qcow2',
     );
+    const smallTop = { 1: { virtualSizeBytes: 2 * MIB } };
+    expect(repairAdvice('c', chain('ug', smallTop), undefined)).toBe('bitmap-tool repair --name c 0.qcow2');
   });
 });
