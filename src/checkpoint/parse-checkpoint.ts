@@ -81,9 +81,9 @@ function refuseTwice(
   keyOf: (disk: CheckpointDisk) => string | undefined,
 ): void {
   const seen = new Set<string>();
-  for (const key of disks.map(keyOf)) {
-    if (key !== undefined && seen.has(key)) throw invalid(`the disk ${key} is there twice`);
-    if (key !== undefined) seen.add(key);
+  for (const key of disks.flatMap((disk) => keyOf(disk) ?? [])) {
+    if (seen.has(key)) throw invalid(`the disk ${key} is there twice`);
+    seen.add(key);
   }
 }
 

@@ -141,6 +141,7 @@ describe('refused is', () => {
     ['a disk that is neither target nor path', disks(`<disk name='disk.qcow2'/>`), /"disk.qcow2", must be/],
     ['a disk of a snapshot', disks(`<disk name='vda' checkpoint='internal'/>`), /checkpoint="internal"/],
     ['a disk twice', disks(`<disk name='vda'/>`, `<disk name='vda'/>`), /the disk vda is there twice/],
+    ['a path twice', disks(`<disk name='/a'/>`, `<disk name='/a'/>`), /the disk \/a is there twice/],
     [
       'a disk by target and by path',
       DUMP.replace('</disks>', `<disk name='/images/system.qcow2'/></disks>`),
