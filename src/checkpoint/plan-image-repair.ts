@@ -87,7 +87,10 @@ export async function planImageRepair(
     const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
     const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);
-    if (action !== 'keep') requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
+    if (action !== 'keep') {
+      requireStorableSize(image, granularityBits);
+      requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
+    }
     const bitmap =
       action === 'keep' && old !== undefined
         ? old
@@ -98,7 +101,6 @@ export async function planImageRepair(
               : undefined) ?? wanted,
             granularityBits,
           );
-    if (action === 'add') requireStorableSize(image, granularityBits);
     if (action !== 'keep') {
       stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
       if (!made.has(bitmap)) madeBytes += bitmap.bits.length;

@@ -53,9 +53,9 @@ export async function planRepair(
     if (!isUsed) throw unusedOrigin(origin!);
   }
   const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
-  const tasks = holders.map((_, index) =>
+  const tasks = holders.map((layer, index) =>
     choice.chosen.flatMap((checkpoint, position) =>
-      origins[position]! < index ? [] : [taskIn(images, index, checkpoint, origins[position]!, named)],
+      origins[position]! < index ? [] : [taskIn(images, layer, index, checkpoint, origins[position]!, named)],
     ),
   );
   const sources = await Promise.all(
@@ -164,32 +164,25 @@ function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
 
 function taskIn(
   images: readonly ChainImage[],
+  { image }: Qcow2Layer,
   index: number,
   { name, parent }: KnownCheckpoint,
   origin: number,
   named: number | undefined,
 ): Task {
-  const image = images[index]!;
-  const entryOf = ({ bitmaps }: ChainImage) => bitmaps.get(name);
+  const has = ({ bitmaps }: ChainImage) => bitmaps.has(name);
   // A new bitmap gets the granularity of the nearest below that has one, as libvirt's own snapshots do it.
-  const model =
-    entryOf(image) ??
-    images
-      .slice(index + 1)
-      .find(entryOf)
-      ?.bitmaps.get(name) ??
-    images.slice(0, index).findLast(entryOf)?.bitmaps.get(name);
+  const holder = images.slice(index).find(has) ?? images.slice(0, index).findLast(has);
+  const model = holder?.bitmaps.get(name);
   if (model === undefined) requireStorableName(name);
-  const { layer } = image;
-  const defaultBits = layer.format === 'raw' ? 0 : defaultGranularityBits(layer.image.header);
   return {
     name,
     nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
     parent,
     isOrigin: index === origin,
     // Who names the origin has agreed to what it takes there.
-    isAgreed: index === origin && index === named && entryOf(image) === undefined,
-    granularityBits: model?.granularityBits ?? defaultBits,
+    isAgreed: index === origin && index === named && !has(images[index]!),
+    granularityBits: model?.granularityBits ?? defaultGranularityBits(image.header),
   };
 }
 

@@ -2,8 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { openChain } from '../../src/chain/chain.ts';
+import type { Qcow2Layer } from '../../src/chain/layer.ts';
 import { parseReference } from '../../src/chain/reference.ts';
 import { examineChainImage, namesOf, readChainImages, stateIn } from '../../src/checkpoint/chain-images.ts';
+import { inspectChainImage } from '../../src/checkpoint/inspect-chain-image.ts';
+import { FailedError, RefusedError } from '../../src/errors.ts';
 import { type CheckOptions, type CheckResult, checkCheckpoints } from '../../src/index.ts';
 import { holdOpen } from '../support/hold-open.ts';
 import { qemuImg } from '../support/qemu.ts';
@@ -169,6 +172,30 @@ test('an image whose tables cannot be read says so, and its bitmaps are unreadab
       unopenable: false,
     },
   ]);
+});
+
+test.each([
+  [
+    'a refusal is told of the image, without a hint where it has none',
+    new RefusedError('INVALID_IMAGE', 'no'),
+  ],
+  ['a failure of the device ends the look', new FailedError('IO_ERROR', 'no')],
+])('%s', async (_, error) => {
+  const { top } = await copy();
+  const chain = await layersOf(top, 'lenient');
+  try {
+    const examined = await examineChainImage(chain.top);
+    const layer = chain.top as Qcow2Layer;
+    const storage = { ...layer.storage, read: () => Promise.reject(error) };
+    const failing = { ...examined, layer: { ...layer, image: { ...layer.image, storage } } };
+    const inspection = inspectChainImage(failing, undefined, [], false, {});
+    if (error instanceof FailedError) return await expect(inspection).rejects.toBe(error);
+    expect((await inspection).problems).toStrictEqual([
+      { code: 'image-unreadable', severity: 'error', message: 'no', unopenable: false },
+    ]);
+  } finally {
+    await chain.close();
+  }
 });
 
 describe('the directories of a chain', () => {

@@ -1,6 +1,6 @@
 /** Names of bitmaps: what QEMU can store, what libvirt makes for itself, and the one that is reserved. */
 import { describe, expect, test } from 'vitest';
-import { isTemporaryName, requireStorableName } from '../../src/checkpoint/names.ts';
+import { isCheckpointName, isTemporaryName, requireStorableName } from '../../src/checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../src/errors.ts';
 
 describe('a name', () => {
@@ -44,4 +44,8 @@ describe('a temporary bitmap of libvirt', () => {
   test.each(['checkpoint-1', 'my-backup-1', 'libvirt', 'Backup-vda', ''])('is not %j', (name) => {
     expect(isTemporaryName(name)).toBe(false);
   });
+});
+
+test('a checkpoint may have a name of 1023 bytes, as its bitmap may', () => {
+  expect([1023, 1024].map((length) => isCheckpointName('c'.repeat(length)))).toEqual([true, false]);
 });

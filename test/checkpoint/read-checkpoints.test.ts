@@ -1,5 +1,5 @@
 /** Checkpoints from files and folders: all of them, in libvirt's order, and none that contradict each other. */
-import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readlink, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -60,6 +60,14 @@ test('a file may be named twice, and with its folder', async () => {
   expect(namesOf(await readCheckpoints([file, folder, file]))).toEqual(['c1']);
 });
 
+test('no file stays open', async () => {
+  const folder = await folderOf({ 'c1.xml': xml('c1', 1), 'c2.xml': xml('c2', 2) });
+  await readCheckpoints([folder]);
+  const open = await readdir('/proc/self/fd');
+  const paths = await Promise.all(open.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  expect(paths.filter((path) => path.startsWith(folder))).toEqual([]);
+});
+
 test('a bitmap of another name than the checkpoint is warned of', async () => {
   const disks = `<disks><disk name='vda' bitmap='other'/><disk name='vdb' checkpoint='no'/><disk name='vdc'/></disks>`;
   const folder = await folderOf({ 'c1.xml': xml('c1', 1, disks) });
@@ -111,6 +119,10 @@ describe('refused is', () => {
   test('a folder without XML, pointing to the one that virtnbdbackup keeps in it', async () => {
     const folder = await folderOf({ 'machine.cpt': '[]' });
     await expect(readCheckpoints([folder])).rejects.toEqual(refusal('INVALID_CHECKPOINT', /ends in \.xml/));
+    await mkdir(join(folder, 'another'));
+    await expect(readCheckpoints([folder])).rejects.toEqual(
+      refusal('INVALID_CHECKPOINT', /ends in \.xml/, /^Name a folder with files/),
+    );
     await mkdir(join(folder, 'checkpoints'));
     await expect(readCheckpoints([folder])).rejects.toEqual(
       refusal('INVALID_CHECKPOINT', /ends in \.xml/, /\/checkpoints\.$/),

@@ -1,13 +1,19 @@
 /** What a repair gives each image of a chain, by the table of the rules; that the bytes are right, QEMU says. */
 import { describe, expect, test } from 'vitest';
+import { openChain } from '../../src/chain/chain.ts';
+import type { Qcow2Layer } from '../../src/chain/layer.ts';
+import { parseReference } from '../../src/chain/reference.ts';
+import { readChainImages } from '../../src/checkpoint/chain-images.ts';
+import { planImageRepair } from '../../src/checkpoint/plan-image-repair.ts';
+import { readActiveL1Table } from '../../src/image/image.ts';
 import { listBitmaps, type RepairOptions, type RepairResult, repairCheckpoints } from '../../src/index.ts';
+import { digest } from '../support/file-state.ts';
 import { qemuBitmaps, qemuImg } from '../support/qemu.ts';
 import { dirtyExtents } from '../support/qemu-bitmap.ts';
 import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../support/set-byte.ts';
 import {
   DISABLED,
   edit,
-  GOOD,
   IN_USE,
   placeOf,
   setFlags,
@@ -312,6 +318,57 @@ describe('a repair is about', () => {
   });
 });
 
+describe('a bitmap that is made', () => {
+  test('has the granularity of the nearest above where none below has one', async () => {
+    const { top, base } = await copy();
+    await qemuImg('bitmap', '--add', '-g', '8k', top, 'c9');
+    const disk = await repair(top, { names: ['c9'], origin: base });
+    expect(disk.images.map(({ bitmaps }) => bitmaps[0]!.granularity)).toEqual([8192, 8192, 8192]);
+  });
+
+  test('has the very name of the others, also one that is no text', async () => {
+    const { top, middle, base } = await copy();
+    const name = new Uint8Array(300).fill(0xff);
+    await edit(base, (image) => image.changeEntry(placeOf(image, 'c2'), { name }));
+    await repair(top, {});
+    for (const path of [top, middle]) {
+      await edit(path, (image) => expect(image.entries().at(-1)!.name).toEqual(name));
+    }
+  });
+
+  test('is one that QEMU could store', async () => {
+    const { folder } = await copy();
+    const empty = `${folder}/empty.qcow2`;
+    await qemuImg('create', '-q', '-f', 'qcow2', empty, '0');
+    await expect(repair(empty, { names: ['c9'], origin: empty })).rejects.toEqual(
+      refusal('BITMAP_LIMIT', /0 bytes/),
+    );
+  });
+
+  test('needs room, which a device that cannot grow may lack', async () => {
+    const { top } = await copy();
+    const chain = await openChain(parseReference(top, undefined), { mode: 'read', locking: 'none' });
+    try {
+      const [found] = await readChainImages(chain);
+      const layer = found!.layer as Qcow2Layer;
+      const storage = { ...layer.storage, sizeBytes: layer.storage.sizeBytes, canGrow: false };
+      const image = { ...layer.image, storage };
+      const target = { ...found!, layer: { ...layer, image }, l2Offsets: await readActiveL1Table(image) };
+      const tasks = ['a', 'b', 'c', 'd'].map((name) => ({
+        name,
+        nameBytes: Buffer.from(name),
+        parent: undefined,
+        isOrigin: false,
+        isAgreed: false,
+        granularityBits: 16,
+      }));
+      await expect(planImageRepair(target, tasks, {})).rejects.toEqual(refusal('NO_ROOM', /top\.qcow2/));
+    } finally {
+      await chain.close();
+    }
+  });
+});
+
 describe('the origin that a person names', () => {
   test('must be in the chain', async () => {
     const { folder, top } = await copy();
@@ -429,6 +486,17 @@ describe('refused, with nothing written, is', () => {
   });
 });
 
+test('a broken bitmap that nobody asked for is neither mended nor written beside', async () => {
+  const { top, base } = await copy();
+  await edit(base, (image) => image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]));
+  await setFlags(base, 'c2', DISABLED);
+  const before = await digest(base);
+  await expect(repair(top, { ...AGREED, names: ['c2'] })).rejects.toEqual(
+    refusal('NEEDS_CHECK', /bitmap "c1"/),
+  );
+  expect(await digest(base)).toBe(before);
+});
+
 test('bitmaps of other names stay where they are', async () => {
   const { top, middle } = await copy();
   await qemuImg('bitmap', '--add', '--disable', middle, 'other');
@@ -445,5 +513,4 @@ test('a dry run says the same and writes nothing', async () => {
   const dry = await repair(top, { dryRun: true });
   expect(actions(dry)[1]).toEqual({ c1: 'add 1 +1', c2: 'keep 2 +0' });
   expect(await order(middle)).toEqual(['c2']);
-  await setFlags(middle, 'c2', GOOD);
 });

@@ -63,7 +63,9 @@ function paths(folder: string) {
 }
 
 export async function edit(path: string, change: (image: EditedImage) => void): Promise<void> {
-  const image = new EditedImage(await readFile(path));
+  const bytes = await readFile(path);
+  // Room up to the end of the last cluster.
+  const image = new EditedImage(Buffer.concat([bytes, Buffer.alloc((UNIT - (bytes.length % UNIT)) % UNIT)]));
   change(image);
   await writeFile(path, image.bytes);
 }
