@@ -59,7 +59,7 @@ export function findOverlap(
   const { clusterSizeBytes } = image.header;
   const start = Math.floor(offset / clusterSizeBytes);
   const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
-  const taken = start < end ? findBit(set.bits, 1, start, end) : end;
+  const taken = findBit(set.bits, 1, start, end);
   return taken < end ? taken : undefined;
 }
 
