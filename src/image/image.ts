@@ -18,7 +18,6 @@ import {
   EXTENSION_TYPE,
   findExtension,
   type HeaderExtensions,
-  parseHeaderExtensions,
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
@@ -64,10 +63,7 @@ export async function openImage(storage: Storage, opening: BitmapsOpening = 'str
   const header = naming(storage, () => parseHeader(headerBytes));
   const headerCluster = await readBytes(storage, 0, header.clusterSizeBytes);
   return naming(storage, () => {
-    const extensions =
-      opening === 'strict'
-        ? parseHeaderExtensions(headerCluster, header)
-        : parseExtensionsLeniently(headerCluster, header);
+    const extensions = parseExtensionsLeniently(headerCluster, header);
     const bitmaps = bitmapsState(extensions, header);
     const featureNames = findExtension(extensions, EXTENSION_TYPE.featureNames)?.data ?? new Uint8Array(0);
     refuseUnknownIncompatible(header.incompatibleFeatures, featureNames);
@@ -87,7 +83,6 @@ function backingReference(
   headerCluster: Uint8Array,
   extensions: HeaderExtensions,
 ): BackingReference | undefined {
-  if (backingFileOffset === 0 || backingFileSizeBytes === 0) return undefined;
   const bytes = headerCluster.subarray(backingFileOffset, backingFileOffset + backingFileSizeBytes);
   const name = cString(bytes);
   return name === '' ? undefined : { name, format: backingFormat(extensions) };

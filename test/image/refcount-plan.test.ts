@@ -195,3 +195,77 @@ describe('releasing', () => {
     ]);
   });
 });
+
+describe('a new block is named', () => {
+  const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
+  const reveal = async (...newBlocks: [index: number, cluster: number][]) => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 });
+    const claims = { ...NO_CLAIMS, newBlocks: new Map(newBlocks) };
+    const steps = planRefcounts(image, refcounts, await loadBlocks(image, refcounts, []), claims, []);
+    return steps.reveal.map(({ kind, reason }) => `${kind} ${reason}`);
+  };
+
+  test('only once the block that counts it is, and that is stable', async () => {
+    expect(await reveal([1, 128], [2, 129], [3, 200])).toEqual([
+      'write refcount table entry 2',
+      'write refcount table entry 3',
+      'flush the refcount table',
+      'write refcount table entry 1',
+      'flush the refcount table',
+    ]);
+  });
+
+  test('never where blocks only count each other', async () => {
+    await expect(reveal([1, 128], [2, 64])).rejects.toThrow('only count each other');
+  });
+});
+
+describe('blocks', () => {
+  test('are read once, and only those that count something of the runs', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 600 });
+    const reads: number[] = [];
+    const storage = {
+      ...image.storage,
+      sizeBytes: image.storage.sizeBytes,
+      read: (offset: number, into: Uint8Array) => {
+        reads.push(offset / 512);
+        return image.storage.read(offset, into);
+      },
+    };
+    const load = async (...runs: ClusterRun[]) => {
+      reads.length = 0;
+      return [...(await loadBlocks({ ...image, storage }, refcounts, runs)).keys()];
+    };
+    expect(await load({ start: 254, end: 256 }, { start: 9, end: 10 })).toEqual([0]);
+    expect(reads).toEqual([3]);
+    expect(await load({ start: 255, end: 513 })).toEqual([0, 1, 2]);
+    expect(await load({ start: 768, end: 769 })).toEqual([]);
+  });
+
+  test('the table lies in its clusters', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 60 });
+    expect(tableRun(image, refcounts)).toEqual({ start: 1, end: 2 });
+    const wide = { blockOffsets: new Float64Array(3 * 64) };
+    expect(tableRun(image, wide)).toEqual({ start: 1, end: 4 });
+  });
+});
+
+test('what leaked is free afterwards, whatever its count was; what no block counts is left alone', async () => {
+  const { image, refcounts } = await buildImage({
+    clusterBits: 9,
+    refcountOrder: 4,
+    clusterCount: 400,
+    counted: [40, 41],
+    missingBlocks: [1],
+  });
+  await image.storage.write(3 * 512 + 41 * 2, Uint8Array.of(0, 7));
+  const leaked = [{ start: 40, end: 42 }];
+  const released = [{ start: 300, end: 301 }];
+  const claims: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
+  const blocks = await loadBlocks(image, refcounts, [...leaked, ...released]);
+  expect(planRefcounts(image, refcounts, blocks, claims, released, leaked)).toMatchObject({
+    claim: [],
+    reveal: [],
+    release: [{ kind: 'write', offset: 3 * 512 + 40 * 2, bytes: Uint8Array.of(0, 0, 0, 0) }],
+  });
+});
