@@ -146,13 +146,13 @@ describe('an image points at', () => {
 
   test('a snapshot table of any length', async () => {
     const snapshots = Array.from({ length: 5 }, (_, index) => ({
-      l1Cluster: 1300 + index,
+      l1Cluster: 660 + index,
       l1Entries: 1,
       nameLength: 65000,
     }));
     const image = await built((storage) => putSnapshots(storage, 10 * CLUSTER, snapshots), {
       refcountOrder: 0,
-      clusterCount: 1400,
+      clusterCount: 700,
     });
     const tableEnd = 10 + Math.ceil((5 * (40 + 65000)) / CLUSTER);
     expect(await added(image)).toEqual([
