@@ -267,6 +267,107 @@ describe('a switch of the header', () => {
     expect(after).toEqual(['write bitmaps extension emptied', 'flush the header extensions']);
   });
 
+  test.each<[string, Partial<HeaderLayout>]>([
+    ['without a backing file', {}],
+    ['with a backing file name right behind', { nameGap: 0 }],
+    ['behind another extension', { extensions: [100], nameGap: 8 }],
+  ])('in one sector leaves the header as QEMU lays it out, %s', async (_, layout) => {
+    const all = { clusterBits: 12, extensions: [], live: false, ...layout };
+    const bytes = layOut(all)!;
+    const { commit } = await plan(layout);
+    for (const step of commit) if (step.kind === 'write') bytes.set(step.bytes, step.offset);
+    const extensions = [...all.extensions, 'bitmaps'] as const;
+    const moved = all.nameGap === undefined ? {} : { nameGap: 0 };
+    const expected = layOut({ ...all, extensions, live: true, ...moved })!;
+    const payloadAt =
+      104 + all.extensions.reduce<number>((sum, each) => sum + 8 + Math.ceil(Number(each) / 8) * 8, 8);
+    expected.set(encodeBitmapsPayload(newDirectory), payloadAt);
+    const end = payloadAt + 24 + 8 + (all.nameGap === undefined ? 0 : 11);
+    expect(bytes.slice(0, end)).toEqual(expected.slice(0, end));
+  });
+
+  test('writes a payload in place up to the very end of its sector', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [368, 'bitmaps', 600, 16], live: true }));
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+  });
+
+  test('adds head and bit at once where the end marker reaches the very end of the first sector', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [392] }));
+    expect(commit?.[0]).toBe('write autoclear bit 0 and the bitmaps extension, in one sector');
+  });
+
+  test('goes on where a cut left a later extension over a payload in two sectors', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [352, 'bitmaps', 'bitmaps'], live: true }));
+    expect(commit).toEqual([
+      'write bitmaps extension, still overruled by a later one',
+      'flush the bitmaps extension',
+      'write end marker over the later bitmaps extension',
+      'flush the end marker',
+    ]);
+  });
+
+  /** As `openImage` takes it to repair it. */
+  const broken = async (layout: Partial<HeaderLayout>, edit: (bytes: Uint8Array) => void) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: true, ...layout })!;
+    edit(bytes);
+    const image = await openImage(memoryStorage(bytes), 'lenient');
+    expect(image.bitmaps.kind).toBe('broken');
+    return kinds(planHeaderSwitch(image, encodeBitmapsPayload(newDirectory)));
+  };
+
+  test('hides bitmaps of a wrong length until all is right', async () => {
+    const [, , commit] = await broken({ extensions: [384, 'bitmaps'] }, (bytes) => {
+      bytes[496 + 7] = 16;
+    });
+    expect(commit).toEqual([
+      'write autoclear bit 0 cleared: no bitmaps',
+      'flush autoclear bit 0',
+      'write length of a bitmaps extension not in view',
+      'flush the length of the bitmaps extension',
+      'write bitmaps extension, still without autoclear bit 0',
+      'flush the bitmaps extension',
+      'write autoclear bit 0: the bitmaps are consistent',
+      'flush autoclear bit 0',
+    ]);
+  });
+
+  test('replaces the only payload, which QEMU refuses, at once', async () => {
+    const [, , commit] = await broken({ extensions: [500, 'bitmaps', 600, 16] }, (bytes) => {
+      // No bitmap at all.
+      bytes.fill(0, 104 + 8 + 504 + 8, 104 + 8 + 504 + 12);
+    });
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+  });
+
+  test('takes bitmaps out of an image of version 2, and puts none in', async () => {
+    const bytes = storedHeader({ version: 2, cluster_bits: 12 });
+    const extension = Buffer.alloc(32);
+    extension.writeUInt32BE(BITMAPS, 0);
+    extension.writeUInt32BE(24, 4);
+    extension.set(encodeBitmapsPayload(oldDirectory), 8);
+    bytes.set(extension, 72);
+    const image = await open(bytes);
+    expect(kinds(planHeaderSwitch(image, undefined))).toEqual([
+      [],
+      [],
+      ['write end marker over the bitmaps extension', 'flush the header extensions'],
+      [],
+    ]);
+    expect(() => planHeaderSwitch(image, encodeBitmapsPayload(newDirectory))).toThrow('version 2');
+  });
+
+  test('is refused where the extensions fill the cluster without an end marker', async () => {
+    const bytes = storedHeader({ cluster_bits: 9, size: 512 });
+    const extension = Buffer.alloc(408, 0xee);
+    extension.writeUInt32BE(0x0badca00, 0);
+    extension.writeUInt32BE(400, 4);
+    bytes.set(extension, 104);
+    const image = await open(bytes);
+    expect(() => planHeaderSwitch(image, encodeBitmapsPayload(newDirectory))).toThrow(
+      expect.objectContaining({ code: 'NO_ROOM', message: expect.stringContaining('no end marker') }),
+    );
+  });
+
   test.each<[string, Partial<HeaderLayout>, RegExp]>([
     [
       'the extensions fill the cluster',
