@@ -286,6 +286,11 @@ describe('a switch of the header', () => {
     expect(bytes.slice(0, end)).toEqual(expected.slice(0, end));
   });
 
+  test('in one sector may move a backing file name to the very end of the header cluster', async () => {
+    const [, , commit] = kinds(await plan({ clusterBits: 9, nameGap: 0, nameLength: 368 }));
+    expect(commit?.[0]).toBe('write header: bitmaps extension and autoclear bit 0, in one sector');
+  });
+
   test('writes a payload in place up to the very end of its sector', async () => {
     const [, , commit] = kinds(await plan({ extensions: [368, 'bitmaps', 600, 16], live: true }));
     expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
