@@ -4,6 +4,7 @@ import { getBit } from '../../src/bytes/bits.ts';
 import type { Content } from '../../src/format/l2-entry.ts';
 import { type HostClusters, noHostClusters } from '../../src/image/host-clusters.ts';
 import { hostRange, scanL2Tables } from '../../src/image/scan.ts';
+import { memoryStorage } from '../../src/storage/memory.ts';
 import { geometry } from '../format/stored-header.ts';
 import { buildImage } from './built-image.ts';
 
@@ -67,6 +68,29 @@ describe('tables', () => {
     const { found } = await scanned('held', { 0: data(20), 1: data(21) }, { 5: compressed(25 * CLUSTER) });
     expect(found).toEqual({ 0: [0, 1], 1: [5] });
   });
+});
+
+test('subclusters hold what they name or zero, each by itself', async () => {
+  const { image: standard } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 40 });
+  const bytes = Buffer.alloc(5 * 16384);
+  // The second entry: subclusters 0 and 5 have data, the last one reads as zeros.
+  bytes.writeBigUInt64BE(BigInt(3 * 16384) | (1n << 63n), 16384 + 16);
+  bytes.writeBigUInt64BE((1n << 63n) | 0b100001n, 16384 + 24);
+  const image = { ...standard, header: geometry(14, true), storage: memoryStorage(bytes) };
+  for (const [content, units] of [
+    ['held', [32, 37, 63]],
+    ['data', [32, 37]],
+  ] as const) {
+    const referenced = noHostClusters(image);
+    const found: number[] = [];
+    const onTable = (_: number, bits: Uint8Array) => {
+      found.push(...bitsOf(bits, 1024 * 32));
+    };
+    await scanL2Tables(image, Float64Array.of(16384), referenced, { content, onTable }, {});
+    expect(found).toEqual(units);
+    // Entries without a cluster may stand for the header, which is taken anyway.
+    expect(clustersIn(referenced).filter((cluster) => cluster > 0)).toEqual([1, 3]);
+  }
 });
 
 describe('refused is', () => {

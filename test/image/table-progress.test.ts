@@ -7,7 +7,7 @@ const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) 
   image: { storage: { name }, header: { clusterSizeBytes } } as unknown as Image,
   l2Offsets: Float64Array.from(l2Offsets),
 });
-const sources = [source('top', 512, 0, 512, 0, 1024), source('base', 4096, 8192, 0)];
+const sources = [source('top', 512, 0, 512, 0, 0, 1024), source('base', 4096, 8192)];
 
 test('adds up what is read against all tables that there are', () => {
   const told: Progress[] = [];
