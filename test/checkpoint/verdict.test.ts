@@ -145,6 +145,7 @@ describe('advice', () => {
     ['gx', undefined, 'bitmap-tool repair --directory 1.qcow2'],
     ['..', undefined, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
     ['..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
+    ['.', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
     ['..', 0, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
     ['g.', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
     ['g..', 1, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],

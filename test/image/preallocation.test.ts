@@ -49,6 +49,18 @@ test('only clusters of the file count, in every block that there is', async () =
   expect(await seemsPreallocated(shorter, 19 * 512)).toBe(false);
 });
 
+test('clusters beyond the end of the file do not count, in its last block either', async () => {
+  const beyond = Array.from({ length: 48 }, (_, index) => 80 + index);
+  const { image: long } = await buildImage({
+    clusterBits: 9,
+    refcountOrder: 6,
+    clusterCount: 128,
+    counted: [...counted(70), ...beyond],
+  });
+  const cut = { ...long, storage: { ...long.storage, sizeBytes: 80 * 512 } };
+  expect(await seemsPreallocated(cut, 72 * 512)).toBe(false);
+});
+
 test('a file that is shorter than that is not looked at', async () => {
   const few = await image(12, 12);
   const unread = {

@@ -43,6 +43,7 @@ const TESTS = {
   'src/format/l2-scan.ts': L2,
   'src/format/l2-table.ts': L2,
   'src/image': READING,
+  'src/image/apply-plan.ts': ['test/crash/changes.test.ts'],
   'src/image/header-switch.ts': [...IMAGE, 'test/crash/header.test.ts'],
   'src/image/header-room.ts': [...IMAGE, 'test/crash/header.test.ts'],
   'src/image/refcount-plan.ts': [...IMAGE, 'test/crash/refcounts.test.ts'],
