@@ -8,6 +8,7 @@ import {
   type HostClusters,
   noHostClusters,
 } from '../../src/image/host-clusters.ts';
+import { tableRoomBytes } from '../../src/image/l2-tables.ts';
 import { geometry } from '../format/stored-header.ts';
 import { buildImage } from './built-image.ts';
 
@@ -36,8 +37,8 @@ test('an empty set is over the clusters of the file, the last one perhaps in par
 
 test('a set has room for the tables that are read into it and for the units of one', async () => {
   const { image, set } = await emptySet();
-  // 64 entries of 512 bytes; 16 reads of half a MiB.
-  expect([set.units.length, set.tables.length]).toEqual([8, 16 * 2 ** 19]);
+  // 64 entries of 512 bytes.
+  expect([set.units.length, set.tables.length]).toEqual([8, tableRoomBytes(image.header)]);
   // 4096 entries of 16 bytes, with 32 subclusters each.
   expect(noHostClusters({ ...image, header: geometry(16, true) }).units).toHaveLength((4096 * 32) / 8);
 });
