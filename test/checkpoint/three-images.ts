@@ -18,7 +18,7 @@ import { makeTemporaryFolder, scratchFolder } from '../support/scratch.ts';
 export const UNIT = 64 << 10;
 
 /** Flags of a directory entry. */
-export const [GOOD, DISABLED, IN_USE] = [2, 0, 3];
+export const [DISABLED, IN_USE] = [0, 3];
 
 export interface ThreeImages {
   readonly folder: string;
