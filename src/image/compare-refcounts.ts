@@ -22,7 +22,7 @@ export interface RefcountDifference {
 /**
  * Reads every refcount block once. Refcounts of 1 and more are all the same to it.
  *
- * @param referenced together they hold every cluster that anything points at
+ * @param referenced one set or more; together they hold every cluster that anything points at
  * @param visit called for each block in which there is a difference, in no order; valid only during the call
  * @throws RefusedError when a refcount block reaches beyond the end of the file
  */
@@ -71,7 +71,7 @@ export async function compareRefcounts(
     { signal },
   );
   counted.fill(0);
-  const clusterCount = Math.max(0, ...referenced.map((set) => set.clusterCount));
+  const clusterCount = Math.max(...referenced.map((set) => set.clusterCount));
   for (let index = 0; index * count < clusterCount; index++) {
     if ((blockOffsets[index] ?? 0) === 0) compare(index);
   }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { getBit } from '../../src/bytes/bits.ts';
 import { compareRefcounts } from '../../src/image/compare-refcounts.ts';
-import { buildImage, referencing } from './built-image.ts';
+import { type BuiltImage, buildImage, referencing } from './built-image.ts';
 
 const layouts = fc.record({
   clusterBits: fc.constantFrom(9, 10),
@@ -38,5 +38,56 @@ test('what is counted and not pointed at has leaked; the other way round it is n
         expect(sorted(found.uncounted)).toEqual(sorted(without(pointedAt, counted)));
       },
     ),
+  );
+});
+
+const small = { clusterBits: 9, refcountOrder: 6, clusterCount: 200 };
+
+/** The clusters at which each visit sees a difference. */
+async function visits({ image, refcounts }: BuiltImage, clusters: Iterable<number>) {
+  const seen: { leaked: number[]; uncounted: number[] }[] = [];
+  await compareRefcounts(
+    image,
+    refcounts,
+    [referencing(image, clusters)],
+    ({ start, count, leaked, uncounted }) => {
+      const all = Array.from({ length: count }, (_, index) => index);
+      const of = (bits: Uint8Array) =>
+        all.filter((index) => getBit(bits, index)).map((index) => start + index);
+      seen.push({ leaked: of(leaked), uncounted: of(uncounted) });
+    },
+  );
+  return seen;
+}
+
+test('only blocks in which there is a difference are visited, be it a single one', async () => {
+  const built = await buildImage(small);
+  expect(await visits(built, built.counted)).toEqual([]);
+  expect(await visits(built, [...built.counted, 64])).toEqual([{ leaked: [], uncounted: [64] }]);
+  expect(await visits(built, [...built.counted].slice(1))).toEqual([{ leaked: [0], uncounted: [] }]);
+});
+
+test('where there is no refcount block nothing is counted, the first block and what the table cannot count included', async () => {
+  const withoutFirst = await buildImage({ ...small, missingBlocks: [0] });
+  expect(await visits(withoutFirst, [1, 2])).toEqual([{ leaked: [], uncounted: [1, 2] }]);
+  const large = await buildImage({ ...small, clusterCount: 64 * 64 + 10 });
+  expect(large.refcounts.blockOffsets).toHaveLength(64);
+  const pointedAt = [...large.counted, 64 * 64 + 9];
+  expect(await visits(large, pointedAt)).toEqual([{ leaked: [], uncounted: [64 * 64 + 9] }]);
+});
+
+test('a refcount block beyond the end of the file is refused as what it is, before anything is compared', async () => {
+  const { image } = await buildImage(small);
+  const end = 200 * 512;
+  const compared = compareRefcounts(
+    image,
+    { blockOffsets: Float64Array.of(3 * 512, 0, end) },
+    [referencing(image, [])],
+    () => {
+      throw new Error('compared');
+    },
+  );
+  await expect(compared).rejects.toThrow(
+    'built.qcow2: refcount block 2 at 0x19000 (512 bytes) reaches beyond the end of the file',
   );
 });
