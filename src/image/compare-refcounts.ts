@@ -34,6 +34,8 @@ export async function compareRefcounts(
   { signal }: Pick<L2Reading, 'signal'> = {},
 ): Promise<void> {
   const { header, storage } = image;
+  // All sets are over the same file.
+  const { tables, clusterCount } = referenced[0]!;
   const count = clustersPerRefcountBlock(header);
   const held = newBits(count);
   const counted = newBits(count);
@@ -63,7 +65,7 @@ export async function compareRefcounts(
   await visitL2Tables(
     image,
     blockOffsets,
-    referenced[0]!.tables,
+    tables,
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);
@@ -71,7 +73,6 @@ export async function compareRefcounts(
     { signal },
   );
   counted.fill(0);
-  const clusterCount = Math.max(...referenced.map((set) => set.clusterCount));
   for (let index = 0; index * count < clusterCount; index++) {
     if ((blockOffsets[index] ?? 0) === 0) compare(index);
   }

@@ -93,4 +93,17 @@ describe('free clusters', () => {
     expect(await free.take(3, { start: 17, end: 21 })).toEqual({ start: 17, end: 20 });
     expect(await free.take(2)).toEqual({ start: 4, end: 6 });
   });
+
+  test('end where the largest refcount table can count no more', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 });
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    // 8 MiB of entries, each a block of 64 refcounts.
+    const countable = 2 ** 20 * 64;
+    expect(await free.take(countable - 4)).toEqual({ start: 4, end: countable });
+    await expect(free.take(1)).rejects.toMatchObject({
+      code: 'NO_ROOM',
+      message: 'built.qcow2: its refcount table can count no more clusters',
+      context: { file: 'built.qcow2' },
+    });
+  });
 });
