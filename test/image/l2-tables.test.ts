@@ -83,7 +83,7 @@ test('reading that never has to wait lets others have their turn, an abort among
   setImmediate(() => controller.abort());
   const visiting = visitAll(
     { read: slowly().read, readNow: fill },
-    { signal: controller.signal, onVisit: () => spend(10) },
+    { signal: controller.signal, onVisit: () => spend(25) },
   );
   await expect(visiting).rejects.toThrow('aborted');
 });
@@ -143,9 +143,11 @@ test('a table is visited for each entry that names it, many at one read', async 
     reads: [[5 * 512, 1024]],
     told: [1024],
   });
-  const { visited, reads } = await visit(9, Array(5000).fill(7 * 512));
-  expect(visited).toEqual([...Array(5000).keys()]);
+  const { visited, reads } = await visit(9, [5 * 512, ...Array<number>(10_000).fill(7 * 512)]);
+  expect(visited).toEqual([...Array(10_001).keys()]);
   expect(reads).toEqual([
+    [5 * 512, 512],
+    [7 * 512, 512],
     [7 * 512, 512],
     [7 * 512, 512],
   ]);
