@@ -67,6 +67,43 @@ describe('free clusters', () => {
     ]);
   });
 
+  test('are one piece over the border of two refcount blocks', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 200 });
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    expect(await free.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
+  });
+
+  test('are no empty pieces where what no refcount block counts is pointed at, first and last', async () => {
+    const { image, refcounts } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 192,
+      missingBlocks: [1],
+    });
+    const free = freeClusters(image, referencing(image, [63, 64, 100, 127, 128]), refcounts);
+    expect(await free.takeScattered(152)).toEqual([
+      { start: 5, end: 63 },
+      { start: 65, end: 100 },
+      { start: 101, end: 127 },
+      { start: 129, end: 162 },
+    ]);
+  });
+
+  test('end with the last one that the largest refcount table counts', async () => {
+    const { image, refcounts, perBlock } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 8,
+    });
+    const end = ((8 << 20) / 8) * perBlock;
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    expect(await free.take(end - 5)).toEqual({ start: 4, end: end - 1 });
+    expect(await free.take(2, { start: 0, end })).toBeUndefined();
+    await expect(free.take(2)).rejects.toMatchObject({ code: 'NO_ROOM' });
+    expect(await free.takeScattered(1)).toEqual([{ start: end - 1, end }]);
+    await expect(free.takeScattered(1)).rejects.toMatchObject({ code: 'NO_ROOM' });
+  });
+
   test('go on past the end of the file, and over the border of two refcount blocks', async () => {
     const { image, refcounts, perBlock } = await buildImage({
       clusterBits: 9,
