@@ -126,7 +126,11 @@ describe('free clusters', () => {
     const free = freeClusters(image, referencing(image, []), refcounts);
     expect(await free.take(end - 5)).toEqual({ start: 4, end: end - 1 });
     expect(await free.take(2, { start: 0, end })).toBeUndefined();
-    await expect(free.take(2)).rejects.toMatchObject({ code: 'NO_ROOM' });
+    await expect(free.take(2)).rejects.toMatchObject({
+      code: 'NO_ROOM',
+      message: 'built.qcow2: its refcount table can count no more clusters',
+      context: { file: 'built.qcow2' },
+    });
     expect(await free.takeScattered(1)).toEqual([{ start: end - 1, end }]);
     await expect(free.takeScattered(1)).rejects.toMatchObject({ code: 'NO_ROOM' });
   });
