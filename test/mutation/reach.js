@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { probed } from './probes.js';
-import { failureOf, root, startVitest } from './session.js';
+import { failureOf, root, startVitest } from './vitest-run.js';
 
 /** @typedef {{ test: string, ms: number, reached: string[] }} Reach `reached` holds places as `file:start` */
 

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutantsOf } from './mutants.js';
 import { reachOf } from './reach.js';
-import { root } from './session.js';
+import { root } from './vitest-run.js';
 
 /** @typedef {{ index: number, killer: string | null }} Result `killer` is a test file, or null of a survivor */
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { applied, mutantsOf } from './mutants.js';
-import { failureOf, root, startVitest } from './session.js';
+import { failureOf, root, startVitest } from './vitest-run.js';
 
 /**
  * @typedef {{ test: string, ms: number }} Candidate
