@@ -69,8 +69,13 @@ describe('free clusters', () => {
 
   test('are one piece over the border of two refcount blocks', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 200 });
-    const free = freeClusters(image, referencing(image, []), refcounts);
-    expect(await free.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
+    const whole = freeClusters(image, referencing(image, []), refcounts);
+    expect(await whole.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
+    const parted = freeClusters(image, referencing(image, [20]), refcounts);
+    expect(await parted.takeScattered(150)).toEqual([
+      { start: 7, end: 20 },
+      { start: 21, end: 158 },
+    ]);
   });
 
   test('are no empty pieces where what no refcount block counts is pointed at, first and last', async () => {
