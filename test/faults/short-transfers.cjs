@@ -1,5 +1,5 @@
-// For `node --require`: fs.read, fs.readSync and fs.write of this process ask the kernel for a part only of what they are asked for, and
-// return what the kernel has moved.
+// For `node --require`: fs.read, fs.readSync and fs.write of this process ask the kernel for a part only of what they are asked
+// for, and return what the kernel has moved.
 'use strict';
 
 const fs = require('node:fs');
