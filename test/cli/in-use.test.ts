@@ -1,27 +1,11 @@
 /**
  * Images that a running QEMU has open: refused with exit code 5 and its name, read with --force-share all the same.
  */
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bitmapTool } from '../support/bitmap-tool.ts';
 import { holdOpen } from '../support/hold-open.ts';
+import { overlayOnCheckpoint } from '../support/overlay-on-checkpoint.ts';
 import { qemuBitmaps, qemuImg } from '../support/qemu.ts';
-import { scratchFolder } from '../support/scratch.ts';
-
-interface Chain {
-  readonly base: string;
-  readonly overlay: string;
-}
-
-async function chain(): Promise<Chain> {
-  const folder = await scratchFolder();
-  const base = join(folder, 'base.qcow2');
-  const overlay = join(folder, 'overlay.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', base, '1M');
-  await qemuImg('bitmap', '--add', base, 'c1');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
-  return { base, overlay };
-}
 
 const WRITING = [
   ['create-from', '--allocated'],
@@ -31,7 +15,7 @@ const WRITING = [
 test.each([...WRITING, ['list'], ['map'], ['dump']])(
   'an image open for writing: %s %s %s is refused',
   async (...args) => {
-    const { overlay } = await chain();
+    const { overlay } = await overlayOnCheckpoint();
     const pid = await holdOpen(overlay);
     const words = args.filter((word) => word !== undefined);
     const rest = words[0] === 'dump' ? [overlay, '#ALLOCATED'] : [overlay];
@@ -46,7 +30,7 @@ test.each([...WRITING, ['list'], ['map'], ['dump']])(
 );
 
 test('an image open for reading may be read and not changed', async () => {
-  const { overlay } = await chain();
+  const { overlay } = await overlayOnCheckpoint();
   await holdOpen(overlay, '-r');
   expect((await bitmapTool('list', overlay)).exitCode).toBe(0);
   expect((await bitmapTool('create-from', '--allocated', overlay)).exitCode).toBe(5);
@@ -54,7 +38,7 @@ test('an image open for reading may be read and not changed', async () => {
 });
 
 test('a base that somebody writes to is refused where the result depends on it, and only there', async () => {
-  const { base, overlay } = await chain();
+  const { base, overlay } = await overlayOnCheckpoint();
   const pid = await holdOpen(base);
   const inherited = await bitmapTool('create-from', '--allocated', '--json', overlay);
   expect(inherited.exitCode).toBe(5);
@@ -67,7 +51,7 @@ test('a base that somebody writes to is refused where the result depends on it, 
 });
 
 test('a base under another running overlay is shared with it', async () => {
-  const { base, overlay } = await chain();
+  const { base, overlay } = await overlayOnCheckpoint();
   const other = `${overlay}.other`;
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', other);
   await holdOpen(other);
@@ -75,13 +59,13 @@ test('a base under another running overlay is shared with it', async () => {
 });
 
 test('--no-lock looks at nobody', async () => {
-  const { overlay } = await chain();
+  const { overlay } = await overlayOnCheckpoint();
   await holdOpen(overlay, '-r');
   expect((await bitmapTool('create-from', '--allocated', '--no-lock', overlay)).exitCode).toBe(0);
 });
 
 test('two changes at once: one is made, the other refused or made after it', async () => {
-  const { overlay } = await chain();
+  const { overlay } = await overlayOnCheckpoint();
   const results = await Promise.all(
     Array.from({ length: 6 }, (_, index) =>
       bitmapTool('create-from', '--allocated', '--name', `n${index}`, overlay),

@@ -2,11 +2,12 @@
  * What reaches stdout and stderr: nothing but the result, safe for a terminal, in pipes that close early too.
  */
 import { cp } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../support/bitmap-tool.ts';
+import { overlayOnCheckpoint } from '../support/overlay-on-checkpoint.ts';
 import { qemuImg, qemuIo } from '../support/qemu.ts';
 import { scratchFolder } from '../support/scratch.ts';
 
@@ -62,12 +63,7 @@ test('a reader that closes the pipe early is no failure', async () => {
 });
 
 test('warnings that nobody can read end no work', async () => {
-  const folder = await scratchFolder();
-  const base = join(folder, 'base.qcow2');
-  const overlay = join(folder, 'overlay.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', base, '1M');
-  await qemuImg('bitmap', '--add', base, 'c1');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  const { overlay } = await overlayOnCheckpoint();
   await qemuIo(overlay, 'write -q 0 1M');
   const run = async (command: string) => {
     const shell = `exec '${process.execPath}' '${program}' ${command}`;
@@ -76,7 +72,7 @@ test('warnings that nobody can read end no work', async () => {
   expect(await run(`create-from --allocated '${overlay}' 2>/dev/full`)).toBe(0);
   expect((await bitmapToolJson<{ bitmaps: unknown[] }>('list', overlay)).bitmaps).toHaveLength(1);
   // A pipe whose reader has gone: the last to open it for reading closed it again.
-  const gone = join(folder, 'gone');
+  const gone = join(dirname(overlay), 'gone');
   await execa('mkfifo', [gone]);
   expect(await run(`check -U '${overlay}' 3<>'${gone}' 4>'${gone}' 3<&- 2>&4`)).toBe(0);
   expect(await run(`list '${overlay}?' 2>/dev/full`)).toBe(1);

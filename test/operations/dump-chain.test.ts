@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../support/bitmap-tool.ts';
 import { normalised, union } from '../support/extents.ts';
+import { overlayOnCheckpoint } from '../support/overlay-on-checkpoint.ts';
 import { qemuImg, qemuIo } from '../support/qemu.ts';
 import { type DirtyExtent, dirtyExtents } from '../support/qemu-bitmap.ts';
 import { scratchFolder } from '../support/scratch.ts';
@@ -36,12 +37,7 @@ test('unites the bitmaps of every image that has one, at the finest granularity'
 });
 
 test('is refused where the top has no bitmap of that name, or one below is in use', async () => {
-  const folder = await scratchFolder();
-  const base = join(folder, 'base.qcow2');
-  const top = join(folder, 'top.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', base, '1M');
-  await qemuImg('bitmap', '--add', base, 'c1');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', top);
+  const { base, overlay: top } = await overlayOnCheckpoint();
   expect((await bitmapTool('dump', '--chain', top, 'c1', '--json')).error?.code).toBe('BITMAP_NOT_FOUND');
   await qemuImg('bitmap', '--add', top, 'c1');
   expect((await bitmapTool('dump', '--chain', top, 'c1')).exitCode).toBe(0);
