@@ -1,6 +1,6 @@
 /** Runs test files once on the sources as they are: all must pass, and each is asked what it executes and how long it took. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { probed } from './probes.js';
 import { failureOf, root, startVitest } from './vitest-run.js';
@@ -14,7 +14,8 @@ import { failureOf, root, startVitest } from './vitest-run.js';
  * @returns {Promise<Reach[]>}
  */
 export async function reachOf(files, tests, folder) {
-  const account = join(folder, 'reached.json');
+  // Several runs may share the folder.
+  const account = join(folder, `reached-${process.pid}.json`);
   const texts = new Map(
     files.map((file) => [join(root, file), probed(readFileSync(join(root, file), 'utf8'), file)]),
   );
@@ -42,6 +43,7 @@ export async function reachOf(files, tests, folder) {
     result.push(JSON.parse(readFileSync(kept, 'utf8')));
   }
   await vitest.close();
+  rmSync(account, { force: true });
   delete process.env.BITMAP_TOOL_REACHED;
   return result;
 }
