@@ -40,13 +40,21 @@ const library = await build({
   },
 });
 // The program starts more often than it works long: CommonJS in one piece loads fastest, but for what it seldom needs.
-const LOADED_LATE = { chalk: 'chalk', spinner: './src/cli/spinner.ts', zstddec: 'zstddec' };
+/** By what the source calls them. */
+const LOADED_LATE = new Map([
+  ['chalk', 'chalk'],
+  ['./spinner.ts', './src/cli/spinner.ts'],
+  ['zstddec', 'zstddec'],
+]);
+const lateName = (/** @type {string} */ path) => parse(path).name;
 /** @type {import('esbuild').Plugin} */
 const loadedLate = {
   name: 'loaded late',
   setup({ onResolve }) {
-    onResolve({ filter: /^(chalk|\.\/spinner\.ts|zstddec)$/ }, ({ kind, path }) =>
-      kind === 'dynamic-import' ? { path: `./late/${parse(path).name}.cjs`, external: true } : undefined,
+    onResolve({ filter: /./ }, ({ kind, path }) =>
+      kind === 'dynamic-import' && LOADED_LATE.has(path)
+        ? { path: `./late/${lateName(path)}.cjs`, external: true }
+        : undefined,
     );
   },
 };
@@ -69,7 +77,7 @@ const program = await build({
 });
 const late = await build({
   ...forProgram,
-  entryPoints: LOADED_LATE,
+  entryPoints: Object.fromEntries([...LOADED_LATE].map(([path, file]) => [lateName(path), file])),
   outdir: 'dist/late',
   outExtension: { '.js': '.cjs' },
 });
