@@ -101,14 +101,15 @@ export async function repairCheckpoints(
   }
 }
 
-const CONSENT_WORDS: Readonly<Record<Consent, string>> = {
-  'rebuild-origin': 'is broken or missing in the image in which the checkpoint begins',
-  'enable-disabled': 'is disabled',
-};
-
-const MADE_WORDS: Readonly<Record<Consent, string>> = {
-  'rebuild-origin': 'made anew from what that image holds it would mark',
-  'enable-disabled': 'enabled with all that the image holds it would mark',
+const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> = {
+  'rebuild-origin': {
+    found: 'is broken or missing in the image in which the checkpoint begins',
+    made: 'made anew from what that image holds it would mark',
+  },
+  'enable-disabled': {
+    found: 'is disabled',
+    made: 'enabled with all that the image holds it would mark',
+  },
 };
 
 /** Who moves an image away and puts an overlay in its place need not change the path that libvirt has. */
@@ -128,7 +129,7 @@ function requireConsent(
           : [
               {
                 consent,
-                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent]}${action === 'add' ? PATH_DOUBT : ''}; ${MADE_WORDS[consent]} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
+                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent].found}${action === 'add' ? PATH_DOUBT : ''}; ${CONSENT_WORDS[consent].made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
               },
             ],
       ),
