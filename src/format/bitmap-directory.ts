@@ -33,7 +33,7 @@ export const MAX_ENTRY_BYTES = alignUp(entryStruct.sizeBytes + MAX_BITMAP_NAME_B
  * every cluster size.
  */
 const BEYOND_ANY_FILE = 2n ** 52n;
-/** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take. Its limit on table entries is never reached before. */
+/** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take; no table reaches QEMU's BME_MAX_TABLE_SIZE before. */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
 export interface BitmapDirectoryEntry {
