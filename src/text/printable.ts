@@ -4,7 +4,7 @@
 
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** Control and direction-changing characters appear as \xNN or \uNNNN. */
+/** Control characters, and those that embed, override or isolate a direction of writing, appear as \xNN or \uNNNN. */
 export function printable(text: string): string {
   return text.replace(UNSAFE, (character) => {
     const code = character.charCodeAt(0).toString(16);
