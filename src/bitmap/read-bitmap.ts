@@ -5,8 +5,8 @@ import { RefusedError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { bitmapTableEntryCount } from '../format/bitmap-directory.ts';
 import type { BitmapTableEntry } from '../format/bitmap-table.ts';
-import { readBitmapTable, readSoundTable } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
+import { readBitmapTable, readSoundTable } from '../image/stored-bitmaps.ts';
 import { cleanBitmap, type DirtyBitmap, trimToDisk } from './dirty-bitmap.ts';
 
 /**

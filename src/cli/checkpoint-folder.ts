@@ -4,7 +4,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
-import type { CheckpointDocument } from '../operations/write-checkpoint-xml.ts';
+import type { CheckpointDocument } from '../operations/checkpoints/write-checkpoint-xml.ts';
 
 /**
  * Makes the folder if it is not there.

@@ -2,7 +2,7 @@
  * The options that name what is on file about checkpoints.
  */
 import { type Command, Option } from 'commander';
-import type { CheckpointFiles } from '../checkpoint/known-checkpoints.ts';
+import type { CheckpointFiles } from '../checkpoint/verdict/known-checkpoints.ts';
 import { listOf } from './source-options.ts';
 
 export interface CheckpointFlags {

@@ -3,7 +3,7 @@
  */
 import { type Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
-import type { BitmapSource } from '../operations/sources.ts';
+import type { BitmapSource } from '../operations/create-from/sources.ts';
 import { readExtentList } from './extent-list.ts';
 
 export interface SourceFlags {

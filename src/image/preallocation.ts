@@ -5,7 +5,7 @@ import { divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { clustersPerRefcountBlock, isFree } from '../format/refcounts.ts';
 import type { Image } from './image.ts';
-import { readRefcountBlock, readRefcountTable } from './refcounts.ts';
+import { readRefcountBlock, readRefcountTable } from './refcount-table.ts';
 
 /**
  * The rule of QEMU (qcow2_detect_metadata_preallocation): more clusters have a refcount than the file has room for on

@@ -2,6 +2,7 @@
  * Passes once over the L2 tables of an L1 table: what they hold, and which host clusters they name.
  */
 import { setBit } from '../bytes/bits.ts';
+import { addRange, type HostClusters, needsCheck } from '../census/host-clusters.ts';
 import { hex } from '../format/format-error.ts';
 import {
   guestBytesPerL2Table,
@@ -12,9 +13,8 @@ import {
 import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
 import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
-import { addRange, type HostClusters, needsCheck } from './host-clusters.ts';
 import { type Image, naming, requireInside } from './image.ts';
-import { type L2Reading, visitL2Tables } from './l2-tables.ts';
+import { type L2Reading, visitL2Tables } from './read-l2-tables.ts';
 
 export interface TableScan {
   readonly content: Content;

@@ -2,7 +2,7 @@
  * Adds up what is read of L2 tables, for progress.
  */
 import type { Image } from './image.ts';
-import type { L2Reading } from './l2-tables.ts';
+import type { L2Reading } from './read-l2-tables.ts';
 
 export interface Progress {
   /** What is being done, for example "reading L2 tables". */

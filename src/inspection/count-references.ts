@@ -2,12 +2,12 @@
  * Counts what the refcounts of an image have too many and too few.
  */
 import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
+import { compareRefcounts } from '../census/compare-refcounts.ts';
+import { type HostClusters, noHostClusters } from '../census/host-clusters.ts';
 import { hex } from '../format/format-error.ts';
-import { compareRefcounts } from '../image/compare-refcounts.ts';
-import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import { bitmapsAreLive, type Image } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import type { Refcounts } from '../image/refcounts.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { Refcounts } from '../image/refcount-table.ts';
 import { CHECK_HINT } from './image-problems.ts';
 import type { Ownership } from './ownership.ts';
 import type { Problem } from './problem.ts';

@@ -10,8 +10,8 @@ import {
   decodeBitmapTable,
 } from '../format/bitmap-table.ts';
 import { FormatError, hex } from '../format/format-error.ts';
-import { bitmapRanges, readUnsoundTable } from '../image/bitmap-directory.ts';
 import type { Image } from '../image/image.ts';
+import { bitmapRanges, readUnsoundTable } from '../image/stored-bitmaps.ts';
 import { readBytes } from '../storage/storage.ts';
 import type { Problem } from './problem.ts';
 

@@ -1,16 +1,17 @@
 /**
  * Inspects the bitmaps of one image: every rule that they break, whom their clusters belong to, and what leaked.
  */
+
+import type { HostClusters } from '../census/host-clusters.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapDirectoryBytes,
   type ExaminedEntry,
 } from '../format/bitmap-directory.ts';
-import { examineDirectory } from '../image/bitmap-directory.ts';
-import type { HostClusters } from '../image/host-clusters.ts';
 import { bitmapsAreLive, type Image } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import type { Refcounts } from '../image/refcounts.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { Refcounts } from '../image/refcount-table.ts';
+import { examineDirectory } from '../image/stored-bitmaps.ts';
 import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
 import { CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';

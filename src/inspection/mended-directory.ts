@@ -4,10 +4,10 @@
 import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { isStorable, storableGranularityBits } from '../bitmap/granularity.ts';
 import { readBitmap } from '../bitmap/read-bitmap.ts';
-import type { BitmapSlot } from '../bitmap/store-plan.ts';
 import { type BitmapDirectoryEntry, isGranularity, storedName } from '../format/bitmap-directory.ts';
 import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
+import type { BitmapSlot } from '../plan/plan-directory.ts';
 import type { InspectedBitmap } from './inspect-bitmaps.ts';
 
 /**

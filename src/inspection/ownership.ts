@@ -3,18 +3,18 @@
  */
 import { divideUp } from '../bytes/align.ts';
 import { findBit, getBit, setBit } from '../bytes/bits.ts';
-import { hex } from '../format/format-error.ts';
 import {
   addRange,
   findOverlap,
   type HostClusters,
   noHostClusters,
   overlapMessage,
-} from '../image/host-clusters.ts';
+} from '../census/host-clusters.ts';
+import { addMetadata } from '../census/metadata.ts';
+import { hex } from '../format/format-error.ts';
 import type { Image } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import type { Refcounts } from '../image/refcounts.ts';
-import { addMetadata } from '../image/references.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { Refcounts } from '../image/refcount-table.ts';
 import type { Problem } from './problem.ts';
 
 interface NamedRange {

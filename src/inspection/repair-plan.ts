@@ -1,21 +1,22 @@
 /**
  * Plans how the bitmaps of an image become sound, and how what leaked is freed.
  */
-import { addKeptBitmaps, type BitmapSlot, planDirectory } from '../bitmap/store-plan.ts';
+
 import { runsOfOnes } from '../bytes/bits.ts';
+import { compareRefcounts } from '../census/compare-refcounts.ts';
+import type { HostClusters } from '../census/host-clusters.ts';
 import { RefusedError } from '../errors.ts';
 import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
-import { type Claims, clusterCount } from '../image/claims.ts';
-import { compareRefcounts } from '../image/compare-refcounts.ts';
-import type { ClusterRun } from '../image/free-clusters.ts';
-import { clearUnknownAutoclear } from '../image/header-switch.ts';
-import type { HostClusters } from '../image/host-clusters.ts';
 import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import { flush, type Plan } from '../image/plan.ts';
-import { loadBlocks, planRefcounts } from '../image/refcount-plan.ts';
-import type { Refcounts } from '../image/refcounts.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { Refcounts } from '../image/refcount-table.ts';
+import { type Claims, clusterCount } from '../plan/claim-clusters.ts';
+import type { ClusterRun } from '../plan/free-clusters.ts';
+import { clearUnknownAutoclear } from '../plan/header-switch.ts';
+import { flush, type Plan } from '../plan/plan.ts';
+import { addKeptBitmaps, type BitmapSlot, planDirectory } from '../plan/plan-directory.ts';
+import { loadBlocks, planRefcounts } from '../plan/refcount-steps.ts';
 import { shellPath } from '../text/shell-word.ts';
 import { type BitmapInspection, type ImageToInspect, inspectBitmaps } from './inspect-bitmaps.ts';
 import { type MendedBitmap, mendDirectory } from './mended-directory.ts';

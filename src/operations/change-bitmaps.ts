@@ -1,20 +1,21 @@
 /**
  * What all operations that write have in common: open the image alone, plan, and carry the plan out.
  */
-import { planChange } from '../bitmap/change-plan.ts';
-import type { BitmapChange } from '../bitmap/store-plan.ts';
+
+import { type HostClusters, noHostClusters } from '../census/host-clusters.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
 import type { ImageReference } from '../chain/reference.ts';
 import { UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
-import { applyPlan } from '../image/apply-plan.ts';
-import { readBitmapDirectory, refuseStaleBitmaps } from '../image/bitmap-directory.ts';
-import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import { type BitmapsOpening, type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
-import type { L2Reading } from '../image/l2-tables.ts';
-import { bytesWritten, type Plan, refuseGrowingDevice } from '../image/plan.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
 import { scanL2Tables } from '../image/scan.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../image/stored-bitmaps.ts';
 import { tableReading } from '../image/table-progress.ts';
+import { applyPlan } from '../plan/apply-plan.ts';
+import { bytesWritten, type Plan, refuseGrowingDevice } from '../plan/plan.ts';
+import { planChange } from '../plan/plan-bitmaps.ts';
+import type { BitmapChange } from '../plan/plan-directory.ts';
 import { requireQcow2 } from './open-qcow2.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 

@@ -3,9 +3,9 @@
  */
 import { type Chain, openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
-import { type Comparison, compareDisks } from '../comparison/compare-disks.ts';
 import { RefusedError } from '../errors.ts';
-import { openGuestReader } from '../guest-data/guest-reader.ts';
+import { type Comparison, compareDisks } from '../guest/comparison/compare-disks.ts';
+import { openGuestReader } from '../guest/data/guest-reader.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 /**

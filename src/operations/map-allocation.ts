@@ -1,10 +1,11 @@
 /**
  * Maps which image of a chain gives each part of the disk.
  */
-import { chainMap, type MapExtent } from '../allocation/chain-map.ts';
+
 import { openChain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
+import { chainMap, type MapExtent } from '../guest/allocation/chain-map.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 /** An image of the chain, as it comes into the map. */

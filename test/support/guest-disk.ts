@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openChain } from '../../src/chain/chain.ts';
 import { parseReference } from '../../src/chain/reference.ts';
-import { openGuestReader } from '../../src/guest-data/guest-reader.ts';
+import { openGuestReader } from '../../src/guest/data/guest-reader.ts';
 import type { Extent } from './extents.ts';
 import { type ImageName, qemuImg } from './qemu.ts';
 import { makeTemporaryFolder } from './scratch.ts';

@@ -4,7 +4,7 @@
 import { Command, Option } from 'commander';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError } from '../../errors.ts';
-import { applyBitmapActions, type BitmapAction } from '../../operations/bitmap-actions.ts';
+import { applyBitmapActions, type BitmapAction } from '../../operations/bitmaps/bitmap-actions.ts';
 import { printable } from '../../text/printable.ts';
 import { parseQemuSize, QemuSizeError } from '../../text/qemu-size.ts';
 import { GetoptError, getopt, type LongOption } from '../getopt.ts';

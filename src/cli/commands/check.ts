@@ -8,7 +8,7 @@ import {
   type CheckedImage,
   type CheckResult,
   checkCheckpoints,
-} from '../../operations/check-checkpoints.ts';
+} from '../../operations/checkpoints/check-checkpoints.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';

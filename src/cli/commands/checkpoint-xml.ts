@@ -7,7 +7,7 @@ import {
   type CheckpointDocuments,
   checkpointsOfFiles,
   checkpointsOfImages,
-} from '../../operations/write-checkpoint-xml.ts';
+} from '../../operations/checkpoints/write-checkpoint-xml.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import { writeCheckpoints } from '../checkpoint-folder.ts';

@@ -2,7 +2,11 @@
  * bitmap-tool create-from
  */
 import { Command } from 'commander';
-import { type CreatedBitmap, type CreateFromResult, createFrom } from '../../operations/create-from.ts';
+import {
+  type CreatedBitmap,
+  type CreateFromResult,
+  createFrom,
+} from '../../operations/create-from/create-from.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';

@@ -2,7 +2,7 @@
  * bitmap-tool dump
  */
 import { Command } from 'commander';
-import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/dump-bitmap.ts';
+import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/bitmaps/dump-bitmap.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';

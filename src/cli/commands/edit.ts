@@ -2,12 +2,12 @@
  * bitmap-tool add, remove, clear, enable, disable and merge
  */
 import { Command } from 'commander';
-import { type AddOptions, addBitmaps } from '../../operations/add-bitmaps.ts';
+import { type AddOptions, addBitmaps } from '../../operations/bitmaps/add-bitmaps.ts';
+import { clearBitmaps } from '../../operations/bitmaps/clear-bitmaps.ts';
+import { mergeBitmaps } from '../../operations/bitmaps/merge-bitmaps.ts';
+import { removeBitmaps } from '../../operations/bitmaps/remove-bitmaps.ts';
+import { disableBitmaps, enableBitmaps } from '../../operations/bitmaps/set-recording.ts';
 import type { ChangeOptions, EditResult } from '../../operations/change-bitmaps.ts';
-import { clearBitmaps } from '../../operations/clear-bitmaps.ts';
-import { mergeBitmaps } from '../../operations/merge-bitmaps.ts';
-import { removeBitmaps } from '../../operations/remove-bitmaps.ts';
-import { disableBitmaps, enableBitmaps } from '../../operations/set-recording.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { addWritingOptions, granularityOption, type WritingOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';

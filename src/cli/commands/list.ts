@@ -2,7 +2,7 @@
  * bitmap-tool list
  */
 import { Command } from 'commander';
-import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/list-bitmaps.ts';
+import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/bitmaps/list-bitmaps.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';

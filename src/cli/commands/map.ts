@@ -2,7 +2,7 @@
  * bitmap-tool map
  */
 import { Command } from 'commander';
-import type { MapExtent } from '../../allocation/chain-map.ts';
+import type { MapExtent } from '../../guest/allocation/chain-map.ts';
 import { mapAllocation } from '../../operations/map-allocation.ts';
 import { printable } from '../../text/printable.ts';
 import { addCommonOptions, type CommonOptions } from '../common-options.ts';

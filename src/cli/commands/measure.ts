@@ -2,7 +2,7 @@
  * bitmap-tool measure
  */
 import { Command } from 'commander';
-import { measure } from '../../operations/measure.ts';
+import { measure } from '../../operations/create-from/measure.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { addCommonOptions } from '../common-options.ts';

@@ -2,15 +2,15 @@
  * bitmap-tool repair
  */
 import { Command, Option } from 'commander';
-import type { RepairedBitmap } from '../../checkpoint/plan-image-repair.ts';
+import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { UsageError } from '../../errors.ts';
+import { type DirectoryRepairResult, repairDirectory } from '../../operations/bitmaps/repair-directory.ts';
 import {
   type RepairedDisk,
   type RepairedImage,
   type RepairResult,
   repairCheckpoints,
-} from '../../operations/repair-checkpoints.ts';
-import { type DirectoryRepairResult, repairDirectory } from '../../operations/repair-directory.ts';
+} from '../../operations/checkpoints/repair-checkpoints.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';

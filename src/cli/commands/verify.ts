@@ -2,7 +2,7 @@
  * bitmap-tool verify
  */
 import { Command } from 'commander';
-import { type BitmapVerdict, verifyBitmap } from '../../operations/verify-bitmap.ts';
+import { type BitmapVerdict, verifyBitmap } from '../../operations/bitmaps/verify-bitmap.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';

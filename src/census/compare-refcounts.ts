@@ -1,0 +1,79 @@
+/**
+ * Holds the refcounts of a whole image against what is referenced: what is counted though nothing points at it, and what
+ * is pointed at without being counted.
+ */
+import { newBits } from '../bytes/bits.ts';
+import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
+import { type Image, requireInside } from '../image/image.ts';
+import { type L2Reading, visitL2Tables } from '../image/read-l2-tables.ts';
+import type { Refcounts } from '../image/refcount-table.ts';
+import type { HostClusters } from './host-clusters.ts';
+
+/** The clusters [start, start + count) that one refcount block counts, a bit for each. */
+export interface RefcountDifference {
+  readonly start: number;
+  readonly count: number;
+  /** Refcount above 0, and nothing points at it. */
+  readonly leaked: Uint8Array;
+  /** Something points at it, and the refcount is 0. */
+  readonly uncounted: Uint8Array;
+}
+
+/**
+ * Reads every refcount block once. Refcounts of 1 and more are all the same to it.
+ *
+ * @param referenced one set or more; together they hold every cluster that anything points at
+ * @param visit called for each block in which there is a difference, in no order; valid only during the call
+ * @throws RefusedError when a refcount block reaches beyond the end of the file
+ */
+export async function compareRefcounts(
+  image: Image,
+  { blockOffsets }: Refcounts,
+  referenced: readonly HostClusters[],
+  visit: (difference: RefcountDifference) => void,
+  { signal }: Pick<L2Reading, 'signal'> = {},
+): Promise<void> {
+  const { header, storage } = image;
+  // All sets are over the same file.
+  const { tables, clusterCount } = referenced[0]!;
+  const count = clustersPerRefcountBlock(header);
+  const held = newBits(count);
+  const counted = newBits(count);
+  const leaked = newBits(count);
+  const uncounted = newBits(count);
+  const compare = (blockIndex: number): void => {
+    const start = blockIndex * count;
+    held.fill(0);
+    for (const { bits } of referenced) {
+      const part = bits.subarray(start / 8, (start + count) / 8);
+      for (let byte = 0; byte < part.length; byte++) held[byte]! |= part[byte]!;
+    }
+    let differs = 0;
+    for (let byte = 0; byte < held.length; byte++) differs |= held[byte]! ^ counted[byte]!;
+    if (differs === 0) return;
+    for (let byte = 0; byte < held.length; byte++) {
+      leaked[byte] = counted[byte]! & ~held[byte]!;
+      uncounted[byte] = held[byte]! & ~counted[byte]!;
+    }
+    visit({ start, count, leaked, uncounted });
+  };
+
+  for (const [index, offset] of blockOffsets.entries()) {
+    if (offset !== 0) requireInside(storage, `refcount block ${index}`, offset, header.clusterSizeBytes);
+  }
+  // Refcount blocks are read as L2 tables are: one cluster each, all over the file.
+  await visitL2Tables(
+    image,
+    blockOffsets,
+    tables,
+    (index, block) => {
+      markCounted(block, header.refcountOrder, counted);
+      compare(index);
+    },
+    { signal },
+  );
+  counted.fill(0);
+  for (let index = 0; index * count < clusterCount; index++) {
+    if ((blockOffsets[index] ?? 0) === 0) compare(index);
+  }
+}

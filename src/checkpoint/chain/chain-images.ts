@@ -1,0 +1,80 @@
+/**
+ * The backing chain of one disk, with what each of its images has of checkpoints.
+ */
+import { allLayers, type Chain } from '../../chain/chain.ts';
+import type { Layer } from '../../chain/layer.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import { examineDirectory, readBitmapDirectory } from '../../image/stored-bitmaps.ts';
+import { type BitmapState, originIndex, stateOfEntry } from './bitmap-state.ts';
+
+export interface ChainImage {
+  readonly layer: Layer;
+  /** What QEMU would see, in the order of the directory. */
+  readonly present: readonly BitmapDirectoryEntry[];
+  /** `present` by name; of an outdated or broken directory what can be read of it. */
+  readonly bitmaps: ReadonlyMap<string, BitmapDirectoryEntry>;
+  /** Bitmaps that are not what the directory says: all, or those names. */
+  readonly unreadable: 'all' | ReadonlySet<string>;
+  /** A program has it open for writing: then its bitmaps are in use, as they must be. */
+  readonly isBeingWritten: boolean;
+}
+
+/**
+ * Reads the directories of all images, top first.
+ *
+ * @throws RefusedError for a directory by which QEMU refuses the image
+ */
+export async function readChainImages(chain: Chain): Promise<ChainImage[]> {
+  const images: ChainImage[] = [];
+  for (const layer of await allLayers(chain)) {
+    const isLive = layer.format === 'qcow2' && layer.image.bitmaps.kind === 'live';
+    if (isLive) images.push(chainImage(layer, await readBitmapDirectory(layer.image)));
+    else images.push(await examineChainImage(layer));
+  }
+  return images;
+}
+
+/** The same of one image, whatever state its directory is in. */
+export async function examineChainImage(layer: Layer): Promise<ChainImage> {
+  if (layer.format === 'raw') return chainImage(layer, []);
+  const { entries } = await examineDirectory(layer.image);
+  return chainImage(
+    layer,
+    entries.flatMap(({ entry }) => entry ?? []),
+  );
+}
+
+function chainImage(layer: Layer, entries: readonly BitmapDirectoryEntry[]): ChainImage {
+  const isLive = layer.format === 'qcow2' && layer.image.bitmaps.kind === 'live';
+  return {
+    layer,
+    present: isLive ? entries : [],
+    bitmaps: new Map(entries.map((entry) => [entry.name, entry])),
+    unreadable: new Set(),
+    isBeingWritten: false,
+  };
+}
+
+export function stateIn(
+  { layer, bitmaps, unreadable, isBeingWritten }: ChainImage,
+  name: string,
+): BitmapState {
+  if (layer.format === 'raw') return 'missing';
+  const entry = bitmaps.get(name);
+  if (unreadable === 'all') return 'unreadable';
+  if (entry === undefined) return 'missing';
+  if (layer.image.bitmaps.kind === 'stale') return 'stale';
+  if (unreadable.has(name)) return 'unreadable';
+  const state = stateOfEntry(entry);
+  return state === 'in-use' && isBeingWritten ? 'recording' : state;
+}
+
+/** Index of the lowest image that has the bitmap. */
+export function originOf(images: readonly ChainImage[], name: string): number | undefined {
+  return originIndex(images.map((image) => stateIn(image, name)));
+}
+
+/** Every name that the chain has, those of the base first: as a rule the older ones. */
+export function namesOf(images: readonly ChainImage[]): string[] {
+  return [...new Set(images.toReversed().flatMap(({ bitmaps }) => [...bitmaps.keys()]))];
+}

@@ -1,0 +1,113 @@
+/**
+ * Looks at one image of a chain with a single pass over its tables: is its structure sound, as far as bitmaps go, and do
+ * its bitmaps mark all that it holds?
+ */
+
+import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
+import { ownGranularityBits } from '../../bitmap/granularity.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { noHostClusters } from '../../census/host-clusters.ts';
+import { RefusedError } from '../../errors.ts';
+import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
+import { type Image, readActiveL1Table } from '../../image/image.ts';
+import type { L2Reading } from '../../image/read-l2-tables.ts';
+import { readRefcountTable } from '../../image/refcount-table.ts';
+import { type BitmapInspection, inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
+import type { Problem } from '../../inspection/problem.ts';
+import { isWrittenElsewhere } from '../../storage/locks.ts';
+import { type ChainImage, stateIn } from './chain-images.ts';
+
+export interface InspectedImage extends ChainImage {
+  readonly problems: readonly Problem[];
+  /** Bytes that the image holds and its good bitmap does not mark, by name. */
+  readonly missingBytes: ReadonlyMap<string, number>;
+}
+
+/**
+ * @param table the active L1 table; undefined when it cannot be read, which is a problem to be told
+ * @param covering names of which the bitmap must mark all that the image holds
+ * @param isShared it was opened without regard to who else uses it; otherwise nobody has it open for writing
+ */
+export async function inspectChainImage(
+  examined: ChainImage,
+  table: Float64Array | undefined,
+  covering: readonly string[],
+  isShared: boolean,
+  reading: L2Reading,
+): Promise<InspectedImage> {
+  const { layer } = examined;
+  if (layer.format === 'raw') return { ...examined, problems: [], missingBytes: new Map() };
+  const isBeingWritten = isShared && (await isWrittenElsewhere(layer.storage.fd));
+  try {
+    const { image } = layer;
+    const l2Offsets = table ?? (await readActiveL1Table(image));
+    const referenced = noHostClusters(image);
+    const granularities = covering.flatMap((name) => examined.bitmaps.get(name)?.granularityBits ?? []);
+    const form = {
+      content: 'held',
+      virtualSizeBytes: image.header.virtualSizeBytes,
+      // Where nothing is compared with it, what takes least to make.
+      granularityBits:
+        granularities.length === 0 ? ownGranularityBits(image.header) : Math.min(...granularities),
+    } as const;
+    const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
+    const refcounts = await readRefcountTable(image);
+    const inspection = await inspectBitmaps(image, { l2Offsets, referenced, refcounts }, reading);
+    const inspected = { ...examined, unreadable: unreadableIn(inspection), isBeingWritten };
+    return {
+      ...inspected,
+      problems: isBeingWritten ? whileWritten(inspection.problems) : inspection.problems,
+      missingBytes: await missingIn(inspected, image, held, covering),
+    };
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    const problem: Problem = {
+      code: 'image-unreadable',
+      severity: 'error',
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      unopenable: false,
+    };
+    return { ...examined, unreadable: 'all', isBeingWritten, problems: [problem], missingBytes: new Map() };
+  }
+}
+
+/** Tables are written before refcounts are, and bitmaps are stored when the image is closed. */
+const NORMAL_WHILE_WRITTEN: ReadonlySet<Problem['code']> = new Set([
+  'in-use',
+  'leaked-clusters',
+  'refcount-too-low',
+]);
+
+function whileWritten(problems: readonly Problem[]): Problem[] {
+  const note: Problem = {
+    code: 'being-written',
+    severity: 'note',
+    message:
+      'a program has the image open for writing: its bitmaps are marked in-use then, as they must be, and what they mark is in its memory, so that nobody can tell from here whether it is all, or whether an earlier crash has left them so',
+    unopenable: false,
+  };
+  return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];
+}
+
+/** Bitmaps that are not what the directory says: all, or those names. One that is in use says nothing anyway. */
+export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
+  if (unopenable) return 'all';
+  const distrusted = bitmaps.filter(({ trusted, entry }) => !trusted && entry?.inUse === false);
+  return new Set(distrusted.map(({ entry }) => entry!.name));
+}
+
+async function missingIn(
+  inspected: ChainImage,
+  image: Image,
+  held: DirtyBitmap,
+  covering: readonly string[],
+): Promise<Map<string, number>> {
+  const missing = new Map<string, number>();
+  for (const name of covering) {
+    if (stateIn(inspected, name) !== 'good') continue;
+    const bitmap = await readBitmap(image, inspected.bitmaps.get(name)!);
+    missing.set(name, dirtyBytes(withoutMarks(resample(held, bitmap.granularityBits), bitmap)));
+  }
+  return missing;
+}

@@ -1,0 +1,217 @@
+/**
+ * Plans how the checkpoints of one disk become valid again: for each image of its chain, which bitmaps it gets.
+ */
+
+import { defaultGranularityBits } from '../../bitmap/granularity.ts';
+import type { Chain } from '../../chain/chain.ts';
+import type { Qcow2Layer } from '../../chain/layer.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import { readActiveL1Table, requireWritable } from '../../image/image.ts';
+import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
+import { fileIdentity } from '../../storage/file.ts';
+import { shellPath } from '../../text/shell-word.ts';
+import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
+import { requireStorableName } from '../names.ts';
+import {
+  type CheckpointChoice,
+  chooseCheckpoints,
+  type KnownCheckpoint,
+} from '../verdict/choose-checkpoints.ts';
+import { judge } from '../verdict/verdict.ts';
+import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';
+
+export interface RepairTarget {
+  /** Only these checkpoints. */
+  readonly names?: readonly string[] | undefined;
+  /** What is known of checkpoints beside the chain; undefined: nothing. */
+  readonly known?: readonly KnownCheckpoint[] | undefined;
+  /** The image that was active when the checkpoints were made of which no image has a bitmap, or that are named. */
+  readonly origin?: string | undefined;
+}
+
+export interface DiskRepair extends CheckpointChoice {
+  readonly chain: Chain;
+  /** Whether libvirt would take it as it is, and a backup from it be complete; in the order of `chosen`. */
+  readonly wasValid: readonly boolean[];
+  /** Images of which the checkpoints have bitmaps, top first. */
+  readonly images: readonly ImageRepair[];
+}
+
+/**
+ * @throws RefusedError when a checkpoint cannot be made valid, or not without guessing
+ */
+export async function planRepair(
+  chain: Chain,
+  images: readonly ChainImage[],
+  { names, known, origin }: RepairTarget,
+  options: ProgressOptions,
+): Promise<DiskRepair> {
+  const choice = chooseCheckpoints(images, names, known);
+  const named = origin === undefined ? undefined : await indexOfImage(images, origin);
+  const origins = choice.chosen.map((checkpoint) =>
+    findOrigin(images, checkpoint, named, names !== undefined),
+  );
+  if (named !== undefined && names === undefined && choice.chosen.length > 0) {
+    const isUsed = choice.chosen.some(({ name, madeIn }) => (originOf(images, name) ?? madeIn) === undefined);
+    if (!isUsed) throw unusedOrigin(origin!);
+  }
+  const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
+  const tasks = holders.map((layer, index) =>
+    choice.chosen.flatMap((checkpoint, position) =>
+      origins[position]! < index ? [] : [taskIn(images, layer, index, checkpoint, origins[position]!, named)],
+    ),
+  );
+  const sources = await Promise.all(
+    holders.map(async ({ image }) => ({ image, l2Offsets: await readActiveL1Table(image) })),
+  );
+  const reading = tableReading(sources, options);
+
+  const repairs: ImageRepair[] = [];
+  for (const [index, layer] of holders.entries()) {
+    const target = { ...images[index]!, layer, l2Offsets: sources[index]!.l2Offsets };
+    repairs.push(await planImageRepair(target, tasks[index]!, reading));
+  }
+  const wasValid = choice.chosen.map(({ name }, position) =>
+    isValid(images, repairs, name, origins[position]!),
+  );
+  for (const [position, { name }] of choice.chosen.entries()) {
+    requireValid(images, repairs, name, origins[position]!);
+  }
+  return { ...choice, chain, wasValid, images: repairs };
+}
+
+/** Whether the checkpoint is as it must be before any repair. */
+function isValid(
+  images: readonly ChainImage[],
+  repairs: readonly ImageRepair[],
+  name: string,
+  origin: number,
+): boolean {
+  const before = images.map((image, index) => ({
+    ...holding(image),
+    state: stateIn(image, name),
+    missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
+  }));
+  return judge(name, before, origin).problems.length === 0;
+}
+
+function holding({ layer }: ChainImage) {
+  return { image: layer.path, virtualSizeBytes: layer.virtualSizeBytes };
+}
+
+async function indexOfImage(images: readonly ChainImage[], name: string): Promise<number> {
+  const identity = await fileIdentity(parseReference(name, undefined).path);
+  const index = images.findIndex(({ layer }) => layer.storage.identity === identity);
+  if (index >= 0) return index;
+  const paths = images.map(({ layer }) => layer.path).join(' ← ');
+  throw new UsageError(`--origin ${name}: not in the backing chain, which is ${paths}`);
+}
+
+function findOrigin(
+  images: readonly ChainImage[],
+  { name, madeIn }: KnownCheckpoint,
+  origin: number | undefined,
+  isNamed: boolean,
+): number {
+  const held = originOf(images, name);
+  const lowest = held === undefined ? madeIn : Math.max(held, madeIn ?? held);
+  const top = images[0]!.layer.path;
+  if (lowest === undefined) {
+    if (origin !== undefined) return origin;
+    throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
+      hint: 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE.',
+      context: { file: top, bitmap: name },
+    });
+  }
+  if (origin === undefined || !isNamed) return lowest;
+  if (origin >= lowest) return origin;
+  throw new UsageError(
+    `--origin ${images[origin]!.layer.path}: ${images[lowest]!.layer.path} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
+  );
+}
+
+/** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */
+function unusedOrigin(origin: string): UsageError {
+  return new UsageError(
+    `--origin ${origin}: the chain tells of each of its checkpoints where it began, or seems to`,
+    { hint: 'Say which checkpoint began in that image: --name.' },
+  );
+}
+
+/** @throws RefusedError when the image cannot have or get a bitmap */
+function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
+  if (layer.format === 'raw') {
+    throw new RefusedError(
+      'UNSUPPORTED',
+      `${layer.path}: a raw image cannot hold the bitmap of a checkpoint`,
+      {
+        hint: 'Name the image above it with --origin, if the checkpoint is younger than that.',
+        context: { file: layer.path },
+      },
+    );
+  }
+  requireWritable(layer.image);
+  const names = new Set(present.map(({ name }) => name));
+  if (names.size < present.length) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${layer.path}: two bitmaps of its directory have the same name`,
+      {
+        hint: `Repair the directory first: bitmap-tool repair --directory ${shellPath(layer.path)}`,
+        context: { file: layer.path },
+      },
+    );
+  }
+  return layer;
+}
+
+function taskIn(
+  images: readonly ChainImage[],
+  { image }: Qcow2Layer,
+  index: number,
+  { name, parent }: KnownCheckpoint,
+  origin: number,
+  named: number | undefined,
+): Task {
+  const has = ({ bitmaps }: ChainImage) => bitmaps.has(name);
+  // A new bitmap gets the granularity of the nearest below that has one, as libvirt's own snapshots do it.
+  const holder = images.slice(index).find(has) ?? images.slice(0, index).findLast(has);
+  const model = holder?.bitmaps.get(name);
+  if (model === undefined) requireStorableName(name);
+  return {
+    name,
+    nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
+    parent,
+    isOrigin: index === origin,
+    // Who names the origin has agreed to what it takes there.
+    isAgreed: index === origin && index === named && !has(images[index]!),
+    granularityBits: model?.granularityBits ?? defaultGranularityBits(image.header),
+  };
+}
+
+/** Lets libvirt's rule judge what the plan leads to. */
+function requireValid(
+  images: readonly ChainImage[],
+  repairs: readonly ImageRepair[],
+  name: string,
+  origin: number,
+): void {
+  const after = images.map((image, index) => ({
+    ...holding(image),
+    state: index <= origin && repairs[index]!.uncovered.has(name) ? ('good' as const) : stateIn(image, name),
+    missingBytes: 0,
+  }));
+  const [problem] = judge(name, after).problems;
+  if (problem === undefined) return;
+  throw new RefusedError(
+    problem.code === 'size-mismatch' ? 'SIZE_MISMATCH' : 'BITMAP_INCONSISTENT',
+    problem.message,
+    {
+      ...(problem.code === 'size-mismatch'
+        ? { hint: 'Make the disks equal first: "qemu-img resize" on the smaller image.' }
+        : {}),
+      context: { file: images[0]!.layer.path, bitmap: name },
+    },
+  );
+}

@@ -1,0 +1,221 @@
+/**
+ * Plans which bitmaps one image of a chain gets, so that the checkpoints of the chain become valid.
+ */
+
+import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import { requireBitmapMemory, requireStorableSize } from '../../bitmap/granularity.ts';
+import { readBitmap, readInUseMarks } from '../../bitmap/read-bitmap.ts';
+import { countMissing } from '../../bytes/bits.ts';
+import { type HostClusters, noHostClusters } from '../../census/host-clusters.ts';
+import type { Qcow2Layer } from '../../chain/layer.ts';
+import { RefusedError } from '../../errors.ts';
+import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
+import type { L2Reading } from '../../image/read-l2-tables.ts';
+import { readRefcountTable } from '../../image/refcount-table.ts';
+import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
+import { planDirectoryRepair } from '../../inspection/repair-plan.ts';
+import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
+import { planChange } from '../../plan/plan-bitmaps.ts';
+import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { shellPath } from '../../text/shell-word.ts';
+import { type ChainImage, stateIn } from '../chain/chain-images.ts';
+import { unreadableIn } from '../chain/inspect-chain-image.ts';
+import { type Consent, type Remedy, remedyFor } from './repair-action.ts';
+
+export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer };
+
+/** One checkpoint whose bitmap in an image has to be right. */
+export interface Task {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  readonly parent: string | undefined;
+  readonly isOrigin: boolean;
+  /** A person has agreed to whatever its making takes. */
+  readonly isAgreed: boolean;
+  readonly granularityBits: number;
+}
+
+export interface RepairedBitmap {
+  readonly name: string;
+  readonly action: Remedy['action'];
+  readonly granularity: number;
+  /** Bytes of the disk that it marks then. */
+  readonly dirtyBytes: number;
+  /** How many more that is than it marked before. */
+  readonly addedBytes: number;
+  /** What a person must agree to for it. */
+  readonly consent: Consent | null;
+}
+
+export interface ImageRepair {
+  readonly layer: Qcow2Layer;
+  readonly bitmaps: readonly RepairedBitmap[];
+  /** For each checkpoint, bytes of granules that the image holds a part of and that its bitmap did not mark. */
+  readonly uncovered: ReadonlyMap<string, number>;
+  /** undefined: nothing has to be written. */
+  readonly plan: Plan | undefined;
+}
+
+/**
+ * @param tasks parents before children
+ */
+export async function planImageRepair(
+  target: RepairableImage & { l2Offsets: Float64Array },
+  tasks: readonly Task[],
+  reading: L2Reading,
+): Promise<ImageRepair> {
+  const { layer, l2Offsets } = target;
+  const { image } = layer;
+  const referenced = noHostClusters(image);
+  const form = {
+    content: 'held',
+    virtualSizeBytes: image.header.virtualSizeBytes,
+    granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
+  } as const;
+  const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
+  await refuseUnreadable({ ...target, referenced }, tasks, reading);
+
+  const bitmaps: RepairedBitmap[] = [];
+  const uncovered = new Map<string, number>();
+  /** Bitmaps that are alike may be one in memory. */
+  const made = new Set<DirtyBitmap>();
+  let madeBytes = 0;
+  const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
+  for (const { name, nameBytes, parent, isOrigin, isAgreed, granularityBits } of tasks) {
+    const state = stateIn(target, name);
+    const old = await readableMarks(target, name);
+    const wanted = resample(held, granularityBits);
+    const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
+    uncovered.set(name, missingGranules * 2 ** granularityBits);
+    const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);
+    if (action !== 'keep') {
+      requireStorableSize(image, granularityBits);
+      requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
+    }
+    const bitmap =
+      action === 'keep' && old !== undefined
+        ? old
+        : united(
+            old,
+            (isOrigin && state !== 'in-use'
+              ? await parentMarks(target, parent, uncovered, stores)
+              : undefined) ?? wanted,
+            granularityBits,
+          );
+    if (action !== 'keep') {
+      stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
+      if (!made.has(bitmap)) madeBytes += bitmap.bits.length;
+      made.add(bitmap);
+    }
+    bitmaps.push({
+      name,
+      action,
+      granularity: 2 ** granularityBits,
+      dirtyBytes: dirtyBytes(bitmap),
+      addedBytes: dirtyBytes(bitmap) - (old === undefined ? 0 : dirtyBytes(old)),
+      consent: isAgreed ? null : (consent ?? null),
+    });
+  }
+  if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };
+  const plan = await planStores({ ...target, referenced }, stores, reading);
+  refuseGrowingDevice(image.storage, plan);
+  return { layer, bitmaps, uncovered, plan };
+}
+
+/**
+ * What looks good may share its clusters with something else, or not be counted: then QEMU has written over it, or will.
+ *
+ * @throws RefusedError
+ */
+async function refuseUnreadable(
+  { layer, l2Offsets, referenced }: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  tasks: readonly Task[],
+  reading: L2Reading,
+): Promise<void> {
+  const { image, path } = layer;
+  if (image.bitmaps.kind !== 'live') return;
+  const refcounts = await readRefcountTable(image);
+  // The inspection adds what the plan will add once more.
+  const own = { ...referenced, bits: referenced.bits.slice() };
+  const inspection = await inspectBitmaps(image, { l2Offsets, referenced: own, refcounts }, reading);
+  const unreadable = unreadableIn(inspection);
+  const broken = tasks.find(({ name }) => unreadable === 'all' || unreadable.has(name));
+  if (broken === undefined) return;
+  const { name } = broken;
+  const errors = inspection.problems.filter(({ severity }) => severity === 'error');
+  const problem = errors.find(({ bitmap }) => bitmap === name) ?? errors[0];
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${path}: bitmap "${name}" cannot be relied upon: ${problem?.message ?? 'its directory is broken'}`,
+    {
+      hint: `Take a copy of the image, then repair its bitmaps first: bitmap-tool repair --directory ${shellPath(path)}`,
+      context: { file: path, bitmap: name },
+    },
+  );
+}
+
+/** Of an outdated directory, the names that nobody asked for stay as well, marked in-use. */
+async function planStores(
+  target: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  stores: ReadonlyMap<string, BitmapSlot>,
+  reading: L2Reading,
+): Promise<Plan> {
+  const { image } = target.layer;
+  if (image.bitmaps.kind !== 'stale') {
+    return planChange({ ...target, image }, directoryWith(target, stores), reading);
+  }
+  const { l2Offsets, referenced } = target;
+  const refcounts = await readRefcountTable(image);
+  const repair = await planDirectoryRepair(image, { l2Offsets, referenced, refcounts }, reading, stores);
+  return repair.plan!;
+}
+
+/** What is stored under the name as far as it says something. Of an outdated directory, nothing does. */
+async function readableMarks(target: RepairableImage, name: string): Promise<DirtyBitmap | undefined> {
+  const entry = target.bitmaps.get(name);
+  const { image } = target.layer;
+  switch (stateIn(target, name)) {
+    case 'missing':
+    case 'stale':
+    case 'unreadable':
+      return undefined;
+    case 'good':
+    case 'disabled':
+    case 'recording':
+      return readBitmap(image, entry!);
+    case 'in-use':
+      return readInUseMarks(image, entry!);
+  }
+}
+
+/**
+ * An older checkpoint of the same image has recorded all that a younger one should have: tighter than all that the image
+ * holds. Not so beside one that is in use: QEMU leaves all bitmaps of an image in use, so an older one that is good has been
+ * made again since. Where it was kept, it is read again: all of them together may be more than memory takes.
+ */
+async function parentMarks(
+  target: RepairableImage,
+  parent: string | undefined,
+  repaired: ReadonlyMap<string, unknown>,
+  stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>,
+): Promise<DirtyBitmap | undefined> {
+  if (parent === undefined || !repaired.has(parent)) return undefined;
+  return stores.get(parent)?.bitmap ?? readableMarks(target, parent);
+}
+
+function united(old: DirtyBitmap | undefined, more: DirtyBitmap, granularityBits: number): DirtyBitmap {
+  if (old === undefined) return resample(more, granularityBits);
+  const bitmap = cleanBitmap(more.virtualSizeBytes, granularityBits);
+  mergeInto(bitmap, old);
+  mergeInto(bitmap, more);
+  return bitmap;
+}
+
+/** The directory with each made bitmap where its predecessor was, or at the end. */
+function directoryWith({ present }: ChainImage, stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
+  const isPresent = new Set(present.map(({ name }) => name));
+  return [
+    ...present.map((entry): BitmapSlot => stores.get(entry.name) ?? { kind: 'keep', entry }),
+    ...[...stores].flatMap(([name, slot]) => (isPresent.has(name) ? [] : [slot])),
+  ];
+}

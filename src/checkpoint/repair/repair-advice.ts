@@ -1,0 +1,55 @@
+/**
+ * Which call of the tool makes a broken checkpoint valid.
+ */
+
+import { shellPath, shellWord } from '../../text/shell-word.ts';
+import { originIndex } from '../chain/bitmap-state.ts';
+import type { Holding } from '../verdict/verdict.ts';
+import { remedyFor } from './repair-action.ts';
+
+/**
+ * @param chain what each image has under the checkpoint's name, top first
+ * @param madeIn index of the image that was active when it was made, where that is known
+ * @returns null where nothing needs to be done
+ */
+export function repairAdvice(
+  name: string,
+  chain: readonly Holding[],
+  madeIn: number | undefined,
+): string | null {
+  const top = chain[0]!;
+  const lowest = originIndex(chain.map(({ state }) => state));
+  const isLost = madeIn !== undefined && madeIn > (lowest ?? -1);
+  const origin = isLost ? madeIn : lowest;
+  const image = shellPath(top.image);
+  const named = `bitmap-tool repair --name ${shellWord(name)}`;
+  if (origin === undefined) return `${named} --origin IMAGE ${image}`;
+  const holders = chain.slice(0, origin + 1);
+  const unreadable = holders.find(({ state }) => state === 'unreadable');
+  if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellPath(unreadable.image)}`;
+  if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
+    const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
+    const { state, image: smaller } = smallest!;
+    // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
+    if (state === 'in-use' || state === 'stale') {
+      const { consent } = remedyFor(state, smallest === holders.at(-1), true);
+      return [named, ...(consent === undefined ? [] : [`--${consent}`]), shellPath(smaller)].join(' ');
+    }
+    const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
+    return `qemu-img resize ${shellPath(smaller)} ${sizeBytes}`;
+  }
+  const remedies = holders.map(({ state, missingBytes }, index) =>
+    remedyFor(state, index === origin, missingBytes === 0),
+  );
+  if (remedies.every(({ action }) => action === 'keep')) return null;
+  const agreed = isLost ? remedies.slice(0, -1) : remedies;
+  const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
+  if (isLost) {
+    // An overlay may have taken the path that an image below it had then: only a person knows.
+    const place = origin < chain.length - 1 ? 'IMAGE' : shellPath(chain[origin]!.image);
+    return [named, ...consents, '--origin', place, image].join(' ');
+  }
+  const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
+  if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
+  return [named, ...consents, image].join(' ');
+}

@@ -1,0 +1,73 @@
+/**
+ * Which checkpoints of a chain a repair is about.
+ */
+
+import { RefusedError, UsageError } from '../../errors.ts';
+import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
+import { ALLOCATED, isTemporaryName } from '../names.ts';
+
+/** A checkpoint of the disk as libvirt, or whoever keeps checkpoints, knows it. */
+export interface KnownCheckpoint {
+  readonly name: string;
+  readonly parent: string | undefined;
+  /** Index, from the top, of the image that was active when it was made; undefined where nobody knows. */
+  readonly madeIn: number | undefined;
+}
+
+export interface CheckpointChoice {
+  /** Parents before children where parents are known. */
+  readonly chosen: readonly KnownCheckpoint[];
+  /** Names whose topmost bitmap is not valid, so that nothing says whether the checkpoint still exists. */
+  readonly unclear: readonly string[];
+  /** Names of the chain that are not among the known checkpoints. */
+  readonly unknown: readonly string[];
+}
+
+/**
+ * @param names those that a person asks for; without them, all that are known
+ * @param known undefined: nothing is known but the chain itself. Then a checkpoint is what the topmost image that has its
+ * bitmap has as a valid one
+ */
+export function chooseCheckpoints(
+  images: readonly ChainImage[],
+  names: readonly string[] | undefined,
+  known: readonly KnownCheckpoint[] | undefined,
+): CheckpointChoice {
+  names?.forEach(requireLastingName);
+  const present = namesOf(images).filter((name) => !isTemporaryName(name) && name !== ALLOCATED);
+  if (known !== undefined) {
+    const strange = names?.find((name) => !known.some((checkpoint) => checkpoint.name === name));
+    if (strange !== undefined) {
+      throw new UsageError(`--name ${strange}: no such checkpoint among those of --checkpoints`, {
+        hint: `There are: ${known.map(({ name }) => name).join(', ')}`,
+      });
+    }
+    const isKnown = new Set(known.map(({ name }) => name));
+    return {
+      chosen: names === undefined ? known : known.filter(({ name }) => names.includes(name)),
+      unclear: [],
+      unknown: present.filter((name) => !isKnown.has(name)),
+    };
+  }
+  const nameOnly = (name: string): KnownCheckpoint => ({ name, parent: undefined, madeIn: undefined });
+  if (names !== undefined) return { chosen: [...new Set(names)].map(nameOnly), unclear: [], unknown: [] };
+  const isClear = (name: string) => topmostState(images, name) === 'good';
+  return {
+    chosen: present.filter(isClear).map(nameOnly),
+    unclear: present.filter((name) => !isClear(name)),
+    unknown: [],
+  };
+}
+
+function topmostState(images: readonly ChainImage[], name: string) {
+  return images.map((image) => stateIn(image, name)).find((state) => state !== 'missing');
+}
+
+function requireLastingName(name: string): void {
+  if (!isTemporaryName(name) && name !== ALLOCATED) return;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `"${name}" is no checkpoint: it is the name of a bitmap that lives for the length of a job`,
+    { hint: 'Leave it out; "bitmap-tool remove" removes one that was left behind.' },
+  );
+}

@@ -1,0 +1,27 @@
+/**
+ * A checkpoint as the XML that `virsh checkpoint-create --redefine` takes, with nothing that libvirt does not need.
+ */
+import { escapeMarkup } from '../../text/xml-text.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+
+export function checkpointXml({ name, parent, creationTime, description, disks }: Checkpoint): string {
+  return [
+    '<domaincheckpoint>',
+    `  <name>${escapeMarkup(name)}</name>`,
+    ...(description === undefined ? [] : [`  <description>${escapeMarkup(description)}</description>`]),
+    ...(parent === undefined
+      ? []
+      : ['  <parent>', `    <name>${escapeMarkup(parent)}</name>`, '  </parent>']),
+    `  <creationTime>${creationTime}</creationTime>`,
+    // libvirt wants at least one disk in it.
+    ...(disks.length === 0 ? [] : ['  <disks>']),
+    ...disks.map(({ name: disk, checkpoint, bitmap }) =>
+      checkpoint === 'no'
+        ? `    <disk name='${escapeMarkup(disk)}' checkpoint='no'/>`
+        : `    <disk name='${escapeMarkup(disk)}' checkpoint='bitmap' bitmap='${escapeMarkup(bitmap)}'/>`,
+    ),
+    ...(disks.length === 0 ? [] : ['  </disks>']),
+    '</domaincheckpoint>',
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,101 @@
+/**
+ * Parses what `virsh checkpoint-dumpxml` prints, with or without the domain in it.
+ */
+import type { Checkpoint, CheckpointDisk } from '../checkpoint.ts';
+import { isCheckpointName, isDiskName } from '../names.ts';
+import { invalid } from './invalid-checkpoint.ts';
+import { childOf, childrenOf, parseXml, type XmlElement } from './xml-element.ts';
+
+/** @throws FormatError */
+export function parseCheckpoint(text: string): Checkpoint {
+  const root = parseXml(text);
+  if (root.name !== 'domaincheckpoint') {
+    throw invalid(
+      `the XML of a <${root.name}>, must be of a <domaincheckpoint>`,
+      'Name what virsh checkpoint-dumpxml printed, or the folder "checkpoints" of virtnbdbackup.',
+    );
+  }
+  const name = nameOf(root, 'the checkpoint');
+  const parent = childOf(root, 'parent');
+  return {
+    name,
+    parent: parent && nameOf(parent, 'its parent'),
+    creationTime: creationTimeOf(root),
+    description: childOf(root, 'description')?.text,
+    disks: disksOf(root, name),
+  };
+}
+
+function nameOf(element: XmlElement, what: string): string {
+  const name = childOf(element, 'name')?.text;
+  if (name === undefined) throw invalid(`${what} has no <name>`);
+  if (!isCheckpointName(name)) {
+    throw invalid(
+      `${what} has the name ${JSON.stringify(name)}, must be of letters, digits and _-. in ASCII, and not begin with a dot`,
+    );
+  }
+  return name;
+}
+
+function creationTimeOf(root: XmlElement): number {
+  const text = childOf(root, 'creationTime')?.text;
+  if (text === undefined) {
+    throw invalid(
+      'the checkpoint has no <creationTime>: libvirt redefines none without it',
+      'Add the time of its backup, in seconds since 1970: <creationTime>1700000000</creationTime>',
+    );
+  }
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text)))
+    throw invalid(`<creationTime> is ${JSON.stringify(text)}, must be a number of seconds since 1970`);
+  return Number(text);
+}
+
+function disksOf(root: XmlElement, checkpointName: string): CheckpointDisk[] {
+  const ofDomain = domainDisks(childOf(root, 'domain'));
+  const disks = childrenOf(childOf(root, 'disks'), 'disk').map(({ attributes }): CheckpointDisk => {
+    const { name, checkpoint = 'bitmap', bitmap = checkpointName } = attributes;
+    if (name === undefined) throw invalid('a <disk> has no name');
+    if (!isDiskName(name)) {
+      throw invalid(
+        `a <disk> has the name ${JSON.stringify(name)}, must be a target such as vda, or an absolute path`,
+      );
+    }
+    if (checkpoint !== 'bitmap' && checkpoint !== 'no') {
+      throw invalid(
+        `disk ${name} has checkpoint=${JSON.stringify(checkpoint)}, must be "bitmap" or "no" in a checkpoint`,
+      );
+    }
+    const isPath = name.startsWith('/');
+    const known = ofDomain.find(({ target, source }) => name === (isPath ? source : target));
+    const target = isPath ? known?.target : name;
+    const source = isPath ? name : known?.source;
+    return { name, checkpoint, bitmap, target, source };
+  });
+  refuseTwice(disks, ({ name }) => name);
+  refuseTwice(disks, ({ target }) => target);
+  return disks;
+}
+
+function refuseTwice(
+  disks: readonly CheckpointDisk[],
+  keyOf: (disk: CheckpointDisk) => string | undefined,
+): void {
+  const seen = new Set<string>();
+  for (const key of disks.flatMap((disk) => keyOf(disk) ?? [])) {
+    if (seen.has(key)) throw invalid(`the disk ${key} is there twice`);
+    seen.add(key);
+  }
+}
+
+/** The disks of the machine as it was then. */
+function domainDisks(
+  domain: XmlElement | undefined,
+): { target: string | undefined; source: string | undefined }[] {
+  return childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => {
+    const source = childOf(disk, 'source')?.attributes;
+    return {
+      target: childOf(disk, 'target')?.attributes['dev'],
+      source: source?.['file'] ?? source?.['dev'],
+    };
+  });
+}

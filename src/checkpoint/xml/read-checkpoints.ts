@@ -1,0 +1,108 @@
+/**
+ * Reads checkpoints from files of XML, and from folders of them such as virtnbdbackup keeps.
+ */
+import { promises as fs } from 'node:fs';
+import { join } from 'node:path';
+import { RefusedError } from '../../errors.ts';
+import { naming } from '../../image/image.ts';
+import { openFile } from '../../storage/file.ts';
+import { readBytes } from '../../storage/storage.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+import { invalid } from './invalid-checkpoint.ts';
+import { orderCheckpoints } from './order-checkpoints.ts';
+
+export interface StoredCheckpoint extends Checkpoint {
+  /** Where it was read from. */
+  readonly file: string;
+}
+
+export interface ReadCheckpointsOptions {
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** Far above a domain with hundreds of disks. */
+const MAX_FILE_BYTES = 4 * 2 ** 20;
+
+/**
+ * Reads XML files, and of folders every `*.xml`.
+ *
+ * @returns parents first, then by time
+ * @throws RefusedError when one of them describes no checkpoint, or they contradict each other
+ * @throws FailedError when one cannot be read
+ */
+export async function readCheckpoints(
+  paths: readonly string[],
+  { onWarning }: ReadCheckpointsOptions = {},
+): Promise<StoredCheckpoint[]> {
+  const read = new Map<string, StoredCheckpoint>();
+  const identities = new Set<string>();
+  for (const path of (await Promise.all(paths.map(filesOf))).flat()) {
+    const { checkpoint, identity } = await readCheckpoint(path);
+    // A file and its folder may both be named.
+    if (identities.has(identity)) continue;
+    identities.add(identity);
+    const other = read.get(checkpoint.name);
+    if (other !== undefined) throw twice(checkpoint, other);
+    read.set(checkpoint.name, checkpoint);
+    for (const { name, checkpoint: mode, bitmap } of checkpoint.disks) {
+      if (mode === 'no' || bitmap === checkpoint.name) continue;
+      onWarning?.(
+        `${path}: disk ${name} has the bitmap "${bitmap}", but libvirt backs up and validates by the name of the checkpoint, "${checkpoint.name}"; only deleting the checkpoint takes the other`,
+      );
+    }
+  }
+  return orderCheckpoints([...read.values()]);
+}
+
+async function filesOf(path: string): Promise<string[]> {
+  const isFolder = await fs.stat(path).then(
+    (found) => found.isDirectory(),
+    // Opening it will say what is wrong.
+    () => false,
+  );
+  if (!isFolder) return [path];
+  const entries = await fs.readdir(path, { withFileTypes: true });
+  const files = entries.filter((entry) => entry.name.endsWith('.xml') && !entry.isDirectory());
+  if (files.length > 0) return files.map(({ name }) => join(path, name)).sort();
+  const inner = entries.find((entry) => entry.name === 'checkpoints' && entry.isDirectory());
+  throw new RefusedError('INVALID_CHECKPOINT', `${path}: no file of this folder ends in .xml`, {
+    hint:
+      inner === undefined
+        ? 'Name a folder with files that virsh checkpoint-dumpxml printed, or with what virtnbdbackup keeps in "checkpoints".'
+        : `Name the folder ${join(path, inner.name)}.`,
+    context: { file: path },
+  });
+}
+
+async function readCheckpoint(path: string): Promise<{ checkpoint: StoredCheckpoint; identity: string }> {
+  // The parser is large, and most commands read no XML.
+  const { parseCheckpoint } = await import('./parse-checkpoint.ts');
+  const storage = await openFile(path, 'read', async () => {});
+  try {
+    const bytes = await readBytes(storage, 0, Math.min(storage.sizeBytes, MAX_FILE_BYTES));
+    const checkpoint = naming(storage, () => {
+      if (bytes.length < storage.sizeBytes)
+        throw invalid(`${storage.sizeBytes} bytes, the XML of a checkpoint has at most ${MAX_FILE_BYTES}`);
+      return parseCheckpoint(decode(bytes));
+    });
+    return { checkpoint: { ...checkpoint, file: path }, identity: storage.identity };
+  } finally {
+    await storage.close();
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw invalid('no text in UTF-8');
+  }
+}
+
+function twice({ name, file }: StoredCheckpoint, other: StoredCheckpoint): RefusedError {
+  return new RefusedError(
+    'INVALID_CHECKPOINT',
+    `${file}: describes checkpoint "${name}", and so does ${other.file}`,
+    { hint: 'Name one of the two files.', context: { file, checkpoint: name } },
+  );
+}

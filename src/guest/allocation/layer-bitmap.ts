@@ -1,0 +1,109 @@
+/**
+ * What one image of a chain itself holds, as a dirty bitmap.
+ */
+
+import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../../bitmap/dirty-bitmap.ts';
+import { divideUp } from '../../bytes/align.ts';
+import { runsOfOnes, setBits, skipBytes } from '../../bytes/bits.ts';
+import type { HostClusters } from '../../census/host-clusters.ts';
+import { guestBytesPerL2Table, subclusterSizeBytes } from '../../format/header.ts';
+import type { Content } from '../../format/l2-entry.ts';
+import type { Image } from '../../image/image.ts';
+import type { L2Reading } from '../../image/read-l2-tables.ts';
+import { scanL2Tables } from '../../image/scan.ts';
+
+/** What a bitmap is for, and what it shall mark. */
+export interface LayerBitmapForm {
+  readonly content: Content;
+  /** Of the disk that the bitmap is for; what the image holds beyond it is left out. */
+  readonly virtualSizeBytes: number;
+  readonly granularityBits: number;
+}
+
+/**
+ * Marks every granule of which the image itself holds a part, whatever its backing images hold.
+ *
+ * @param l2Offsets the active L1 table
+ * @param referenced receives the host clusters met on the way
+ */
+export async function layerBitmap(
+  image: Image,
+  l2Offsets: Float64Array,
+  referenced: HostClusters,
+  { content, virtualSizeBytes, granularityBits }: LayerBitmapForm,
+  reading: L2Reading,
+): Promise<DirtyBitmap> {
+  const { header } = image;
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  const unitBits = Math.log2(subclusterSizeBytes(header));
+  const tableBytes = guestBytesPerL2Table(header);
+  const own = Math.min(header.virtualSizeBytes, virtualSizeBytes);
+  await scanL2Tables(
+    image,
+    l2Offsets,
+    referenced,
+    {
+      content,
+      onTable(l1Index, units) {
+        // Entries past the end of the disk are not part of it: VM state, or what a shrunk disk left.
+        const start = l1Index * tableBytes;
+        if (start >= own) return;
+        const unitCount = Math.min(units.length * 8, divideUp(own - start, 2 ** unitBits));
+        if (unitBits === granularityBits) copyUnits(bitmap.bits, start / 2 ** granularityBits, units);
+        else if (unitBits > granularityBits) refine(bitmap, start, units, unitCount, unitBits);
+        else coarsen(bitmap, start, units, unitCount, unitBits);
+      },
+    },
+    reading,
+  );
+  trimToDisk(bitmap);
+  if (own < virtualSizeBytes) trimTo(bitmap, own);
+  return bitmap;
+}
+
+/** A table has at least 64 units, so each one starts at a byte of the bitmap. */
+function copyUnits(bits: Uint8Array, firstBit: number, units: Uint8Array): void {
+  const byte = firstBit / 8;
+  bits.set(byte + units.length <= bits.length ? units : units.subarray(0, bits.length - byte), byte);
+}
+
+function refine(
+  bitmap: DirtyBitmap,
+  start: number,
+  units: Uint8Array,
+  unitCount: number,
+  unitBits: number,
+): void {
+  const unitBytes = 2 ** unitBits;
+  for (const run of runsOfOnes(units, 0, unitCount)) {
+    markRange(bitmap, start + run.start * unitBytes, (run.end - run.start) * unitBytes);
+  }
+}
+
+function coarsen(
+  bitmap: DirtyBitmap,
+  start: number,
+  units: Uint8Array,
+  unitCount: number,
+  unitBits: number,
+): void {
+  const firstUnit = start / 2 ** unitBits;
+  const shift = bitmap.granularityBits - unitBits;
+  const byteCount = divideUp(unitCount, 8);
+  for (
+    let byte = skipBytes(units, 0, 0, byteCount);
+    byte < byteCount;
+    byte = skipBytes(units, 0, byte + 1, byteCount)
+  ) {
+    for (let unit = byte * 8; unit < byte * 8 + 8 && unit < unitCount; unit++) {
+      if ((units[byte]! & (1 << (unit & 7))) === 0) continue;
+      const granule = Math.floor((firstUnit + unit) / 2 ** shift);
+      setBits(bitmap.bits, granule, granule + 1);
+    }
+  }
+}
+
+/** Clears what a cluster cut by the end of a shorter image marked beyond that end. */
+function trimTo(bitmap: DirtyBitmap, endBytes: number): void {
+  trimToDisk({ ...bitmap, virtualSizeBytes: endBytes });
+}

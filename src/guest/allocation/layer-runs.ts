@@ -1,0 +1,181 @@
+/**
+ * Reads what one image of a chain holds, part by part, as runs.
+ */
+
+import type { Layer, Qcow2Layer, RawLayer } from '../../chain/layer.ts';
+import { hex } from '../../format/format-error.ts';
+import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../../format/header.ts';
+import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
+import { readL2Entry } from '../../format/l2-table.ts';
+import type { Image } from '../../image/image.ts';
+import { naming, readActiveL1Table, readInside, requireInside } from '../../image/image.ts';
+import { seemsPreallocated } from '../../image/preallocation.ts';
+import { hostRange } from '../../image/scan.ts';
+import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
+import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
+
+/** Enough to make the wait for a read small beside the work on it; bounds the memory of a part. */
+const ENTRIES_PER_PART = 64 * 1024;
+
+export interface RunReader {
+  /** Runs from `start`, for as far as one part goes: beyond `start`, at most to the end of the image's disk. */
+  read(start: number): Promise<Runs>;
+}
+
+export async function openRunReader(layer: Layer): Promise<RunReader> {
+  return layer.format === 'qcow2' ? qcow2Reader(layer) : rawReader(layer);
+}
+
+async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
+  const { image } = layer;
+  const { header } = image;
+  const stretchAt = await holesToTell(layer);
+  const l2Offsets = await readActiveL1Table(image);
+  const tableBytes = guestBytesPerL2Table(header);
+  const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
+
+  return {
+    async read(start) {
+      const diskEnd = header.virtualSizeBytes;
+      const firstIndex = Math.floor(start / tableBytes);
+      const indexes: number[] = [];
+      let endIndex = firstIndex;
+      while (endIndex * tableBytes < diskEnd && indexes.length < tablesPerPart) {
+        if (l2Offsets[endIndex] !== 0) indexes.push(endIndex);
+        endIndex++;
+      }
+      const tables = await Promise.all(
+        indexes.map((index) =>
+          readInside(image, `L2 table ${index}`, l2Offsets[index]!, header.clusterSizeBytes),
+        ),
+      );
+      const runs = runsBuilder(start);
+      for (const [position, index] of indexes.entries()) {
+        const tableStart = index * tableBytes;
+        if (tableStart > runs.end) runs.add(tableStart, RUN.unallocated, NO_OFFSET);
+        addTable(image, tables[position]!, tableStart, start, runs);
+      }
+      const end = Math.min(endIndex * tableBytes, diskEnd);
+      if (end > runs.end) runs.add(end, RUN.unallocated, NO_OFFSET);
+      return stretchAt === undefined ? runs.finish() : withHoles(runs.finish(), stretchAt);
+    },
+  };
+}
+
+function addTable(
+  image: Image,
+  table: Uint8Array,
+  tableStart: number,
+  start: number,
+  runs: RunsBuilder,
+): void {
+  const { storage, header } = image;
+  const { clusterSizeBytes, virtualSizeBytes } = header;
+  const first = Math.max(0, Math.floor((start - tableStart) / clusterSizeBytes));
+  naming(storage, () => {
+    for (let index = first; index < l2EntriesPerTable(header); index++) {
+      const guestOffset = tableStart + index * clusterSizeBytes;
+      if (guestOffset >= virtualSizeBytes) return;
+      const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
+      const host = hostRange(cluster, header);
+      // Asked first, since the text of the complaint would cost more than all the rest.
+      if (host !== undefined && host.offset >= storage.sizeBytes) {
+        requireInside(storage, `the cluster of disk offset ${hex(guestOffset)}`, host.offset, 1);
+      }
+      addCluster(image, cluster, guestOffset, runs);
+    }
+  });
+}
+
+/** Adds the part of a cluster that `runs` has not covered yet. */
+function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, runs: RunsBuilder): void {
+  const encrypted = header.cryptMethod !== 'none';
+  const add = (
+    from: number,
+    to: number,
+    kind: Parameters<RunsBuilder['add']>[1],
+    host: number | undefined,
+  ) => {
+    const end = Math.min(guestOffset + to, header.virtualSizeBytes);
+    const begin = runs.end;
+    if (end <= begin) return;
+    // Where a host offset would not tell what a reader finds there, QEMU gives none either.
+    const known = host !== undefined && !encrypted;
+    runs.add(end, kind, known ? host + from + (begin - guestOffset - from) : NO_OFFSET);
+  };
+  const size = header.clusterSizeBytes;
+  switch (cluster.kind) {
+    case 'unallocated':
+      add(0, size, RUN.unallocated, undefined);
+      return;
+    case 'data':
+      add(0, size, RUN.data, cluster.hostOffset);
+      return;
+    case 'zero':
+      add(0, size, RUN.zero, cluster.hostOffset);
+      return;
+    case 'compressed':
+      add(0, size, RUN.compressed, undefined);
+      return;
+    case 'subclusters': {
+      const unit = subclusterSizeBytes(header);
+      for (let index = 0; index < size / unit; index++) {
+        const from = index * unit;
+        if (((cluster.dataMask >>> index) & 1) !== 0) add(from, from + unit, RUN.data, cluster.hostOffset);
+        else if (((cluster.zeroMask >>> index) & 1) !== 0)
+          add(from, from + unit, RUN.zero, cluster.hostOffset);
+        else add(from, from + unit, RUN.unallocated, undefined);
+      }
+    }
+  }
+}
+
+/**
+ * Where the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). In an external data
+ * file it does so too; that one is not at hand here.
+ */
+async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | undefined> {
+  if (image.header.hasDataFile) return undefined;
+  const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
+  return seems ? openStretches(storage.fd) : undefined;
+}
+
+function withHoles(runs: Runs, stretchAt: StretchAt): Runs {
+  const split = runsBuilder(runs.start);
+  for (let index = 0; index < runs.count; index++) {
+    const end = runs.ends[index]!;
+    const kind = runs.kinds[index] as RunKind;
+    let host = runs.hostOffsets[index]!;
+    if (kind !== RUN.data || host === NO_OFFSET) {
+      split.add(end, kind, host);
+      continue;
+    }
+    while (split.end < end) {
+      const stretch = stretchAt(host);
+      const from = split.end;
+      const to = Math.min(end, from + stretch.end - host);
+      split.add(to, stretch.isData ? RUN.data : RUN.hole, host);
+      host += to - from;
+    }
+  }
+  return split.finish();
+}
+
+/** All of a raw image is its own; what the file system keeps no data for reads as zeros. */
+function rawReader({ storage, virtualSizeBytes }: RawLayer): RunReader {
+  return {
+    async read(start) {
+      const runs = runsBuilder(start);
+      const ranges = (await dataRanges(storage.fd, start, virtualSizeBytes)) ?? [
+        { start, end: virtualSizeBytes },
+      ];
+      for (const range of ranges) {
+        if (range.start > runs.end) runs.add(range.start, RUN.zero, runs.end);
+        runs.add(range.end, RUN.data, range.start);
+        if (runs.count >= ENTRIES_PER_PART) return runs.finish();
+      }
+      if (virtualSizeBytes > runs.end) runs.add(virtualSizeBytes, RUN.zero, runs.end);
+      return runs.finish();
+    },
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * Compares two disks as guests see them, reading only what the maps of both do not show to be equal.
+ */
+import { alignDown, alignUp } from '../../bytes/align.ts';
+import type { GuestReader } from '../data/guest-reader.ts';
+import { differingUnits } from './differing-units.ts';
+import { isShared, type Stretch, sideBySide } from './stretches.ts';
+
+export interface Comparison {
+  /** How finely differences are told: a power of two from 512. */
+  readonly unitBytes: number;
+  /** Told of everything that differs, in order, in whole units as far as the longer disk goes. */
+  readonly onDifference: (offset: number, length: number) => void;
+  /** Compare only up to here; without it up to the end of the longer disk. */
+  readonly endBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told now and then how far along the disk the work is. */
+  readonly onProgress?: ((doneBytes: number) => void) | undefined;
+}
+
+/** What one read brings of either side; parts end at its multiples, so that most lie in whole clusters. */
+const PART_BYTES = 1024 * 1024;
+const PARTS_IN_FLIGHT = 4;
+
+/** A range to read on both sides, made of neighbouring stretches. */
+interface Part {
+  readonly start: number;
+  end: number;
+  readonly stretches: Stretch[];
+}
+
+interface Buffers {
+  readonly left: Buffer;
+  readonly right: Buffer;
+}
+
+/**
+ * Where one disk is shorter, it counts as zeros beyond its end.
+ *
+ * @throws RefusedError where encrypted data would have to be read, or an image is broken
+ */
+export async function compareDisks(
+  left: GuestReader,
+  right: GuestReader,
+  comparison: Comparison,
+): Promise<void> {
+  const longest = Math.max(left.virtualSizeBytes, right.virtualSizeBytes);
+  const endBytes = Math.min(comparison.endBytes ?? longest, longest);
+  const { signal, onProgress } = comparison;
+  const differences = unitRanges(comparison, endBytes);
+  const ahead: { part: Part; buffers: Buffers; done: Promise<unknown> }[] = [];
+  const spare: Buffers[] = [];
+
+  async function finishFirst(): Promise<void> {
+    const { part, buffers, done } = ahead.shift()!;
+    await done;
+    signal?.throwIfAborted();
+    compareParts(part, buffers, comparison.unitBytes, differences.add);
+    spare.push(buffers);
+    onProgress?.(part.end);
+  }
+
+  try {
+    for await (const stretches of sideBySide(left, right, endBytes)) {
+      signal?.throwIfAborted();
+      for (const part of partsToRead(stretches, left, right)) {
+        if (ahead.length === PARTS_IN_FLIGHT) await finishFirst();
+        const buffers = spare.pop() ?? {
+          left: Buffer.allocUnsafeSlow(PART_BYTES),
+          right: Buffer.allocUnsafeSlow(PART_BYTES),
+        };
+        const done = allDone([
+          ...readSide(left, part, buffers.left, ({ left: extent }) => extent),
+          ...readSide(right, part, buffers.right, ({ right: extent }) => extent),
+        ]);
+        done.catch(() => {}); // The one that awaits it in turn reports it.
+        ahead.push({ part, buffers, done });
+      }
+      if (ahead.length === 0) onProgress?.(stretches.at(-1)!.end);
+    }
+    while (ahead.length > 0) await finishFirst();
+  } finally {
+    await Promise.allSettled(ahead.map(({ done }) => done));
+  }
+  differences.finish();
+}
+
+/** Joins and cuts what must be read into parts that fit the buffers. */
+function* partsToRead(
+  stretches: readonly Stretch[],
+  left: GuestReader,
+  right: GuestReader,
+): Generator<Part, undefined> {
+  let part: Part | undefined;
+  for (const stretch of stretches) {
+    if (isShared(stretch, left, right)) continue;
+    for (let start = stretch.start; start < stretch.end; ) {
+      const border = alignDown(start, PART_BYTES) + PART_BYTES;
+      const end = Math.min(stretch.end, border);
+      if (part !== undefined && part.end === start && start % PART_BYTES !== 0) {
+        part.end = end;
+        part.stretches.push(stretch);
+      } else {
+        if (part !== undefined) yield part;
+        part = { start, end, stretches: [stretch] };
+      }
+      start = end;
+    }
+  }
+  if (part !== undefined) yield part;
+}
+
+/** Starts a read for each extent of one side that the part touches. */
+function readSide(
+  reader: GuestReader,
+  part: Part,
+  buffer: Buffer,
+  extentOf: (stretch: Stretch) => Stretch['left'],
+): Promise<void>[] {
+  const reads: Promise<void>[] = [];
+  const { stretches } = part;
+  for (let index = 0, start = part.start; start < part.end; ) {
+    const extent = extentOf(stretches[index]!);
+    // The other side's extents may cut one of this side into many stretches.
+    while (index + 1 < stretches.length && extentOf(stretches[index + 1]!) === extent) index++;
+    const end = Math.min(stretches[index]!.end, part.end);
+    reads.push(reader.read(extent, start, buffer.subarray(start - part.start, end - part.start)));
+    start = end;
+    index++;
+  }
+  return reads;
+}
+
+/** Fails as soon as none of them is at work any more: what they read may then be closed. */
+async function allDone(reads: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(reads)) if (result.status === 'rejected') throw result.reason;
+}
+
+function compareParts(
+  { start, end }: Part,
+  { left, right }: Buffers,
+  unitBytes: number,
+  onDifference: (start: number, end: number) => void,
+): void {
+  const length = end - start;
+  // Units are counted from the start of the disk, and a part may begin within one.
+  const head = Math.min(alignUp(start, unitBytes) - start, length);
+  for (const [from, to] of [
+    [0, head],
+    [head, length],
+  ] as const) {
+    differingUnits(left.subarray(from, to), right.subarray(from, to), unitBytes, (first, last) =>
+      onDifference(start + from + first, start + from + last),
+    );
+  }
+}
+
+/** Rounds differences out to whole units, and joins those that touch. */
+function unitRanges({ unitBytes, onDifference }: Comparison, diskEnd: number) {
+  let from = 0;
+  let to = 0;
+  const flush = () => {
+    if (to > from) onDifference(from, to - from);
+  };
+  return {
+    add(start: number, end: number): void {
+      const unitStart = alignDown(start, unitBytes);
+      const unitEnd = Math.min(alignUp(end, unitBytes), diskEnd);
+      if (unitStart > to) {
+        flush();
+        from = unitStart;
+      }
+      to = Math.max(to, unitEnd);
+    },
+    finish: flush,
+  };
+}

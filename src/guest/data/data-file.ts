@@ -1,0 +1,40 @@
+/**
+ * Opens the external data file of an image ("External data file name" in the specification).
+ */
+import { cString } from '../../bytes/c-string.ts';
+import { type Locking, openLocked } from '../../chain/locking.ts';
+import { FailedError, RefusedError } from '../../errors.ts';
+import { EXTENSION_TYPE, findExtension } from '../../format/header-extensions.ts';
+import type { Image } from '../../image/image.ts';
+import type { FileStorage } from '../../storage/file.ts';
+
+/**
+ * Takes the stored name as QEMU does (qcow2_do_open): as a plain path, in which no `json:` or `file:` means anything,
+ * and a relative one from the current folder, not the image's.
+ *
+ * @throws RefusedError when the image names none or it cannot be found
+ */
+export async function openDataFile({ storage, extensions }: Image, locking: Locking): Promise<FileStorage> {
+  const context = { file: storage.name };
+  const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
+  if (name === '') {
+    throw new RefusedError('INVALID_IMAGE', `${storage.name}: needs an external data file and names none`, {
+      hint: 'Its data cannot be found.',
+      context,
+    });
+  }
+  try {
+    return await openLocked(name, 'read', locking);
+  } catch (error) {
+    if (!(error instanceof FailedError) || error.code === 'IO_ERROR') throw error;
+    throw new FailedError(
+      error.code,
+      `${storage.name}: its external data file cannot be opened: ${error.message}`,
+      {
+        cause: error,
+        hint: 'A relative name of a data file starts at the current folder, as it does for QEMU.',
+        context: { ...context, dataFile: name },
+      },
+    );
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Decompresses the data of one cluster, in the two ways that qcow2 knows.
+ */
+import { promisify } from 'node:util';
+import type { ZSTDDecoder } from 'zstddec';
+import type { Header } from '../../format/header.ts';
+import { zstdFrameLength } from './zstd-frame.ts';
+
+/**
+ * @param stored the cluster's compressed data, and whatever follows it in its last sector
+ * @returns a whole cluster
+ * @throws Error saying what is wrong with the data
+ */
+export async function decompressCluster(
+  stored: Uint8Array,
+  { compressionType, clusterSizeBytes }: Header,
+): Promise<Uint8Array> {
+  const decode = compressionType === 'zlib' ? decodeDeflate : decodeZstd;
+  const bytes = await decode(stored, clusterSizeBytes);
+  if (bytes.length !== clusterSizeBytes) {
+    throw new Error(`it decompresses to ${bytes.length} bytes, a cluster has ${clusterSizeBytes}`);
+  }
+  return bytes;
+}
+
+/** QEMU compresses with a window of 4 KiB, but takes any when it decompresses, and so does this. */
+async function decodeDeflate(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
+  const { inflateRaw } = await import('node:zlib');
+  return promisify(inflateRaw)(stored, { chunkSize: mostBytes, maxOutputLength: mostBytes });
+}
+
+let loading: Promise<ZSTDDecoder> | undefined;
+
+/** @returns nothing for broken data, and for data that decodes to more than `mostBytes` */
+async function decodeZstd(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
+  const frame = stored.subarray(0, zstdFrameLength(stored));
+  loading ??= loadZstd();
+  return (await loading).decode(frame, mostBytes);
+}
+
+/** Few images need it, and it takes a moment. */
+async function loadZstd(): Promise<ZSTDDecoder> {
+  const { ZSTDDecoder } = await import('zstddec');
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  return decoder;
+}

@@ -1,0 +1,54 @@
+/**
+ * The disk as a guest sees it, through a whole backing chain.
+ */
+
+import type { Locking } from '../../chain/locking.ts';
+import { chainMap, type MapExtent, type MappedLayers } from '../allocation/chain-map.ts';
+import { type LayerData, openLayerData } from './layer-data.ts';
+
+export interface GuestReader {
+  readonly virtualSizeBytes: number;
+  /** The extents of the disk in order, in batches. What is read is named by one of them. */
+  extents(): AsyncGenerator<MapExtent[]>;
+  /**
+   * Fills `into` with what the disk has from `offset`.
+   *
+   * @param extent one that `extents` has brought and that all of it lies in
+   * @throws RefusedError where the data is encrypted, or compressed data is broken
+   */
+  read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
+  /** The image that gives an extent of data. */
+  source(extent: MapExtent): Pick<LayerData, 'imageIdentity' | 'dataIdentity'>;
+  /** Closes what was opened beside the layers. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param locking for external data files, which are opened as soon as the map comes to data of their image
+ */
+export async function openGuestReader(layers: MappedLayers, locking: Locking): Promise<GuestReader> {
+  const { virtualSizeBytes } = (await layers.layer(0))!;
+  const opened: LayerData[] = [];
+
+  async function open(depth: number): Promise<void> {
+    opened[depth] = await openLayerData((await layers.layer(depth))!, locking);
+  }
+
+  return {
+    virtualSizeBytes,
+    async *extents() {
+      for await (const batch of chainMap(layers)) {
+        for (const { zero, depth } of batch) if (!zero && opened[depth] === undefined) await open(depth);
+        yield batch;
+      }
+    },
+    async read(extent, offset, into) {
+      if (extent.zero) into.fill(0);
+      else await opened[extent.depth]!.read(extent, offset, into);
+    },
+    source: ({ depth }) => opened[depth]!,
+    async close() {
+      await Promise.all(opened.map((layer) => layer.close()));
+    },
+  };
+}

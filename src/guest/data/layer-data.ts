@@ -1,0 +1,57 @@
+/**
+ * Reads the data that one image of a chain gives to the disk.
+ */
+
+import type { Layer } from '../../chain/layer.ts';
+import type { Locking } from '../../chain/locking.ts';
+import { RefusedError } from '../../errors.ts';
+import type { FileStorage } from '../../storage/file.ts';
+import type { MapExtent } from '../allocation/chain-map.ts';
+import { type CompressedClusters, compressedClusters } from './compressed-clusters.ts';
+import { openDataFile } from './data-file.ts';
+
+export interface LayerData {
+  /** Equal for two layers that give the same bytes at the same place of the disk. */
+  readonly imageIdentity: string;
+  /** The file in which data clusters lie: the image itself, or its external data file. */
+  readonly dataIdentity: string;
+  /** Fills `into` with what the disk has from `offset`; all of it must lie in `extent`, which is data. */
+  read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens what is needed beside the layer itself, which stays open when this is closed. */
+export async function openLayerData(layer: Layer, locking: Locking): Promise<LayerData> {
+  const { storage, format } = layer;
+  const hasDataFile = layer.format === 'qcow2' && layer.image.header.hasDataFile;
+  const dataFile = hasDataFile ? await openDataFile(layer.image, locking) : undefined;
+  const data: FileStorage = dataFile ?? storage;
+  const compressed: CompressedClusters | undefined =
+    layer.format === 'qcow2' ? compressedClusters({ ...layer.image, storage }) : undefined;
+
+  return {
+    imageIdentity: `${format} ${storage.identity}`,
+    dataIdentity: data.identity,
+    async read(extent, offset, into) {
+      refuseEncrypted(layer);
+      if (extent.compressed) await compressed!.read(offset, into);
+      else await data.read(extent.offset! + (offset - extent.start), into);
+    },
+    async close() {
+      await dataFile?.close();
+    },
+  };
+}
+
+function refuseEncrypted(layer: Layer): void {
+  if (layer.format !== 'qcow2' || layer.image.header.cryptMethod === 'none') return;
+  const { cryptMethod } = layer.image.header;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${layer.path}: its data is encrypted (${cryptMethod}) and cannot be read here`,
+    {
+      hint: 'What it holds is known without a key: --allocated works. To compare, decrypt it with "qemu-img convert".',
+      context: { file: layer.path, encryption: cryptMethod },
+    },
+  );
+}

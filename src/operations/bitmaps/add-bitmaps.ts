@@ -1,0 +1,49 @@
+/**
+ * Adds bitmaps with nothing marked; several come in one commit.
+ */
+
+import { cleanBitmap } from '../../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
+import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
+import { chooseTargets } from '../create-from/choose-targets.ts';
+
+export interface AddOptions extends ChangeOptions {
+  /** In bytes, a power of two from 512 to 2 GiB; by default QEMU's choice. */
+  readonly granularity?: number | undefined;
+  /** The bitmaps do not record writes. */
+  readonly disabled?: boolean | undefined;
+}
+
+/** @throws RefusedError when there is a bitmap of one of the names; then none is added */
+export function addBitmaps(
+  imageName: string,
+  names: readonly string[],
+  options: AddOptions = {},
+): Promise<EditResult> {
+  names.forEach(requireStorableName);
+  return editBitmaps(parseReference(imageName, undefined), names, options, async (image) => {
+    const { granularity, disabled } = options;
+    const { targets } = await chooseTargets(
+      image,
+      { inherits: false, defaultName: '' },
+      { names, granularity },
+    );
+    const { virtualSizeBytes } = image.image.header;
+    // All of them have the same granularity, and nothing marked.
+    const bitmap = cleanBitmap(virtualSizeBytes, targets[0]!.granularityBits);
+    return [
+      ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),
+      ...targets.map(
+        ({ name, nameBytes }) =>
+          ({
+            kind: 'store',
+            name,
+            nameBytes,
+            auto: disabled !== true,
+            bitmap,
+          }) as const,
+      ),
+    ];
+  });
+}

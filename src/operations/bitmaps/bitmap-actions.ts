@@ -1,0 +1,198 @@
+/**
+ * The actions of `qemu-img bitmap`: a row of changes to one bitmap, with the effects and the complaints of QEMU 7.2.
+ */
+
+import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
+import { defaultGranularityBits, requireStorableSize } from '../../bitmap/granularity.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { isPowerOfTwo } from '../../bytes/align.ts';
+import { type ImageReference, parseReference } from '../../chain/reference.ts';
+import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../../format/bitmap-directory.ts';
+import type { Image } from '../../image/image.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
+import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } from '../change-bitmaps.ts';
+import { withQcow2 } from '../open-qcow2.ts';
+import { readNamedBitmap } from './named-bitmaps.ts';
+
+export type BitmapAction = { readonly kind: 'add' } | { readonly kind: 'remove' } | ChangingAction;
+
+type ChangingAction =
+  | { readonly kind: 'clear' }
+  | { readonly kind: 'enable' }
+  | { readonly kind: 'disable' }
+  /** `source` names a bitmap of `sourceImage`, or of the image itself; `#ALLOCATED` may be one. */
+  | { readonly kind: 'merge'; readonly source: string };
+
+export interface BitmapActionOptions extends ChangeOptions {
+  /** Of bitmaps that are added, in bytes. */
+  readonly granularity?: number | undefined;
+  /** The image that has the sources of merges. */
+  readonly sourceImage?: string | ImageReference | undefined;
+}
+
+/**
+ * Carries out the actions in their order and stores what comes of them in one commit. When one of them fails, the
+ * effects of those before it are stored all the same, as qemu-img stores them, and its error is thrown.
+ */
+export async function applyBitmapActions(
+  image: string | ImageReference,
+  name: string,
+  actions: readonly BitmapAction[],
+  options: BitmapActionOptions = {},
+): Promise<EditResult> {
+  let failure: unknown;
+  const result = await editBitmaps(referenceTo(image), [name], options, async (target) => {
+    let slots: Slots = target.present.map((entry) => ({ kind: 'keep', entry }));
+    const before = slots;
+    for (const action of actions) {
+      try {
+        slots = await apply(target, slots, name, action, options);
+      } catch (error) {
+        // What cannot be read is no reason to write. qemu-img, too, opens a source before it acts.
+        if (!(error instanceof RefusedError || error instanceof UsageError)) throw error;
+        failure = failed(action, name, error);
+        break;
+      }
+    }
+    return slots === before ? undefined : slots;
+  });
+  if (failure !== undefined) throw failure;
+  return result;
+}
+
+function referenceTo(image: string | ImageReference): ImageReference {
+  return typeof image === 'string' ? parseReference(image, undefined) : image;
+}
+
+type Slots = readonly BitmapSlot[];
+
+function failed({ kind }: BitmapAction, name: string, cause: RefusedError | UsageError): RefusedError {
+  const { message, hint } = cause;
+  const code = cause instanceof RefusedError ? cause.code : 'BITMAP_LIMIT';
+  return new RefusedError(code, `Operation ${kind} on bitmap ${name} failed: ${message}`, {
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+async function apply(
+  target: ImageToChange,
+  slots: Slots,
+  name: string,
+  action: BitmapAction,
+  options: BitmapActionOptions,
+): Promise<Slots> {
+  const { image } = target;
+  const slot = slots.find((each) => nameOf(each) === name);
+  if (action.kind !== 'remove' || slot === undefined) requireStorableName(name);
+  if (action.kind === 'add') {
+    if (slot !== undefined) throw new RefusedError('BITMAP_EXISTS', `Bitmap already exists: ${name}`);
+    return [...slots, added(image, name, options.granularity)];
+  }
+  if (slot === undefined) throw notFound(name);
+  if (action.kind === 'remove') return slots.filter((each) => each !== slot);
+  requireConsistent(slot, name);
+  const changed = await change(target, slots, slot, action, options);
+  return slots.map((each) => (each === slot ? changed : each));
+}
+
+async function change(
+  target: ImageToChange,
+  slots: Slots,
+  slot: BitmapSlot,
+  action: ChangingAction,
+  options: BitmapActionOptions,
+): Promise<BitmapSlot> {
+  const { image } = target;
+  switch (action.kind) {
+    case 'enable':
+    case 'disable': {
+      const auto = action.kind === 'enable';
+      return slot.kind === 'keep' ? { kind: 'keep', entry: { ...slot.entry, auto } } : { ...slot, auto };
+    }
+    case 'clear':
+      return stored(slot, cleanBitmap(image.header.virtualSizeBytes, granularityBitsOf(slot)));
+    case 'merge': {
+      const source = await sourceBitmap(target, slots, action.source, options);
+      if (source.virtualSizeBytes !== image.header.virtualSizeBytes) {
+        throw new RefusedError(
+          'SIZE_MISMATCH',
+          `Bitmaps are of different sizes (destination size is ${image.header.virtualSizeBytes}, source size is ${source.virtualSizeBytes}) and can't be merged`,
+        );
+      }
+      const merged = cleanBitmap(image.header.virtualSizeBytes, granularityBitsOf(slot));
+      mergeInto(merged, await contentOf(image, slot));
+      mergeInto(merged, source);
+      return stored(slot, merged);
+    }
+  }
+}
+
+async function sourceBitmap(
+  { image, present }: ImageToChange,
+  slots: Slots,
+  name: string,
+  { sourceImage, ...options }: BitmapActionOptions,
+): Promise<DirtyBitmap> {
+  if (sourceImage === undefined) {
+    if (name === ALLOCATED) return readNamedBitmap(image, present, name, options);
+    const slot = slots.find((each) => nameOf(each) === name);
+    if (slot === undefined) throw notFound(name);
+    requireConsistent(slot, name);
+    return contentOf(image, slot);
+  }
+  return withQcow2(referenceTo(sourceImage), options, async ({ image: other }) => {
+    refuseStaleBitmaps(other);
+    const entries = await readBitmapDirectory(other);
+    if (name !== ALLOCATED) {
+      const entry = entries.find((each) => each.name === name);
+      if (entry === undefined) throw notFound(name);
+      requireConsistent({ kind: 'keep', entry }, name);
+    }
+    return readNamedBitmap(other, entries, name, options);
+  });
+}
+
+function added(image: Image, name: string, granularity: number | undefined): BitmapSlot {
+  const bits = granularity === undefined ? defaultGranularityBits(image.header) : Math.log2(granularity);
+  if (bits < MIN_GRANULARITY_BITS || (granularity !== undefined && !isPowerOfTwo(granularity))) {
+    throw new RefusedError('BITMAP_LIMIT', 'Granularity must be power of 2 and at least 512');
+  }
+  if (bits > MAX_GRANULARITY_BITS) {
+    throw new RefusedError('BITMAP_LIMIT', 'Granularity exceeds maximum (2147483648 bytes)');
+  }
+  requireStorableSize(image, bits);
+  const bitmap = cleanBitmap(image.header.virtualSizeBytes, bits);
+  return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto: true, bitmap };
+}
+
+function nameOf(slot: BitmapSlot): string {
+  return slot.kind === 'keep' ? slot.entry.name : slot.name;
+}
+
+function granularityBitsOf(slot: BitmapSlot): number {
+  return slot.kind === 'keep' ? slot.entry.granularityBits : slot.bitmap.granularityBits;
+}
+
+async function contentOf(image: Image, slot: BitmapSlot): Promise<DirtyBitmap> {
+  return slot.kind === 'keep' ? readBitmap(image, slot.entry) : slot.bitmap;
+}
+
+function stored(slot: BitmapSlot, bitmap: DirtyBitmap): BitmapSlot {
+  const { name, nameBytes, auto } = slot.kind === 'keep' ? slot.entry : slot;
+  return { kind: 'store', name, nameBytes, auto, bitmap };
+}
+
+function notFound(name: string): RefusedError {
+  return new RefusedError('BITMAP_NOT_FOUND', `Dirty bitmap '${name}' not found`);
+}
+
+function requireConsistent(slot: BitmapSlot, name: string): void {
+  if (slot.kind === 'store' || !slot.entry.inUse) return;
+  throw new RefusedError('BITMAP_INCONSISTENT', `Bitmap '${name}' is inconsistent and cannot be used`, {
+    hint: 'Remove it, or make it anew: create-from --if-exists replace.',
+  });
+}

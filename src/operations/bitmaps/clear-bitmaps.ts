@@ -1,0 +1,34 @@
+/**
+ * Clears the marks of stored bitmaps, which go on recording or not as before.
+ */
+
+import { cleanBitmap, type DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
+import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
+import { requireConsistentBitmap } from './find-bitmap.ts';
+
+/** @throws RefusedError when one of the bitmaps does not exist or is in use; then none is cleared */
+export function clearBitmaps(
+  imageName: string,
+  names: readonly string[],
+  options: ChangeOptions = {},
+): Promise<EditResult> {
+  names.forEach(requireStorableName);
+  return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
+    const cleared = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
+    // What is clean at one granularity is all alike.
+    const clean = new Map<number, DirtyBitmap>();
+    const cleanAt = (granularityBits: number): DirtyBitmap => {
+      const bitmap =
+        clean.get(granularityBits) ?? cleanBitmap(image.header.virtualSizeBytes, granularityBits);
+      clean.set(granularityBits, bitmap);
+      return bitmap;
+    };
+    return present.map((entry) => {
+      if (!cleared.has(entry)) return { kind: 'keep', entry };
+      const { name, nameBytes, auto, granularityBits } = entry;
+      return { kind: 'store', name, nameBytes, auto, bitmap: cleanAt(granularityBits) };
+    });
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * Looks up the bitmaps that a person names.
+ */
+import { RefusedError } from '../../errors.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import type { Image } from '../../image/image.ts';
+import { shellPath, shellWord } from '../../text/shell-word.ts';
+
+const indexes = new WeakMap<readonly BitmapDirectoryEntry[], Map<string, BitmapDirectoryEntry>>();
+
+/** The first bitmap of that name. A directory is indexed once: it may hold 65535, and as many may be asked for. */
+export function findBitmap(
+  entries: readonly BitmapDirectoryEntry[],
+  name: string,
+): BitmapDirectoryEntry | undefined {
+  const index = indexes.get(entries) ?? new Map(entries.toReversed().map((entry) => [entry.name, entry]));
+  indexes.set(entries, index);
+  return index.get(name);
+}
+
+/** @throws RefusedError naming the bitmaps that there are */
+export function requireBitmap(
+  { storage }: Image,
+  entries: readonly BitmapDirectoryEntry[],
+  name: string,
+): BitmapDirectoryEntry {
+  const entry = findBitmap(entries, name);
+  if (entry !== undefined) return entry;
+  const names = entries.map((each) => each.name);
+  throw new RefusedError('BITMAP_NOT_FOUND', `${storage.name}: no bitmap "${name}"`, {
+    hint:
+      names.length === 0
+        ? 'The image has no bitmaps.'
+        : `It has: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`,
+    context: { file: storage.name, bitmap: name, bitmaps: names },
+  });
+}
+
+/** @throws RefusedError also when the bitmap is in use: QEMU lets one only remove it */
+export function requireConsistentBitmap(
+  image: Image,
+  entries: readonly BitmapDirectoryEntry[],
+  name: string,
+): BitmapDirectoryEntry {
+  const entry = requireBitmap(image, entries, name);
+  if (!entry.inUse) return entry;
+  const file = image.storage.name;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${file}: bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
+    {
+      hint: `Unless a guest is running on it, replace it: bitmap-tool create-from --allocated --name ${shellWord(name)} --if-exists replace ${shellPath(file)}`,
+      context: { file, bitmap: name },
+    },
+  );
+}

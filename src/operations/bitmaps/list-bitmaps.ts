@@ -1,0 +1,103 @@
+/**
+ * Lists the stored bitmaps of an image, or of every image of its chain.
+ */
+import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
+import { dirtyProfile } from '../../bitmap/profile.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { alignUp } from '../../bytes/align.ts';
+import { allLayers, openChain } from '../../chain/chain.ts';
+import type { Layer } from '../../chain/layer.ts';
+import { parseReference } from '../../chain/reference.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import type { Image } from '../../image/image.ts';
+import { bitmapRanges, readBitmapDirectory, readBitmapTable } from '../../image/stored-bitmaps.ts';
+import { lockingOf, type OperationOptions } from '../options.ts';
+
+/** Sizes are in bytes; `name`, `granularity` and `flags` are as in `qemu-img info --output=json`. */
+export interface ListedBitmap {
+  readonly name: string;
+  readonly granularity: number;
+  readonly flags: readonly ('in-use' | 'auto')[];
+  /** Bytes of the disk that are marked; null while the bitmap is in use, since its content means nothing then. */
+  readonly dirtyBytes: number | null;
+  /** Bytes of the image that its table and its data occupy. */
+  readonly diskBytes: number;
+  /** Where asked for: the marked share of each of so many equal parts of the disk; not of a bitmap in use. */
+  readonly profile?: readonly number[];
+}
+
+export interface ListedImage {
+  readonly image: string;
+  readonly format: 'qcow2' | 'raw';
+  readonly virtualSize: number;
+  readonly bitmaps: readonly ListedBitmap[];
+  /** Software that knows no bitmaps changed the image: QEMU ignores the bitmaps that it held. */
+  readonly stale: boolean;
+}
+
+export interface BitmapList extends ListedImage {
+  /** With `chain`: every image, top first. */
+  readonly layers?: readonly ListedImage[];
+}
+
+export interface ListOptions extends OperationOptions {
+  readonly chain?: boolean | undefined;
+  /** Parts of the disk that each bitmap's `profile` tells of; without it there is none. */
+  readonly profileParts?: number | undefined;
+}
+
+export async function listBitmaps(imageName: string, options: ListOptions = {}): Promise<BitmapList> {
+  const chain = await openChain(parseReference(imageName, undefined), {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    if (!options.chain) return await listLayer(chain.top, options);
+    const layers: ListedImage[] = [];
+    for (const layer of await allLayers(chain)) layers.push(await listLayer(layer, options));
+    return { ...layers[0]!, layers };
+  } finally {
+    await chain.close();
+  }
+}
+
+async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {
+  const { path: image, format, virtualSizeBytes: virtualSize } = layer;
+  if (layer.format === 'raw') return { image, format, virtualSize, bitmaps: [], stale: false };
+  const entries = await readBitmapDirectory(layer.image);
+  const bytesOf = ({ granularityBits }: BitmapDirectoryEntry) => virtualSize / 2 ** granularityBits / 8;
+  const totalBytes = Math.ceil(entries.reduce((sum, entry) => sum + bytesOf(entry), 0));
+  let doneBytes = 0;
+  const bitmaps: ListedBitmap[] = [];
+  for (const entry of entries) {
+    options.signal?.throwIfAborted();
+    bitmaps.push(await listEntry(layer.image, entry, options));
+    doneBytes += bytesOf(entry);
+    options.onProgress?.({ phase: 'reading bitmaps', image, doneBytes: Math.floor(doneBytes), totalBytes });
+  }
+  return { image, format, virtualSize, bitmaps, stale: layer.image.bitmaps.kind === 'stale' };
+}
+
+async function listEntry(
+  image: Image,
+  entry: BitmapDirectoryEntry,
+  { profileParts }: ListOptions,
+): Promise<ListedBitmap> {
+  const table = await readBitmapTable(image, entry);
+  const { clusterSizeBytes } = image.header;
+  const bitmap = entry.inUse ? undefined : await readBitmap(image, entry, table);
+  return {
+    name: entry.name,
+    granularity: 2 ** entry.granularityBits,
+    flags: [...(entry.inUse ? (['in-use'] as const) : []), ...(entry.auto ? (['auto'] as const) : [])],
+    dirtyBytes: bitmap === undefined ? null : dirtyBytes(bitmap),
+    diskBytes: bitmapRanges(image, entry, table).reduce(
+      (sum, { lengthBytes }) => sum + alignUp(lengthBytes, clusterSizeBytes),
+      0,
+    ),
+    ...(profileParts === undefined || bitmap === undefined
+      ? {}
+      : { profile: dirtyProfile(bitmap, profileParts) }),
+  };
+}

@@ -1,0 +1,38 @@
+/**
+ * Merges bitmaps into one of the image, whatever their granularities: marks are rounded out, never lost.
+ */
+
+import { cleanBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { countMissing } from '../../bytes/bits.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
+import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
+import { requireConsistentBitmap } from './find-bitmap.ts';
+import { type NamedBitmaps, visitNamedBitmaps } from './named-bitmaps.ts';
+
+/**
+ * @param sources stored bitmaps of this or another image, or `#ALLOCATED`
+ * @throws RefusedError when a bitmap does not exist or is in use, or a source is for a disk of another size
+ */
+export function mergeBitmaps(
+  imageName: string,
+  targetName: string,
+  sources: NamedBitmaps,
+  options: ChangeOptions = {},
+): Promise<EditResult> {
+  requireStorableName(targetName);
+  return editBitmaps(parseReference(imageName, undefined), [targetName], options, async (target) => {
+    const { image, present } = target;
+    const entry = requireConsistentBitmap(image, present, targetName);
+    const added = cleanBitmap(image.header.virtualSizeBytes, entry.granularityBits);
+    await visitNamedBitmaps(target, sources, options, (source) => mergeInto(added, source));
+    const bitmap = await readBitmap(image, entry);
+    if (countMissing(added.bits, bitmap.bits) === 0) return undefined;
+    mergeInto(bitmap, added);
+    const { name, nameBytes, auto } = entry;
+    return present.map((each) =>
+      each === entry ? { kind: 'store', name, nameBytes, auto, bitmap } : { kind: 'keep', entry: each },
+    );
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * Makes the bitmaps of one image sound again: an image that QEMU refuses to open because of them opens, bitmaps that can
+ * be relied upon keep their content, others their names, and what leaked is freed.
+ */
+
+import { noHostClusters } from '../../census/host-clusters.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { isGranularity } from '../../format/bitmap-directory.ts';
+import { readActiveL1Table } from '../../image/image.ts';
+import { readRefcountTable } from '../../image/refcount-table.ts';
+import { scanL2Tables } from '../../image/scan.ts';
+import { tableReading } from '../../image/table-progress.ts';
+import type { BitmapFate, MendedBitmap } from '../../inspection/mended-directory.ts';
+import type { Problem } from '../../inspection/problem.ts';
+import { planDirectoryRepair } from '../../inspection/repair-plan.ts';
+import { shellPath } from '../../text/shell-word.ts';
+import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from '../change-bitmaps.ts';
+import { requireQcow2 } from '../open-qcow2.ts';
+
+export interface DirectoryBitmap {
+  /** null where the directory entry cannot be made out. */
+  readonly name: string | null;
+  /** In bytes; null where the entry cannot be made out or its granularity makes no sense. */
+  readonly granularity: number | null;
+  readonly fate: BitmapFate;
+  readonly found: readonly Problem[];
+}
+
+export interface DirectoryRepairResult {
+  readonly schema: 1;
+  readonly image: string;
+  readonly dryRun: boolean;
+  /** QEMU refused the image because of its bitmaps. */
+  readonly wasUnopenable: boolean;
+  /** All that was found, that of single bitmaps included. */
+  readonly problems: readonly Problem[];
+  /** In the order of the directory. */
+  readonly bitmaps: readonly DirectoryBitmap[];
+  /** Clusters that nothing pointed at, and their bytes; what dropped bitmaps gave back comes on top. */
+  readonly leakedClusters: number;
+  readonly leakedBytes: number;
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+/**
+ * @throws RefusedError when the image is marked corrupt or dirty, or its refcounts or tables are not fit to be relied
+ * upon: `qemu-img check -r all` comes first
+ */
+export async function repairDirectory(
+  imageName: string,
+  options: ChangeOptions = {},
+): Promise<DirectoryRepairResult> {
+  const reference = parseReference(imageName, undefined);
+  return withChainToChange(reference, options, 'lenient', async (chain) => {
+    const { image, path } = requireQcow2(chain);
+    const l2Offsets = await readActiveL1Table(image);
+    const referenced = noHostClusters(image);
+    const refcounts = await readRefcountTable(image);
+    const reading = tableReading([{ image, l2Offsets }], options);
+    await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
+    const target = { l2Offsets, referenced, refcounts };
+    const { inspection, bitmaps, plan } = await planDirectoryRepair(image, target, reading);
+    const { problems, unopenable, leakedClusters } = inspection;
+    if (isForgetful(bitmaps, unopenable)) {
+      options.onWarning?.(
+        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain tells so any more, and a backup from it would silently lack changes: repair it with "bitmap-tool repair --name NAME --origin ${shellPath(path)} TOP"`,
+      );
+    }
+    return {
+      schema: 1,
+      image: path,
+      dryRun: options.dryRun === true,
+      wasUnopenable: unopenable,
+      problems,
+      bitmaps: bitmaps.map(reported),
+      leakedClusters,
+      leakedBytes: leakedClusters * image.header.clusterSizeBytes,
+      plan: plan === undefined ? null : await carryOut(image, plan, options),
+    };
+  });
+}
+
+/** Whether a name goes that may have been a checkpoint's. */
+function isForgetful(bitmaps: readonly MendedBitmap[], wasUnopenable: boolean): boolean {
+  if (bitmaps.length === 0) return wasUnopenable;
+  const kept = new Set(bitmaps.flatMap(({ bitmap, slot }) => (slot === undefined ? [] : bitmap.entry!.name)));
+  return bitmaps.some(({ bitmap: { entry }, slot }) => slot === undefined && !kept.has(entry?.name ?? ''));
+}
+
+function reported({ bitmap, fate }: MendedBitmap): DirectoryBitmap {
+  const { entry, problems } = bitmap;
+  return {
+    name: entry?.name ?? null,
+    granularity:
+      entry !== undefined && isGranularity(entry.granularityBits) ? 2 ** entry.granularityBits : null,
+    fate,
+    found: problems,
+  };
+}

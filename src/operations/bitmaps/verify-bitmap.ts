@@ -1,0 +1,116 @@
+/**
+ * Judges a bitmap: does it mark all that differs between the disk as it is and as it was?
+ */
+import {
+  type ByteRange,
+  cleanBitmap,
+  dirtyBytes,
+  dirtyExtents,
+  markRange,
+  withoutMarks,
+} from '../../bitmap/dirty-bitmap.ts';
+import { openChain } from '../../chain/chain.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { ALLOCATED } from '../../checkpoint/names.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
+import { SECTOR_BYTES } from '../../storage/storage.ts';
+import { compareChains, requireSameSize, withComparedDisk } from '../compared-disk.ts';
+import { requireQcow2 } from '../open-qcow2.ts';
+import { lockingOf, type OperationOptions } from '../options.ts';
+import { readNamedBitmap } from './named-bitmaps.ts';
+
+/** Bounds the result: a disk may lack millions of ranges. */
+const RANGES_LISTED = 10_000;
+
+export interface BitmapVerdict {
+  readonly schema: 1;
+  readonly image: string;
+  readonly bitmap: string;
+  /** The image as it was when the bitmap began to record. */
+  readonly against: string;
+  readonly virtualSize: number;
+  readonly granularity: number;
+  /** Whether the bitmap marks everything that differs. */
+  readonly covered: boolean;
+  /** Bytes of the 512-byte sectors that differ. */
+  readonly differingBytes: number;
+  /** Bytes that the bitmap marks. */
+  readonly dirtyBytes: number;
+  /** Bytes of the granules in which something differs and that the bitmap does not mark. */
+  readonly missingBytes: number;
+  /** Bytes of the granules that it marks and in which nothing differs: harmless, but copied for nothing. */
+  readonly needlessBytes: number;
+  /** Ranges of granules that are missing, joined where they touch. */
+  readonly missingRanges: number;
+  /** The first of them; an incremental backup would not copy them. */
+  readonly missing: readonly ByteRange[];
+}
+
+/**
+ * Compares what a guest sees of two images, and the result with a bitmap of the first.
+ *
+ * @param imageName the image as it is now, which has the bitmap
+ * @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds
+ * @param against the image as it was: qcow2 or raw, with its backing chain
+ * @throws RefusedError when there is no such bitmap or its content cannot be trusted, when the disks are of different
+ * sizes, or when encrypted data would have to be read
+ */
+export async function verifyBitmap(
+  imageName: string,
+  name: string,
+  against: string,
+  options: OperationOptions = {},
+): Promise<BitmapVerdict> {
+  const chain = await openChain(parseReference(imageName, undefined), {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    const { image, path } = requireQcow2(chain);
+    if (name !== ALLOCATED) refuseStaleBitmaps(image);
+    const marked = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+    const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
+    let differingBytes = 0;
+    const againstPath = await withComparedDisk(chain, against, options, async (old) => {
+      requireSameSize(chain, old, 'A bitmap says nothing of what changed beside a change of size.');
+      // Differences are counted in the sectors that QEMU compares too.
+      const comparison = {
+        unitBytes: SECTOR_BYTES,
+        onDifference(offset: number, length: number) {
+          differingBytes += length;
+          markRange(needed, offset, length);
+        },
+      };
+      await compareChains(chain, old, comparison, options);
+      return old.top.path;
+    });
+    const [neededBytes, markedBytes] = [dirtyBytes(needed), dirtyBytes(marked)];
+    const missing = withoutMarks(needed, marked);
+    const ranges: ByteRange[] = [];
+    let missingRanges = 0;
+    for (const range of dirtyExtents(missing)) {
+      if (missingRanges < RANGES_LISTED) ranges.push(range);
+      missingRanges++;
+    }
+    const missingBytes = dirtyBytes(missing);
+    return {
+      schema: 1,
+      image: path,
+      bitmap: name,
+      against: againstPath,
+      virtualSize: marked.virtualSizeBytes,
+      granularity: 2 ** marked.granularityBits,
+      covered: missingBytes === 0,
+      differingBytes,
+      dirtyBytes: markedBytes,
+      missingBytes,
+      // What is needed and not missing is marked.
+      needlessBytes: markedBytes - (neededBytes - missingBytes),
+      missingRanges,
+      missing: ranges,
+    };
+  } finally {
+    await chain.close();
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Judges the checkpoints of whole backing chains: what libvirt will say of each, and what it does not look at.
+ */
+import { cleanBitmap, dirtyBytes, mergeInto } from '../../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { type Chain, openChain } from '../../chain/chain.ts';
+import type { Layer } from '../../chain/layer.ts';
+import { parseReference } from '../../chain/reference.ts';
+import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
+import {
+  type ChainImage,
+  examineChainImage,
+  namesOf,
+  originOf,
+  stateIn,
+} from '../../checkpoint/chain/chain-images.ts';
+import { type InspectedImage, inspectChainImage } from '../../checkpoint/chain/inspect-chain-image.ts';
+import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
+import { chooseCheckpoints, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
+import {
+  type CheckpointFiles,
+  type CheckpointRecords,
+  readRecords,
+} from '../../checkpoint/verdict/known-checkpoints.ts';
+import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
+import { FailedError, RefusedError } from '../../errors.ts';
+import { readActiveL1Table } from '../../image/image.ts';
+import { tableReading } from '../../image/table-progress.ts';
+import type { Problem } from '../../inspection/problem.ts';
+import { lockingOf, type OperationOptions } from '../options.ts';
+
+export interface CheckedBitmap {
+  readonly image: string;
+  readonly state: BitmapState;
+  readonly granularity: number | null;
+  /** Bytes of granules of which an image above the origin holds a part and that its bitmap does not mark. */
+  readonly missingBytes: number;
+}
+
+export interface CheckedCheckpoint {
+  readonly name: string;
+  /** What libvirt says of it; it looks at names and flags only. `unknown` where a running program alone knows. */
+  readonly libvirt: 'accepts' | 'refuses' | 'unknown';
+  /**
+   * libvirt accepts it, and an incremental backup from it is complete; null where a running program alone knows, as it
+   * keeps the marks in its memory.
+   */
+  readonly valid: boolean | null;
+  /** What an incremental backup from it copies, in bytes; null where there can be none. */
+  readonly dirtyBytes: number | null;
+  /** From the top down to the image in which the checkpoint begins. */
+  readonly bitmaps: readonly CheckedBitmap[];
+  readonly problems: readonly CheckpointProblem[];
+  /** What to do about them. */
+  readonly advice: string | null;
+}
+
+export interface CheckedImage {
+  readonly image: string;
+  readonly format: 'qcow2' | 'raw';
+  readonly virtualSize: number;
+  /** What is wrong with the image itself. */
+  readonly problems: readonly Problem[];
+}
+
+export interface CheckedDisk {
+  readonly image: string;
+  readonly virtualSize: number;
+  readonly images: readonly CheckedImage[];
+  readonly checkpoints: readonly CheckedCheckpoint[];
+  /** Names of bitmaps that no known checkpoint has. */
+  readonly unknown: readonly string[];
+}
+
+export interface CheckOptions extends OperationOptions, CheckpointFiles {}
+
+export interface CheckResult {
+  readonly schema: 1;
+  /** Nothing was found that needs to be done. */
+  readonly healthy: boolean;
+  readonly disks: readonly CheckedDisk[];
+}
+
+/**
+ * Walks the backing chain of each image. Writes nothing.
+ *
+ * @param imageNames the active image of each disk
+ */
+export async function checkCheckpoints(
+  imageNames: readonly string[],
+  options: CheckOptions = {},
+): Promise<CheckResult> {
+  const records = await readRecords(options, imageNames.length, options);
+  const disks: CheckedDisk[] = [];
+  for (const [position, name] of imageNames.entries()) {
+    const chain = await openChain(parseReference(name, undefined), {
+      mode: 'read',
+      locking: lockingOf(options),
+      bitmaps: 'lenient',
+      onWarning: options.onWarning,
+    });
+    try {
+      disks.push(await checkDisk(chain, (images) => records?.of(images, position), options));
+    } finally {
+      await chain.close();
+    }
+  }
+  records?.warnOfOtherDisks();
+  const healthy = disks.every(
+    ({ images, checkpoints }) =>
+      checkpoints.every(({ valid }) => valid !== false) &&
+      images.every(({ problems }) => problems.every(({ severity }) => severity === 'note')),
+  );
+  return { schema: 1, healthy, disks };
+}
+
+async function checkDisk(
+  chain: Chain,
+  recordsOf: (images: readonly ChainImage[]) => ReturnType<CheckpointRecords['of']> | undefined,
+  options: OperationOptions,
+): Promise<CheckedDisk> {
+  const { layers, problem } = await reachableLayers(chain);
+  const examined: ChainImage[] = [];
+  for (const layer of layers) examined.push(await examineChainImage(layer));
+  const known = await recordsOf(examined);
+  const images = await inspectImages(examined, known ?? [], options);
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, known);
+  const checkpoints: CheckedCheckpoint[] = [];
+  for (const each of chosen) checkpoints.push(await checkpoint(images, each.name, each.madeIn));
+  for (const name of unclear) checkpoints.push(await checkpoint(images, name, undefined));
+  const { path, virtualSizeBytes } = chain.top;
+  return {
+    image: path,
+    virtualSize: virtualSizeBytes,
+    images: images.map(({ layer, problems }, index) => ({
+      image: layer.path,
+      format: layer.format,
+      virtualSize: layer.virtualSizeBytes,
+      problems: problem !== undefined && index === layers.length - 1 ? [...problems, problem] : problems,
+    })),
+    checkpoints,
+    unknown,
+  };
+}
+
+/** The images down to the first that cannot be opened. */
+async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem?: Problem }> {
+  const layers: Layer[] = [];
+  try {
+    for (;;) {
+      const layer = await chain.layer(layers.length);
+      if (layer === undefined) return { layers };
+      layers.push(layer);
+    }
+  } catch (error) {
+    if (!(error instanceof RefusedError) && !(error instanceof FailedError)) throw error;
+    const { message, hint } = error;
+    return {
+      layers,
+      problem: {
+        code: 'chain-broken',
+        severity: 'error',
+        message: `what lies below cannot be looked at: ${message}`,
+        ...(hint === undefined ? {} : { hint }),
+        unopenable: false,
+      },
+    };
+  }
+}
+
+async function inspectImages(
+  examined: readonly ChainImage[],
+  known: readonly KnownCheckpoint[],
+  options: OperationOptions,
+): Promise<InspectedImage[]> {
+  const tables: (Float64Array | undefined)[] = [];
+  for (const { layer } of examined) tables.push(await readTable(layer));
+  const sources = examined.flatMap(({ layer }, index) => {
+    const l2Offsets = tables[index];
+    return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
+  });
+  const reading = tableReading(sources, options);
+  const images: InspectedImage[] = [];
+  for (const [index, image] of examined.entries()) {
+    // What the origin holds may be older than the checkpoint.
+    const below = new Set([
+      ...namesOf(examined.slice(index + 1)),
+      ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
+    ]);
+    const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
+    images.push(
+      await inspectChainImage(image, tables[index], covering, options.forceShare === true, reading),
+    );
+  }
+  return images;
+}
+
+/** Undefined where it cannot be read: the inspection will say so. */
+async function readTable(layer: Layer): Promise<Float64Array | undefined> {
+  if (layer.format === 'raw') return undefined;
+  try {
+    return await readActiveL1Table(layer.image);
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
+    throw error;
+  }
+}
+
+async function checkpoint(
+  images: readonly InspectedImage[],
+  name: string,
+  madeIn: number | undefined,
+): Promise<CheckedCheckpoint> {
+  const holdings = images.map((image) => ({
+    image: image.layer.path,
+    state: stateIn(image, name),
+    virtualSizeBytes: image.layer.virtualSizeBytes,
+    missingBytes: image.missingBytes.get(name) ?? 0,
+  }));
+  const { accepted, problems } = judge(name, holdings, madeIn);
+  const lowest = originOf(images, name) ?? -1;
+  const held = images.slice(0, lowest + 1);
+  const isKnown = held.every((image) => stateIn(image, name) !== 'recording');
+  const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
+  return {
+    name,
+    // A bitmap that a crash before has left in-use looks like one that is recording.
+    libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
+    valid: problems.length > 0 ? false : isKnown ? true : null,
+    dirtyBytes: canBackUp ? await unitedDirtyBytes(held, name) : null,
+    bitmaps: held.map(({ bitmaps }, index) => {
+      const { image, state, missingBytes } = holdings[index]!;
+      const entry = bitmaps.get(name);
+      return {
+        image,
+        state,
+        granularity: entry === undefined ? null : 2 ** entry.granularityBits,
+        missingBytes,
+      };
+    }),
+    problems,
+    advice: repairAdvice(name, holdings, madeIn),
+  };
+}
+
+/** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */
+async function unitedDirtyBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
+  if (images.some((image) => stateIn(image, name) !== 'good')) return null;
+  const entries = images.map(({ bitmaps }) => bitmaps.get(name)!);
+  const granularityBits = Math.min(...entries.map((entry) => entry.granularityBits));
+  const united = cleanBitmap(images[0]!.layer.virtualSizeBytes, granularityBits);
+  for (const [index, { layer }] of images.entries()) {
+    if (layer.format === 'qcow2') mergeInto(united, await readBitmap(layer.image, entries[index]!));
+  }
+  return dirtyBytes(united);
+}

@@ -1,0 +1,221 @@
+/**
+ * Makes the checkpoints of whole backing chains valid again.
+ */
+import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import { claimForWriting } from '../../chain/locking.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import { type DiskRepair, planRepair } from '../../checkpoint/repair/chain-repair.ts';
+import type { ImageRepair, RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
+import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
+import type { Consent } from '../../checkpoint/repair/repair-action.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { FailedError, RefusedError, UsageError } from '../../errors.ts';
+import { applyPlan } from '../../plan/apply-plan.ts';
+import { formatSize } from '../../text/size.ts';
+import { type ChangeOptions, type PlanReport, reportPlan } from '../change-bitmaps.ts';
+import { lockingOf } from '../options.ts';
+
+export interface RepairOptions extends ChangeOptions, CheckpointFiles {
+  /** Only these checkpoints; those of which no bitmap is valid must be named. */
+  readonly names?: readonly string[] | undefined;
+  /** The image that was active when checkpoints were made of which nothing is left in the chain. */
+  readonly origin?: string | undefined;
+  /** Agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds. */
+  readonly rebuildOrigin?: boolean | undefined;
+  /** Agree that disabled bitmaps are enabled, with all that their image holds marked. */
+  readonly enableDisabled?: boolean | undefined;
+}
+
+export interface RepairedImage {
+  readonly image: string;
+  readonly bitmaps: readonly RepairedBitmap[];
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+export interface RepairedDisk {
+  readonly image: string;
+  readonly virtualSize: number;
+  readonly checkpoints: readonly {
+    readonly name: string;
+    readonly wasValid: boolean;
+  }[];
+  /** The images that have bitmaps of the checkpoints, top first. */
+  readonly images: readonly RepairedImage[];
+  /** Left alone, since their topmost bitmap is not valid and nobody named them. */
+  readonly unclear: readonly string[];
+  /** Left alone, since no known checkpoint has the name. */
+  readonly unknown: readonly string[];
+}
+
+export interface RepairResult {
+  readonly schema: 1;
+  readonly dryRun: boolean;
+  readonly disks: readonly RepairedDisk[];
+}
+
+/**
+ * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, and in an order in which
+ * libvirt accepts no checkpoint before all of it is there.
+ *
+ * @param imageNames the active image of each disk
+ * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was written then
+ * @throws FailedError when a write fails; the message says which images are repaired then
+ */
+export async function repairCheckpoints(
+  imageNames: readonly string[],
+  options: RepairOptions = {},
+): Promise<RepairResult> {
+  if (options.forceShare && !options.dryRun) {
+    throw new UsageError('--force-share is for reading: an image that is in use cannot be repaired', {
+      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
+    });
+  }
+  const records = await readRecords(options, imageNames.length, options);
+  const chains: Chain[] = [];
+  try {
+    for (const name of imageNames) {
+      const chain = await openChain(parseReference(name, undefined), {
+        mode: options.dryRun ? 'read' : 'write-later',
+        locking: lockingOf(options),
+        onWarning: options.onWarning,
+      });
+      chains.push(chain);
+    }
+    const disks: DiskRepair[] = [];
+    for (const [position, chain] of chains.entries()) {
+      const images = await readChainImages(chain);
+      const known = await records?.of(images, position);
+      disks.push(await planRepair(chain, images, { ...options, known }, options));
+    }
+    records?.warnOfOtherDisks();
+    requireConsent(disks, options);
+    const writes = disks.flatMap(({ images }) => orderWrites(images));
+    await refuseSharedImages(chains, writes);
+    options.signal?.throwIfAborted();
+    if (!options.dryRun) await writeAll(writes, options);
+    return { schema: 1, dryRun: options.dryRun === true, disks: disks.map((disk) => report(disk, options)) };
+  } finally {
+    await Promise.all(chains.map((chain) => chain.close()));
+  }
+}
+
+const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> = {
+  'rebuild-origin': {
+    found: 'is broken or missing in the image in which the checkpoint begins',
+    made: 'made anew from what that image holds it would mark',
+  },
+  'enable-disabled': {
+    found: 'is disabled',
+    made: 'enabled with all that the image holds it would mark',
+  },
+};
+
+/** Who moves an image away and puts an overlay in its place need not change the path that libvirt has. */
+const PATH_DOUBT =
+  ' (going by the path in its XML: if an overlay has taken that path since, name the image that was active then with --name and --origin)';
+
+function requireConsent(
+  disks: readonly DiskRepair[],
+  { rebuildOrigin, enableDisabled }: RepairOptions,
+): void {
+  const given = { 'rebuild-origin': rebuildOrigin === true, 'enable-disabled': enableDisabled === true };
+  const wanting = disks.flatMap(({ chain, images }) =>
+    images.flatMap(({ layer, bitmaps }) =>
+      bitmaps.flatMap(({ name, action, consent, dirtyBytes }) =>
+        consent === null || given[consent]
+          ? []
+          : [
+              {
+                consent,
+                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent].found}${action === 'add' ? PATH_DOUBT : ''}; ${CONSENT_WORDS[consent].made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
+              },
+            ],
+      ),
+    ),
+  );
+  if (wanting.length === 0) return;
+  const flags = [...new Set(wanting.map(({ consent }) => `--${consent}`))];
+  throw new RefusedError('NEEDS_CONSENT', wanting.map(({ text }) => text).join('; '), {
+    hint: `Agree with ${flags.join(' ')}, or choose the checkpoints to repair with --name.`,
+    context: { file: disks[0]!.chain.top.path, consents: flags },
+  });
+}
+
+/**
+ * An image of two chains that was planned for twice would be written twice from the same state; and no chain's own reader
+ * lets it be written.
+ */
+async function refuseSharedImages(chains: readonly Chain[], writes: readonly ImageRepair[]): Promise<void> {
+  if (chains.length < 2) return;
+  const layers = (await Promise.all(chains.map(allLayers))).flat();
+  const identities = layers.map(({ storage }) => storage.identity);
+  const shared = writes.find(
+    ({ layer }) => identities.filter((each) => each === layer.storage.identity).length > 1,
+  );
+  if (shared === undefined) return;
+  const { path } = shared.layer;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${path}: is part of the chains of two of the disks and would be changed`,
+    {
+      hint: 'Repair these disks one after another.',
+      context: { file: path },
+    },
+  );
+}
+
+async function writeAll(writes: readonly ImageRepair[], options: RepairOptions): Promise<void> {
+  for (const { layer } of writes) await claimForWriting(layer.storage, lockingOf(options));
+  options.signal?.throwIfAborted();
+  for (const [index, { layer, plan }] of writes.entries()) {
+    try {
+      await applyPlan(layer.storage, plan!);
+    } catch (error) {
+      if (!(error instanceof FailedError)) throw error;
+      throw failedAt(index, writes, error);
+    }
+  }
+}
+
+function failedAt(index: number, writes: readonly ImageRepair[], error: FailedError): FailedError {
+  const { code, message, hint, context } = error;
+  const paths = writes.map(({ layer }) => layer.path);
+  const repaired = paths.slice(0, index);
+  const untouched = paths.slice(index + 1);
+  const list = (what: string, names: readonly string[]) =>
+    names.length === 0 ? '' : `; ${what}: ${names.join(', ')}`;
+  return new FailedError(
+    code,
+    `${message}${list('repaired before that', repaired)}${list('not yet touched', untouched)}`,
+    {
+      cause: error,
+      hint: `${hint ?? ''} Then run the repair again: it goes on from there.`.trim(),
+      context: { ...context, repaired, untouched },
+    },
+  );
+}
+
+function report(disk: DiskRepair, { dryRun, onWarning }: RepairOptions): RepairedDisk {
+  const { chain, chosen, wasValid, images, unclear, unknown } = disk;
+  const { path } = chain.top;
+  for (const name of unclear) {
+    onWarning?.(
+      `${path}: "${name}" was left alone, as its topmost bitmap is not valid; if that checkpoint still exists, name it: --name`,
+    );
+  }
+  for (const name of unknown) onWarning?.(`${path}: "${name}" was left alone: no checkpoint has that name`);
+  return {
+    image: path,
+    virtualSize: chain.top.virtualSizeBytes,
+    checkpoints: chosen.map(({ name }, position) => ({ name, wasValid: wasValid[position]! })),
+    images: images.map(({ layer, bitmaps, plan }) => ({
+      image: layer.path,
+      bitmaps,
+      plan: plan === undefined ? null : reportPlan(layer.image, plan, dryRun === true),
+    })),
+    unclear,
+    unknown,
+  };
+}

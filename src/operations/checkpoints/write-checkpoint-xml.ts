@@ -1,0 +1,199 @@
+/**
+ * Makes the XML with which libvirt takes checkpoints up again: from the bitmaps of images, or from what
+ * `virsh checkpoint-dumpxml` once printed.
+ */
+import type { Checkpoint, CheckpointDisk } from '../../checkpoint/checkpoint.ts';
+import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
+import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
+import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import { shellPath, shellWord } from '../../text/shell-word.ts';
+import type { OperationOptions } from '../options.ts';
+import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
+
+export interface CheckpointsOfImagesOptions extends OperationOptions {
+  /** The checkpoints, oldest first: each is the parent of the next. Without it the only one that the images have. */
+  readonly names?: readonly string[] | undefined;
+  /** The parent of the first; libvirt must know it already. */
+  readonly parent?: string | undefined;
+  /** When the first was created, in seconds since 1970; each further one a second later. Without it now. */
+  readonly time?: number | undefined;
+  /** What libvirt calls each disk: its target or the path of its source. Without it vda, vdb, … */
+  readonly disks?: readonly string[] | undefined;
+}
+
+export interface CheckpointDocument {
+  readonly name: string;
+  readonly parent: string | null;
+  /** Seconds since 1970. */
+  readonly creationTime: number;
+  readonly disks: readonly Pick<CheckpointDisk, 'name' | 'checkpoint' | 'bitmap'>[];
+  readonly xml: string;
+}
+
+export interface CheckpointDocuments {
+  readonly schema: 1;
+  /** In the order in which libvirt takes them: parents first. */
+  readonly checkpoints: readonly CheckpointDocument[];
+}
+
+/**
+ * Checkpoints that are valid in every image's chain: libvirt will accept them, and a backup from them is complete.
+ *
+ * @param imageNames the active image of each disk
+ * @throws RefusedError when one of them is not valid, or there is none
+ * @throws UsageError when there are several and nobody says in which order they were made
+ */
+export async function checkpointsOfImages(
+  imageNames: readonly string[],
+  options: CheckpointsOfImagesOptions = {},
+): Promise<CheckpointDocuments> {
+  const { names, parent, time = Math.floor(Date.now() / 1000) } = options;
+  for (const name of [...(names ?? []), ...(parent === undefined ? [] : [parent])]) requireName(name);
+  const line = [...(parent === undefined ? [] : [parent]), ...(names ?? [])];
+  const twice = line.find((name, index) => line.indexOf(name) !== index);
+  if (twice !== undefined) throw new UsageError(`checkpoint "${twice}" is named twice`);
+  const disks = diskNames(imageNames, options);
+
+  const { signal, onProgress, onWarning, forceShare, noLock } = options;
+  const checked = await checkCheckpoints(imageNames, { signal, onProgress, onWarning, forceShare, noLock });
+  for (const name of names ?? []) for (const disk of checked.disks) requireValid(name, disk, checked);
+  const chosen = names ?? [theOnlyOne(checked)];
+  return {
+    schema: 1,
+    checkpoints: chosen.map((name, index) =>
+      documentOf({
+        name,
+        parent: index === 0 ? parent : chosen[index - 1],
+        creationTime: time + index,
+        description: undefined,
+        disks: disks.map((disk) => ({
+          name: disk,
+          checkpoint: 'bitmap',
+          bitmap: name,
+          target: undefined,
+          source: undefined,
+        })),
+      }),
+    ),
+  };
+}
+
+/**
+ * Known checkpoints without what libvirt does not need to redefine them.
+ *
+ * @param paths files of XML, or folders of them such as virtnbdbackup keeps
+ */
+export async function checkpointsOfFiles(
+  paths: readonly string[],
+  { signal, onWarning }: OperationOptions = {},
+): Promise<CheckpointDocuments> {
+  signal?.throwIfAborted();
+  const checkpoints = await readCheckpoints(paths, { onWarning });
+  const given = new Set(checkpoints.map(({ name }) => name));
+  for (const { file, name, parent, disks } of checkpoints) {
+    if (parent !== undefined && !given.has(parent)) {
+      onWarning?.(
+        `${file}: the parent of "${name}", "${parent}", is not among them: libvirt must know it already`,
+      );
+    }
+    if (disks.length === 0)
+      onWarning?.(`${file}: "${name}" names no disks: libvirt takes it without looking at any bitmap`);
+  }
+  return { schema: 1, checkpoints: checkpoints.map(documentOf) };
+}
+
+function documentOf(checkpoint: Checkpoint): CheckpointDocument {
+  const { name, parent, creationTime, disks } = checkpoint;
+  return {
+    name,
+    parent: parent ?? null,
+    creationTime,
+    disks: disks.map(({ name: disk, checkpoint: mode, bitmap }) => ({
+      name: disk,
+      checkpoint: mode,
+      bitmap,
+    })),
+    xml: checkpointXml(checkpoint),
+  };
+}
+
+function requireName(name: string): void {
+  if (isCheckpointName(name)) return;
+  throw new UsageError(
+    `${JSON.stringify(name)} is no name for a checkpoint: libvirt takes letters, digits and _-. in ASCII, and no dot first`,
+  );
+}
+
+function diskNames(
+  imageNames: readonly string[],
+  { disks, onWarning }: CheckpointsOfImagesOptions,
+): readonly string[] {
+  if (disks === undefined) {
+    const names = imageNames.map((_, index) => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`);
+    if (!names.every(isDiskName)) throw new UsageError('say what libvirt calls so many disks: --disk');
+    onWarning?.(
+      `taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}; "virsh domblklist" says what libvirt calls its disks, --disk tells it here`,
+    );
+    return names;
+  }
+  const wrong = disks.find((disk) => !isDiskName(disk));
+  if (wrong !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(wrong)} is no disk: write its target, such as vda or sdb, or the absolute path that libvirt has as its source`,
+    );
+  }
+  const twice = disks.find((disk, index) => disks.indexOf(disk) !== index);
+  if (twice !== undefined) throw new UsageError(`disk ${twice} is named twice`);
+  if (disks.length !== imageNames.length) {
+    throw new UsageError(
+      `${imageNames.length} images, and ${disks.length} disks: name one for each image, in the same order`,
+    );
+  }
+  return disks;
+}
+
+function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks }: CheckResult): void {
+  const checkpoint = checkpoints.find((each) => each.name === name);
+  if (checkpoint !== undefined && checkpoint.valid !== false) return;
+  const context = { file: image, checkpoint: name };
+  if (checkpoint === undefined) {
+    throw new RefusedError('BITMAP_NOT_FOUND', `${image}: no image of the chain has a bitmap "${name}"`, {
+      hint:
+        disks.length > 1
+          ? 'Leave out the image if the checkpoint does not cover its disk.'
+          : `See what there is: bitmap-tool check ${shellPath(image)}`,
+      context,
+    });
+  }
+  const { problems, advice } = checkpoint;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${image}: checkpoint "${name}" is not valid: ${problems[0]!.message}`,
+    { hint: `Repair it first: ${advice ?? `bitmap-tool check ${shellPath(image)}`}`, context },
+  );
+}
+
+/** Images do not tell in which order their bitmaps were made. */
+function theOnlyOne({ disks }: CheckResult): string {
+  const isValid = (name: string) =>
+    disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid !== false));
+  const names = disks[0]!.checkpoints
+    .map(({ name }) => name)
+    .filter((name) => isCheckpointName(name) && isValid(name));
+  const [name, ...more] = names;
+  const images = disks.map(({ image }) => image);
+  if (name === undefined) {
+    throw new RefusedError(
+      'BITMAP_NOT_FOUND',
+      `${images.join(', ')}: no valid checkpoint${images.length > 1 ? ' of all these disks' : ''}`,
+      { hint: `See why: bitmap-tool check ${images.map(shellPath).join(' ')}` },
+    );
+  }
+  if (more.length > 0) {
+    throw new UsageError(`there are ${names.length} valid checkpoints: ${names.join(', ')}`, {
+      hint: `Name those you want, the oldest first: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
+    });
+  }
+  return name;
+}

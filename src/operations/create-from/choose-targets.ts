@@ -1,0 +1,170 @@
+/**
+ * Which bitmaps create-from makes: those that are named, or those that the backing images have.
+ */
+
+import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
+import type { Layer } from '../../chain/layer.ts';
+import { ALLOCATED, isTemporaryName } from '../../checkpoint/names.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import { readBitmapDirectory } from '../../image/stored-bitmaps.ts';
+import { findBitmap } from '../bitmaps/find-bitmap.ts';
+import type { ImageToChange } from '../change-bitmaps.ts';
+
+/** What to do about a bitmap that is there already. */
+export type IfExists = 'fail' | 'merge' | 'replace';
+
+export interface TargetOptions {
+  /** Without names the image gets the valid bitmaps of the nearest backing image that has bitmaps. */
+  readonly names?: readonly string[] | undefined;
+  /** In bytes, a power of two from 512 to 2 GiB. */
+  readonly granularity?: number | undefined;
+  /** Default `fail`. */
+  readonly ifExists?: IfExists | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** A bitmap to be made. */
+export interface Target {
+  readonly name: string;
+  /** The name as stored. */
+  readonly nameBytes: Uint8Array;
+  readonly granularityBits: number;
+  readonly present: BitmapDirectoryEntry | undefined;
+}
+
+export interface Choice {
+  readonly targets: readonly Target[];
+  /** The backing image whose bitmaps are the model. */
+  readonly inheritedFrom: string | null;
+  /** Bitmaps of the image that share a name with an inherited one, and stay. */
+  readonly others: readonly BitmapDirectoryEntry[];
+}
+
+/**
+ * @param inherits whether the source marks all that a backing image's checkpoint would have to record
+ * @param defaultName of the one bitmap to make when no name is given and none is inherited
+ * @throws RefusedError, UsageError when one of them cannot be made
+ */
+export async function chooseTargets(
+  image: ImageToChange,
+  { inherits, defaultName }: { inherits: boolean; defaultName: string },
+  options: TargetOptions,
+): Promise<Choice> {
+  const asked = options.granularity === undefined ? undefined : granularityBitsOf(options.granularity);
+  const granularityBits = asked ?? defaultGranularityBits(image.image.header);
+  const named = (names: readonly string[]): Choice => ({
+    targets: [...new Set(names)].map((name) => targetFor(image, name, asked, granularityBits, options)),
+    inheritedFrom: null,
+    others: [],
+  });
+  if (options.names !== undefined && options.names.length > 0) return named(options.names);
+  const model = inherits ? await nearestWithBitmaps(image) : undefined;
+  return model === undefined ? named([defaultName]) : inherited(image, model, asked, options);
+}
+
+interface Model {
+  readonly layer: Layer;
+  readonly depth: number;
+  readonly entries: readonly BitmapDirectoryEntry[];
+}
+
+/** @throws RefusedError when that image's bitmaps are outdated: which checkpoints it had is not to be trusted */
+async function nearestWithBitmaps({ chain, path }: ImageToChange): Promise<Model | undefined> {
+  for (let depth = 1; ; depth++) {
+    const layer = await chain.layer(depth);
+    if (layer === undefined) return undefined;
+    if (layer.format !== 'qcow2') continue;
+    if (layer.image.bitmaps.kind === 'stale')
+      throw noModel(path, layer.path, 'are outdated (autoclear bit 0 is clear)');
+    const entries = await readBitmapDirectory(layer.image);
+    if (entries.length > 0) return { layer, depth, entries };
+  }
+}
+
+function inherited(
+  image: ImageToChange,
+  { layer, depth, entries }: Model,
+  asked: number | undefined,
+  options: TargetOptions,
+): Choice {
+  if (depth > 1) {
+    options.onWarning?.(
+      `${image.path}: the bitmaps come from ${layer.path}, ${depth} images below; libvirt wants them in every image between: run create-from on those too`,
+    );
+  }
+  const lasting = entries.filter(({ name }) => !isTemporaryName(name));
+  for (const { name, inUse } of lasting.filter((entry) => !isValid(entry))) {
+    const state = inUse ? 'marked in-use' : 'disabled';
+    options.onWarning?.(`${layer.path}: bitmap "${name}" is ${state} and not inherited`);
+  }
+  const valid = lasting.filter((entry) => isValid(entry) && entry.name !== ALLOCATED);
+  if (valid.length === 0 && lasting.some(({ inUse }) => inUse)) {
+    throw noModel(image.path, layer.path, 'are marked in-use');
+  }
+  const keeps = (options.ifExists ?? 'fail') === 'fail';
+  return {
+    targets: valid
+      .filter(({ name }) => !keeps || findBitmap(image.present, name) === undefined)
+      .map(({ name, nameBytes, granularityBits }) => ({
+        ...targetFor(image, name, asked, granularityBits, options),
+        nameBytes,
+      })),
+    inheritedFrom: layer.path,
+    others: keeps ? valid.flatMap(({ name }) => findBitmap(image.present, name) ?? []) : [],
+  };
+}
+
+function noModel(path: string, backing: string, state: string): RefusedError {
+  return new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${path}: has nothing to inherit: the bitmaps of its backing image ${backing} ${state}`,
+    { hint: 'Name the bitmap to make: --name.', context: { file: path, backing } },
+  );
+}
+
+/** What libvirt would take as a checkpoint's bitmap. */
+export function isValid({ auto, inUse }: BitmapDirectoryEntry): boolean {
+  return auto && !inUse;
+}
+
+function targetFor(
+  { image, present: entries, path }: ImageToChange,
+  name: string,
+  asked: number | undefined,
+  defaultBits: number,
+  { ifExists = 'fail' }: TargetOptions,
+): Target {
+  const present = findBitmap(entries, name);
+  const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
+  if (present !== undefined && ifExists === 'fail') {
+    throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
+      hint: 'Choose another --name, or say --if-exists merge (add to it) or --if-exists replace.',
+      context: { file: path, bitmap: name },
+    });
+  }
+  if (present !== undefined && ifExists === 'merge') {
+    requireMergeable(path, present, asked);
+    return { name, nameBytes, granularityBits: present.granularityBits, present };
+  }
+  const granularityBits = asked ?? present?.granularityBits ?? defaultBits;
+  requireStorableSize(image, granularityBits);
+  return { name, nameBytes, granularityBits, present };
+}
+
+function requireMergeable(path: string, present: BitmapDirectoryEntry, asked: number | undefined): void {
+  const { name, granularityBits, inUse } = present;
+  if (inUse) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${path}: bitmap "${name}" is marked in-use, so there is nothing in it to add to`,
+      { hint: 'Say --if-exists replace.', context: { file: path, bitmap: name } },
+    );
+  }
+  if (asked !== undefined && asked !== granularityBits) {
+    throw new UsageError(
+      `${path}: bitmap "${name}" has a granularity of ${2 ** granularityBits}, which adding to it cannot change`,
+      { hint: 'Leave --granularity out, or say --if-exists replace.' },
+    );
+  }
+}

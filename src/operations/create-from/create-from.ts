@@ -1,0 +1,232 @@
+/**
+ * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
+ */
+
+import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import { requireBitmapMemory } from '../../bitmap/granularity.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { countMissing } from '../../bytes/bits.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
+import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
+import type { Image } from '../../image/image.ts';
+import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { shellWord } from '../../text/shell-word.ts';
+import {
+  type ChangeOptions,
+  changeBitmaps,
+  type ImageToChange,
+  type PlanReport,
+  withImageToChange,
+} from '../change-bitmaps.ts';
+import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
+import { type BitmapSource, readSource } from './sources.ts';
+
+export interface CreateFromOptions extends ChangeOptions, TargetOptions {
+  /** New bitmaps do not record further writes. */
+  readonly disabled?: boolean | undefined;
+}
+
+export interface CreatedBitmap {
+  readonly name: string;
+  readonly action: 'created' | 'merged' | 'replaced' | 'unchanged';
+  readonly granularity: number;
+  readonly enabled: boolean;
+  /** Bytes of the disk that it marks now. */
+  readonly dirtyBytes: number;
+}
+
+/** A bitmap that the image had already and that was left alone. */
+export interface KeptBitmap {
+  readonly name: string;
+  /** Bytes that the source marks and the bitmap does not; null when its content cannot be trusted. */
+  readonly missingBytes: number | null;
+}
+
+export interface CreateFromResult {
+  readonly schema: 1;
+  readonly image: string;
+  readonly source: BitmapSource['kind'];
+  readonly virtualSize: number;
+  /** Size of the image file or device before, in bytes. */
+  readonly endOffset: number;
+  /** The backing image whose bitmaps were the model, when no name was given and there was one. */
+  readonly inheritedFrom: string | null;
+  readonly bitmaps: readonly CreatedBitmap[];
+  readonly kept: readonly KeptBitmap[];
+  readonly dryRun: boolean;
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+/**
+ * Stores bitmaps of what the source says.
+ *
+ * @throws UsageError for names or a granularity that QEMU could not store
+ * @throws RefusedError, InUseError, FailedError as the image's state demands; nothing was written then, except
+ * where a FailedError says so
+ */
+export async function createFrom(
+  imageName: string,
+  source: BitmapSource,
+  options: CreateFromOptions = {},
+): Promise<CreateFromResult> {
+  options.names?.forEach(requireStorableName);
+  return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
+    const { targets, inheritedFrom, others } = await chooseTargets(
+      target,
+      { inherits: INHERITING.has(source.kind), defaultName: defaultName(source) },
+      options,
+    );
+    const result = {
+      schema: 1,
+      image: target.path,
+      source: source.kind,
+      virtualSize: target.image.header.virtualSizeBytes,
+      endOffset: target.image.storage.sizeBytes,
+      inheritedFrom,
+      dryRun: options.dryRun === true,
+    } as const;
+    const granularities = [...targets, ...others].map(({ granularityBits }) => granularityBits);
+    if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], plan: null };
+    requireMemory(target.image, targets, options);
+
+    // The finest says it all: the others are rounded out from it.
+    const { bitmap: finest, reading } = await readSource(target, source, Math.min(...granularities), options);
+    warnOfWholeDisk(target, source, finest, options);
+    const kept: KeptBitmap[] = [];
+    for (const entry of others) kept.push(await coverage(target, entry, finest, options));
+    const rounded = roundings(finest);
+    const made: MadeBitmap[] = [];
+    for (const each of targets) made.push(await make(target, each, rounded, options));
+
+    const bitmaps = made.map(({ report }) => report);
+    if (made.every(({ slot }) => slot === undefined)) return { ...result, bitmaps, kept, plan: null };
+    const plan = await changeBitmaps(target, directoryWith(target.present, made), options, reading);
+    return { ...result, bitmaps, kept, plan };
+  });
+}
+
+/** Bitmaps that are added to are each another one in the end; the others differ in their granularity at most. */
+function requireMemory(image: Image, targets: readonly Target[], { ifExists }: CreateFromOptions): void {
+  const isMerged = ({ present }: Target) => present !== undefined && ifExists === 'merge';
+  const alike = new Map(targets.map((target) => [target.granularityBits, target]));
+  const together = [...alike.values(), ...targets.filter(isMerged)];
+  const { virtualSizeBytes } = image.header;
+  const bytes = together.reduce(
+    (sum, { granularityBits }) => sum + bitmapBytes(virtualSizeBytes, granularityBits),
+    0,
+  );
+  requireBitmapMemory(image, together.length, bytes);
+}
+
+/** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
+const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
+
+function defaultName(source: BitmapSource): string {
+  if (source.kind !== 'bitmap' || source.names.length !== 1) return source.kind;
+  const [name] = source.names;
+  return name === undefined || name === ALLOCATED ? 'allocated' : name;
+}
+
+function warnOfWholeDisk(
+  { path }: ImageToChange,
+  { kind }: BitmapSource,
+  bitmap: DirtyBitmap,
+  { onWarning }: CreateFromOptions,
+): void {
+  if (kind !== 'allocated' || !isWholeDisk(bitmap)) return;
+  onWarning?.(
+    `${path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
+  );
+}
+
+/** Rounds out the finest bitmap, once for each granularity: bitmaps that are alike share their memory. */
+function roundings(finest: DirtyBitmap): (granularityBits: number) => DirtyBitmap {
+  const known = new Map<number, DirtyBitmap>();
+  return (granularityBits) => {
+    const bitmap = known.get(granularityBits) ?? resample(finest, granularityBits);
+    known.set(granularityBits, bitmap);
+    return bitmap;
+  };
+}
+
+interface MadeBitmap {
+  readonly target: Target;
+  readonly report: CreatedBitmap;
+  /** undefined: it stays as it is. */
+  readonly slot: BitmapSlot | undefined;
+}
+
+async function make(
+  { image }: ImageToChange,
+  target: Target,
+  rounded: (granularityBits: number) => DirtyBitmap,
+  { disabled, ifExists }: CreateFromOptions,
+): Promise<MadeBitmap> {
+  const { name, nameBytes, granularityBits, present } = target;
+  const wanted = rounded(granularityBits);
+  const made = (action: CreatedBitmap['action'], auto: boolean, bitmap: DirtyBitmap): MadeBitmap => ({
+    target,
+    report: {
+      name,
+      action,
+      granularity: 2 ** granularityBits,
+      enabled: auto,
+      dirtyBytes: dirtyBytes(bitmap),
+    },
+    slot:
+      action === 'unchanged'
+        ? undefined
+        : {
+            kind: 'store',
+            name,
+            nameBytes,
+            auto,
+            bitmap,
+          },
+  });
+  if (present === undefined) return made('created', disabled !== true, wanted);
+  if (ifExists !== 'merge') return made('replaced', disabled !== true, wanted);
+  const old = await readBitmap(image, present);
+  if (countMissing(wanted.bits, old.bits) === 0) return made('unchanged', present.auto, old);
+  mergeInto(old, wanted);
+  return made('merged', present.auto, old);
+}
+
+/** The directory with each made bitmap where its predecessor was, or at the end. */
+function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly MadeBitmap[]): BitmapSlot[] {
+  const replaced = new Map(made.map(({ target, slot }) => [target.present, slot]));
+  const kept = present.map((entry): BitmapSlot => replaced.get(entry) ?? { kind: 'keep', entry });
+  const added = made.flatMap(({ target, slot }) =>
+    target.present === undefined && slot !== undefined ? [slot] : [],
+  );
+  return [...kept, ...added];
+}
+
+/** Whether a bitmap that the image has already marks all that the source does. */
+async function coverage(
+  { image, path }: ImageToChange,
+  entry: BitmapDirectoryEntry,
+  finest: DirtyBitmap,
+  { onWarning }: CreateFromOptions,
+): Promise<KeptBitmap> {
+  const { name } = entry;
+  if (!isValid(entry)) {
+    const state = entry.inUse ? 'marked in-use' : 'disabled';
+    onWarning?.(
+      `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${shellWord(name)} --if-exists replace`,
+    );
+  }
+  if (entry.inUse) return { name, missingBytes: null };
+  const own = await readBitmap(image, entry);
+  const ownBytes = dirtyBytes(own);
+  mergeInto(own, finest);
+  const missingBytes = dirtyBytes(own) - ownBytes;
+  if (missingBytes > 0) {
+    onWarning?.(
+      `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,
+    );
+  }
+  return { name, missingBytes };
+}

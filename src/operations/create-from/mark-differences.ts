@@ -1,0 +1,41 @@
+/**
+ * Marks where a disk differs from that of another image.
+ */
+import { type DirtyBitmap, markRange } from '../../bitmap/dirty-bitmap.ts';
+import type { ImageToChange } from '../change-bitmaps.ts';
+import { compareChains, requireSameSize, withComparedDisk } from '../compared-disk.ts';
+import type { OperationOptions } from '../options.ts';
+
+export interface ComparedImage {
+  /** The other image: qcow2 or raw, with its backing chain. */
+  readonly image: string;
+  /** Take an image of another size: beyond the end of a shorter one everything counts as dirty. */
+  readonly anySize?: boolean | undefined;
+}
+
+/**
+ * Marks every granule of which a guest sees something else than in the other image.
+ *
+ * @throws RefusedError for a disk of another size, unless that is allowed, or data that cannot be read
+ */
+export async function markDifferences(
+  bitmap: DirtyBitmap,
+  { chain }: ImageToChange,
+  { image, anySize }: ComparedImage,
+  options: OperationOptions,
+): Promise<void> {
+  await withComparedDisk(chain, image, options, async (compared) => {
+    if (anySize !== true) {
+      const hint = 'With --any-size what lies beyond the shorter disk counts as dirty.';
+      requireSameSize(chain, compared, hint);
+    }
+    const otherSizeBytes = compared.top.virtualSizeBytes;
+    const comparison = {
+      unitBytes: 2 ** bitmap.granularityBits,
+      endBytes: Math.min(bitmap.virtualSizeBytes, otherSizeBytes),
+      onDifference: (offset: number, length: number) => markRange(bitmap, offset, length),
+    };
+    await compareChains(chain, compared, comparison, options);
+    markRange(bitmap, otherSizeBytes, bitmap.virtualSizeBytes - otherSizeBytes);
+  });
+}

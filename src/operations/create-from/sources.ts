@@ -1,0 +1,156 @@
+/**
+ * What new bitmaps mark: the sources that the job block-dirty-bitmap-create-from was to have, and more.
+ */
+
+import {
+  type ByteRange,
+  cleanBitmap,
+  type DirtyBitmap,
+  markRange,
+  mergeInto,
+} from '../../bitmap/dirty-bitmap.ts';
+import { noHostClusters } from '../../census/host-clusters.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { UsageError } from '../../errors.ts';
+import type { Content } from '../../format/l2-entry.ts';
+import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
+import { type Image, readActiveL1Table } from '../../image/image.ts';
+import type { L2Reading } from '../../image/read-l2-tables.ts';
+import { scanL2Tables } from '../../image/scan.ts';
+import { tableReading } from '../../image/table-progress.ts';
+import { fileIdentity } from '../../storage/file.ts';
+import { type NamedBitmaps, visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
+import type { ImageToChange } from '../change-bitmaps.ts';
+import type { OperationOptions } from '../options.ts';
+import { type ComparedImage, markDifferences } from './mark-differences.ts';
+
+export type BitmapSource =
+  /** What images hold: data, compressed or zero clusters. */
+  | {
+      readonly kind: 'allocated';
+      /** Every image from the top down to, not including, this one counts; without it only the image itself. */
+      readonly above?: string | undefined;
+    }
+  /** As `allocated`, without what reads as zeros. */
+  | { readonly kind: 'data'; readonly above?: string | undefined }
+  /** The union of stored bitmaps. */
+  | ({ readonly kind: 'bitmap' } & NamedBitmaps)
+  /** Where what a guest sees differs from what it would see of another image. */
+  | ({ readonly kind: 'compare' } & ComparedImage)
+  /** Parts of the disk, in bytes. */
+  | { readonly kind: 'extents'; readonly extents: Iterable<ByteRange> }
+  /** The whole disk. */
+  | { readonly kind: 'everything' };
+
+export interface ReadSource {
+  readonly bitmap: DirtyBitmap;
+  readonly reading: L2Reading;
+}
+
+/**
+ * Marks what the source says, at `granularityBits`, and enters into `target.referenced` all that the active L2 tables
+ * name: whatever the source, a change needs that.
+ */
+export async function readSource(
+  target: ImageToChange,
+  source: BitmapSource,
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<ReadSource> {
+  const { image, l2Offsets, referenced } = target;
+  const { virtualSizeBytes } = image.header;
+  if (source.kind === 'allocated' || source.kind === 'data') {
+    return readContent(target, source, granularityBits, options);
+  }
+  const reading = tableReading([target], options);
+  await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  switch (source.kind) {
+    case 'bitmap':
+      await visitNamedBitmaps(target, source, options, (each) => mergeInto(bitmap, each));
+      break;
+    case 'compare':
+      await markDifferences(bitmap, target, source, options);
+      break;
+    case 'extents':
+      for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
+      break;
+    case 'everything':
+      markRange(bitmap, 0, virtualSizeBytes);
+  }
+  return { bitmap, reading };
+}
+
+function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
+  if (![offset, length].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)) {
+    throw new UsageError(`extent of ${length} bytes at ${offset}: both must be whole numbers, not below 0`);
+  }
+  if (offset + length > bitmap.virtualSizeBytes) {
+    throw new UsageError(
+      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}`,
+      { hint: 'The list is that of another disk.' },
+    );
+  }
+  markRange(bitmap, offset, length);
+}
+
+const CONTENT: Readonly<Record<'allocated' | 'data', Content>> = { allocated: 'held', data: 'data' };
+
+async function readContent(
+  target: ImageToChange,
+  { kind, above }: { kind: 'allocated' | 'data'; above?: string | undefined },
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<ReadSource> {
+  const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(target, above);
+  const reading = tableReading([target, ...below], options);
+  const form = {
+    content: CONTENT[kind],
+    virtualSizeBytes: target.image.header.virtualSizeBytes,
+    granularityBits,
+  };
+  const bitmap = await layerBitmap(target.image, target.l2Offsets, target.referenced, form, reading);
+  for (const { image, l2Offsets } of below) {
+    mergeInto(bitmap, await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading));
+  }
+  markRange(bitmap, hidden.start, hidden.end - hidden.start);
+  return { bitmap, reading };
+}
+
+interface ImagesAbove {
+  readonly images: readonly { image: Image; l2Offsets: Float64Array }[];
+  /**
+   * What the base has past the end of a shorter image above it: no image holds it, and yet the disk reads zeros there
+   * and not what the base has.
+   */
+  readonly hidden: { readonly start: number; readonly end: number };
+}
+
+const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { start: 0, end: 0 } };
+
+/** The images below the top that stand above the base. */
+async function imagesAbove({ chain, path }: ImageToChange, above: string): Promise<ImagesAbove> {
+  const base = await fileIdentity(parseReference(above, undefined).path);
+  if (chain.top.storage.identity === base) {
+    throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
+  }
+  const images: { image: Image; l2Offsets: Float64Array }[] = [];
+  const seen: string[] = [path];
+  for (let depth = 1; ; depth++) {
+    const layer = await chain.layer(depth);
+    if (layer?.storage.identity === base) {
+      const shortest = images.reduce(
+        (size, { image }) => Math.min(size, image.header.virtualSizeBytes),
+        layer.virtualSizeBytes,
+      );
+      return { images, hidden: { start: shortest, end: layer.virtualSizeBytes } };
+    }
+    // A raw image ends every chain: the base is not there.
+    if (layer?.format !== 'qcow2') {
+      const names = layer === undefined ? seen : [...seen, layer.path];
+      throw new UsageError(`--above ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
+    }
+    seen.push(layer.path);
+    images.push({ image: layer.image, l2Offsets: await readActiveL1Table(layer.image) });
+  }
+}

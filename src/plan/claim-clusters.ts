@@ -1,0 +1,84 @@
+/**
+ * Takes the clusters that a change needs, the refcount blocks and the refcount table to count them included.
+ */
+import { divideUp } from '../bytes/align.ts';
+import { clustersPerRefcountBlock, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
+import type { Image } from '../image/image.ts';
+import { blockIndexOf, type Refcounts } from '../image/refcount-table.ts';
+import type { ClusterRun, FreeClusters } from './free-clusters.ts';
+
+export interface ClusterNeeds {
+  /** Lengths of what must lie in one piece, in clusters. */
+  readonly contiguous: readonly number[];
+  /** Further clusters, each by itself. */
+  readonly scattered: number;
+}
+
+export interface Claims {
+  /** In the order of the needs. */
+  readonly contiguous: readonly ClusterRun[];
+  readonly scattered: readonly ClusterRun[];
+  /** The cluster of each refcount block to be added, by block index. */
+  readonly newBlocks: ReadonlyMap<number, number>;
+  /** Where the refcount table goes when it must grow. */
+  readonly newTable: ClusterRun | undefined;
+}
+
+/** @throws RefusedError when the refcount table cannot grow that far */
+export async function claimClusters(
+  image: Image,
+  refcounts: Refcounts,
+  free: FreeClusters,
+  needs: ClusterNeeds,
+): Promise<Claims> {
+  const contiguous: ClusterRun[] = [];
+  for (const count of needs.contiguous) contiguous.push(await free.take(count));
+  const scattered = await free.takeScattered(needs.scattered);
+
+  const { header } = image;
+  const perBlock = clustersPerRefcountBlock(header);
+  const entriesPerCluster = header.clusterSizeBytes / REFCOUNT_TABLE_ENTRY_BYTES;
+  const newBlocks = new Map<number, number>();
+  let newTable: ClusterRun | undefined;
+  let uncounted = blocksOf(image, refcounts, [...contiguous, ...scattered]);
+  let capacity = refcounts.blockOffsets.length;
+  // A block or a table takes clusters itself, which may need a block: until nothing is left uncounted.
+  for (;;) {
+    const blockIndex = uncounted.find((index) => !newBlocks.has(index));
+    if (blockIndex !== undefined) {
+      // Where it counts itself, it is right from the moment it is named. Failing that, further up.
+      const range = { start: blockIndex * perBlock, end: (blockIndex + 1) * perBlock };
+      const run = (await free.take(1, range)) ?? (await free.take(1));
+      newBlocks.set(blockIndex, run.start);
+      uncounted = [...uncounted, ...blocksOf(image, refcounts, [run])];
+      continue;
+    }
+    const highest = Math.max(-1, ...newBlocks.keys());
+    if (highest < capacity) return { contiguous, scattered, newBlocks, newTable };
+    newTable = await free.take(divideUp(highest + 1, entriesPerCluster));
+    capacity = (newTable.end - newTable.start) * entriesPerCluster;
+    uncounted = [...uncounted, ...blocksOf(image, refcounts, [newTable])];
+  }
+}
+
+/** Indexes of the refcount blocks that the runs would need and that do not exist yet. */
+function blocksOf(image: Image, { blockOffsets }: Refcounts, runs: readonly ClusterRun[]): number[] {
+  const indexes = new Set<number>();
+  for (const { start, end } of runs) {
+    const last = blockIndexOf(end - 1, image.header);
+    for (let index = blockIndexOf(start, image.header); index <= last; index++) {
+      if ((blockOffsets[index] ?? 0) === 0) indexes.add(index);
+    }
+  }
+  return [...indexes];
+}
+
+/** All that is claimed, in no order. */
+export function claimedRuns({ contiguous, scattered, newBlocks, newTable }: Claims): ClusterRun[] {
+  const blocks = [...newBlocks.values()].map((cluster) => ({ start: cluster, end: cluster + 1 }));
+  return [...contiguous, ...scattered, ...blocks, ...(newTable === undefined ? [] : [newTable])];
+}
+
+export function clusterCount(runs: readonly ClusterRun[]): number {
+  return runs.reduce((sum, { start, end }) => sum + end - start, 0);
+}

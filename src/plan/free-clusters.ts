@@ -1,0 +1,148 @@
+/**
+ * Free clusters, lowest first: refcount 0 and referenced by nothing. Past the end of the file they go on, up to what
+ * a refcount table can count.
+ */
+import { findBit, newBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
+import type { HostClusters } from '../census/host-clusters.ts';
+import { RefusedError } from '../errors.ts';
+import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
+import {
+  areFree,
+  clustersPerRefcountBlock,
+  isFree,
+  REFCOUNT_TABLE_ENTRY_BYTES,
+} from '../format/refcounts.ts';
+import type { Image } from '../image/image.ts';
+import { type Refcounts, readRefcountBlock } from '../image/refcount-table.ts';
+
+/** Clusters [start, end). */
+export interface ClusterRun {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface FreeClusters {
+  /**
+   * Takes `count` clusters side by side, as low as they go.
+   *
+   * @param within only there; undefined is returned when they do not fit
+   */
+  take(count: number): Promise<ClusterRun>;
+  take(count: number, within: ClusterRun): Promise<ClusterRun | undefined>;
+  /** Takes `count` clusters wherever they are, as low as they go. */
+  takeScattered(count: number): Promise<ClusterRun[]>;
+}
+
+export function freeClusters(image: Image, referenced: HostClusters, refcounts: Refcounts): FreeClusters {
+  const found: ClusterRun[] = [];
+  const more = findFreeRuns(image, referenced, refcounts);
+
+  /** Looks further into the file; joins what touches the run before it. */
+  async function findMore(): Promise<void> {
+    const next = await more.next();
+    if (next.done) {
+      throw new RefusedError(
+        'NO_ROOM',
+        `${image.storage.name}: its refcount table can count no more clusters`,
+        {
+          hint: 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).',
+          context: { file: image.storage.name },
+        },
+      );
+    }
+    const last = found.at(-1);
+    if (last?.end === next.value.start) found[found.length - 1] = { start: last.start, end: next.value.end };
+    else found.push(next.value);
+  }
+
+  function takeFrom(position: number, taken: ClusterRun): ClusterRun {
+    const run = found[position]!;
+    const rest = [
+      { start: run.start, end: taken.start },
+      { start: taken.end, end: run.end },
+    ].filter(({ start, end }) => start < end);
+    found.splice(position, 1, ...rest);
+    return taken;
+  }
+
+  async function take(count: number): Promise<ClusterRun>;
+  async function take(count: number, within: ClusterRun): Promise<ClusterRun | undefined>;
+  async function take(count: number, within?: ClusterRun): Promise<ClusterRun | undefined> {
+    const { start: lowest, end: highest } = within ?? { start: 0, end: Number.MAX_SAFE_INTEGER };
+    for (;;) {
+      for (const [position, run] of found.entries()) {
+        const start = Math.max(run.start, lowest);
+        if (start + count <= Math.min(run.end, highest))
+          return takeFrom(position, { start, end: start + count });
+      }
+      if ((found.at(-1)?.end ?? 0) >= highest) return undefined;
+      await findMore();
+    }
+  }
+
+  async function takeScattered(count: number): Promise<ClusterRun[]> {
+    const taken: ClusterRun[] = [];
+    for (let missing = count; missing > 0; ) {
+      const run = found[0];
+      if (run === undefined) {
+        await findMore();
+        continue;
+      }
+      const part = takeFrom(0, { start: run.start, end: Math.min(run.end, run.start + missing) });
+      const last = taken.at(-1);
+      if (last?.end === part.start) taken[taken.length - 1] = { start: last.start, end: part.end };
+      else taken.push(part);
+      missing -= part.end - part.start;
+    }
+    return taken;
+  }
+
+  return { take, takeScattered };
+}
+
+async function* findFreeRuns(
+  image: Image,
+  referenced: HostClusters,
+  refcounts: Refcounts,
+): AsyncGenerator<ClusterRun, undefined> {
+  const { header } = image;
+  const perBlock = clustersPerRefcountBlock(header);
+  const blockCount = MAX_REFCOUNT_TABLE_BYTES / REFCOUNT_TABLE_ENTRY_BYTES;
+  for (let blockIndex = 0; blockIndex < blockCount; blockIndex++) {
+    const start = blockIndex * perBlock;
+    const end = start + perBlock;
+    const unreferenced = unreferencedRuns(referenced, start, end);
+    if (unreferenced.length === 0) continue;
+    const block = await readRefcountBlock(image, refcounts, blockIndex);
+    if (block === undefined) {
+      yield* unreferenced;
+      continue;
+    }
+    const free = newBits(perBlock);
+    for (const run of unreferenced) {
+      if (areFree(block, run.start - start, run.end - start, header.refcountOrder)) {
+        setBits(free, run.start - start, run.end - start);
+        continue;
+      }
+      for (let cluster = run.start; cluster < run.end; cluster++) {
+        if (isFree(block, cluster - start, header.refcountOrder)) setBit(free, cluster - start);
+      }
+    }
+    for (const run of runsOfOnes(free, 0, perBlock)) yield { start: start + run.start, end: start + run.end };
+  }
+  return undefined;
+}
+
+function unreferencedRuns({ clusterCount, bits }: HostClusters, start: number, end: number): ClusterRun[] {
+  const runs: ClusterRun[] = [];
+  const inside = Math.min(end, clusterCount);
+  let from = start < inside ? findBit(bits, 0, start, inside) : start;
+  while (from < inside) {
+    const to = findBit(bits, 1, from, inside);
+    runs.push({ start: from, end: to });
+    from = findBit(bits, 0, to, inside);
+  }
+  const beyond = Math.max(start, clusterCount);
+  if (beyond < end) runs.push({ start: beyond, end });
+  return runs;
+}

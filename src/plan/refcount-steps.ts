@@ -1,0 +1,195 @@
+/**
+ * The steps that count claimed clusters and give released ones back, in an order in which a cut only leaks.
+ */
+
+import { headerStruct } from '../format/header.ts';
+import {
+  clustersPerRefcountBlock,
+  encodeRefcountTableEntries,
+  REFCOUNT_TABLE_ENTRY_BYTES,
+} from '../format/refcounts.ts';
+import type { Image } from '../image/image.ts';
+import {
+  blockIndexOf,
+  type Refcounts,
+  readRefcountBlock,
+  refcountIn,
+  setRefcountIn,
+} from '../image/refcount-table.ts';
+import { type Claims, claimedRuns } from './claim-clusters.ts';
+import type { ClusterRun } from './free-clusters.ts';
+import { flush, type Step, write } from './plan.ts';
+
+export interface RefcountSteps {
+  /** With the data of the new clusters, before a flush. */
+  readonly claim: readonly Step[];
+  /** After that flush: new blocks become visible; ends with a flush unless empty. */
+  readonly reveal: readonly Step[];
+  /** Once nothing points at the released clusters any more. */
+  readonly release: readonly Step[];
+}
+
+/** Refcount blocks as they are, by block index: every one that a claimed or released cluster is counted in. */
+export type LoadedBlocks = ReadonlyMap<number, Uint8Array>;
+
+export async function loadBlocks(
+  image: Image,
+  refcounts: Refcounts,
+  runs: readonly ClusterRun[],
+): Promise<LoadedBlocks> {
+  const blocks = new Map<number, Uint8Array>();
+  for (const { start, end } of runs) {
+    const last = blockIndexOf(end - 1, image.header);
+    for (let index = blockIndexOf(start, image.header); index <= last; index++) {
+      if (blocks.has(index)) continue;
+      const block = await readRefcountBlock(image, refcounts, index);
+      if (block !== undefined) blocks.set(index, block);
+    }
+  }
+  return blocks;
+}
+
+/**
+ * @param released clusters that nothing points at once the change is committed, each once
+ * @param leaked clusters that nothing points at, whatever their refcounts are
+ */
+export function planRefcounts(
+  image: Image,
+  refcounts: Refcounts,
+  loaded: LoadedBlocks,
+  claims: Claims,
+  released: readonly ClusterRun[],
+  leaked: readonly ClusterRun[] = [],
+): RefcountSteps {
+  const { header } = image;
+  const { clusterSizeBytes } = header;
+  const blocks = new Map([...loaded].map(([index, block]) => [index, block.slice()]));
+  for (const index of claims.newBlocks.keys()) blocks.set(index, new Uint8Array(clusterSizeBytes));
+
+  const claimed = forEachCluster(claimedRuns(claims), (cluster) => {
+    setRefcountIn(blocks.get(blockIndexOf(cluster, header))!, cluster, header, 1n);
+    return true;
+  });
+  const claim: Step[] = [];
+  for (const [index, span] of spansByBlock(image, claimed)) {
+    const cluster = claims.newBlocks.get(index);
+    const block = blocks.get(index)!;
+    claim.push(
+      cluster === undefined
+        ? write(
+            refcounts.blockOffsets[index]! + span.start,
+            block.slice(span.start, span.end),
+            `refcounts in block ${index}`,
+          )
+        : write(cluster * clusterSizeBytes, block.slice(), `new refcount block ${index}`),
+    );
+  }
+  const { steps: reveal, table } = revealBlocks(image, refcounts, claims);
+  if (table !== undefined) claim.push(table);
+
+  const freed = forEachCluster(
+    [...released, ...(claims.newTable === undefined ? [] : [tableRun(image, refcounts)])],
+    (cluster) => {
+      const block = blocks.get(blockIndexOf(cluster, header));
+      const count = block === undefined ? 0n : refcountIn(block, cluster, header);
+      if (block === undefined || count === 0n) return false;
+      setRefcountIn(block, cluster, header, count - 1n);
+      return true;
+    },
+  );
+  const mended = forEachCluster(leaked, (cluster) => {
+    setRefcountIn(blocks.get(blockIndexOf(cluster, header))!, cluster, header, 0n);
+    return true;
+  });
+  const release: Step[] = [];
+  for (const [index, span] of spansByBlock(image, [...freed, ...mended])) {
+    const bytes = blocks.get(index)!.slice(span.start, span.end);
+    release.push(
+      write(refcounts.blockOffsets[index]! + span.start, bytes, `released refcounts in block ${index}`),
+    );
+  }
+  return { claim, reveal, release };
+}
+
+/** Where the refcount table is now. */
+export function tableRun({ header }: Image, { blockOffsets }: Refcounts): ClusterRun {
+  const start = header.refcountTableOffset / header.clusterSizeBytes;
+  return { start, end: start + (blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES) / header.clusterSizeBytes };
+}
+
+function forEachCluster(runs: readonly ClusterRun[], change: (cluster: number) => boolean): number[] {
+  const changed: number[] = [];
+  for (const { start, end } of runs) {
+    for (let cluster = start; cluster < end; cluster++) if (change(cluster)) changed.push(cluster);
+  }
+  return changed;
+}
+
+/** For each block, the bytes that hold the refcounts of `clusters`. */
+function spansByBlock(
+  { header }: Image,
+  clusters: readonly number[],
+): Map<number, { start: number; end: number }> {
+  const spans = new Map<number, { start: number; end: number }>();
+  const bitsPerRefcount = 2 ** header.refcountOrder;
+  for (const cluster of clusters) {
+    const firstBit = (cluster % clustersPerRefcountBlock(header)) * bitsPerRefcount;
+    const start = Math.floor(firstBit / 8);
+    const end = Math.ceil((firstBit + bitsPerRefcount) / 8);
+    const index = blockIndexOf(cluster, header);
+    const span = spans.get(index);
+    spans.set(index, {
+      start: Math.min(start, span?.start ?? start),
+      end: Math.max(end, span?.end ?? end),
+    });
+  }
+  return spans;
+}
+
+/** Names the new blocks in the refcount table, or moves the table to where it has room for them. */
+function revealBlocks(
+  image: Image,
+  { blockOffsets }: Refcounts,
+  { newBlocks, newTable }: Claims,
+): { steps: Step[]; table: Step | undefined } {
+  const { header } = image;
+  if (newTable !== undefined) {
+    const clusters = newTable.end - newTable.start;
+    const offsets = new Float64Array((clusters * header.clusterSizeBytes) / REFCOUNT_TABLE_ENTRY_BYTES);
+    offsets.set(blockOffsets);
+    for (const [index, cluster] of newBlocks) offsets[index] = cluster * header.clusterSizeBytes;
+    const offset = newTable.start * header.clusterSizeBytes;
+    return {
+      table: write(offset, encodeRefcountTableEntries(offsets), 'larger refcount table'),
+      steps: [
+        write(
+          headerStruct.byteOf('refcountTableOffset'),
+          Uint8Array.of(
+            ...headerStruct.encodeField('refcountTableOffset', offset),
+            ...headerStruct.encodeField('refcountTableClusters', clusters),
+          ),
+          'refcount_table_offset and refcount_table_clusters',
+        ),
+        flush('the refcount table'),
+      ],
+    };
+  }
+  const steps: Step[] = [];
+  const hidden = new Map(newBlocks);
+  while (hidden.size > 0) {
+    // A block may be named once the block that counts its own cluster is; usually that is itself.
+    const ready = [...hidden].filter(([index, cluster]) => {
+      const counter = blockIndexOf(cluster, header);
+      return counter === index || !hidden.has(counter);
+    });
+    if (ready.length === 0) throw new Error('refcount blocks that only count each other');
+    for (const [index, cluster] of ready) {
+      const entry = encodeRefcountTableEntries(Float64Array.of(cluster * header.clusterSizeBytes));
+      const offset = header.refcountTableOffset + index * REFCOUNT_TABLE_ENTRY_BYTES;
+      steps.push(write(offset, entry, `refcount table entry ${index}`));
+      hidden.delete(index);
+    }
+    steps.push(flush('the refcount table'));
+  }
+  return { steps, table: undefined };
+}

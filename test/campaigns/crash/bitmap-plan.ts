@@ -1,0 +1,115 @@
+/** Makes the plan for a change of bitmaps on an image in memory, by the same steps as the operations do. */
+
+import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
+import { noHostClusters } from '../../../src/census/host-clusters.ts';
+import { addMetadata } from '../../../src/census/metadata.ts';
+import { layerBitmap } from '../../../src/guest/allocation/layer-bitmap.ts';
+import { openImage, readActiveL1Table, requireWritable } from '../../../src/image/image.ts';
+import { readRefcountTable } from '../../../src/image/refcount-table.ts';
+import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
+import type { Plan } from '../../../src/plan/plan.ts';
+import { type BitmapSlot, planBitmapChange } from '../../../src/plan/plan-directory.ts';
+import { memoryStorage } from '../../support/memory.ts';
+import { seededRandom } from '../../support/random.ts';
+import type { StoredBitmap } from './checker/examine.ts';
+
+interface BitmapToStore {
+  name: string;
+  granularity: number;
+  disabled?: boolean;
+  /** What the image holds; or marks at random, which need a cluster for each part, or for only some parts. */
+  marks: 'allocated' | 'random' | 'sparse';
+  /** Also keep what a bitmap of this name marks already. */
+  merge?: boolean;
+}
+
+export interface BitmapChange {
+  store?: BitmapToStore[];
+  /** Those that are there. */
+  remove?: string[];
+}
+
+interface PlannedChange {
+  plan: Plan;
+  /** The bitmaps as they shall be. */
+  wanted: StoredBitmap[];
+}
+
+/** @param present the bitmaps that the image has, as the checker reads them */
+export async function planChange(
+  bytes: Uint8Array,
+  present: readonly StoredBitmap[],
+  { store = [], remove = [] }: BitmapChange,
+): Promise<PlannedChange> {
+  const image = await openImage(memoryStorage(bytes, { name: 'image' }));
+  requireWritable(image);
+  const entries = await readBitmapDirectory(image);
+  const l2Offsets = await readActiveL1Table(image);
+  const referenced = noHostClusters(image);
+  const granularityBits = 9;
+  const form = { content: 'held', virtualSizeBytes: image.header.virtualSizeBytes, granularityBits } as const;
+  const allocated = await layerBitmap(image, l2Offsets, referenced, form, {});
+  const refcounts = await readRefcountTable(image);
+  await addMetadata(image, referenced, refcounts, l2Offsets, {});
+
+  const toStore = new Map(store.map((each) => [each.name, newContent(each, allocated, present)]));
+  const slots = entries
+    .filter(({ name }) => !remove.includes(name))
+    .map((entry): BitmapSlot => {
+      const replaced = toStore.get(entry.name);
+      return replaced === undefined ? { kind: 'keep', entry } : replaced;
+    });
+  for (const [name, slot] of toStore) if (!entries.some((entry) => entry.name === name)) slots.push(slot);
+
+  const plan = await planBitmapChange(image, referenced, refcounts, { present: entries, wanted: slots });
+  const wanted = slots.map((slot) =>
+    slot.kind === 'store' ? asStored(slot) : present.find(({ name }) => name === slot.entry.name)!,
+  );
+  return { plan, wanted };
+}
+
+type StoreSlot = Extract<BitmapSlot, { kind: 'store' }>;
+
+function newContent(
+  { name, granularity, disabled = false, marks, merge = false }: BitmapToStore,
+  allocated: DirtyBitmap,
+  present: readonly StoredBitmap[],
+): StoreSlot {
+  const bitmap = cleanBitmap(allocated.virtualSizeBytes, Math.log2(granularity));
+  if (marks === 'allocated') markAllocated(bitmap, allocated);
+  else markAtRandom(bitmap, marks === 'sparse' ? 4096 : 1);
+  const old = present.find((each) => each.name === name);
+  if (merge && old?.bits !== undefined) {
+    if (old.granularity !== granularity) throw new Error(`"${name}" has another granularity`);
+    for (const [byte, bits] of old.bits.entries()) bitmap.bits[byte]! |= bits;
+  }
+  return { kind: 'store', name, nameBytes: Buffer.from(name), auto: !disabled, bitmap };
+}
+
+function markAllocated({ bits, granularityBits }: DirtyBitmap, allocated: DirtyBitmap): void {
+  const perGranule = 2 ** (granularityBits - allocated.granularityBits);
+  for (let sector = 0; sector < allocated.bits.length * 8; sector++) {
+    if ((allocated.bits[sector >> 3]! & (1 << (sector & 7))) === 0) continue;
+    const granule = Math.floor(sector / perGranule);
+    bits[granule >> 3]! |= 1 << (granule & 7);
+  }
+}
+
+/** The same marks each time, so that doing a change again leads to the same bitmap. */
+function markAtRandom({ bits, virtualSizeBytes, granularityBits }: DirtyBitmap, oneByteIn: number): void {
+  const random = seededRandom(granularityBits);
+  for (let byte = 0; byte < bits.length; byte++) {
+    if (byte % oneByteIn === 0) bits[byte] = 1 + random.below(254);
+  }
+  const granules = Math.ceil(virtualSizeBytes / 2 ** granularityBits);
+  if (granules % 8 !== 0) bits[bits.length - 1]! &= 0xff >> (8 - (granules % 8));
+}
+
+function asStored({ name, auto, bitmap }: StoreSlot): StoredBitmap {
+  return {
+    name,
+    granularity: 2 ** bitmap.granularityBits,
+    flags: auto ? ['auto'] : [],
+    bits: Buffer.from(bitmap.bits),
+  };
+}

@@ -1,0 +1,45 @@
+/**
+ * What an operation does to a file, as it reaches the operating system: every write and flush in its order.
+ *
+ * A test that uses it mocks node:fs by recordingFs.
+ */
+import type * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { flush, type Step, write } from '../../../src/plan/plan.ts';
+
+let recorded: Step[] = [];
+
+/** node:fs with ears at the two functions that change files; storage takes them promisified. */
+export async function recordingFs(importOriginal: () => Promise<unknown>): Promise<typeof fs> {
+  const original = (await importOriginal()) as typeof fs;
+  const writeAt = promisify(original.write);
+  const datasync = promisify(original.fdatasync);
+  const listening = {
+    ...original,
+    write: promising((fd: number, bytes: Uint8Array, from: number, length: number, offset: number) => {
+      const data = Uint8Array.from(bytes.subarray(from, from + length));
+      recorded.push(write(offset, data, `write ${recorded.length}`));
+      return writeAt(fd, bytes, from, length, offset);
+    }),
+    fdatasync: promising((fd: number) => {
+      recorded.push(flush(`flush ${recorded.length}`));
+      return datasync(fd);
+    }),
+  };
+  return Object.assign(listening, { default: listening }) as unknown as typeof fs;
+}
+
+/** A function of which only the promisified form is used. */
+function promising(call: (...args: never[]) => Promise<unknown>): object {
+  const callback = () => {
+    throw new Error('not recorded');
+  };
+  return Object.assign(callback, { [promisify.custom]: call });
+}
+
+/** Only one file may be written meanwhile. */
+export async function recordWrites(work: () => Promise<unknown>): Promise<Step[]> {
+  recorded = [];
+  await work();
+  return recorded;
+}

@@ -1,0 +1,209 @@
+/** checkpoint-xml: documents on stdout or in a folder, from images or from known checkpoints, and nothing guessed. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { holdOpen } from '../../support/hold-open.ts';
+import { qemuImg } from '../../support/qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+/** An overlay and its base with c1 and c2; the base alone has more that libvirt would not take for the overlay. */
+async function chain(): Promise<{ folder: string; overlay: string; base: string }> {
+  const folder = await scratchFolder();
+  const [base, overlay] = [join(folder, 'base.qcow2'), join(folder, 'overlay.qcow2')];
+  await qemuImg('create', '-q', '-f', 'qcow2', base, '4M');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  for (const image of [base, overlay]) {
+    for (const name of ['c1', 'c2', 'not for libvirt', 'backup-vda'])
+      await qemuImg('bitmap', '--add', image, name);
+  }
+  await qemuImg('bitmap', '--add', base, 'below-only');
+  await qemuImg('bitmap', '--add', '--disable', overlay, 'disabled');
+  return { folder, overlay, base };
+}
+
+const document = (name: string, time: number, disks: string[], parent?: string) =>
+  [
+    '<domaincheckpoint>',
+    `  <name>${name}</name>`,
+    ...(parent === undefined ? [] : ['  <parent>', `    <name>${parent}</name>`, '  </parent>']),
+    `  <creationTime>${time}</creationTime>`,
+    '  <disks>',
+    ...disks.map((disk) => `    <disk name='${disk}' checkpoint='bitmap' bitmap='${name}'/>`),
+    '  </disks>',
+    '</domaincheckpoint>',
+  ].join('\n');
+
+const refusals = (overlay: string, base: string): [string[], number, RegExp][] => [
+  [
+    [overlay],
+    2,
+    /there are 2 valid checkpoints: c1, c2\nName those you want, the oldest first: -n c1 -n c2$/,
+  ],
+  [['-n', 'c1', '-n', 'c2', overlay], 2, /2 checkpoints, and virsh takes one at a time\n.*--output/],
+  [['-n', 'c1', '-n', 'c1', overlay], 2, /checkpoint "c1" is named twice/],
+  [['-n', 'c1', '--parent', 'c1', overlay], 2, /checkpoint "c1" is named twice/],
+  [['-n', 'not for libvirt', overlay], 2, /"not for libvirt" is no name for a checkpoint/],
+  [['-n', 'c1', '--parent', '.x', overlay], 2, /".x" is no name for a checkpoint/],
+  [['-n', 'c1', '--disk', 'overlay.qcow2', overlay], 2, /"overlay.qcow2" is no disk: write its target/],
+  [['-n', 'c1', '--disk', 'vda', overlay, base], 2, /2 images, and 1 disks: name one for each image/],
+  [['-n', 'c1', '--disk', 'vda', '--disk', 'vda', overlay, base], 2, /disk vda is named twice/],
+  [['-n', 'c1', '--time', 'now', overlay], 2, /"now" is no time.*date \+%s/],
+  [[], 2, /an image is needed, or --checkpoints/],
+  [
+    ['-n', 'below-only', overlay],
+    4,
+    /checkpoint "below-only" is not valid: .*overlay\.qcow2: has no bitmap "below-only"\n.*bitmap-tool repair/,
+  ],
+  [['-n', 'disabled', overlay], 4, /checkpoint "disabled" is not valid: .* is disabled/],
+  [['-n', 'c3', overlay], 4, /no image of the chain has a bitmap "c3"/],
+  [['-n', 'below-only', base, overlay], 4, /overlay\.qcow2: checkpoint "below-only" is not valid/],
+];
+
+describe('from images', () => {
+  test('one checkpoint goes to stdout', async () => {
+    const { overlay } = await chain();
+    const args = ['-n', 'c1', '--disk', 'sda', '--time', '1700000000', '--parent', 'c0'];
+    const { exitCode, stdout, stderr } = await bitmapTool('checkpoint-xml', ...args, overlay);
+    expect({ exitCode, stdout, stderr }).toEqual({
+      exitCode: 0,
+      stdout: document('c1', 1_700_000_000, ['sda'], 'c0'),
+      stderr: '',
+    });
+  });
+
+  test('the only one that libvirt would accept needs no name, and the time is now', async () => {
+    const { overlay } = await chain();
+    await qemuImg('bitmap', '--remove', overlay, 'c2');
+    const before = Math.floor(Date.now() / 1000);
+    const { stdout, stderr } = await bitmapTool('checkpoint-xml', overlay);
+    expect(stdout).toContain('<name>c1</name>');
+    expect(Number(/<creationTime>(\d+)</.exec(stdout)![1]) - before).toBeLessThan(60);
+    expect(stderr).toMatch(/warning: taking .*overlay\.qcow2 for vda; "virsh domblklist"/);
+  });
+
+  test('several go to a folder, numbered, each with the one before as its parent, on all disks', async () => {
+    const { overlay, base, folder } = await chain();
+    const output = join(folder, 'new', 'xml');
+    const named = ['-n', 'c2', '-n', 'c1', '--disk', 'vda', '--disk', '/images/b.qcow2', '--time', '5'];
+    const { exitCode, stdout } = await bitmapTool(
+      'checkpoint-xml',
+      ...named,
+      '--output',
+      output,
+      overlay,
+      base,
+    );
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`${output}/001-c2.xml\n${output}/002-c1.xml\n`);
+    expect(stdout).toContain(`for file in ${output}/*.xml; do virsh checkpoint-create `);
+    expect(await readdir(output)).toEqual(['001-c2.xml', '002-c1.xml']);
+    const disks = ['vda', '/images/b.qcow2'];
+    const read = async (file: string) => (await readFile(join(output, file), 'utf8')).trimEnd();
+    expect(await read('001-c2.xml')).toBe(document('c2', 5, disks));
+    expect(await read('002-c1.xml')).toBe(document('c1', 6, disks, 'c2'));
+  });
+
+  test('an image in use is read with --force-share, where in-use is what a running guest makes of bitmaps', async () => {
+    const { overlay } = await chain();
+    await holdOpen(overlay);
+    expect((await bitmapTool('checkpoint-xml', '-n', 'c1', overlay)).exitCode).toBe(5);
+    const { exitCode, stdout } = await bitmapTool('checkpoint-xml', '-U', '-n', 'c1', overlay);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expect.stringContaining('<name>c1</name>') });
+  });
+
+  test('what would have to be guessed, and what libvirt would not take, is refused', async () => {
+    const { overlay, base } = await chain();
+    for (const [args, exitCode, says] of refusals(overlay, base)) {
+      const result = await bitmapTool('checkpoint-xml', ...args);
+      const said = result.stderr.split('\n').filter((line) => !line.includes('warning:'));
+      expect({ args, exitCode: result.exitCode, stdout: result.stdout, said: said.join('\n') }).toEqual({
+        args,
+        exitCode,
+        stdout: '',
+        said: expect.stringMatching(says),
+      });
+    }
+  });
+
+  test('a chain with no checkpoint is refused, with what to do next', async () => {
+    const { folder } = await chain();
+    const empty = join(folder, 'empty.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', empty, '4M');
+    const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '--disk', 'vda', empty);
+    expect(exitCode).toBe(4);
+    expect(stderr).toMatch(/no valid checkpoint\nSee why: bitmap-tool check /);
+  });
+});
+
+describe('from known checkpoints', () => {
+  const dump = (name: string, parent?: string) =>
+    document(name, 7, ['vda'], parent).replace(
+      '</disks>',
+      "</disks>\n  <domain type='kvm'><name>m</name></domain>",
+    );
+
+  async function folderOf(...dumps: string[]): Promise<string> {
+    const folder = await scratchFolder();
+    for (const [index, text] of dumps.entries()) await writeFile(join(folder, `${index}.xml`), text);
+    return folder;
+  }
+
+  test('what libvirt does not need is left out', async () => {
+    const folder = await folderOf(dump('c1'));
+    const { stdout, stderr } = await bitmapTool('checkpoint-xml', '--checkpoints', join(folder, '0.xml'));
+    expect({ stdout, stderr }).toEqual({ stdout: document('c1', 7, ['vda']), stderr: '' });
+  });
+
+  test('parents come first', async () => {
+    const folder = await folderOf(dump('c3', 'c2'), dump('c2', 'c1'), dump('c1'));
+    const output = join(folder, 'xml');
+    expect((await bitmapTool('checkpoint-xml', '--checkpoints', folder, '--output', output)).exitCode).toBe(
+      0,
+    );
+    expect(await readdir(output)).toEqual(['001-c1.xml', '002-c2.xml', '003-c3.xml']);
+  });
+
+  test('a parent that is not among them, and a checkpoint without disks, are warned of', async () => {
+    const folder = await folderOf(document('c2', 7, [], 'c1').replace(/ {2}<disks>\n {2}<.disks>\n/, ''));
+    const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '--checkpoints', folder);
+    expect(exitCode).toBe(0);
+    expect(stderr).toMatch(/warning: .*the parent of "c2", "c1", is not among them/);
+    expect(stderr).toMatch(/warning: .*"c2" names no disks/);
+  });
+
+  test('refused, as from an image: several without a folder; and words that the XML says already', async () => {
+    const folder = await folderOf(dump('c1'), dump('c2', 'c1'));
+    const several = await bitmapTool('checkpoint-xml', '--checkpoints', folder);
+    expect(several).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/one at a time/) });
+    const named = await bitmapTool('checkpoint-xml', '--checkpoints', folder, '-n', 'c1');
+    expect(named).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/goes without images, --name/),
+    });
+    await writeFile(join(folder, 'broken.xml'), '<domaincheckpoint>');
+    const broken = await bitmapTool('checkpoint-xml', '--checkpoints', folder, '--json');
+    expect(broken).toMatchObject({ exitCode: 4, error: { code: 'INVALID_CHECKPOINT' } });
+  });
+});
+
+describe('a folder for the output', () => {
+  test('is left alone when it has XML: it would be redefined with the rest', async () => {
+    const { overlay, folder } = await chain();
+    const output = join(folder, 'xml');
+    await mkdir(output);
+    await writeFile(join(output, 'other.xml'), 'mine');
+    const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '-n', 'c1', '--output', output, overlay);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/other\.xml is there already/);
+    expect(await readdir(output)).toEqual(['other.xml']);
+  });
+
+  test('that cannot be made is a failure', async () => {
+    const { overlay } = await chain();
+    const inFile = join(overlay, 'xml');
+    const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '-n', 'c1', '--output', inFile, overlay);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/the checkpoints cannot be written: ENOTDIR/);
+  });
+});

@@ -1,0 +1,310 @@
+/**
+ * With --json every command prints what schemas.json says, key for key: what scripts read must not drift.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Ajv2020, type AnySchemaObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { runProgram } from '../../support/external-program.ts';
+import { qemuImg, qemuIo } from '../../support/qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../../support/set-byte.ts';
+
+let schemas: AnySchemaObject;
+const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
+
+beforeAll(async () => {
+  schemas = JSON.parse(await readFile(new URL('schemas.json', import.meta.url), 'utf8'));
+  ajv.addSchema(schemas, 'schemas');
+});
+
+function validator(name: string): ValidateFunction {
+  const pointer = encodeURIComponent(name).replaceAll('~', '~0');
+  const validate = ajv.getSchema(`schemas#/$defs/${pointer}`);
+  if (validate === undefined) throw new Error(`schemas.json does not define ${name}`);
+  return validate;
+}
+
+/** The complaints about a document; none where it is as defined. */
+function faults(name: string, document: unknown): string[] {
+  const validate = validator(name);
+  if (validate(document)) return [];
+  return validate.errors!.map(
+    ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
+  );
+}
+
+interface Files {
+  overlay: string;
+  /** The overlay's backing image, with bitmaps of every state. */
+  base: string;
+  /** An image whose bitmaps are outdated. */
+  stale: string;
+  /** A list of no extents. */
+  empty: string;
+  /** Below that. */
+  raw: string;
+  folder: string;
+}
+
+/** overlay.qcow2 ← base.qcow2 ← bottom.raw */
+async function makeChain(): Promise<Files> {
+  const folder = await scratchFolder();
+  const path = (name: string) => join(folder, name);
+  const [overlay, base, raw] = [path('overlay.qcow2'), path('base.qcow2'), path('bottom.raw')];
+  await qemuImg('create', '-q', '-f', 'raw', raw, '4M');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', raw, '-F', 'raw', base);
+  await qemuIo(base, 'write -q 0 64k', 'write -q -c 128k 64k', 'write -q -z 1M 64k');
+  await qemuImg('bitmap', '--add', base, 'broken');
+  const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', base];
+  await expect(runProgram('qemu-io', crash)).rejects.toThrow('SIGKILL');
+  for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', base, name);
+  await qemuImg('bitmap', '--add', '--disable', base, 'off');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  await qemuIo(overlay, 'write -q 2M 128k');
+  await qemuImg('bitmap', '--add', overlay, 'c2');
+  const empty = join(folder, 'empty.json');
+  await writeFile(empty, '[]');
+  const stale = path('stale.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', stale, '1M');
+  await qemuImg('bitmap', '--add', stale, 'c1');
+  await setByte(stale, AUTOCLEAR_LOWEST_BYTE, 0);
+  return { overlay, base, raw, stale, empty, folder };
+}
+
+interface Sample {
+  command: string;
+  /** Of schemas.json, if it is not the command itself. */
+  schema?: string;
+  args: (files: Files) => string[];
+  exitCode?: number;
+}
+
+/** In this order on one chain; together they show every key that there is. */
+const SAMPLES: Sample[] = [
+  { command: 'list', args: ({ overlay }) => [overlay] },
+  { command: 'list', args: ({ base }) => [base] },
+  { command: 'list', args: ({ raw }) => [raw] },
+  { command: 'list --chain', args: ({ overlay }) => [overlay] },
+  { command: 'list --chain', args: ({ raw }) => [raw] },
+  { command: 'map', args: ({ overlay }) => [overlay] },
+  { command: 'map', args: ({ overlay }) => ['--layer', overlay] },
+  { command: 'map', args: ({ raw }) => [raw] },
+  { command: 'dump', args: ({ overlay }) => [overlay, '#ALLOCATED'] },
+  { command: 'dump', args: ({ overlay }) => [overlay, 'c2'] },
+  { command: 'measure', args: ({ overlay }) => ['--allocated', overlay] },
+  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'create-from --dry-run', args: ({ overlay }) => ['--allocated', overlay], exitCode: 3 },
+  { command: 'measure', args: ({ overlay }) => ['--allocated', overlay] },
+  ...['--data', '--everything', '--bitmap=c2', '--compare=BASE', '--extents=EMPTY'].map((source) => ({
+    command: 'create-from',
+    args: ({ overlay, base, empty }: Files) => [
+      source.replace('BASE', base).replace('EMPTY', empty),
+      '-n',
+      source,
+      overlay,
+    ],
+  })),
+  ...['merge', 'merge', 'replace'].map((what) => ({
+    command: 'create-from',
+    args: ({ overlay }: Files) => ['--everything', '-n', 'c2', '--if-exists', what, '--disabled', overlay],
+  })),
+  ...[' --dry-run', ''].flatMap((dry): Sample[] => {
+    const edit = (verb: string, ...names: string[]): Sample => ({
+      command: `${verb}${dry}`,
+      schema: `edit${dry}`,
+      args: ({ overlay }) => [overlay, ...names],
+    });
+    return [
+      edit('add', 'n1', 'n2'),
+      edit('disable', 'c1', 'c2'),
+      edit('enable', 'c1'),
+      edit('enable', 'c1'),
+      edit('clear', 'c1'),
+      edit('merge', 'c1', 'c2', '#ALLOCATED'),
+      edit('remove', 'c1', 'c2'),
+    ];
+  }),
+  { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--against', base] },
+  { command: 'verify', args: ({ overlay, base }) => [overlay, 'n1', '--against', base], exitCode: 3 },
+  { command: 'check', args: ({ overlay }) => [overlay], exitCode: 3 },
+  { command: 'check', args: ({ raw }) => [raw] },
+  { command: 'repair --dry-run', args: ({ overlay }) => [overlay], exitCode: 3 },
+  { command: 'repair', args: ({ overlay }) => [overlay], exitCode: 3 },
+  {
+    command: 'repair',
+    args: ({ overlay }) => ['-n', 'broken', '-n', 'off', '--rebuild-origin', '--enable-disabled', overlay],
+  },
+  { command: 'check', args: ({ overlay }) => [overlay] },
+  { command: 'repair --directory --dry-run', args: ({ stale }) => [stale] },
+  { command: 'repair --directory', args: ({ stale }) => [stale] },
+  { command: 'repair --directory', args: ({ stale }) => [stale] },
+  { command: 'check', args: ({ stale }) => [stale], exitCode: 3 },
+  { command: 'checkpoint-xml', args: ({ overlay }) => ['-n', 'n1', '-n', 'n2', overlay] },
+  {
+    command: 'checkpoint-xml',
+    args: ({ overlay, folder }) => ['-n', 'n1', '--disk', '/x', '--output', join(folder, 'xml'), overlay],
+  },
+  { command: 'checkpoint-xml', args: ({ folder }) => ['--checkpoints', join(folder, 'xml')] },
+];
+
+describe('results', () => {
+  test('are as defined, and nothing more or less', async () => {
+    const files = await makeChain();
+    const seen = new Map<string, unknown[]>();
+    for (const { command, schema = command, args, exitCode = 0 } of SAMPLES) {
+      const words = [...command.split(' '), '--json', ...args(files)];
+      const result = await bitmapTool(...words);
+      expect({ words, exitCode: result.exitCode, stderr: errorOf(result.stderr) }).toEqual({
+        words,
+        exitCode,
+        stderr: undefined,
+      });
+      expect(faults(schema, result.json), `${words.join(' ')}\n${result.stdout}`).toEqual([]);
+      seen.set(schema, [...(seen.get(schema) ?? []), result.json]);
+    }
+    for (const [schema, documents] of seen) expectJudged(schema, documents);
+    const judged = [...seen.keys(), 'warning', 'error'];
+    const documents = Object.keys(schemas['$defs']).filter((name) => !SHARED.includes(name));
+    expect(judged.sort()).toEqual(documents.sort());
+  });
+
+  test('a bitmap of 2 GiB granularity and an empty disk are as defined too', async () => {
+    const { overlay, folder } = await makeChain();
+    await bitmapTool('add', '-g', '2G', overlay, 'coarse');
+    expect(faults('list', (await bitmapTool('list', '--json', overlay)).json)).toEqual([]);
+    const empty = join(folder, 'empty.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', empty, '0');
+    for (const [schema, ...args] of [['list'], ['map'], ['dump', '#ALLOCATED']]) {
+      const { json, stdout } = await bitmapTool(schema!, '--json', empty, ...args);
+      expect(faults(schema!, json), `${schema}: ${stdout}`).toEqual([]);
+    }
+  });
+});
+
+/** Definitions that others are made of. */
+const SHARED = ['size', 'granularity', 'plan', 'planWithSteps', 'listedBitmap', 'problem'];
+
+function errorOf(stderr: string): string | undefined {
+  return stderr.split('\n').find((line) => line !== '' && !line.startsWith('{"warning"'));
+}
+
+/** The definitions would notice: no object of the samples may have one key more, or lack one that all have. */
+function expectJudged(schema: string, documents: readonly unknown[]): void {
+  const judged = documents.flatMap((document) =>
+    objectsIn(document).map((_, index) => {
+      const copy = structuredClone(document);
+      Object.assign(objectsIn(copy)[index]!, { drift: 1 });
+      return { schema, index, isRefused: faults(schema, copy).length > 0 };
+    }),
+  );
+  expect(judged.length, schema).toBeGreaterThan(0);
+  expect(judged.filter(({ isRefused }) => !isRefused)).toEqual([]);
+  for (const document of documents) {
+    for (const key of Object.keys(document as object).filter(() => !Array.isArray(document))) {
+      const { [key]: _, ...rest } = document as Record<string, unknown>;
+      expect(faults(schema, rest), `${schema} without ${key}`).not.toEqual([]);
+    }
+  }
+}
+
+function objectsIn(value: unknown): object[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const inner = Object.values(value).flatMap(objectsIn);
+  return Array.isArray(value) ? inner : [value, ...inner];
+}
+
+describe('stderr', () => {
+  test('every line is a warning, or the last one an error, as defined', async () => {
+    const { overlay, base, raw, folder } = await makeChain();
+    const codes = new Set<string>();
+    const small = join(folder, 'small.raw');
+    await qemuImg('create', '-q', '-f', 'raw', small, '1M');
+    const damaged = join(folder, 'version2.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'compat=0.10', damaged, '1M');
+    let warnings = 0;
+    for (const args of [
+      ['create-from', '--allocated', overlay],
+      ['list', '-U', overlay],
+      ['list', join(folder, 'missing')],
+      ['list', folder],
+      ['list', 'nbd://host/x'],
+      ['create-from', overlay],
+      ['no-such-command'],
+      ['add', '-g', '300', overlay, 'x'],
+      ['add', overlay, '#ALLOCATED'],
+      ['add', overlay, 'c2'],
+      ['add', raw, 'c1'],
+      ['add', damaged, 'c1'],
+      ['remove', overlay, 'missing'],
+      ['clear', base, 'broken'],
+      ['create-from', '--bitmap', 'c1', '--from', base, '-n', 'c2', overlay],
+      ['verify', overlay, 'c2', '--against', small],
+      ['create-from', '--compare', small, '-n', 'x', overlay],
+    ]) {
+      const { exitCode, stderr } = await bitmapTool(...args, '--json');
+      const lines = stderr.split('\n').filter((line) => line !== '');
+      expect(lines.length, args.join(' ')).toBeGreaterThan(0);
+      for (const [index, line] of lines.entries()) {
+        const document = JSON.parse(line) as { error?: { code: string } };
+        const isError = 'error' in document && exitCode !== 0 && index === lines.length - 1;
+        const schema = isError ? 'error' : 'warning';
+        expect(faults(schema, document), `${args.join(' ')}: ${line}`).toEqual([]);
+        expectJudged(schema, [document]);
+        if (isError) codes.add(document.error!.code);
+        else warnings++;
+      }
+    }
+    expect(warnings).toBeGreaterThan(2);
+    expect([...codes].sort()).toEqual([
+      'BITMAP_EXISTS',
+      'BITMAP_INCONSISTENT',
+      'BITMAP_LIMIT',
+      'BITMAP_NOT_FOUND',
+      'FILE_NOT_FOUND',
+      'NOT_A_FILE',
+      'SIZE_MISMATCH',
+      'UNSUPPORTED',
+      'USAGE',
+    ]);
+  });
+});
+
+test('the examples of README.md are as defined', async () => {
+  const text = await readFile(new URL('../../../README.md', import.meta.url), 'utf8');
+  const seen: string[] = [];
+  for (const [, before, block] of text.matchAll(/((?:[^\n]+\n)+)\n```json\n(.*?)\n```$/gms)) {
+    const named = Array.from(before!.matchAll(/`?([\w -]+?) --json`/g), ([, words]) => words!.trim());
+    const documents = named.includes('map') ? block!.trim().split('\n') : [block!];
+    for (const [index, document] of documents.entries()) {
+      const schema = named[index]!.replace(/^merge$/, 'edit');
+      expect(faults(schema, JSON.parse(document)), `${schema}: ${document}`).toEqual([]);
+      seen.push(schema);
+    }
+  }
+  const variants = /^(warning|error|edit|list)? ?(--chain|--dry-run)?$|--dry-run$/;
+  const documents = Object.keys(schemas['$defs']).filter(
+    (name) => !SHARED.includes(name) && (name === 'list' || name === 'edit' || !variants.test(name)),
+  );
+  expect(seen.sort()).toEqual(documents.sort());
+});
+
+test('no object in the definitions is open', () => {
+  const open: string[] = [];
+  let objects = 0;
+  const walk = (schema: unknown, path: string): void => {
+    if (typeof schema !== 'object' || schema === null) return;
+    const { type, additionalProperties } = schema as AnySchemaObject;
+    if (type === 'object') {
+      objects++;
+      if (additionalProperties !== false) open.push(path);
+    }
+    for (const [key, inner] of Object.entries(schema)) walk(inner, `${path}/${key}`);
+  };
+  walk(schemas, '');
+  expect(objects).toBeGreaterThan(15);
+  expect(open).toEqual([]);
+});

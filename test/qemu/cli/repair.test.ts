@@ -1,0 +1,378 @@
+/**
+ * What `check` and `repair` say and refuse; that the bitmaps which they make are right, QEMU and libvirt judge elsewhere.
+ */
+import { open, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { CheckResult, RepairResult } from '../../../src/index.ts';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { digest } from '../../support/file-state.ts';
+import { holdOpen } from '../../support/hold-open.ts';
+import { growLoopDevice, loopDevice } from '../../support/loop-device.ts';
+import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../../support/set-byte.ts';
+
+const MIB = 1 << 20;
+
+/** Top first. Each image below the top has c1; the base is as old as the checkpoint. */
+async function brokenChain(folder: string, prefix: string, ...options: string[]): Promise<string[]> {
+  const [top, middle, base] = ['top', 'middle', 'base'].map((name) => join(folder, `${prefix}${name}.qcow2`));
+  await qemuImg('create', '-q', '-f', 'qcow2', ...options, base!, '8M');
+  await qemuIo(base!, 'write -q 0 1M');
+  await qemuImg('bitmap', '--add', base!, 'c1');
+  await overlay(middle!, base!);
+  await qemuImg('bitmap', '--add', middle!, 'c1');
+  await qemuIo(middle!, 'write -q 1M 64k');
+  await overlay(top!, middle!);
+  await qemuIo(top!, 'write -q 2M 64k');
+  return [top!, middle!, base!];
+}
+
+async function overlay(path: string, backing: string, ...options: string[]): Promise<void> {
+  await qemuImg('create', '-q', '-f', 'qcow2', ...options, '-b', backing, '-F', 'qcow2', path);
+}
+
+/** Leaves its bitmaps in use. */
+async function crash(image: string): Promise<void> {
+  await expect(qemuIo(image, 'write -q 4M 64k', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');
+}
+
+async function digests(images: readonly string[]): Promise<string[]> {
+  return Promise.all(images.map(digest));
+}
+
+async function check(image: string, ...options: string[]): Promise<CheckResult> {
+  const { json, stderr } = await bitmapTool('check', '--json', ...options, image);
+  expect(json, stderr).toBeDefined();
+  return json as CheckResult;
+}
+
+function problemCodes({ disks }: CheckResult): string[] {
+  return disks.flatMap(({ checkpoints, images }) => [
+    ...checkpoints.flatMap(({ problems }) => problems.map(({ code }) => code)),
+    ...images.flatMap(({ problems }) => problems.map(({ code }) => code)),
+  ]);
+}
+
+describe('check', () => {
+  test('names every state in which libvirt refuses, or a backup would be wrong', async () => {
+    const [top, middle, base] = await brokenChain(await scratchFolder(), '');
+    expect(problemCodes(await check(top!))).toEqual(['bitmap-missing']);
+    await qemuImg('bitmap', '--add', top!, 'c1');
+    expect(problemCodes(await check(top!))).toEqual(['bitmap-incomplete']);
+    await qemuImg('bitmap', '--remove', middle!, 'c1');
+    expect(problemCodes(await check(top!)).sort()).toEqual(['bitmap-gap', 'bitmap-incomplete']);
+    await qemuImg('bitmap', '--add', '--disable', middle!, 'c1');
+    expect(problemCodes(await check(top!)).sort()).toEqual(['bitmap-disabled', 'bitmap-incomplete']);
+    await crash(base!);
+    expect(problemCodes(await check(base!))).toEqual(['bitmap-in-use', 'in-use']);
+    await setByte(base!, AUTOCLEAR_LOWEST_BYTE, 0);
+    expect(problemCodes(await check(base!))).toContain('bitmap-stale');
+  });
+
+  test('names disks of different sizes, and images that are missing', async () => {
+    const [top, middle, base] = await brokenChain(await scratchFolder(), '');
+    await bitmapTool('repair', top!);
+    await qemuImg('resize', '-q', top!, '9M');
+    const sized = await check(top!);
+    expect(new Set(problemCodes(sized))).toEqual(new Set(['size-mismatch']));
+    expect(sized.disks[0]!.checkpoints[0]).toMatchObject({
+      libvirt: 'accepts',
+      valid: false,
+      dirtyBytes: null,
+    });
+    await rm(base!);
+    const broken = await check(middle!);
+    expect(problemCodes(broken)).toEqual(['chain-broken']);
+    expect(broken.healthy).toBe(false);
+  });
+
+  test('paints what is wrong, where colour is asked for', async () => {
+    const [top] = await brokenChain(await scratchFolder(), '');
+    expect((await bitmapTool('check', '--color', top!)).stdout).toContain('\x1b[31m✗\x1b[39m ');
+    expect((await bitmapTool('check', top!)).stdout).toContain('\n✗ ');
+  });
+
+  test('says what an incremental backup would copy', async () => {
+    const [top] = await brokenChain(await scratchFolder(), '');
+    await bitmapTool('repair', top!);
+    const { healthy, disks } = await check(top!);
+    expect({ healthy, checkpoints: disks[0]!.checkpoints }).toMatchObject({
+      healthy: true,
+      checkpoints: [{ name: 'c1', libvirt: 'accepts', valid: true, dirtyBytes: 128 << 10, advice: null }],
+    });
+  });
+
+  test('its advice, followed, leads to a chain that is as it must be', async () => {
+    const [top, middle, base] = await brokenChain(await scratchFolder(), '');
+    await qemuImg('bitmap', '--disable', middle!, 'c1');
+    await setByte(base!, AUTOCLEAR_LOWEST_BYTE, 0);
+    await qemuImg('resize', '-q', top!, '9M');
+    for (let step = 0; step < 8; step++) {
+      const { healthy, disks } = await check(top!);
+      if (healthy) return;
+      const [program, ...words] = disks[0]!.checkpoints[0]!.advice!.split(' ');
+      if (program === 'qemu-img') await qemuImg(words[0]!, ...words.slice(1));
+      else expect(await bitmapTool(...words)).toMatchObject({ exitCode: 0 });
+    }
+    expect.unreachable('eight steps were not enough');
+  });
+
+  test('reads a chain in use with --force-share, and takes in-use for normal then', async () => {
+    const [top] = await brokenChain(await scratchFolder(), '');
+    await bitmapTool('repair', top!);
+    const pid = await holdOpen(top!);
+    expect((await bitmapTool('check', top!)).stderr).toContain(`qemu-io (pid ${pid})`);
+    const { exitCode, stdout } = await bitmapTool('check', '-U', top!);
+    expect({ exitCode, stdout }).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/recording.*in-use then, as they must be/s),
+    });
+  });
+
+  test.each(['a chain', 'its origin alone'])(
+    'calls nothing valid that a running program may have found broken: %s',
+    async (which) => {
+      const [top, , base] = await brokenChain(await scratchFolder(), '');
+      await bitmapTool('repair', top!);
+      const image = which === 'a chain' ? top! : base!;
+      // QEMU opens it all the same, leaves the mark as it was, and refuses the bitmap as inconsistent.
+      await crash(image);
+      await holdOpen(image);
+      const { disks } = await check(image, '-U');
+      expect(disks[0]!.checkpoints).toMatchObject([{ libvirt: 'unknown', valid: null, dirtyBytes: null }]);
+      expect((await bitmapTool('check', '-U', image)).stdout).toContain('cannot be told');
+    },
+  );
+});
+
+describe('repair', () => {
+  test('refuses what needs consent, says what it costs, and does it with consent', async () => {
+    const [top, middle, base] = await brokenChain(await scratchFolder(), '');
+    await qemuImg('bitmap', '--disable', middle!, 'c1');
+    await crash(base!);
+    const before = await digests([top!, middle!, base!]);
+    const args = ['repair', '--json', '--name', 'c1', top!];
+    const { exitCode, error } = await bitmapTool(...args);
+    expect({ exitCode, error }).toMatchObject({
+      exitCode: 4,
+      error: { code: 'NEEDS_CONSENT', consents: ['--enable-disabled', '--rebuild-origin'] },
+    });
+    expect(error!.message).toContain('1.1 MiB of 8 MiB');
+    expect(await digests([top!, middle!, base!])).toEqual(before);
+    const consents = ['--enable-disabled', '--rebuild-origin'];
+    expect(await bitmapTool(...args, ...consents)).toMatchObject({ exitCode: 0 });
+    expect((await check(top!)).healthy).toBe(true);
+  });
+
+  test('leaves alone a name of which no bitmap on top is valid, unless it is asked for', async () => {
+    const [, , base] = await brokenChain(await scratchFolder(), '');
+    await crash(base!);
+    const { exitCode, stderr } = await bitmapTool('repair', base!);
+    expect(exitCode).toBe(3);
+    expect(stderr).toContain('"c1" was left alone');
+    expect(await qemuBitmaps(base!)).toMatchObject([{ name: 'c1', flags: ['in-use', 'auto'] }]);
+  });
+
+  test('makes a checkpoint of which nothing is left from the image that a person names', async () => {
+    const [top, middle, base] = await brokenChain(await scratchFolder(), '');
+    const lost = await bitmapTool('repair', '--name', 'c9', top!);
+    expect(lost).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('--origin IMAGE') });
+    expect(await bitmapTool('repair', '--name', 'c9', '--origin', middle!, top!)).toMatchObject({
+      exitCode: 0,
+    });
+    expect((await qemuBitmaps(middle!)).map(({ name }) => name)).toEqual(['c1', 'c9']);
+    expect((await qemuBitmaps(base!)).map(({ name }) => name)).toEqual(['c1']);
+    const higher = await bitmapTool('repair', '--name', 'c1', '--origin', middle!, top!);
+    expect(higher).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('at least as old') });
+  });
+
+  test.each([
+    ['names a job uses', ['--name', 'libvirt-tmp-x'], 'UNSUPPORTED'],
+    ['images that are not in the chain', ['--name', 'c9', '--origin', 'OTHER'], 'USAGE'],
+    ['--disk without --checkpoints', ['--disk', 'vda'], 'USAGE'],
+    ['--force-share', ['-U'], 'USAGE'],
+    ['--directory with options about checkpoints', ['--directory', '--name', 'c1'], 'USAGE'],
+  ])('refuses %s', async (_what, options, code) => {
+    const folder = await scratchFolder();
+    const [top] = await brokenChain(folder, '');
+    const other = join(folder, 'other.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', other, '1M');
+    const args = options.map((word) => (word === 'OTHER' ? other : word));
+    const { error } = await bitmapTool('repair', '--json', ...args, top!);
+    expect(error?.code).toBe(code);
+  });
+
+  test('refuses chains with images that can hold no bitmaps, or disks of another size, as a whole', async () => {
+    const folder = await scratchFolder();
+    const [top, middle, base] = await brokenChain(folder, '');
+    const old = join(folder, 'old.qcow2');
+    await overlay(old, top!, '-o', 'compat=0.10');
+    const newest = join(folder, 'newest.qcow2');
+    await overlay(newest, old);
+    const larger = join(folder, 'larger.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-b', top!, '-F', 'qcow2', larger, '9M');
+    const chain = [newest, larger, old, top!, middle!, base!];
+    const before = await digests(chain);
+    for (const [image, code, hint] of [
+      [newest, 'UNSUPPORTED', 'amend'],
+      [larger, 'SIZE_MISMATCH', 'resize'],
+    ]) {
+      const { exitCode, stderr } = await bitmapTool('repair', '--json', image!);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 4, stderr: expect.stringContaining(code!) });
+      expect(stderr).toContain(hint);
+    }
+    expect(await digests(chain)).toEqual(before);
+  });
+
+  test('a dry run writes nothing, and shows all that would be written', async () => {
+    const chain = await brokenChain(await scratchFolder(), '');
+    const before = await digests(chain);
+    const { json, exitCode } = await bitmapTool('repair', '--dry-run', '--json', chain[0]!);
+    expect(exitCode).toBe(0);
+    const { disks } = json as RepairResult;
+    expect(disks[0]!.images[0]!.plan!.steps!.length).toBeGreaterThan(4);
+    expect(await digests(chain)).toEqual(before);
+  });
+
+  test('a chain in use is refused as a whole, naming who uses it', async () => {
+    const chain = await brokenChain(await scratchFolder(), '');
+    const before = await digests(chain);
+    const pid = await holdOpen(chain[0]!, '-r');
+    const { exitCode, stderr } = await bitmapTool('repair', chain[0]!);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 5,
+      stderr: expect.stringContaining(`qemu-io (pid ${pid})`),
+    });
+    expect(await digests(chain)).toEqual(before);
+  });
+});
+
+describe('several disks', () => {
+  test('are all repaired', async () => {
+    const folder = await scratchFolder();
+    const [vda, vdb] = [await brokenChain(folder, 'a-'), await brokenChain(folder, 'b-')];
+    expect(await bitmapTool('repair', vda[0]!, vdb[0]!)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await bitmapTool('check', vda[0]!, vdb[0]!)).toMatchObject({ exitCode: 0, stderr: '' });
+  });
+
+  test('none is written when one cannot be repaired', async () => {
+    const folder = await scratchFolder();
+    const [vda, vdb] = [await brokenChain(folder, 'a-'), await brokenChain(folder, 'b-')];
+    await crash(vdb[2]!);
+    const before = await digests([...vda, ...vdb]);
+    expect((await bitmapTool('repair', vda[0]!, vdb[0]!)).exitCode).toBe(4);
+    await holdOpen(vdb[0]!);
+    expect((await bitmapTool('repair', '--rebuild-origin', vda[0]!, vdb[0]!)).exitCode).toBe(5);
+    expect((await digests(vda)).concat(before.slice(3))).toEqual(before);
+  });
+
+  test('over one image that would be written are to be repaired one after another', async () => {
+    const folder = await scratchFolder();
+    const [top, middle] = await brokenChain(folder, '');
+    const other = join(folder, 'other.qcow2');
+    await overlay(other, middle!);
+    await qemuImg('bitmap', '--remove', middle!, 'c1');
+    const { exitCode, stderr } = await bitmapTool('repair', top!, other);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 4,
+      stderr: expect.stringContaining('one after another'),
+    });
+    for (const image of [top!, other]) expect((await bitmapTool('repair', image)).exitCode).toBe(0);
+  });
+});
+
+test('volumes that do not grow: space is looked for in all of them before the first write', async () => {
+  const folder = await scratchFolder();
+  const files = ['base', 'middle', 'top'].map((name) => join(folder, `${name}.lv`));
+  const devices: string[] = [];
+  for (const [index, file] of files.entries()) {
+    await truncate(await touched(file), (index === 2 ? 7 : 20) * (MIB / 16));
+    const device = await loopDevice(file);
+    const backing = devices.at(-1);
+    const below = backing === undefined ? [] : ['-b', backing, '-F', 'qcow2'];
+    await qemuImg('create', '-q', '-f', 'qcow2', ...below, device, '8M');
+    await qemuIo(device, index === 2 ? 'write -q 2M 4k' : 'write -q 1M 64k');
+    devices.push(device);
+  }
+  const [base, middle, top] = devices;
+  await qemuImg('bitmap', '--add', base!, 'c1');
+  const before = await digests(devices);
+  const { exitCode, error } = await bitmapTool('repair', '--json', top!);
+  expect({ exitCode, error }).toMatchObject({ exitCode: 4, error: { code: 'NO_ROOM', file: top } });
+  expect(await digests(devices)).toEqual(before);
+
+  const { neededBytes } = error as unknown as { neededBytes: number };
+  await truncate(files[2]!, neededBytes);
+  await growLoopDevice(top!);
+  expect(await bitmapTool('repair', top!)).toMatchObject({ exitCode: 0, stderr: '' });
+  for (const device of [middle!, top!]) {
+    expect(await qemuCheck(device)).toMatchObject({ exitCode: 0 });
+    expect(await qemuBitmaps(device)).toMatchObject([{ name: 'c1', flags: ['auto'] }]);
+  }
+});
+
+async function touched(path: string): Promise<string> {
+  await (await open(path, 'w')).close();
+  return path;
+}
+
+describe('checkpoints on file', () => {
+  async function lostOrigin(): Promise<{ top: string; base: string; xml: string }> {
+    const folder = await scratchFolder();
+    const [top, , base] = await brokenChain(folder, '');
+    await bitmapTool('repair', top!);
+    await qemuImg('bitmap', '--remove', base!, 'c1');
+    const xml = join(folder, 'c1.xml');
+    const disks = `<disks><disk name='vda' checkpoint='bitmap' bitmap='c1'/></disks>`;
+    const source = `<disk type='file' device='disk'><source file='${base}'/><target dev='vda'/></disk>`;
+    const domain = `<domain type='qemu'><devices>${source}</devices></domain>`;
+    await writeFile(
+      xml,
+      `<domaincheckpoint><name>c1</name><creationTime>1700000000</creationTime>${disks}${domain}</domaincheckpoint>`,
+    );
+    return { top: top!, base: base!, xml };
+  }
+
+  test('tell where a checkpoint began of which that image has lost the bitmap: nobody else would notice', async () => {
+    const { top, base, xml } = await lostOrigin();
+    expect((await check(top)).healthy).toBe(true);
+    const told = await check(top, '--checkpoints', xml);
+    expect(problemCodes(told)).toEqual(['bitmap-lost']);
+    const { advice, libvirt } = told.disks[0]!.checkpoints[0]!;
+    expect({ advice, libvirt }).toEqual({
+      advice: `bitmap-tool repair --name c1 --origin ${base} ${top}`,
+      libvirt: 'accepts',
+    });
+    expect(await bitmapTool(...advice!.split(' ').slice(1))).toMatchObject({ exitCode: 0 });
+    expect((await check(top, '--checkpoints', xml)).healthy).toBe(true);
+  });
+
+  test('the path is no proof of where a checkpoint began: an overlay may have taken it since', async () => {
+    const { top, base, xml } = await lostOrigin();
+    await qemuImg('bitmap', '--remove', top, 'c1');
+    await rename(base, `${base}.old`);
+    await overlay(base, `${base}.old`);
+    const { advice } = (await check(base, '--checkpoints', xml)).disks[0]!.checkpoints[0]!;
+    expect(advice).toBe(`bitmap-tool repair --name c1 --origin IMAGE ${base}`);
+    expect(await bitmapTool('repair', '--checkpoints', xml, base)).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('if an overlay has taken that path since'),
+    });
+    const origin = ['--name', 'c1', '--origin', `${base}.old`];
+    expect(await bitmapTool('repair', '--checkpoints', xml, ...origin, base)).toMatchObject({ exitCode: 0 });
+    expect(await qemuBitmaps(`${base}.old`)).toMatchObject([{ name: 'c1' }]);
+  });
+
+  test('such a checkpoint is made again only with consent', async () => {
+    const { top, base, xml } = await lostOrigin();
+    const args = ['repair', '--json', '--checkpoints', xml, top];
+    expect((await bitmapTool(...args)).error).toMatchObject({
+      code: 'NEEDS_CONSENT',
+      consents: ['--rebuild-origin'],
+    });
+    expect(await bitmapTool(...args, '--rebuild-origin')).toMatchObject({ exitCode: 0 });
+    expect(await qemuBitmaps(base)).toMatchObject([{ name: 'c1' }]);
+  });
+});

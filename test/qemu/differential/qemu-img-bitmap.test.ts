@@ -1,0 +1,80 @@
+/**
+ * `bitmap-tool bitmap` against `qemu-img bitmap`: the same random commands on twin copies of an image must have the same
+ * exit status and leave the same bitmaps, as QEMU lists and reads them.
+ */
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { tryProgram } from '../../support/external-program.ts';
+import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { type Random, randomCases, seededRandom } from '../../support/random.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+const COMMANDS_PER_CASE = 10;
+const NAMES = ['a', 'b', 'c', 'é%', 'a name'];
+const GRANULARITIES = ['512', '4k', '64k', '1M', '2G', '0', '300', '4G', '0.5M', '0x1000', '8192b', '1.5'];
+const ACTIONS = [
+  '--add',
+  '--add',
+  '--remove',
+  '--clear',
+  '--enable',
+  '--disable',
+  '--merge',
+  '--merge',
+  '--mer',
+];
+
+/** One command line for each of the twins, its words in an order that getopt allows. */
+function randomCommand(random: Random, other: string): (image: string) => string[] {
+  const bitmap = random.pick(NAMES);
+  const words: string[][] = [];
+  const count = random.chance(0.6) ? 1 : random.between(2, 4);
+  for (let index = 0; index < count; index++) {
+    const action = random.pick(ACTIONS);
+    words.push(action.startsWith('--mer') ? [action, random.pick(NAMES)] : [action]);
+  }
+  if (random.chance(0.3)) words.push([`-g${random.pick(GRANULARITIES)}`]);
+  if (random.chance(0.2)) words.push(['-b', other, ...(random.chance(0.5) ? ['-F', 'qcow2'] : [])]);
+  if (random.chance(0.2)) words.push(['-f', 'qcow2']);
+  const operandsAt = random.below(words.length + 1);
+  return (image) => [...words.slice(0, operandsAt).flat(), image, bitmap, ...words.slice(operandsAt).flat()];
+}
+
+describe('random commands', () => {
+  test.each(randomCases(10))('$again', async ({ seed }) => {
+    const random = seededRandom(seed);
+    const folder = await scratchFolder();
+    const ours = join(folder, 'ours.qcow2');
+    const theirs = join(folder, 'theirs.qcow2');
+    const other = join(folder, 'other.qcow2');
+    const clusterSize = random.pick(['512', '4k', '64k']);
+    const otherSize = random.chance(0.8) ? '3M' : '5M';
+    for (const [path, size] of [
+      [ours, '3M'],
+      [other, otherSize],
+    ] as const) {
+      await qemuImg('create', '-q', '-f', 'qcow2', '-o', `cluster_size=${clusterSize}`, path, size);
+      await qemuImg('bitmap', '--add', '-g', random.pick(['512', '64k', '1M']), path, 'a');
+      await qemuImg('bitmap', '--add', '-g', random.pick(['4k', '64k']), path, 'b');
+    }
+    await qemuIo(ours, 'write 100k 1k', 'write 2M 300k');
+    await qemuIo(other, 'write 700k 1k', 'write 1M 3k');
+    await copyFile(ours, theirs);
+
+    for (let step = 0; step < COMMANDS_PER_CASE; step++) {
+      const command = randomCommand(random, other);
+      const own = await bitmapTool('bitmap', ...command(ours));
+      const peer = await tryProgram('qemu-img', ['bitmap', ...command(theirs)]);
+      const told = `${command('IMAGE').join(' ')}\nours: ${own.exitCode} ${own.stderr}\nQEMU: ${peer.exitCode} ${peer.stderr}`;
+      expect(own.exitCode, told).toBe(peer.exitCode);
+      expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+    }
+    for (const { name } of await qemuBitmaps(ours)) {
+      expect(await dirtyExtents(ours, name), name).toEqual(await dirtyExtents(theirs, name));
+    }
+    expect(await qemuCheck(ours)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
+  });
+});

@@ -1,0 +1,455 @@
+/**
+ * The verbs against `qemu-img bitmap`: random sequences on twin copies of an image, one call of ours for what takes one
+ * call of qemu-img per name, must leave the same bitmaps as QEMU lists and reads them; what fails changes no byte.
+ */
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { type Extent, roundedOut, union } from '../../support/extents.ts';
+import { runProgram, tryProgram } from '../../support/external-program.ts';
+import { digest } from '../../support/file-state.ts';
+import { ownAllocation } from '../../support/map-answers.ts';
+import { type BitmapInfo, qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { type Random, randomCases, seededRandom } from '../../support/random.ts';
+import { randomWrites, writeCommands } from '../../support/random-writes.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+import { expectSameExtents } from './expectations.ts';
+
+const STEPS_PER_CASE = 8;
+const NAMES = ['a', 'b c', 'é%', '-x', '#', 'Prüfpunkt 🙂'];
+const VERBS = ['add', 'add', 'remove', 'clear', 'enable', 'disable', 'merge', 'merge'] as const;
+const CHANGING = ['clear', 'enable', 'disable'] as const;
+type Verb = (typeof VERBS)[number];
+
+interface Edit {
+  verb: Verb;
+  /** Of merge the target first, then the sources. */
+  names: string[];
+  granularity?: number;
+  disabled?: boolean;
+  /** The image that has the sources of a merge. */
+  from?: string;
+}
+
+interface Twins {
+  ours: string;
+  theirs: string;
+  other: string;
+  disk: { virtualSize: number; clusterSize: number };
+}
+
+describe('verbs in a random sequence', () => {
+  for (const { seed, again } of randomCases(4)) {
+    test(`do what qemu-img bitmap does, name by name (${again})`, async () => {
+      const random = seededRandom(seed);
+      const twins = await makeTwins(random);
+      const told: string[] = [JSON.stringify(twins.disk)];
+      for (let step = 0; step < STEPS_PER_CASE; step++) {
+        const present = await qemuBitmaps(twins.theirs);
+        const edit = randomEdit(random, twins, present);
+        told.push(JSON.stringify(edit));
+        if (isPossible(edit, present, await qemuBitmaps(edit.from ?? twins.theirs))) {
+          await expectSameEffect(twins, edit, told.join('\n'));
+        } else {
+          await expectRefusal(twins, edit, told.join('\n'));
+        }
+        if (random.chance(0.4)) await writeBoth(random, twins);
+      }
+      await expectSameContents(twins, told.join('\n'));
+    });
+  }
+});
+
+async function makeTwins(random: Random): Promise<Twins> {
+  const folder = await scratchFolder();
+  const path = (name: string) => join(folder, name);
+  const twins = { ours: path('ours.qcow2'), theirs: path('theirs.qcow2'), other: path('other.qcow2') };
+  const clusterSize = random.pick([512, 4096, 65536, 65536, 2 << 20]);
+  const virtualSize = random.between(1, 16384) * 512;
+  for (const image of [twins.ours, twins.other]) {
+    const options = `cluster_size=${clusterSize}`;
+    await qemuImg('create', '-q', '-f', 'qcow2', '-o', options, image, `${virtualSize}`);
+    await qemuImg('bitmap', '--add', '-g', random.pick(['512', '16k', '64k']), image, NAMES[0]!);
+    await qemuImg('bitmap', '--add', '-g', random.pick(['1k', '1M', '2G']), image, NAMES[1]!);
+    const disk = { virtualSize, clusterSize };
+    await qemuIo(image, ...writeCommands(randomWrites(random, disk, ['data', 'zero'], 4)));
+  }
+  await copyFile(twins.ours, twins.theirs);
+  return { ...twins, disk: { virtualSize, clusterSize } };
+}
+
+function randomEdit(random: Random, { other }: Twins, present: readonly BitmapInfo[]): Edit {
+  const verb = random.pick(VERBS);
+  const there = present.map(({ name }) => name);
+  const absent = NAMES.filter((name) => !there.includes(name));
+  // Mostly what can be done: the names of one call are all of one kind.
+  const usual = verb === 'add' ? absent : there;
+  const pool = usual.length > 0 && random.chance(0.85) ? usual : NAMES;
+  const count = random.between(verb === 'merge' ? 2 : 1, 3);
+  const names = Array.from({ length: count }, () => random.pick(pool));
+  if (verb === 'add') {
+    const granularity = random.chance(0.2) ? undefined : 2 ** random.between(9, 31);
+    return { verb, names, disabled: random.chance(0.3), ...(granularity && { granularity }) };
+  }
+  return verb === 'merge' && random.chance(0.3) ? { verb, names, from: other } : { verb, names };
+}
+
+function isPossible({ verb, names }: Edit, present: BitmapInfo[], sources: BitmapInfo[]): boolean {
+  const has = (bitmaps: BitmapInfo[]) => (wanted: string) => bitmaps.some(({ name }) => name === wanted);
+  if (verb === 'add') return !names.some(has(present));
+  if (verb === 'merge') return has(present)(names[0]!) && names.slice(1).every(has(sources));
+  return names.every(has(present));
+}
+
+function ownArguments({ verb, names, granularity, disabled, from }: Edit, image: string): string[] {
+  const options = [
+    ...(granularity === undefined ? [] : ['-g', `${granularity}`]),
+    ...(disabled ? ['--disabled'] : []),
+    ...(from === undefined ? [] : ['--from', from]),
+  ];
+  return [verb, ...options, '--json', '--', image, ...names];
+}
+
+/** The calls of qemu-img that do the same; it needs one for each name. */
+function peerCalls({ verb, names, granularity, disabled, from }: Edit, image: string): string[][] {
+  const distinct = [...new Set(names)];
+  switch (verb) {
+    case 'add':
+      return distinct.map((name) => [
+        '--add',
+        ...(granularity === undefined ? [] : ['-g', `${granularity}`]),
+        ...(disabled ? ['--disable'] : []),
+        '--',
+        image,
+        name,
+      ]);
+    case 'merge': {
+      const [target, ...sources] = names;
+      const source = from === undefined ? [] : ['-b', from, '-F', 'qcow2'];
+      return sources.map((name) => [`--merge=${name}`, ...source, '--', image, target!]);
+    }
+    default:
+      return distinct.map((name) => [`--${verb}`, '--', image, name]);
+  }
+}
+
+async function expectSameEffect({ ours, theirs }: Twins, edit: Edit, told: string): Promise<void> {
+  const { exitCode, stderr, json } = await bitmapTool(...ownArguments(edit, ours));
+  expect({ exitCode, stderr }, told).toEqual({ exitCode: 0, stderr: '' });
+  const changed = edit.verb === 'merge' ? [edit.names[0]] : [...new Set(edit.names)];
+  expect(json, told).toMatchObject({ schema: 1, image: ours, bitmaps: changed, dryRun: false });
+  for (const call of peerCalls(edit, theirs)) await qemuImg('bitmap', ...call);
+  expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+}
+
+async function expectRefusal({ ours }: Twins, edit: Edit, told: string): Promise<void> {
+  const before = await digest(ours);
+  const { exitCode, stdout, error } = await bitmapTool(...ownArguments(edit, ours));
+  expect({ exitCode, stdout }, told).toEqual({ exitCode: 4, stdout: '' });
+  expect(error?.code, told).toBe(edit.verb === 'add' ? 'BITMAP_EXISTS' : 'BITMAP_NOT_FOUND');
+  expect(await digest(ours), told).toBe(before);
+}
+
+/** The guest runs for a while: what QEMU records into our bitmaps is compared at the end. */
+async function writeBoth(random: Random, { ours, theirs, disk }: Twins): Promise<void> {
+  const commands = writeCommands(randomWrites(random, disk, ['data', 'zero', 'unmap'], 3));
+  for (const image of [ours, theirs]) await qemuIo(image, ...commands);
+}
+
+async function expectSameContents({ ours, theirs }: Pick<Twins, 'ours' | 'theirs'>, told: string) {
+  expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+  for (const { name } of await qemuBitmaps(theirs)) {
+    expect(await dirtyExtents(ours, name), `${name}\n${told}`).toEqual(await dirtyExtents(theirs, name));
+  }
+  await expectClean(ours, told);
+}
+
+async function expectClean(image: string, told = image): Promise<void> {
+  const answer = await qemuCheck(image);
+  expect(answer, told).toMatchObject({ exitCode: 0, errors: 0, leaks: 0, corruptions: 0 });
+}
+
+/** An image with one dirty bitmap for each name, of as many granularities as there are names. */
+async function imageWith(names: readonly string[], clusterSize = 65536, size = '4M'): Promise<string> {
+  const image = join(await scratchFolder(), 'disk.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-o', `cluster_size=${clusterSize}`, image, size);
+  for (const [index, name] of names.entries()) {
+    await qemuImg('bitmap', '--add', '-g', `${512 << (2 * (index % 10))}`, image, name);
+  }
+  await qemuIo(image, 'write -q 100k 1k', 'write -q 2M 300k');
+  return image;
+}
+
+async function dirty(image: string, name: string): Promise<Extent[]> {
+  return (await dirtyExtents(image, name))
+    .filter(({ type }) => type === 1)
+    .map(({ offset, length }) => ({ start: offset, length }));
+}
+
+async function names(image: string): Promise<string[]> {
+  return (await qemuBitmaps(image)).map(({ name }) => name);
+}
+
+describe('several names in one call', () => {
+  test.each(['remove', ...CHANGING])('%s changes no byte where one of them is missing', async (verb) => {
+    const image = await imageWith(['a', 'b', 'c']);
+    const before = await digest(image);
+    for (const list of [
+      ['missing', 'a', 'b'],
+      ['a', 'missing', 'b'],
+      ['a', 'b', 'missing'],
+    ]) {
+      const { exitCode, error } = await bitmapTool(verb, image, ...list, '--json');
+      expect({ exitCode, code: error?.code }).toEqual({ exitCode: 4, code: 'BITMAP_NOT_FOUND' });
+      expect(error).toMatchObject({ bitmap: 'missing', bitmaps: ['a', 'b', 'c'] });
+      expect(await digest(image)).toBe(before);
+    }
+    const { plan } = await bitmapToolJson<{ plan: object | null }>(verb, image, 'a', 'c');
+    // All of them are enabled already.
+    expect(plan === null).toBe(verb === 'enable');
+    expect((await digest(image)) === before).toBe(verb === 'enable');
+    await expectClean(image);
+  });
+
+  test('add and merge change no byte where one of them cannot be', async () => {
+    const image = await imageWith(['a', 'b']);
+    const before = await digest(image);
+    for (const args of [
+      ['add', image, 'new', 'a', 'newer'],
+      ['merge', image, 'a', 'b', 'missing'],
+      ['merge', image, 'missing', 'a', 'b'],
+    ]) {
+      const { exitCode, error } = await bitmapTool(...args, '--json');
+      const code = args[0] === 'add' ? 'BITMAP_EXISTS' : 'BITMAP_NOT_FOUND';
+      expect({ exitCode, code: error?.code }).toEqual({ exitCode: 4, code });
+      expect(await digest(image)).toBe(before);
+    }
+  });
+
+  test('are one commit: the header is written once, after everything new and before anything is released', async () => {
+    const image = await imageWith(['a', 'b', 'c']);
+    interface Step {
+      kind: 'write' | 'flush';
+      reason: string;
+      offset?: number;
+    }
+    for (const args of [
+      ['add', image, 'd', 'e', 'f'],
+      ['remove', image, 'a', 'c'],
+      ['clear', image, 'a', 'b', 'c'],
+      ['disable', image, 'a', 'b', 'c'],
+    ]) {
+      const before = await digest(image);
+      const { plan } = await bitmapToolJson<{ plan: { steps: Step[] } }>(...args, '--dry-run');
+      expect(await digest(image)).toBe(before);
+      const inHeader = plan.steps.flatMap(({ offset }, index) => ((offset ?? 65536) < 65536 ? [index] : []));
+      expect(inHeader, args.join(' ')).toHaveLength(1);
+      const [commit] = inHeader;
+      expect([plan.steps[commit! - 1]?.kind, plan.steps[commit! + 1]?.kind]).toEqual(
+        commit === 0 ? [undefined, 'flush'] : ['flush', 'flush'],
+      );
+      const later = plan.steps.slice(commit! + 1).filter(({ kind }) => kind === 'write');
+      expect(later.filter(({ reason }) => !reason.includes('released'))).toEqual([]);
+    }
+  });
+
+  test('a name given twice counts once', async () => {
+    const image = await imageWith(['a']);
+    const { bitmaps } = await bitmapToolJson<{ bitmaps: string[] }>('add', image, 'twice', 'twice');
+    expect(bitmaps).toEqual(['twice']);
+    expect(await names(image)).toEqual(['a', 'twice']);
+    await bitmapToolJson('remove', image, 'twice', 'a', 'twice');
+    expect(await names(image)).toEqual([]);
+    await expectClean(image);
+  });
+});
+
+describe('a bitmap in use', () => {
+  async function imageInUse(): Promise<string> {
+    const image = await imageWith(['broken']);
+    const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', image];
+    await expect(runProgram('qemu-io', crash)).rejects.toThrow('SIGKILL');
+    expect(await qemuBitmaps(image)).toMatchObject([{ name: 'broken', flags: ['in-use', 'auto'] }]);
+    await qemuImg('bitmap', '--add', image, 'fine');
+    return image;
+  }
+
+  test('is changed by no verb and read by none, as qemu-img does it', async () => {
+    const image = await imageInUse();
+    const before = await digest(image);
+    const all = [
+      ...CHANGING.map((verb) => ({ args: [verb, image, 'fine', 'broken'], peer: [`--${verb}`] })),
+      { args: ['merge', image, 'broken', 'fine'], peer: ['--merge=fine'] },
+    ];
+    for (const { args } of all) {
+      const { exitCode, error } = await bitmapTool(...args, '--json');
+      expect({ exitCode, code: error?.code }).toEqual({ exitCode: 4, code: 'BITMAP_INCONSISTENT' });
+      expect(error).toMatchObject({ bitmap: 'broken', hint: expect.stringContaining('--if-exists replace') });
+    }
+    const source = await bitmapTool('merge', image, 'fine', 'broken', '--json');
+    expect(source.exitCode).toBe(4);
+    expect(source.error).toMatchObject({ code: 'BITMAP_INCONSISTENT', hint: expect.any(String) });
+    const add = await bitmapTool('add', image, 'broken', '--json');
+    expect(add.exitCode).toBe(4);
+    expect(add.error).toMatchObject({ code: 'BITMAP_EXISTS', hint: expect.any(String) });
+    expect(await digest(image)).toBe(before);
+    // Last, as a QEMU that refuses has written to the image all the same.
+    for (const { peer } of all)
+      expect((await tryProgram('qemu-img', ['bitmap', ...peer, image, 'broken'])).exitCode).toBe(1);
+  });
+
+  test('stays in use when others are changed, and can be removed', async () => {
+    const image = await imageInUse();
+    await bitmapToolJson('disable', image, 'fine');
+    await bitmapToolJson('add', image, 'newer');
+    expect(await qemuBitmaps(image)).toMatchObject([
+      { name: 'broken', flags: ['in-use', 'auto'] },
+      { name: 'fine', flags: [] },
+      { name: 'newer', flags: ['auto'] },
+    ]);
+    await bitmapToolJson('remove', image, 'broken', 'fine');
+    expect(await names(image)).toEqual(['newer']);
+    await expectClean(image);
+  });
+});
+
+describe('names', () => {
+  const longest = 'n'.repeat(1023);
+  // 341 characters of three bytes each.
+  const wide = '点'.repeat(341);
+
+  test('of 1 and of 1023 bytes, of any script, are stored as QEMU stores them', async () => {
+    const [ours, theirs] = [await imageWith([]), await imageWith([])];
+    const all = ['x', longest, wide, '—', '🙂', 'c:\\%s "\'$(x)', 'tab\tand\nline', ' '];
+    await bitmapToolJson('add', ours, ...all, '-g', '4k');
+    for (const name of all) await qemuImg('bitmap', '--add', '-g', '4k', theirs, name);
+    expect(await names(ours)).toEqual(all);
+    for (const image of [ours, theirs]) await qemuIo(image, 'write -q 1M 64k', 'write -q 3M 1k');
+    for (const name of ['x', longest, wide, '🙂']) {
+      expect(await dirtyExtents(ours, name)).toEqual(await dirtyExtents(theirs, name));
+      expect(await dirty(ours, name)).toHaveLength(2);
+    }
+    await bitmapToolJson('merge', ours, 'x', longest, wide);
+    await bitmapToolJson('remove', ours, ...all.slice(1));
+    expect(await names(ours)).toEqual(['x']);
+    await expectClean(ours);
+  });
+
+  test.each([
+    { what: 'none', name: '' },
+    { what: '1024', name: `${longest}n` },
+    { what: '1026 in 342 characters', name: `${wide}点` },
+  ])('of $what bytes are a wrong command line', async ({ name }) => {
+    const image = await imageWith(['a']);
+    const before = await digest(image);
+    for (const args of [
+      ['add', image, 'fine', name],
+      ...CHANGING.map((verb) => [verb, image, 'a', name]),
+      ['merge', image, name, 'a'],
+    ]) {
+      const { exitCode, error } = await bitmapTool(...args, '--json');
+      expect({ args, exitCode, code: error?.code }).toEqual({ args, exitCode: 2, code: 'USAGE' });
+    }
+    expect(await digest(image)).toBe(before);
+  });
+});
+
+test('100 bitmaps in one image', { timeout: 60_000 }, async () => {
+  const all = Array.from({ length: 100 }, (_, index) => `checkpoint-${index}`);
+  const [ours, theirs] = [await imageWith([], 512), await imageWith([], 512)];
+  await bitmapToolJson('add', ours, ...all, '-g', '8k');
+  for (const name of all) await qemuImg('bitmap', '--add', '-g', '8k', theirs, name);
+  expect(await qemuBitmaps(ours)).toEqual(await qemuBitmaps(theirs));
+  for (const image of [ours, theirs]) await qemuIo(image, 'write -q 17k 512', 'write -q 1M 1M');
+  const listed = await bitmapToolJson<{ bitmaps: { dirtyBytes: number }[] }>('list', ours);
+  expect(listed.bitmaps.map(({ dirtyBytes }) => dirtyBytes)).toEqual(all.map(() => (1 << 20) + 8192));
+
+  await bitmapToolJson('disable', ours, ...all.slice(0, 50));
+  await bitmapToolJson('clear', ours, ...all.slice(25, 75));
+  await bitmapToolJson('merge', ours, all[25]!, ...all.slice(50));
+  await bitmapToolJson('remove', ours, ...all.filter((_, index) => index % 25 !== 0));
+  expect(await qemuBitmaps(ours)).toEqual(
+    [0, 25, 50, 75].map((index) => ({
+      name: all[index],
+      granularity: 8192,
+      flags: index < 50 ? [] : ['auto'],
+    })),
+  );
+  const marked = [
+    { start: 16384, length: 8192 },
+    { start: 1 << 20, length: 1 << 20 },
+  ];
+  expectSameExtents(await dirty(ours, all[25]!), marked, 'merged from those that were not cleared');
+  expectSameExtents(await dirty(ours, all[50]!), [], 'cleared');
+  expectSameExtents(await dirty(ours, all[75]!), marked, 'left alone');
+  await expectClean(ours);
+});
+
+describe('#ALLOCATED', () => {
+  for (const { seed, again } of randomCases(2)) {
+    test(`is a source of merge (${again})`, async () => {
+      const random = seededRandom(seed);
+      const clusterSize = random.pick([512, 4096, 65536, 1 << 20]);
+      const image = await imageWith(['target'], clusterSize, `${random.between(5000, 9000) * 512}`);
+      const granularity = 2 ** random.between(9, 24);
+      await bitmapToolJson('remove', image, 'target');
+      await bitmapToolJson('add', image, 'target', '-g', `${granularity}`);
+      await qemuIo(image, 'write -q 1M 5k');
+      await bitmapToolJson('disable', image, 'target');
+      const marked = await dirty(image, 'target');
+      const map = await qemuMap(image);
+      const size = map.at(-1)!.start + map.at(-1)!.length;
+      // It has the image's own unit, so the only rounding is the target's.
+      await bitmapToolJson('merge', image, 'target', '#ALLOCATED');
+      const expected = union(marked, roundedOut(ownAllocation(map), granularity, size));
+      expectSameExtents(await dirty(image, 'target'), expected, again);
+      await expectClean(image);
+    });
+  }
+
+  test('is no target, and nothing that can be added, removed or changed', async () => {
+    const image = await imageWith(['a']);
+    const before = await digest(image);
+    for (const args of [
+      ['add', image, 'b', '#ALLOCATED'],
+      ...CHANGING.map((verb) => [verb, image, 'a', '#ALLOCATED']),
+      ['merge', image, '#ALLOCATED', 'a'],
+    ]) {
+      const { exitCode, error } = await bitmapTool(...args, '--json');
+      expect({ args, exitCode, code: error?.code }).toEqual({ args, exitCode: 4, code: 'BITMAP_LIMIT' });
+      expect(error).toMatchObject({ hint: expect.any(String) });
+    }
+    const remove = await bitmapTool('remove', image, 'a', '#ALLOCATED', '--json');
+    expect(remove).toMatchObject({ exitCode: 4, error: { code: 'BITMAP_NOT_FOUND' } });
+    expect(await digest(image)).toBe(before);
+  });
+
+  test('is not made by create-from either, where no name was given', async () => {
+    const image = await imageWith(['a']);
+    const overlay = `${image}.overlay`;
+    await qemuImg('create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);
+    await qemuImg('bitmap', '--add', image, '#ALLOCATED');
+    await bitmapTool('create-from', '--allocated', overlay);
+    expect(await names(overlay)).not.toContain('#ALLOCATED');
+    await bitmapToolJson('remove', image, 'a', '#ALLOCATED');
+    await bitmapTool('create-from', '--bitmap', '#ALLOCATED', image);
+    expect(await names(image)).not.toContain('#ALLOCATED');
+  });
+
+  test('a stored bitmap of that name, which QEMU can make, is listed and removed, and nothing else', async () => {
+    const image = await imageWith(['a', '#ALLOCATED']);
+    const { bitmaps } = await bitmapToolJson<{ bitmaps: BitmapInfo[] }>('list', image);
+    expect(bitmaps).toMatchObject(await qemuBitmaps(image));
+    const before = await digest(image);
+    for (const verb of CHANGING) expect((await bitmapTool(verb, image, '#ALLOCATED')).exitCode, verb).toBe(4);
+    expect((await bitmapTool('merge', image, '#ALLOCATED', 'a')).exitCode).toBe(4);
+    expect(await digest(image)).toBe(before);
+    const other = await dirty(image, 'a');
+    await bitmapToolJson('remove', image, '#ALLOCATED');
+    expect(await names(image)).toEqual(['a']);
+    expect(await dirty(image, 'a')).toEqual(other);
+    await expectClean(image);
+  });
+});

@@ -1,0 +1,136 @@
+/**
+ * The packed package installs elsewhere and works there: program, library and types, with and without locks.
+ */
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeTemporaryFolder } from '../../support/scratch.ts';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+let folder: string;
+let files: string[];
+let tarball: string;
+
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+  const { stdout } = await execa(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
+    {
+      cwd: root,
+    },
+  );
+  const [packed] = JSON.parse(stdout) as { filename: string; files: { path: string }[] }[];
+  tarball = join(folder, packed!.filename);
+  files = packed!.files.map(({ path }) => path);
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A project elsewhere that has the package as its only dependency, and a chain to work on. */
+async function install(name: string, ...options: string[]): Promise<string> {
+  const project = join(folder, name);
+  await mkdir(project);
+  await writeFile(join(project, 'package.json'), JSON.stringify({ name, private: true, type: 'module' }));
+  await execa('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...options, tarball], {
+    cwd: project,
+  });
+  await cp(join(root, 'fixtures', 'chain'), join(project, 'chain'), { recursive: true });
+  return project;
+}
+
+const run = (project: string, ...args: string[]) =>
+  execa(join(project, 'node_modules', '.bin', 'bitmap-tool'), args, { cwd: project, reject: false });
+
+test('it holds the program, the library with its types, and the papers; nothing else', () => {
+  const allowed =
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|bin\/(bitmap-tool\.js|package\.json)|dist\/THIRD-PARTY-LICENSES|dist\/man\/bitmap-tool\.1|dist\/(index|parts\/[\w-]+)\.js|dist\/(cli|program|late\/(chalk|spinner|zstddec))\.cjs|dist\/types\/[\w/-]+\.d\.ts)$/;
+  expect(files.filter((path) => !allowed.test(path))).toEqual([]);
+  for (const path of [
+    'bin/bitmap-tool.js',
+    'bin/package.json',
+    'dist/cli.cjs',
+    'dist/program.cjs',
+    'dist/index.js',
+    'dist/types/index.d.ts',
+    'LICENSE',
+    'README.md',
+  ]) {
+    expect(files).toContain(path);
+  }
+});
+
+test('installed without install scripts, program and library do the main job', async () => {
+  const project = await install('whole');
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+  expect((await run(project, '--version')).stdout).toBe(version);
+  expect(await run(project, 'create-from', '--allocated', 'chain/overlay.qcow2')).toMatchObject({
+    exitCode: 0,
+    stderr: '',
+  });
+
+  await writeFile(
+    join(project, 'use.ts'),
+    `import { createFrom, dumpBitmap, listBitmaps, mapAllocation, RefusedError, removeBitmaps } from 'bitmap-tool';
+const image = 'chain/overlay.qcow2';
+const { bitmaps } = await listBitmaps(image);
+const name: string = bitmaps[0]!.name;
+const { dirtyBytes } = await dumpBitmap(image, name);
+let extents = 0;
+for await (const batch of mapAllocation(image)) extents += batch.length;
+const refused = await createFrom(image, { kind: 'allocated' }, { names: [name] }).catch((error: unknown) => error);
+const { bitmaps: removed } = await removeBitmaps(image, [name]);
+console.log(JSON.stringify({ name, dirtyBytes, extents, refused: refused instanceof RefusedError && refused.code, removed }));
+`,
+  );
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
+  const typeRoots = ['--typeRoots', join(root, 'node_modules', '@types')];
+  await execa(process.execPath, [tsc, ...options, ...typeRoots, 'use.ts'], { cwd: project });
+  const used = await execa(process.execPath, ['use.js'], { cwd: project });
+  expect(used.stderr).toBe('');
+  expect(JSON.parse(used.stdout)).toEqual({
+    name: 'checkpoint-2026-11-01',
+    dirtyBytes: 589824,
+    extents: expect.any(Number),
+    refused: 'BITMAP_EXISTS',
+    removed: ['checkpoint-2026-11-01'],
+  });
+});
+
+test('installed without optional dependencies it says that there are no locks, and works when told to go without', async () => {
+  const project = await install('bare', '--omit=optional');
+  const refused = await run(project, 'create-from', '--allocated', 'chain/overlay.qcow2');
+  expect(refused.exitCode).toBe(4);
+  expect(refused.stderr).toContain('--no-lock');
+  expect(await run(project, 'create-from', '--allocated', '--no-lock', 'chain/overlay.qcow2')).toMatchObject({
+    exitCode: 0,
+  });
+});
+
+test('nothing of it, and nothing it depends on, runs when it is installed; versions are exact and locked', async () => {
+  const read = async (name: string) => JSON.parse(await readFile(join(root, name), 'utf8'));
+  const { dependencies = {}, optionalDependencies, devDependencies, scripts } = await read('package.json');
+  expect(dependencies).toEqual({});
+  expect(Object.keys(optionalDependencies)).toEqual(['koffi']);
+  expect(Object.keys(scripts)).not.toEqual(
+    expect.arrayContaining([expect.stringMatching(/^(pre|post)?install$/)]),
+  );
+  for (const [name, version] of Object.entries({ ...optionalDependencies, ...devDependencies })) {
+    expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+  }
+  const { packages } = await read('package-lock.json');
+  for (const [path, { link, integrity }] of Object.entries<{ link?: boolean; integrity?: string }>(
+    packages,
+  )) {
+    if (path !== '' && link !== true) expect(integrity, path).toMatch(/^sha512-/);
+  }
+});
+
+test('the licences of what is built in are listed in it', async () => {
+  const papers = await readFile(join(root, 'dist', 'THIRD-PARTY-LICENSES'), 'utf8');
+  for (const name of ['commander', 'chalk', 'ora', 'saxes', 'zstddec']) expect(papers).toContain(name);
+  expect(papers).toMatch(/MIT|ISC|BSD/);
+});

@@ -1,0 +1,95 @@
+/** A bitmap cut into clusters: all that is marked is there again, and stretches of one kind take no cluster. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { cleanBitmap, type DirtyBitmap, granuleCount, markRange } from '../../../src/bitmap/dirty-bitmap.ts';
+import { encodeBitmap } from '../../../src/bitmap/encode-bitmap.ts';
+
+const anyCase = fc
+  .record({
+    granules: fc.oneof(fc.integer({ min: 1, max: 600 }), fc.integer({ min: 4000, max: 13_000 })),
+    shortBy: fc.nat(511),
+    clusterSize: fc.constantFrom(8, 64, 512),
+    marked: fc.array(fc.tuple(fc.nat(13_000), fc.oneof(fc.nat(20), fc.nat(9000))), { maxLength: 5 }),
+  })
+  .map(({ granules, shortBy, clusterSize, marked }) => {
+    const bitmap = cleanBitmap(granules * 512 - shortBy, 9);
+    for (const [start, count] of marked) markRange(bitmap, start * 512, count * 512);
+    return { bitmap, clusterSize };
+  });
+
+/** The bits as a reader of the stored form finds them, before it trims them to the disk. */
+function decoded(pieces: ReturnType<typeof encodeBitmap>, clusterSize: number): Buffer {
+  return Buffer.concat(
+    pieces.map((piece) =>
+      typeof piece === 'object' ? piece : Buffer.alloc(clusterSize, piece === 'ones' ? 0xff : 0),
+    ),
+  );
+}
+
+function granulesOf(bits: Uint8Array, bitmap: DirtyBitmap): boolean[] {
+  return Array.from(
+    { length: granuleCount(bitmap) },
+    (_, index) => ((bits[index >> 3]! >> (index & 7)) & 1) === 1,
+  );
+}
+
+describe('an encoded bitmap', () => {
+  test('is one piece for each cluster of bits, with every mark in its place', () => {
+    fc.assert(
+      fc.property(anyCase, ({ bitmap, clusterSize }) => {
+        const pieces = encodeBitmap(bitmap, clusterSize);
+        expect(pieces).toHaveLength(Math.ceil(Math.ceil(granuleCount(bitmap) / 8) / clusterSize));
+        const found = granulesOf(decoded(pieces, clusterSize), bitmap);
+        expect(found).toEqual(granulesOf(bitmap.bits, bitmap));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('takes clusters only where clear and set granules meet, whole ones', () => {
+    fc.assert(
+      fc.property(anyCase, ({ bitmap, clusterSize }) => {
+        const marks = granulesOf(bitmap.bits, bitmap);
+        for (const [index, piece] of encodeBitmap(bitmap, clusterSize).entries()) {
+          const own = marks.slice(index * clusterSize * 8, (index + 1) * clusterSize * 8);
+          if (own.every((mark) => !mark)) expect(piece).toBe('zeros');
+          else if (own.every((mark) => mark)) expect(piece).toBe('ones');
+          else expect(piece).toHaveLength(clusterSize);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('has zeros behind the end of the disk in a cluster that is stored', () => {
+    fc.assert(
+      fc.property(anyCase, ({ bitmap, clusterSize }) => {
+        const last = encodeBitmap(bitmap, clusterSize).at(-1)!;
+        if (typeof last !== 'object') return;
+        const used = granuleCount(bitmap) % (clusterSize * 8) || clusterSize * 8;
+        for (let index = used; index < clusterSize * 8; index++) {
+          expect((last[index >> 3]! >> (index & 7)) & 1).toBe(0);
+        }
+      }),
+    );
+  });
+
+  test('is not copied, so that clusters side by side can be written at once', () => {
+    const bitmap = cleanBitmap(2 * 512 * 8 * 512, 9);
+    for (const offset of [0, 512 * 8 * 512]) markRange(bitmap, offset, 1);
+    const pieces = encodeBitmap(bitmap, 512);
+    expect(pieces.map((piece) => typeof piece === 'object' && piece.buffer)).toEqual([
+      bitmap.bits.buffer,
+      bitmap.bits.buffer,
+    ]);
+  });
+
+  test.each([1, 7, 8, 9, 33, 64, 65, 4095, 4096, 4097])(
+    'of %i granules that are all marked is all ones',
+    (granules) => {
+      const bitmap = cleanBitmap(granules * 512, 9);
+      markRange(bitmap, 0, granules * 512);
+      expect(new Set(encodeBitmap(bitmap, 512))).toEqual(new Set(['ones']));
+    },
+  );
+});

@@ -1,0 +1,198 @@
+/** Bit arrays, against loops that look at one bit at a time. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  clearBitsFrom,
+  countBits,
+  countMissing,
+  findBit,
+  getBit,
+  newBits,
+  runsOfOnes,
+  setBit,
+  setBits,
+  skipBytes,
+} from '../../../src/bytes/bits.ts';
+
+/** Bytes of which many are all zeros or all ones, as in real bitmaps. */
+const someBytes = fc
+  .array(
+    fc.tuple(
+      fc.oneof(fc.constantFrom(0, 0xff), fc.integer({ min: 0, max: 255 })),
+      fc.integer({ min: 1, max: 9 }),
+    ),
+    { maxLength: 8 },
+  )
+  .map((runs) => runs.flatMap(([byte, count]) => Array<number>(count).fill(byte)));
+
+/** The same bytes at any place of their buffer: words start at every fourth one only. */
+const anyBits = fc
+  .tuple(someBytes, fc.nat(7), fc.integer({ min: 0, max: 255 }))
+  .map(([bytes, before, around]) => {
+    const buffer = new Uint8Array(before + bytes.length + 9).fill(around);
+    buffer.set(bytes, before);
+    return buffer.subarray(before, before + bytes.length);
+  });
+
+const bitsInRange = anyBits.chain((bits) =>
+  fc
+    .tuple(fc.nat(bits.length * 8), fc.nat(bits.length * 8))
+    .map(([a, b]) => ({ bits, start: Math.min(a, b), end: Math.max(a, b) })),
+);
+const bytesInRange = anyBits.chain((bits) =>
+  fc
+    .tuple(fc.nat(bits.length), fc.nat(bits.length))
+    .map(([a, b]) => ({ bits, start: Math.min(a, b), end: Math.max(a, b) })),
+);
+
+/** Bit n is bit n % 8 of byte n / 8 (spec: "Bitmap data"). */
+function naive(bits: Uint8Array): boolean[] {
+  return Array.from(
+    { length: bits.length * 8 },
+    (_, index) => ((bits[index >> 3]! >> (index & 7)) & 1) === 1,
+  );
+}
+
+const runs = { numRuns: 500 };
+
+describe('bits', () => {
+  test('are numbered from the lowest of each byte', () => {
+    const bits = newBits(20);
+    for (const index of [0, 9, 19]) setBit(bits, index);
+    expect([...bits]).toEqual([0x01, 0x02, 0x08]);
+  });
+
+  test('are read one by one', () => {
+    fc.assert(
+      fc.property(anyBits, (bits) => {
+        expect(naive(bits).map((_, index) => getBit(bits, index))).toEqual(naive(bits));
+      }),
+    );
+  });
+
+  test('are set in [start, end) and nowhere else', () => {
+    fc.assert(
+      fc.property(bitsInRange, ({ bits, start, end }) => {
+        const expected = naive(bits).map((bit, index) => bit || (index >= start && index < end));
+        setBits(bits, start, end);
+        expect(naive(bits)).toEqual(expected);
+      }),
+      runs,
+    );
+  });
+
+  test('are not changed by an empty range, even one that is backwards', () => {
+    const bits = Uint8Array.of(0x10, 0);
+    setBits(bits, 3, 3);
+    setBits(bits, 9, 2);
+    expect([...bits]).toEqual([0x10, 0]);
+  });
+
+  test('are cleared from an index to the end, and before it kept', () => {
+    fc.assert(
+      fc.property(bitsInRange, ({ bits, start }) => {
+        const expected = naive(bits).map((bit, index) => bit && index < start);
+        clearBitsFrom(bits, start);
+        expect(naive(bits)).toEqual(expected);
+      }),
+      runs,
+    );
+  });
+
+  test('are all counted, at any place in the buffer', () => {
+    fc.assert(
+      fc.property(anyBits, (bits) => {
+        expect(countBits(bits)).toBe(naive(bits).filter(Boolean).length);
+      }),
+      runs,
+    );
+  });
+
+  test('that are wanted and missing are counted', () => {
+    fc.assert(
+      fc.property(someBytes, fc.infiniteStream(fc.nat(255)), (bytes, stream) => {
+        const wanted = Uint8Array.from(bytes);
+        const have = naive(Uint8Array.from(bytes, () => stream.next().value));
+        const packed = newBits(have.length);
+        have.forEach((bit, index) => {
+          if (bit) setBit(packed, index);
+        });
+        const expected = naive(wanted).filter((bit, index) => bit && !have[index]).length;
+        expect(countMissing(wanted, packed)).toBe(expected);
+      }),
+    );
+  });
+});
+
+describe('searching', () => {
+  test('skips equal bytes to the first other one or the end, from any place to any place', () => {
+    fc.assert(
+      fc.property(bytesInRange, fc.constantFrom(0, 0xff), ({ bits, start, end }, value) => {
+        let expected = start;
+        while (expected < end && bits[expected] === value) expected++;
+        expect(skipBytes(bits, value as 0 | 0xff, start, end)).toBe(expected);
+      }),
+      runs,
+    );
+  });
+
+  test.each([
+    [1, 2],
+    [5, 7],
+    [2, 3],
+    [3, 3],
+  ])('skips within one word: bytes %i to %i', (start, end) => {
+    expect(skipBytes(new Uint8Array(8), 0, start, end)).toBe(end);
+  });
+
+  test.each([0, 0xff] as const)(
+    'skips long stretches of %i up to the first other byte, wherever it is',
+    (value) => {
+      for (const before of [0, 1, 6]) {
+        for (const length of [63, 64, 65, 576, 577, 1601]) {
+          const bits = new Uint8Array(before + length + 9).fill(value);
+          const end = before + length;
+          expect(skipBytes(bits, value, before, end)).toBe(end);
+          for (const place of [0, 63, 64, 65, 575, 576, 1087, 1088, 1089, length - 1, length]) {
+            if (place > length) continue;
+            bits[before + place] = value ^ 4;
+            expect(skipBytes(bits, value, before, end)).toBe(before + place);
+            bits[before + place] = value;
+          }
+        }
+      }
+    },
+  );
+
+  test('finds the first bit of a value in a range, or its end', () => {
+    fc.assert(
+      fc.property(bitsInRange, fc.constantFrom(0, 1), ({ bits, start, end }, value) => {
+        const found = naive(bits).findIndex(
+          (bit, index) => index >= start && index < end && bit === (value === 1),
+        );
+        expect(findBit(bits, value as 0 | 1, start, end)).toBe(found < 0 ? end : found);
+      }),
+      runs,
+    );
+  });
+
+  test('finds nothing in the second of two bytes that are clear', () => {
+    expect(findBit(new Uint8Array(2), 1, 8, 16)).toBe(16);
+  });
+
+  test('yields every maximal run of set bits, in order', () => {
+    fc.assert(
+      fc.property(bitsInRange, ({ bits, start, end }) => {
+        const expected: { start: number; end: number }[] = [];
+        for (let index = start; index < end; index++) {
+          if (!getBit(bits, index)) continue;
+          const last = expected.at(-1);
+          if (last?.end === index) last.end = index + 1;
+          else expected.push({ start: index, end: index + 1 });
+        }
+        expect([...runsOfOnes(bits, start, end)]).toEqual(expected);
+      }),
+      runs,
+    );
+  });
+});

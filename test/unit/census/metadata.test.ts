@@ -1,0 +1,74 @@
+/** What an image points at is what QEMU counted: on sound images, every cluster with a refcount and no other. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { getBit } from '../../../src/bytes/bits.ts';
+import { addRange, noHostClusters } from '../../../src/census/host-clusters.ts';
+import { addMetadata } from '../../../src/census/metadata.ts';
+import { openImage, readActiveL1Table } from '../../../src/image/image.ts';
+import {
+  blockIndexOf,
+  readRefcountBlock,
+  readRefcountTable,
+  refcountIn,
+} from '../../../src/image/refcount-table.ts';
+import { scanL2Tables } from '../../../src/image/scan.ts';
+import { bitmapRanges, readBitmapDirectory, readBitmapTable } from '../../../src/image/stored-bitmaps.ts';
+import { memoryStorage } from '../../support/memory.ts';
+import { caseNamed, cases, fileName } from '../golden/cases.ts';
+
+/** Clusters that something points at, and clusters that the image itself counts; both without those past the file. */
+async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted: number[] }> {
+  const image = await openImage(memoryStorage(await readFile(path), { name: path }));
+  const referenced = noHostClusters(image);
+  const refcounts = await readRefcountTable(image);
+  const l2Offsets = await readActiveL1Table(image);
+  await scanL2Tables(image, l2Offsets, referenced, undefined, {});
+  await addMetadata(image, referenced, refcounts, l2Offsets, {});
+  if (image.bitmaps.kind === 'live') {
+    const { offset, sizeBytes } = image.bitmaps.directory;
+    addRange(referenced, image, offset, sizeBytes);
+  }
+  for (const entry of await readBitmapDirectory(image)) {
+    for (const { offset, lengthBytes } of bitmapRanges(image, entry, await readBitmapTable(image, entry))) {
+      addRange(referenced, image, offset, lengthBytes);
+    }
+  }
+  const pointedAt: number[] = [];
+  const counted: number[] = [];
+  for (let cluster = 0; cluster < referenced.clusterCount; cluster++) {
+    if (getBit(referenced.bits, cluster)) pointedAt.push(cluster);
+    const block = await readRefcountBlock(image, refcounts, blockIndexOf(cluster, image.header));
+    if (block !== undefined && refcountIn(block, cluster, image.header) > 0n) counted.push(cluster);
+  }
+  return { pointedAt, counted };
+}
+
+/** Their refcounts are stale, or clusters have leaked: see the notes beside the images. */
+const unclean = new Set(['lazy-refcounts-killed', 'bitmap-autoclear-cleared']);
+
+describe.each(cases.filter(({ name }) => !unclean.has(name)))('$name', ({ folder, info }) => {
+  test('everything counted is pointed at, and everything pointed at is counted', async () => {
+    for (const image of info.filter(({ format }) => format === 'qcow2')) {
+      const { pointedAt, counted } = await clustersOf(join(folder, fileName(image)));
+      expect(pointedAt).toEqual(counted);
+    }
+  });
+});
+
+test('what is pointed at is known where the refcounts are too low', async () => {
+  const { pointedAt, counted } = await clustersOf(
+    join(caseNamed('lazy-refcounts-killed').folder, 'disk.qcow2'),
+  );
+  const uncounted = pointedAt.filter((cluster) => !counted.includes(cluster));
+  expect(uncounted.length).toBeGreaterThan(0);
+});
+
+test('the clusters of disowned bitmaps are counted, and nothing points at them', async () => {
+  const { pointedAt, counted } = await clustersOf(
+    join(caseNamed('bitmap-autoclear-cleared').folder, 'disk.qcow2'),
+  );
+  const leaked = counted.filter((cluster) => !pointedAt.includes(cluster));
+  expect(leaked.length).toBeGreaterThan(0);
+  expect(pointedAt.filter((cluster) => !counted.includes(cluster))).toEqual([]);
+});

@@ -1,0 +1,51 @@
+/** Names of bitmaps: what QEMU can store, what libvirt makes for itself, and the one that is reserved. */
+import { describe, expect, test } from 'vitest';
+import { isCheckpointName, isTemporaryName, requireStorableName } from '../../../src/checkpoint/names.ts';
+import { RefusedError, UsageError } from '../../../src/errors.ts';
+
+describe('a name', () => {
+  test.each([
+    'x',
+    'checkpoint-2026-11-01',
+    'with spaces, and=signs',
+    'Prüfpunkt № 1',
+    'n'.repeat(1023),
+    '#allocated',
+  ])('may be %j', (name) => {
+    expect(requireStorableName(name)).toBeUndefined();
+  });
+
+  test('may have 1023 bytes in UTF-8, however many characters these are', () => {
+    expect(requireStorableName('é'.repeat(511))).toBeUndefined();
+    expect(() => requireStorableName('é'.repeat(512))).toThrow(
+      'bitmap name of 1024 bytes: must have 1…1023 bytes',
+    );
+  });
+
+  test.each([
+    ['empty', '', 0],
+    ['longer than 1023 bytes', 'n'.repeat(1024), 1024],
+    ['one with a zero byte', 'a\0b', 3],
+  ])('is not %s', (_, name, bytes) => {
+    expect(() => requireStorableName(name)).toThrow(UsageError);
+    expect(() => requireStorableName(name)).toThrow(`bitmap name of ${bytes} bytes`);
+  });
+
+  test('is not #ALLOCATED, which always means what an image holds', () => {
+    expect(() => requireStorableName('#ALLOCATED')).toThrow(RefusedError);
+  });
+});
+
+describe('a temporary bitmap of libvirt', () => {
+  test.each(['libvirt-tmp-size-vda', 'libvirt-migration-vda', 'backup-vda'])('is %s', (name) => {
+    expect(isTemporaryName(name)).toBe(true);
+  });
+
+  test.each(['checkpoint-1', 'my-backup-1', 'libvirt', 'Backup-vda', ''])('is not %j', (name) => {
+    expect(isTemporaryName(name)).toBe(false);
+  });
+});
+
+test('a checkpoint may have a name of 1023 bytes, as its bitmap may', () => {
+  expect([1023, 1024].map((length) => isCheckpointName('c'.repeat(length)))).toEqual([true, false]);
+});

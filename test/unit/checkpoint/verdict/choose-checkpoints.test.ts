@@ -1,0 +1,56 @@
+/** Which checkpoints a repair is about: what is known or asked for, and never a name whose bitmap says nothing. */
+import { expect, test } from 'vitest';
+import {
+  chooseCheckpoints,
+  type KnownCheckpoint,
+} from '../../../../src/checkpoint/verdict/choose-checkpoints.ts';
+import { RefusedError, UsageError } from '../../../../src/errors.ts';
+import { chainOf } from '../chain-of.ts';
+
+const known = (...names: string[]): KnownCheckpoint[] =>
+  names.map((name, index) => ({ name, parent: names[index - 1], madeIn: index }));
+const namesOf = (checkpoints: readonly KnownCheckpoint[]) => checkpoints.map(({ name }) => name);
+
+/** Top first. */
+const images = chainOf(
+  { new: 'good', off: 'disabled', 'libvirt-tmp-x': 'good' },
+  { old: 'good', off: 'good', used: 'in-use', '#ALLOCATED': 'good' },
+  { oldest: 'good', old: 'in-use', 'backup-vda': 'good' },
+);
+
+test('without knowledge a checkpoint is what the topmost image that has its bitmap has as a good one', () => {
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, undefined);
+  expect(chosen).toEqual(
+    ['oldest', 'old', 'new'].map((name) => ({ name, parent: undefined, madeIn: undefined })),
+  );
+  expect(unclear).toEqual(['off', 'used']);
+  expect(unknown).toEqual([]);
+});
+
+test('names that are asked for are taken as they are, each once', () => {
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, ['off', 'gone', 'off'], undefined);
+  expect(namesOf(chosen)).toEqual(['off', 'gone']);
+  expect([unclear, unknown]).toEqual([[], []]);
+});
+
+test('known checkpoints are all taken, and what else the chain has is told', () => {
+  const all = known('oldest', 'old', 'gone');
+  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, all);
+  expect(chosen).toEqual(all);
+  expect([unclear, unknown]).toEqual([[], ['off', 'used', 'new']]);
+});
+
+test('of known checkpoints those that are asked for are taken, parents first all the same', () => {
+  const { chosen } = chooseCheckpoints(images, ['gone', 'oldest'], known('oldest', 'old', 'gone'));
+  expect(namesOf(chosen)).toEqual(['oldest', 'gone']);
+  expect(() => chooseCheckpoints(images, ['oldest', 'new'], known('oldest'))).toThrow(
+    new UsageError('--name new: no such checkpoint among those of --checkpoints', {
+      hint: 'There are: oldest',
+    }),
+  );
+});
+
+test.each(['libvirt-tmp-x', 'backup-vda', '#ALLOCATED'])('%s is never a checkpoint', (name) => {
+  for (const knowledge of [undefined, known(name)])
+    expect(() => chooseCheckpoints(images, ['old', name], knowledge)).toThrow(RefusedError);
+});

@@ -1,0 +1,172 @@
+/** libvirt's rule on libvirt's own vectors, and what libvirt does not look at. */
+import { describe, expect, test } from 'vitest';
+import {
+  type BitmapState,
+  originIndex,
+  stateOfEntry,
+} from '../../../../src/checkpoint/chain/bitmap-state.ts';
+import { remedyFor } from '../../../../src/checkpoint/repair/repair-action.ts';
+import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
+import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
+
+const MIB = 1 << 20;
+
+/** By letter, top first: `.` missing, `g` good, `d` disabled, `u` in-use, `s` stale, `x` unreadable, `r` recording. */
+const STATES: Readonly<Record<string, BitmapState>> = {
+  '.': 'missing',
+  g: 'good',
+  d: 'disabled',
+  u: 'in-use',
+  s: 'stale',
+  x: 'unreadable',
+  r: 'recording',
+};
+
+function chain(states: string, changes: Readonly<Record<number, Partial<Holding>>> = {}): Holding[] {
+  return [...states].map((letter, index) => ({
+    image: `${index}.qcow2`,
+    state: STATES[letter]!,
+    virtualSizeBytes: MIB,
+    missingBytes: 0,
+    ...changes[index],
+  }));
+}
+
+function found(holdings: readonly Holding[], madeIn?: number): string[] {
+  return judge('c', holdings, madeIn).problems.map(({ code, image }) => `${image ?? 'chain'}: ${code}`);
+}
+
+describe('libvirt', () => {
+  test.each([
+    // tests/qemublocktestdata/bitmap: "snapshots", then "synthetic", of libvirt 9.0.
+    ['ggggg', true],
+    ['ggg..', true],
+    ['gg...', true],
+    ['g....', true],
+    ['....g', false],
+    ['..d..', false],
+    ['.gg..', false],
+    ['u....', false],
+    ['d....', false],
+    // A gap, a bitmap that is no good below a good one, and none at all.
+    ['g.g', false],
+    ['gd', false],
+    ['gu', false],
+    ['gs', false],
+    ['gx', false],
+    ['rg', true],
+    ['...', false],
+  ])('takes %s as valid: %s', (states, accepted) => {
+    expect(judge('c', chain(states)).accepted).toBe(accepted);
+    expect(found(chain(states)).length === 0).toBe(accepted);
+  });
+});
+
+describe('a verdict', () => {
+  test.each([
+    ['.g', ['0.qcow2: bitmap-missing']],
+    ['g.g', ['1.qcow2: bitmap-gap']],
+    [
+      '.d.u',
+      [
+        '0.qcow2: bitmap-missing',
+        '1.qcow2: bitmap-disabled',
+        '2.qcow2: bitmap-gap',
+        '3.qcow2: bitmap-in-use',
+      ],
+    ],
+    ['sx', ['0.qcow2: bitmap-stale', '1.qcow2: bitmap-unreadable']],
+    ['..', ['chain: no-bitmap']],
+  ])('of %s names each image and what is wrong there', (states, problems) => {
+    expect(found(chain(states))).toEqual(problems);
+  });
+
+  test('finds disks of another size, down to the origin and no further', () => {
+    const other = { virtualSizeBytes: 2 * MIB };
+    expect(found(chain('ggg.', { 1: other, 3: other }))).toEqual(['1.qcow2: size-mismatch']);
+    expect(judge('c', chain('gg', { 1: other })).accepted).toBe(true);
+  });
+
+  test('finds bitmaps that lack what their image holds, except in the origin', () => {
+    const incomplete = { missingBytes: 512 };
+    expect(found(chain('ggg', { 0: incomplete, 2: incomplete }))).toEqual(['0.qcow2: bitmap-incomplete']);
+    expect(found(chain('g', { 0: incomplete }))).toEqual([]);
+  });
+
+  test('finds what is lost where a checkpoint is known to have begun', () => {
+    expect(found(chain('g..'), 1)).toEqual(['1.qcow2: bitmap-lost']);
+    expect(judge('c', chain('g..'), 2).accepted).toBe(true);
+    expect(found(chain('g..'), 2)).toEqual(['1.qcow2: bitmap-lost', '2.qcow2: bitmap-lost']);
+    // The lowest that has a bitmap then is above the origin.
+    expect(found(chain('gg.', { 1: { missingBytes: 1 } }), 2)).toContain('1.qcow2: bitmap-incomplete');
+    expect(found(chain('gg'), 0)).toEqual([]);
+  });
+});
+
+test('the origin is the lowest image that has the bitmap in any state', () => {
+  const origin = (states: string) => originIndex([...states].map((letter) => STATES[letter]!));
+  expect(['g', '.g.', 'g.d.', 's', '..', ''].map(origin)).toEqual([0, 1, 2, 0, undefined, undefined]);
+});
+
+test('in-use outweighs enabled', () => {
+  const states = [
+    [true, false],
+    [false, false],
+    [true, true],
+    [false, true],
+  ].map(([auto, inUse]) => stateOfEntry({ auto, inUse } as Parameters<typeof stateOfEntry>[0]));
+  expect(states).toEqual(['good', 'disabled', 'in-use', 'in-use']);
+});
+
+describe('the remedy', () => {
+  test.each<[BitmapState, boolean, boolean, string, string | undefined]>([
+    ['missing', false, false, 'add', undefined],
+    ['missing', true, false, 'add', 'rebuild-origin'],
+    ['good', false, true, 'keep', undefined],
+    ['good', false, false, 'top-up', undefined],
+    ['good', true, false, 'keep', undefined],
+    ['in-use', false, false, 'rebuild', undefined],
+    ['in-use', true, true, 'rebuild', 'rebuild-origin'],
+    ['stale', false, true, 'rebuild', undefined],
+    ['stale', true, true, 'rebuild', 'rebuild-origin'],
+    ['disabled', false, true, 'enable', 'enable-disabled'],
+    ['disabled', true, true, 'enable', 'enable-disabled'],
+  ])(
+    'of %s (origin: %s, covers: %s) is to %s it, with consent to %s',
+    (state, isOrigin, covers, action, consent) => {
+      expect(remedyFor(state, isOrigin, covers)).toEqual({ action, consent });
+    },
+  );
+});
+
+describe('advice', () => {
+  test.each([
+    ['gg', undefined, null],
+    ['.g', undefined, 'bitmap-tool repair 0.qcow2'],
+    ['u', undefined, 'bitmap-tool repair --name c --rebuild-origin 0.qcow2'],
+    ['ug', undefined, 'bitmap-tool repair --name c 0.qcow2'],
+    ['gd', undefined, 'bitmap-tool repair --name c --enable-disabled 0.qcow2'],
+    ['gx', undefined, 'bitmap-tool repair --directory 1.qcow2'],
+    ['..', undefined, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
+    ['..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
+    ['.', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
+    ['..', 0, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
+    ['g.', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
+    ['g..', 1, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
+    ['d.', 1, 'bitmap-tool repair --name c --enable-disabled --origin 1.qcow2 0.qcow2'],
+    ['gg', 1, null],
+    ['.g', 1, 'bitmap-tool repair 0.qcow2'],
+  ])('for %s (known origin: %s) is %s', (states, madeIn, advice) => {
+    expect(repairAdvice('c', chain(states), madeIn)).toBe(advice);
+  });
+
+  test('for disks of different sizes is to make the smaller one larger, once its bitmap can be resized', () => {
+    const sizes = { 0: { virtualSizeBytes: 2 * MIB } };
+    expect(repairAdvice('c', chain('gg', sizes), undefined)).toBe(`qemu-img resize 1.qcow2 ${2 * MIB}`);
+    expect(repairAdvice('c', chain('gu', sizes), undefined)).toBe(
+      'bitmap-tool repair --name c --rebuild-origin 1.qcow2',
+    );
+    const smallTop = { 1: { virtualSizeBytes: 2 * MIB } };
+    expect(repairAdvice('c', chain('ug', smallTop), undefined)).toBe('bitmap-tool repair --name c 0.qcow2');
+  });
+});

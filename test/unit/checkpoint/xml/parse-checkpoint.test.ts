@@ -1,0 +1,158 @@
+/** The XML of checkpoints: what is taken from it, and what is refused. */
+import { describe, expect, test } from 'vitest';
+import { checkpointXml } from '../../../../src/checkpoint/xml/encode-checkpoint.ts';
+import { parseCheckpoint } from '../../../../src/checkpoint/xml/parse-checkpoint.ts';
+import { FormatError } from '../../../../src/format/format-error.ts';
+
+const DUMP = `<?xml version='1.0' encoding='UTF-8'?>
+<!--
+WARNING: THIS IS AN AUTO-GENERATED FILE.
+-->
+<domaincheckpoint>
+  <name>1525889631</name>
+  <description>before &lt;update&gt; &amp; reboot</description>
+  <parent>
+    <name>c-0.9_x</name>
+  </parent>
+  <creationTime>1700000000</creationTime>
+  <disks>
+    <disk name='vda' checkpoint='bitmap' bitmap='1525889631' size='65536'/>
+    <disk name='/images/data disk.qcow2' bitmap='other'/>
+    <disk name='sda' checkpoint='no'/>
+  </disks>
+  <domain type='kvm'>
+    <name>machine</name>
+    <devices>
+      <disk type='file' device='disk'>
+        <source file='/images/system.qcow2' index='1'>
+          <privateData/>
+        </source>
+        <backingStore type='file'><source file='/images/base.qcow2'/></backingStore>
+        <target dev='vda' bus='virtio'/>
+      </disk>
+      <disk type='file' device='disk'>
+        <source file='/images/data disk.qcow2'/>
+        <target dev='vdb' bus='virtio'/>
+      </disk>
+      <disk type='block' device='disk'><source dev='/dev/vg/lv'/><target dev='sda'/></disk>
+      <disk type='network'><source protocol='rbd' name='pool/x'/><target dev='vdc'/></disk>
+      <disk device='cdrom'><target dev='hdc'/></disk>
+    </devices>
+  </domain>
+</domaincheckpoint>
+`;
+
+const CHECKPOINT = {
+  name: '1525889631',
+  parent: 'c-0.9_x',
+  creationTime: 1_700_000_000,
+  description: 'before <update> & reboot',
+  disks: [
+    {
+      name: 'vda',
+      checkpoint: 'bitmap',
+      bitmap: '1525889631',
+      target: 'vda',
+      source: '/images/system.qcow2',
+    },
+    {
+      name: '/images/data disk.qcow2',
+      checkpoint: 'bitmap',
+      bitmap: 'other',
+      target: 'vdb',
+      source: '/images/data disk.qcow2',
+    },
+    { name: 'sda', checkpoint: 'no', bitmap: '1525889631', target: 'sda', source: '/dev/vg/lv' },
+  ],
+};
+
+describe('a checkpoint', () => {
+  test('has its disks with target and source where the domain tells them', () => {
+    expect(parseCheckpoint(DUMP)).toEqual(CHECKPOINT);
+  });
+
+  test('needs no disks, no domain and no parent', () => {
+    expect(parseCheckpoint(minimal())).toEqual({
+      name: 'c1',
+      parent: undefined,
+      creationTime: 5,
+      description: undefined,
+      disks: [],
+    });
+  });
+
+  test('may have its name in pieces', () => {
+    const xml = minimal().replace('<name>c1<', '<name>c<!-- x --><![CDATA[1]]>&#46;2<');
+    expect(parseCheckpoint(xml).name).toBe('c1.2');
+  });
+
+  test('is the same without its domain, but for what only that tells', () => {
+    const xml = checkpointXml(CHECKPOINT as never);
+    expect(xml).not.toContain('<domain ');
+    expect(parseCheckpoint(xml)).toEqual({
+      ...CHECKPOINT,
+      disks: [
+        { ...CHECKPOINT.disks[0], source: undefined },
+        { ...CHECKPOINT.disks[1], target: undefined },
+        { ...CHECKPOINT.disks[2], source: undefined },
+      ],
+    });
+  });
+
+  test('keeps every character of a path that may stand in XML', () => {
+    const name = `/a'b"c<d>e&f;ü€😀]]>`;
+    const disk = { ...CHECKPOINT.disks[1], name, source: name, target: undefined };
+    const checkpoint = { ...CHECKPOINT, description: 'two\r\nlines', disks: [disk] };
+    expect(parseCheckpoint(checkpointXml(checkpoint as never))).toEqual(checkpoint);
+  });
+});
+
+function minimal(inner = ''): string {
+  return `<domaincheckpoint><name>c1</name><creationTime>5</creationTime>${inner}</domaincheckpoint>`;
+}
+
+const disks = (...elements: string[]) => minimal(`<disks>${elements.join('')}</disks>`);
+
+describe('refused is', () => {
+  test.each([
+    ['text that is no XML', 'c1', /no well-formed XML: line 1: /],
+    ['nothing', '', /no well-formed XML: .*must contain a root element/],
+    ['a document that ends early', minimal().slice(0, -9), /no well-formed XML: line 1: unclosed tag/],
+    ['a second root', `${minimal()}<x/>`, /no well-formed XML: .*only one root/],
+    ['an attribute given twice', disks(`<disk name='vda' name='vdb'/>`), /duplicate attribute/],
+    ['an entity that nobody defined', minimal('&lol;'), /undefined entity/],
+    ['a DOCTYPE', `<!DOCTYPE x [<!ENTITY a "b">]>\n${minimal()}`, /line 1: a DOCTYPE/],
+    ['another encoding', `<?xml version='1.0' encoding='latin1'?>${minimal()}`, /the encoding latin1/],
+    ['nesting without end', '<a>'.repeat(65), /nested more than 64 deep/],
+    ['a snapshot', '<domainsnapshot/>', /of a <domainsnapshot>, must be of a <domaincheckpoint>/],
+    ['no name', minimal().replace(/<name>.*<.name>/, ''), /the checkpoint has no <name>/],
+    ['a second name', minimal('<name>c2</name>'), /<domaincheckpoint> has 2 <name>, must have one/],
+    ['no time', minimal().replace(/<creation.*Time>/, ''), /has no <creationTime>/],
+    ['a time that is none', minimal().replace('>5<', '>5.5<'), /<creationTime> is "5.5"/],
+    ['a time beyond 2^53', minimal().replace('>5<', '>9007199254740993<'), /<creationTime> is/],
+    ['a time before 1970', minimal().replace('>5<', '>-5<'), /<creationTime> is "-5"/],
+    ['a parent without a name', minimal('<parent/>'), /its parent has no <name>/],
+    [
+      'a parent like a path',
+      minimal('<parent><name>../x</name></parent>'),
+      /its parent has the name "..\/x"/,
+    ],
+    ['a disk without a name', disks('<disk/>'), /a <disk> has no name/],
+    ['a disk that is neither target nor path', disks(`<disk name='disk.qcow2'/>`), /"disk.qcow2", must be/],
+    ['a disk of a snapshot', disks(`<disk name='vda' checkpoint='internal'/>`), /checkpoint="internal"/],
+    ['a disk twice', disks(`<disk name='vda'/>`, `<disk name='vda'/>`), /the disk vda is there twice/],
+    ['a path twice', disks(`<disk name='/a'/>`, `<disk name='/a'/>`), /the disk \/a is there twice/],
+    [
+      'a disk by target and by path',
+      DUMP.replace('</disks>', `<disk name='/images/system.qcow2'/></disks>`),
+      /the disk vda is there twice/,
+    ],
+  ])('%s', (_, xml, says) => {
+    expect(() => parseCheckpoint(xml)).toThrow(says);
+    expect(() => parseCheckpoint(xml)).toThrow(FormatError);
+  });
+
+  test.each(['', '.hidden', 'a b', 'a/b', 'c1\n', 'ü', 'x'.repeat(1024)])('the name %j', (name) => {
+    expect(() => parseCheckpoint(minimal().replace('>c1<', `>${name}<`))).toThrow(/has the name/);
+  });
+});

@@ -1,0 +1,54 @@
+/** Lists of extents from a file: taken in pieces, and never less of them than was written. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { readExtentList } from '../../../src/cli/extent-list.ts';
+import { UsageError } from '../../../src/errors.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+async function read(text: string) {
+  const path = join(await scratchFolder(), 'list');
+  await writeFile(path, text);
+  return readExtentList(path);
+}
+
+const item = (start: number, present: boolean) =>
+  `{ "start": ${start}, "length": 512, "depth": 0, "present": ${present}, "zero": false, "data": true, "filename": "a\\"}],{b" }`;
+
+test('one longer than a piece of the file is read whole, as JSON and as lines', async () => {
+  const starts = Array.from({ length: 4000 }, (_, index) => index * 512);
+  const wanted = starts.filter((_, index) => index % 2 === 1).map((offset) => ({ offset, length: 512 }));
+  const items = starts.map((start, index) => item(start, index % 2 === 1));
+  expect(await read(`[${items.join(',\n')}]\n`)).toEqual(wanted);
+  expect(await read(wanted.map(({ offset }) => `${offset} 512\n`).join(''))).toEqual(wanted);
+});
+
+test('what touches becomes one extent, and nothing marked is no mistake', async () => {
+  expect(await read(`[${item(0, true)},${item(512, true)},${item(2048, true)}]`)).toEqual([
+    { offset: 0, length: 1024 },
+    { offset: 2048, length: 512 },
+  ]);
+  for (const text of ['[]', '\ufeff[ ]\n', `[${item(0, false)}]`, '# nothing\n\n']) {
+    expect(await read(text)).toEqual([]);
+  }
+});
+
+test('JSON that was cut off anywhere is refused', async () => {
+  const json = `[${item(0, true)},\n${item(512, true)}]`;
+  for (let length = 0; length < json.length; length++) {
+    await expect(read(json.slice(0, length)), json.slice(0, length)).rejects.toThrow(UsageError);
+  }
+});
+
+test.each([
+  ['[[0, 512]]', /item 0 is no extent/],
+  [`[${item(0, true)},{"start":{}}]`, /item 1 is no extent/],
+  [`[${item(0, true)}] []`, /something follows the array/],
+  ['[{"offset":0,"length":512,"description":"dirty",}]', /item 0: /],
+  ['[{"offset":0,"length":512}]', /unknown description undefined/],
+  [`[${' '.repeat(100_000)}`, /item 0 is no extent/],
+  ['1'.repeat(100_000), /line 1 has no end/],
+  ['0 512\n512\n', /line 2 is not "offset length"/],
+])('%.40s is refused', async (text, why) => {
+  await expect(read(text)).rejects.toThrow(why);
+});

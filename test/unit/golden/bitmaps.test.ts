@@ -1,0 +1,92 @@
+/** Stored bitmaps of the committed images, against `qemu-img info` and what QEMU's NBD server said of them. */
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { dumpBitmap, listBitmaps, RefusedError } from '../../../src/index.ts';
+import { normalised, roundedOut } from '../../support/extents.ts';
+import { ownAllocation } from '../../support/map-answers.ts';
+import { caseNamed, cases, dirty, dumpExtents, fileName, imagePath, needsCurrentFolder } from './cases.ts';
+
+describe.each(cases)('$name', (golden) => {
+  const images = golden.info.map((info) => ({ info, path: join(golden.folder, fileName(info)) }));
+
+  test('the list of bitmaps of each image is that of QEMU', async () => {
+    for (const { info, path } of images) {
+      const { format, virtualSize, bitmaps } = await listBitmaps(path);
+      expect({ format, virtualSize }).toEqual({ format: info.format, virtualSize: info['virtual-size'] });
+      const ours = bitmaps.map(({ name, granularity, flags }) => ({
+        name,
+        granularity,
+        flags: [...flags].sort(),
+      }));
+      const qemus = (info['format-specific']?.data.bitmaps ?? []).map(({ name, granularity, flags }) => ({
+        name,
+        granularity,
+        flags: [...flags].sort(),
+      }));
+      expect(ours).toEqual(qemus);
+    }
+  });
+
+  test('each bitmap marks what QEMU reads from it', async () => {
+    for (const { info, path } of images) {
+      for (const [name, extents] of Object.entries(golden.bitmaps[fileName(info)] ?? {})) {
+        expect(await dumpExtents(path, name), `${path}: ${name}`).toEqual(extents);
+      }
+    }
+  });
+
+  test('the bytes that the list counts are those that QEMU reads as dirty', async () => {
+    for (const { info, path } of images) {
+      for (const { name, dirtyBytes } of (await listBitmaps(path)).bitmaps) {
+        const extents = golden.bitmaps[fileName(info)]?.[name];
+        if (extents === undefined) expect(dirtyBytes).toBeNull();
+        else expect(dirtyBytes).toBe(dirty(extents).reduce((sum, { length }) => sum + length, 0));
+      }
+    }
+  });
+
+  test('#ALLOCATED marks what QEMU finds at depth 0, rounded out', async () => {
+    const dump = await dumpBitmap(imagePath(golden), '#ALLOCATED');
+    const marked = dirty(await dumpExtents(imagePath(golden), '#ALLOCATED'));
+    const { granularity, virtualSize } = dump;
+    expect(normalised(marked)).toEqual(roundedOut(ownAllocation(golden.map), granularity, virtualSize));
+  });
+});
+
+test('the list of a chain has every image, top first', async () => {
+  for (const golden of cases.filter((each) => !needsCurrentFolder(each))) {
+    const { layers } = await listBitmaps(imagePath(golden), { chain: true });
+    expect(layers?.map(({ image }) => image)).toEqual(
+      golden.info.map((info) => join(golden.folder, fileName(info))),
+    );
+  }
+});
+
+test('a bitmap that is in use cannot be read, and is listed without a count', async () => {
+  const path = imagePath(caseNamed('bitmap-in-use'));
+  const { bitmaps } = await listBitmaps(path);
+  const inUse = bitmaps.filter(({ flags }) => flags.includes('in-use'));
+  expect(inUse.length).toBeGreaterThan(0);
+  for (const { name, dirtyBytes } of inUse) {
+    expect(dirtyBytes).toBeNull();
+    await expect(dumpBitmap(path, name)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'BITMAP_INCONSISTENT',
+        message: expect.stringContaining('marked in-use'),
+      }),
+    );
+  }
+});
+
+test('bitmaps that were disowned are not listed, and cannot be read', async () => {
+  const path = imagePath(caseNamed('bitmap-autoclear-cleared'));
+  expect(await listBitmaps(path)).toMatchObject({ bitmaps: [], stale: true });
+  await expect(dumpBitmap(path, 'changes')).rejects.toThrow(RefusedError);
+  await expect(dumpBitmap(path, 'changes')).rejects.toThrow('autoclear bit 0 is clear');
+});
+
+test('a bitmap that is not there is refused, and those that are there named', async () => {
+  await expect(dumpBitmap(imagePath(caseNamed('odd-size')), 'change')).rejects.toThrow(
+    expect.objectContaining({ code: 'BITMAP_NOT_FOUND', hint: 'It has: changes' }),
+  );
+});

@@ -1,0 +1,64 @@
+/** Maps of the committed images, against what `qemu-img map` said of them. */
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { type MapExtent, mapAllocation } from '../../../src/index.ts';
+import { normalised } from '../../support/extents.ts';
+import { coverageFaults, mapDisagreements, ownAllocation } from '../../support/map-answers.ts';
+import { caseNamed, cases, type GoldenCase, imagePath, needsCurrentFolder } from './cases.ts';
+
+const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta.url));
+
+/** Our map; a thread of tests has no current folder of its own, so where that counts a process is asked. */
+async function mapOf(golden: GoldenCase, options: { layer?: boolean } = {}): Promise<MapExtent[]> {
+  if (needsCurrentFolder(golden) && !options.layer) {
+    const { stdout } = await execa(process.execPath, [program, 'map', '--json', golden.top], {
+      cwd: golden.folder,
+    });
+    return JSON.parse(stdout);
+  }
+  const extents: MapExtent[] = [];
+  for await (const batch of mapAllocation(imagePath(golden), options)) extents.push(...batch);
+  return extents;
+}
+
+/** No block of the committed raw files is all zeros, so they can be judged as strictly as qcow2. */
+const judged = ({ info }: GoldenCase) =>
+  info.map(({ encrypted }) => ({ format: 'qcow2', encrypted: encrypted === true }) as const);
+
+test('there are images to compare', () => {
+  expect(cases.length).toBeGreaterThan(40);
+});
+
+describe.each(cases)('$name', (golden) => {
+  const diskSize = golden.info[0]!['virtual-size'];
+
+  test('the map of the chain is that of QEMU', async () => {
+    const map = await mapOf(golden);
+    expect(coverageFaults(map, diskSize)).toEqual([]);
+    expect(mapDisagreements(map, golden.map, judged(golden))).toEqual([]);
+  });
+
+  test('the map of the top alone has what QEMU has at depth 0, and opens no backing image', async () => {
+    const map = await mapOf(golden, { layer: true });
+    expect(coverageFaults(map, diskSize)).toEqual([]);
+    expect(ownAllocation(map)).toEqual(ownAllocation(golden.map));
+    expect(map.every(({ depth }) => depth === 0)).toBe(true);
+  });
+
+  test('an extent never follows one that it could be part of', async () => {
+    const map = await mapOf(golden);
+    const alike = ({ depth, present, zero, data, compressed, offset }: MapExtent) =>
+      JSON.stringify({ depth, present, zero, data, compressed, placed: offset !== undefined });
+    for (const [index, next] of map.slice(1).entries()) {
+      const last = map[index]!;
+      const goesOn = last.offset === undefined || last.offset + last.length === next.offset;
+      expect(alike(last) === alike(next) && goesOn, `extent ${index + 1}`).toBe(false);
+    }
+  });
+});
+
+test('what the layer alone does not hold is not said to be zeros, where an image lies below', async () => {
+  const map = await mapOf(caseNamed('chain-of-three'), { layer: true });
+  expect(normalised(map.filter(({ zero }) => zero))).toEqual([{ start: 98304, length: 4096 }]);
+});

@@ -1,0 +1,61 @@
+/** Runs join where kind and place go on, and never otherwise. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { NO_OFFSET, RUN, type RunKind, runsBuilder } from '../../../../src/guest/allocation/runs.ts';
+
+const anyPiece = fc.record({
+  length: fc.integer({ min: 1, max: 5 }),
+  kind: fc.constantFrom<RunKind>(RUN.unallocated, RUN.data, RUN.zero, RUN.compressed),
+  host: fc.oneof(fc.constant(NO_OFFSET), fc.constant('goes on' as const), fc.nat(50)),
+});
+
+test('runs say of every byte what was added, in as few runs as there can be', () => {
+  fc.assert(
+    fc.property(fc.nat(1000), fc.array(anyPiece, { maxLength: 60 }), (start, pieces) => {
+      const builder = runsBuilder(start);
+      const bytes: { kind: RunKind; host: number }[] = [];
+      for (const { length, kind, host } of pieces) {
+        const last = bytes.at(-1);
+        const at =
+          host !== 'goes on'
+            ? host
+            : last === undefined || last.host === NO_OFFSET
+              ? NO_OFFSET
+              : last.host + 1;
+        builder.add(builder.end + length, kind, at);
+        for (let byte = 0; byte < length; byte++)
+          bytes.push({ kind, host: at === NO_OFFSET ? NO_OFFSET : at + byte });
+      }
+      const runs = builder.finish();
+      expect([runs.start, runs.end]).toEqual([start, start + bytes.length]);
+
+      const found: { kind: number; host: number }[] = [];
+      let from = start;
+      for (let run = 0; run < runs.count; run++) {
+        const host = runs.hostOffsets[run]!;
+        for (let byte = from; byte < runs.ends[run]!; byte++) {
+          found.push({ kind: runs.kinds[run]!, host: host === NO_OFFSET ? NO_OFFSET : host + byte - from });
+        }
+        from = runs.ends[run]!;
+      }
+      expect(found).toEqual(bytes);
+
+      const borders = bytes.filter(({ kind, host }, index) => {
+        const last = bytes[index - 1];
+        if (last === undefined) return true;
+        const goesOn = last.host === NO_OFFSET ? host === NO_OFFSET : host === last.host + 1;
+        return kind !== last.kind || !goesOn;
+      });
+      expect(runs.count).toBe(borders.length);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('thousands of runs are kept apart', () => {
+  const builder = runsBuilder(0);
+  for (let run = 0; run < 5000; run++) builder.add(run + 1, run % 2 === 0 ? RUN.data : RUN.zero, NO_OFFSET);
+  const { count, ends, kinds } = builder.finish();
+  expect(count).toBe(5000);
+  expect([ends[0], ends[4999], kinds[0], kinds[4999]]).toEqual([1, 5000, RUN.data, RUN.zero]);
+});

@@ -1,0 +1,232 @@
+/** Opening an image: what its header says, what is refused, and reads that stay inside the file. */
+import { describe, expect, test } from 'vitest';
+import { RefusedError } from '../../../src/errors.ts';
+import { encodeBitmapsPayload } from '../../../src/format/bitmaps-extension.ts';
+import { FormatError } from '../../../src/format/format-error.ts';
+import {
+  bitmapsAreLive,
+  forgettingHint,
+  naming,
+  openImage,
+  readActiveL1Table,
+  readInside,
+  requireInside,
+  requireOwnClusters,
+  requireWritable,
+} from '../../../src/image/image.ts';
+import { memoryStorage } from '../../support/memory.ts';
+import { type HeaderFields, storedHeader } from '../format/stored-header.ts';
+
+const BITMAPS = 0x23852875;
+const FORMAT = 0xe2792aca;
+const refusal = (code: string, message: RegExp, hint = /./) =>
+  expect.objectContaining({
+    code,
+    message: expect.stringMatching(message),
+    hint: expect.stringMatching(hint),
+    context: { file: 'disk.qcow2' },
+  });
+
+interface Contents {
+  extensions?: readonly (readonly [type: number, data: Uint8Array])[];
+  /** Placed behind the extensions. */
+  backingName?: string;
+}
+
+/** An image of 4 clusters of 512 bytes: the header, and nothing else. */
+function bytesOf(fields: HeaderFields, { extensions = [], backingName = '' }: Contents = {}): Uint8Array {
+  const frames = extensions.map(([type, data]) => {
+    const frame = Buffer.alloc(8 + Math.ceil(data.length / 8) * 8);
+    frame.writeUInt32BE(type, 0);
+    frame.writeUInt32BE(data.length, 4);
+    frame.set(data, 8);
+    return frame;
+  });
+  const area = Buffer.concat([...frames, Buffer.alloc(8)]);
+  const name =
+    backingName === ''
+      ? {}
+      : { backing_file_offset: 104 + area.length, backing_file_size: backingName.length };
+  const bytes = new Uint8Array(2048);
+  bytes.set(storedHeader({ cluster_bits: 9, size: 512, l1_size: 1, ...name, ...fields }));
+  bytes.set(area, 104);
+  bytes.set(Buffer.from(backingName), 104 + area.length);
+  return bytes;
+}
+
+const open = (bytes: Uint8Array, opening?: 'strict' | 'lenient') =>
+  openImage(memoryStorage(bytes, { name: 'disk.qcow2' }), opening);
+const opened = (fields: HeaderFields, contents?: Contents) => open(bytesOf(fields, contents));
+
+describe('an image', () => {
+  test('has at least a header of 512 bytes', async () => {
+    const bytes = bytesOf({});
+    expect((await open(bytes.slice(0, 512))).header.clusterSizeBytes).toBe(512);
+    await expect(open(bytes.slice(0, 511))).rejects.toEqual(
+      refusal('INVALID_IMAGE', /^disk\.qcow2: the file has 511 bytes/),
+    );
+  });
+
+  test('whose header breaks a rule is refused by its name', async () => {
+    await expect(opened({ version: 7 })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/^disk\.qcow2: .*version/),
+      context: { file: 'disk.qcow2' },
+    });
+    await expect(opened({ incompatible_features: 1n << 40n })).rejects.toThrow(/bit 40/);
+  });
+
+  test('has its whole first cluster as the header cluster', async () => {
+    expect((await opened({})).headerCluster).toEqual(bytesOf({}).slice(0, 512));
+  });
+
+  test('names its backing file, and its format where that is stored', async () => {
+    const extensions = [[FORMAT, Buffer.from('qcow2')]] as const;
+    expect((await opened({}, { backingName: 'base' })).backing).toEqual({ name: 'base', format: undefined });
+    expect((await opened({}, { backingName: 'base', extensions })).backing).toEqual({
+      name: 'base',
+      format: 'qcow2',
+    });
+    expect((await opened({}, { extensions })).backing).toBeUndefined();
+    expect((await opened({ backing_file_size: 0 }, { backingName: 'base' })).backing).toBeUndefined();
+    expect((await opened({ backing_file_offset: 0 }, { backingName: 'base' })).backing).toBeUndefined();
+    // QEMU takes a name that begins with a zero byte for none.
+    expect((await opened({}, { backingName: '\0\0\0' })).backing).toBeUndefined();
+  });
+
+  test('that QEMU refuses for its bitmaps is opened only to look at it', async () => {
+    const payload = encodeBitmapsPayload({ bitmapCount: 0, offset: 512, sizeBytes: 32 });
+    const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
+    await expect(open(bytes)).rejects.toEqual(refusal('INVALID_IMAGE', /nb_bitmaps is 0/));
+    await expect(open(bytes, 'strict')).rejects.toThrow(/nb_bitmaps is 0/);
+    expect((await open(bytes, 'lenient')).bitmaps.kind).toBe('broken');
+  });
+
+  test('whose bitmaps extension has a wrong length is read with the right one only to look at it', async () => {
+    const payload = encodeBitmapsPayload({ bitmapCount: 1, offset: 512, sizeBytes: 32 });
+    const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
+    bytes[104 + 7] = 16;
+    await expect(open(bytes)).rejects.toBeInstanceOf(RefusedError);
+    const { bitmaps } = await open(bytes, 'lenient');
+    expect(bitmaps).toMatchObject({ kind: 'broken', directory: { offset: 512 } });
+  });
+});
+
+describe('what is read', () => {
+  test('lies inside the file, up to its last byte', async () => {
+    const image = await opened({});
+    expect(await readInside(image, 'it', 2000, 48)).toHaveLength(48);
+    await expect(readInside(image, 'it', 2000, 49)).rejects.toEqual(
+      refusal(
+        'INVALID_IMAGE',
+        /^disk\.qcow2: it at 0x7d0 \(49 bytes\) reaches beyond the end of the file at 0x800/,
+      ),
+    );
+    expect(requireInside(image.storage, 'it', 2048, 0)).toBeUndefined();
+    expect(() => requireInside(image.storage, 'it', 2049, 0)).toThrow(RefusedError);
+  });
+
+  test('takes no more clusters than the file has', async () => {
+    const image = await open(bytesOf({}).slice(0, 2047));
+    expect(requireOwnClusters(image, 'they', 4)).toBeUndefined();
+    expect(() => requireOwnClusters(image, 'they', 5)).toThrow(
+      refusal('INVALID_IMAGE', /^disk\.qcow2: they take 5 clusters, the file has 4/),
+    );
+  });
+
+  test('of an L1 table is where each L2 table lies, and none twice as often as the file has clusters', async () => {
+    const bytes = bytesOf({ size: 512 * 64 * 6, l1_size: 6, l1_table_offset: 1024 });
+    const table = (...clusters: number[]) => {
+      clusters.forEach((cluster, index) => {
+        new DataView(bytes.buffer).setBigUint64(1024 + index * 8, BigInt(cluster * 512) | (1n << 63n));
+      });
+      return open(bytes).then(readActiveL1Table);
+    };
+    expect([...(await table(0, 3, 0, 3, 3, 3))]).toEqual([0, 1536, 0, 1536, 1536, 1536]);
+    await expect(table(3, 3, 0, 3, 3, 3)).rejects.toEqual(
+      refusal('INVALID_IMAGE', /L2 tables that the active L1 table names take 5 clusters, the file has 4/),
+    );
+  });
+
+  test('by code that knows only bytes is complained of with the name of the file, and with its hint', () => {
+    const storage = memoryStorage(new Uint8Array(0), { name: 'disk.qcow2' });
+    expect(naming(storage, () => 7)).toBe(7);
+    const complain = (error: Error) => () =>
+      naming(storage, () => {
+        throw error;
+      });
+    expect(complain(new FormatError('broken', { hint: 'mend it' }))).toThrow(
+      new RefusedError('INVALID_IMAGE', 'disk.qcow2: broken', {
+        hint: 'mend it',
+        context: { file: 'disk.qcow2' },
+      }),
+    );
+    const { hint } = catching(complain(new FormatError('broken'))) as RefusedError;
+    expect(hint).toBeUndefined();
+    const bug = new TypeError('not a function');
+    expect(catching(complain(bug))).toBe(bug);
+  });
+});
+
+function catching(body: () => unknown): unknown {
+  try {
+    return body();
+  } catch (error) {
+    return error;
+  }
+}
+
+describe('bitmaps', () => {
+  const extensions = [
+    [BITMAPS, encodeBitmapsPayload({ bitmapCount: 1, offset: 512, sizeBytes: 32 })],
+  ] as const;
+  const broken = [[BITMAPS, encodeBitmapsPayload({ bitmapCount: 0, offset: 512, sizeBytes: 32 })]] as const;
+  const stale = () => opened({}, { extensions });
+  const withBit = { autoclear_features: 1 };
+
+  test('are live unless there are some and autoclear bit 0 is clear', async () => {
+    expect(bitmapsAreLive(await opened({}))).toBe(true);
+    expect(bitmapsAreLive(await opened(withBit, { extensions }))).toBe(true);
+    expect(bitmapsAreLive(await stale())).toBe(false);
+    expect(bitmapsAreLive(await open(bytesOf(withBit, { extensions: broken }), 'lenient'))).toBe(true);
+    const misframed = bytesOf({}, { extensions });
+    misframed[104 + 7] = 16;
+    expect(bitmapsAreLive(await open(misframed, 'lenient'))).toBe(false);
+  });
+
+  test('that are outdated are warned of before QEMU drops them', async () => {
+    expect(forgettingHint(await opened({}))).toBe('');
+    expect(forgettingHint(await stale())).toMatch(
+      /^ That drops its outdated bitmaps: .*--origin disk\.qcow2/,
+    );
+  });
+});
+
+describe('an image may not be written', () => {
+  test.each<[string, HeaderFields, string, RegExp, RegExp]>([
+    [
+      'that is marked corrupt',
+      { incompatible_features: 2 },
+      'NEEDS_CHECK',
+      /corrupt$/,
+      /qemu-img check -r all/,
+    ],
+    [
+      'that is marked dirty',
+      { incompatible_features: 1 },
+      'NEEDS_CHECK',
+      /dirty: its refcounts/,
+      /check -r all/,
+    ],
+    ['that is marked both', { incompatible_features: 3 }, 'NEEDS_CHECK', /corrupt$/, /qemu-img check -r all/],
+    ['of version 2', { version: 2 }, 'UNSUPPORTED', /version 2 image/, /qemu-img amend -o compat=1\.1/],
+  ])('%s', async (_, fields, code, message, hint) => {
+    const image = await opened(fields);
+    expect(catching(() => requireWritable(image))).toEqual(refusal(code, message, hint));
+  });
+
+  test('but any other', async () => {
+    expect(requireWritable(await opened({}))).toBeUndefined();
+    expect(requireWritable(await opened({ incompatible_features: 4 }))).toBeUndefined();
+  });
+});

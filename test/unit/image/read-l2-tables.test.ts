@@ -1,0 +1,191 @@
+/** L2 tables that lie scattered are read many at a time, each is visited once, and in the order of the file. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { tableRoomBytes, visitL2Tables } from '../../../src/image/read-l2-tables.ts';
+import type { Storage } from '../../../src/storage/storage.ts';
+import { buildImage } from './built-image.ts';
+
+const clusters = Array.from({ length: 60 }, (_, index) => 190 - 3 * index);
+
+/** Reads one sector of every third as a table, and returns which were visited, in order. */
+async function visitAll(
+  reading: Pick<Storage, 'read' | 'readNow'>,
+  { signal, onVisit }: { signal?: AbortSignal; onVisit?: () => void } = {},
+): Promise<number[]> {
+  const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 200 });
+  const storage: Storage = { ...image.storage, sizeBytes: image.storage.sizeBytes, ...reading };
+  const visited: number[] = [];
+  await visitL2Tables(
+    { ...image, storage },
+    Float64Array.from(clusters, (cluster) => cluster * 512),
+    new Uint8Array(tableRoomBytes(image.header)),
+    (l1Index, table) => {
+      expect(new Set(table)).toEqual(new Set([clusters[l1Index]]));
+      visited.push(clusters[l1Index]!);
+      onVisit?.();
+    },
+    { signal },
+  );
+  return visited;
+}
+
+function fill(offset: number, into: Uint8Array): true {
+  into.fill((offset / 512) % 256);
+  return true;
+}
+
+function spend(milliseconds: number): void {
+  for (const end = performance.now() + milliseconds; performance.now() < end; );
+}
+
+function slowly() {
+  let underWay = 0;
+  const seen = { most: 0 };
+  const read = async (offset: number, into: Uint8Array) => {
+    seen.most = Math.max(seen.most, ++underWay);
+    await sleep(1);
+    underWay--;
+    fill(offset, into);
+  };
+  return { read, seen };
+}
+
+test('at least 8 reads are under way at once, of tables that do not lie side by side', async () => {
+  const { read, seen } = slowly();
+  expect(await visitAll({ read })).toEqual(clusters.toReversed());
+  expect(seen.most).toBeGreaterThanOrEqual(8);
+});
+
+test('a storage that turns out to be slow is asked for many at once from then on', async () => {
+  const { read, seen } = slowly();
+  let calls = 0;
+  const readNow = (offset: number, into: Uint8Array) => {
+    // Tables from a cache take microseconds, those of the eighth read and later ones wait for a disk.
+    if (++calls >= 8) spend(5);
+    return fill(offset, into);
+  };
+  expect(await visitAll({ read, readNow })).toEqual(clusters.toReversed());
+  expect(calls).toBeLessThanOrEqual(8);
+  expect(seen.most).toBeGreaterThanOrEqual(8);
+});
+
+test('what does not come at once is read the other way', async () => {
+  const { read } = slowly();
+  let calls = 0;
+  const readNow = (offset: number, into: Uint8Array) => {
+    return ++calls % 5 !== 0 && fill(offset, into);
+  };
+  expect(await visitAll({ read, readNow })).toEqual(clusters.toReversed());
+});
+
+test('reading that never has to wait lets others have their turn, an abort among them', async () => {
+  const controller = new AbortController();
+  setImmediate(() => controller.abort());
+  const visiting = visitAll(
+    { read: slowly().read, readNow: fill },
+    { signal: controller.signal, onVisit: () => spend(25) },
+  );
+  await expect(visiting).rejects.toThrow('aborted');
+});
+
+/** Visits tables of an image whose clusters have 2^clusterBits bytes, and tells which reads that took. */
+async function visit(
+  clusterBits: number,
+  l2Offsets: readonly number[],
+  read?: (offset: number, into: Uint8Array) => Promise<void>,
+) {
+  const { image } = await buildImage({ clusterBits, refcountOrder: 4, clusterCount: 5 });
+  const reads: [offset: number, lengthBytes: number][] = [];
+  const storage: Storage = {
+    ...image.storage,
+    sizeBytes: 1000 * 2 ** clusterBits,
+    read: async (offset, into) => {
+      reads.push([offset, into.length]);
+      // Every sector holds its number.
+      const sectors = new Uint32Array(into.buffer, into.byteOffset, into.length / 4);
+      for (let at = 0; at < sectors.length; at += 128) sectors[at] = offset / 512 + at / 128;
+      await read?.(offset, into);
+    },
+  };
+  delete (storage as { readNow?: unknown }).readNow;
+  const visited: number[] = [];
+  const told: number[] = [];
+  await visitL2Tables(
+    { ...image, storage },
+    Float64Array.from(l2Offsets),
+    new Uint8Array(tableRoomBytes(image.header)),
+    (l1Index, table) => {
+      expect(table).toHaveLength(2 ** clusterBits);
+      expect(new Uint32Array(table.buffer, table.byteOffset, 1)[0]).toBe(l2Offsets[l1Index]! / 512);
+      visited.push(l1Index);
+    },
+    { onBytes: (bytes) => told.push(bytes) },
+  );
+  return { visited, reads, told };
+}
+
+test('tables that lie side by side are read at once, up to 256 KiB, and it is told how much that was', async () => {
+  const sideBySide = Array.from({ length: 700 }, (_, index) => (100 + index) * 512);
+  expect(await visit(9, [...sideBySide, 0, 900 * 512])).toEqual({
+    visited: [...sideBySide.keys(), 701],
+    reads: [
+      [100 * 512, 512 * 512],
+      [612 * 512, 188 * 512],
+      [900 * 512, 512],
+    ],
+    told: [512 * 512, 188 * 512, 512],
+  });
+});
+
+test('a table is visited for each entry that names it, many at one read', async () => {
+  expect(await visit(9, [6 * 512, 5 * 512, 0, 6 * 512])).toEqual({
+    visited: [1, 0, 3],
+    reads: [[5 * 512, 1024]],
+    told: [1024],
+  });
+  const { visited, reads } = await visit(9, [5 * 512, ...Array<number>(10_000).fill(7 * 512)]);
+  expect(visited).toEqual([...Array(10_001).keys()]);
+  expect(reads).toEqual([
+    [5 * 512, 512],
+    [7 * 512, 512],
+    [7 * 512, 512],
+    [7 * 512, 512],
+  ]);
+});
+
+test('the last cluster of the file may be a table, what lies beyond is refused by its number', async () => {
+  expect((await visit(9, [999 * 512])).visited).toEqual([0]);
+  await expect(visit(9, [0, 999 * 512, 1000 * 512])).rejects.toThrow(
+    'built.qcow2: L2 table 2 at 0x7d000 (512 bytes) reaches beyond the end of the file',
+  );
+});
+
+test.each([
+  [2 ** 9, 16],
+  [2 ** 18, 16],
+  [2 ** 19, 8],
+])('of tables of %i bytes at most %i reads are under way, which bounds the memory', async (size, most) => {
+  const { read, seen } = slowly();
+  await visit(
+    Math.log2(size),
+    Array.from({ length: 30 }, (_, index) => (10 + 2 * index) * size),
+    (offset) => read(offset, new Uint8Array(0)),
+  );
+  expect(seen.most).toBe(most);
+});
+
+test('where a read fails, what it failed with is told once no other is under way', async () => {
+  let underWay = 0;
+  const visiting = visit(
+    9,
+    Array.from({ length: 10 }, (_, index) => (10 + 2 * index) * 512),
+    async (offset) => {
+      if (offset === 14 * 512) throw new Error('the third fails at once');
+      underWay++;
+      await sleep(offset === 28 * 512 ? 30 : 5);
+      underWay--;
+    },
+  );
+  await expect(visiting).rejects.toThrow('the third fails at once');
+  expect(underWay).toBe(0);
+});

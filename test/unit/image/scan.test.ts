@@ -1,0 +1,154 @@
+/** One pass over L2 tables: what they hold, what they name, and what they must not name. */
+import { describe, expect, test } from 'vitest';
+import { getBit } from '../../../src/bytes/bits.ts';
+import { type HostClusters, noHostClusters } from '../../../src/census/host-clusters.ts';
+import type { Content } from '../../../src/format/l2-entry.ts';
+import { hostRange, scanL2Tables } from '../../../src/image/scan.ts';
+import { memoryStorage } from '../../support/memory.ts';
+import { geometry } from '../format/stored-header.ts';
+import { buildImage } from './built-image.ts';
+
+const CLUSTER = 512;
+const bitsOf = (bits: Uint8Array, count: number) =>
+  Array.from({ length: count }, (_, index) => index).filter((index) => getBit(bits, index));
+const clustersIn = ({ bits, clusterCount }: HostClusters) => bitsOf(bits, clusterCount);
+
+const data = (cluster: number) => BigInt(cluster * CLUSTER) | (1n << 63n);
+const ZERO = 1n;
+/** So many sectors beside the first, from a byte on; at clusters of 512 bytes one bit counts them. */
+const compressed = (offset: number, more = 0) => (1n << 62n) | (BigInt(more) << 61n) | BigInt(offset);
+
+/** An image of 40 clusters with its L2 tables from cluster 10 on. */
+async function scanned(content: Content | undefined, ...tables: Record<number, bigint>[]) {
+  const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 40 });
+  for (const [table, entries] of tables.entries()) {
+    for (const [index, entry] of Object.entries(entries)) {
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigUInt64BE(entry);
+      await image.storage.write((10 + table) * CLUSTER + Number(index) * 8, bytes);
+    }
+  }
+  const referenced = noHostClusters(image);
+  const found: Record<number, number[]> = {};
+  const onTable = (l1Index: number, units: Uint8Array) => {
+    found[l1Index] = bitsOf(units, 64);
+  };
+  const l2Offsets = Float64Array.from(tables, (_, table) => (10 + table) * CLUSTER);
+  await scanL2Tables(image, l2Offsets, referenced, content && { content, onTable }, {});
+  return { found, named: clustersIn(referenced) };
+}
+
+describe('tables', () => {
+  const plain = { 0: data(20), 3: data(22), 5: data(23) | ZERO, 6: ZERO, 63: data(39) };
+
+  test('hold what they name and what reads as zeros by their entries', async () => {
+    const { found, named } = await scanned('held', plain, { 1: data(30) });
+    expect(found).toEqual({ 0: [0, 3, 5, 6, 63], 1: [1] });
+    expect(named).toEqual([10, 11, 20, 22, 23, 30, 39]);
+  });
+
+  test('have data where they do not read as zeros', async () => {
+    const { found, named } = await scanned('data', plain, { 1: data(30) });
+    expect(found).toEqual({ 0: [0, 3, 63], 1: [1] });
+    expect(named).toEqual([10, 11, 20, 22, 23, 30, 39]);
+  });
+
+  test('hold compressed clusters, which may lie in several of the file', async () => {
+    for (const content of ['held', 'data', undefined] as const) {
+      const { found, named } = await scanned(content, {
+        2: compressed(20 * CLUSTER + 7),
+        4: compressed(25 * CLUSTER + 9, 1),
+      });
+      expect(found).toEqual(content === undefined ? {} : { 0: [2, 4] });
+      expect(named).toEqual([10, 20, 25, 26]);
+    }
+  });
+
+  test('that hold compressed clusters say nothing of those before them', async () => {
+    const { found } = await scanned('held', { 0: data(20), 1: data(21) }, { 5: compressed(25 * CLUSTER) });
+    expect(found).toEqual({ 0: [0, 1], 1: [5] });
+  });
+});
+
+test('subclusters hold what they name or zero, each by itself', async () => {
+  const { image: standard } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 40 });
+  const bytes = Buffer.alloc(5 * 16384);
+  // The second entry: subclusters 0 and 5 have data, the last one reads as zeros.
+  bytes.writeBigUInt64BE(BigInt(3 * 16384) | (1n << 63n), 16384 + 16);
+  bytes.writeBigUInt64BE((1n << 63n) | 0b100001n, 16384 + 24);
+  const image = { ...standard, header: geometry(14, true), storage: memoryStorage(bytes) };
+  for (const [content, units] of [
+    ['held', [32, 37, 63]],
+    ['data', [32, 37]],
+  ] as const) {
+    const referenced = noHostClusters(image);
+    const found: number[] = [];
+    const onTable = (_: number, bits: Uint8Array) => {
+      found.push(...bitsOf(bits, 1024 * 32));
+    };
+    await scanL2Tables(image, Float64Array.of(16384), referenced, { content, onTable }, {});
+    expect(found).toEqual(units);
+    // Entries without a cluster may stand for the header, which is taken anyway.
+    expect(clustersIn(referenced).filter((cluster) => cluster > 0)).toEqual([1, 3]);
+  }
+});
+
+describe('refused is', () => {
+  test.each<[string, Record<number, bigint>, string, RegExp]>([
+    [
+      'a cluster beyond the end',
+      { 1: data(40) },
+      'INVALID_IMAGE',
+      /cluster of disk offset 0x200 at 0x5000 \(1 bytes\)/,
+    ],
+    ['compressed data beyond the end', { 2: compressed(40 * CLUSTER) }, 'INVALID_IMAGE', /disk offset 0x400/],
+    ['compressed data in the header', { 2: compressed(511) }, 'NEEDS_CHECK', /at 0x1ff lies in the header/],
+    ['an entry with reserved bits', { 3: data(20) | 2n }, 'INVALID_IMAGE', /^built\.qcow2: /],
+  ])('%s', async (_, entries, code, message) => {
+    for (const content of ['held', 'data', undefined] as const)
+      await expect(scanned(content, entries)).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      });
+  });
+
+  test('neither the last byte of the file nor the first behind the header', async () => {
+    const { named } = await scanned('held', { 1: compressed(40 * CLUSTER - 1, 1), 2: compressed(CLUSTER) });
+    expect(named).toEqual([1, 10, 39]);
+  });
+
+  test('a cluster in a later table by its place on the disk', async () => {
+    await expect(scanned('held', {}, { 1: data(40) })).rejects.toThrow(/disk offset 0x8200/);
+  });
+});
+
+describe('a cluster lies in the image', () => {
+  const header = geometry(16);
+
+  test.each([
+    ['nowhere, unallocated', { kind: 'unallocated' }, undefined],
+    ['where its data does', { kind: 'data', hostOffset: 65536 }, { offset: 65536, lengthBytes: 65536 }],
+    ['where it is kept as zeros', { kind: 'zero', hostOffset: 65536 }, { offset: 65536, lengthBytes: 65536 }],
+    ['nowhere, as zeros alone', { kind: 'zero', hostOffset: undefined }, undefined],
+    [
+      'in the sectors of its compressed data',
+      { kind: 'compressed', hostOffset: 700, lengthBytes: 324 },
+      { offset: 700, lengthBytes: 324 },
+    ],
+    [
+      'whole, however many subclusters it has',
+      { kind: 'subclusters', hostOffset: 65536, dataMask: 1, zeroMask: 0 },
+      { offset: 65536, lengthBytes: 65536 },
+    ],
+    [
+      'nowhere, with subclusters of zeros alone',
+      { kind: 'subclusters', hostOffset: undefined, dataMask: 0, zeroMask: 1 },
+      undefined,
+    ],
+  ] as const)('%s', (_, cluster, range) => {
+    expect(hostRange(cluster, header)).toEqual(range);
+    // With a data file it lies there; compressed there is none then.
+    if (cluster.kind !== 'compressed')
+      expect(hostRange(cluster, { ...header, hasDataFile: true })).toBeUndefined();
+  });
+});

@@ -1,0 +1,30 @@
+/** Progress over the L2 tables of several images: never more than there is, and nothing where nobody asks. */
+import { expect, test } from 'vitest';
+import type { Image } from '../../../src/image/image.ts';
+import { type Progress, tableReading } from '../../../src/image/table-progress.ts';
+
+const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) => ({
+  image: { storage: { name }, header: { clusterSizeBytes } } as unknown as Image,
+  l2Offsets: Float64Array.from(l2Offsets),
+});
+const sources = [source('top', 512, 0, 512, 0, 0, 1024), source('base', 4096, 8192)];
+
+test('adds up what is read against all tables that there are', () => {
+  const told: Progress[] = [];
+  const { onBytes } = tableReading(sources, { onProgress: (progress) => told.push(progress) });
+  for (const bytes of [1024, 4096]) onBytes?.(bytes);
+  expect(told).toEqual([
+    { phase: 'reading L2 tables', image: 'top', doneBytes: 1024, totalBytes: 5120 },
+    { phase: 'reading L2 tables', image: 'top', doneBytes: 5120, totalBytes: 5120 },
+  ]);
+  // Tables of snapshots were not counted.
+  onBytes?.(4096);
+  expect(told.at(-1)).toMatchObject({ doneBytes: 5120 });
+});
+
+test('says nothing where nobody asks or nothing is read, and passes the signal on', () => {
+  const { signal } = new AbortController();
+  expect(tableReading(sources, { signal })).toEqual({ signal });
+  expect(tableReading([], { signal, onProgress: () => expect.unreachable() })).toEqual({ signal });
+  expect(tableReading(sources, { signal, onProgress: () => {} })).toMatchObject({ signal });
+});

@@ -1,0 +1,85 @@
+/** Carrying a plan out: every step in its order, and where one fails, what is on disk then. */
+import { describe, expect, test } from 'vitest';
+import { FailedError, RefusedError } from '../../../src/errors.ts';
+import { applyPlan } from '../../../src/plan/apply-plan.ts';
+import { flush, type Plan, write } from '../../../src/plan/plan.ts';
+import type { Storage } from '../../../src/storage/storage.ts';
+
+/** The write at 3 is the commit: the one whose flush makes the new bitmaps durable. */
+const plan: Plan = {
+  steps: [
+    write(512, Uint8Array.of(1), 'data of bitmap "c1"'),
+    write(1024, Uint8Array.of(2, 3), 'table of bitmap "c1"'),
+    flush('new clusters'),
+    write(104, Uint8Array.of(4), 'bitmaps extension'),
+    flush('the bitmaps extension'),
+    write(2048, Uint8Array.of(5), 'released refcounts'),
+    flush('released refcounts'),
+  ],
+  commitIndex: 4,
+  claimedClusters: 2,
+  releasedClusters: 1,
+  newEndOffset: 4096,
+};
+
+/** Tells what it was asked for, and fails where it is said to. */
+function recorder(failsAt: number, cause: unknown): { storage: Storage; log: string[] } {
+  const log: string[] = [];
+  const note = async (step: string) => {
+    log.push(step);
+    if (log.length - 1 === failsAt) throw cause;
+  };
+  const storage = {
+    name: 'disk.qcow2',
+    write: (offset: number, bytes: Uint8Array) => note(`write ${offset} ${bytes.join(' ')}`),
+    flush: () => note('flush'),
+  } as unknown as Storage;
+  return { storage, log };
+}
+
+const ALL = ['write 512 1', 'write 1024 2 3', 'flush', 'write 104 4', 'flush', 'write 2048 5', 'flush'];
+
+test('carries out every step in order', async () => {
+  const { storage, log } = recorder(-1, undefined);
+  await applyPlan(storage, plan);
+  expect(log).toEqual(ALL);
+});
+
+const BEFORE = /; its bitmaps are as before; clusters may have leaked$/;
+const EITHER =
+  /; its bitmaps are all as before or, if that write reached the device, all new; clusters may have leaked$/;
+const AFTER = /; the new bitmaps are in place; clusters that the old ones used may have leaked$/;
+
+describe('a step that fails is the last one, and the message says what is on disk:', () => {
+  test.each([
+    [0, 'write of data of bitmap "c1"', BEFORE],
+    [1, 'write of table of bitmap "c1"', BEFORE],
+    [2, 'flush of new clusters', BEFORE],
+    [3, 'write of bitmaps extension', EITHER],
+    [4, 'flush of the bitmaps extension', EITHER],
+    [5, 'write of released refcounts', AFTER],
+    [6, 'flush of released refcounts', AFTER],
+  ])('step %i, %s', async (index, step, state) => {
+    const cause = new FailedError('NO_SPACE', 'disk.qcow2: no space', { context: { file: 'disk.qcow2' } });
+    const { storage, log } = recorder(index, cause);
+    const failure = await applyPlan(storage, plan).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(FailedError);
+    expect(failure).toMatchObject({
+      code: 'NO_SPACE',
+      cause,
+      context: { file: 'disk.qcow2', step: index, steps: 7 },
+      hint: expect.stringContaining('qemu-img check -r leaks disk.qcow2'),
+    });
+    const { message } = failure as Error;
+    expect(message).toMatch(state);
+    expect(message.startsWith(`disk.qcow2: no space (${step}); `)).toBe(true);
+    expect(log).toEqual(ALL.slice(0, index + 1));
+  });
+});
+
+test('what is no failure of a write is one of the device, and a bug stays what it is', async () => {
+  const refused = recorder(0, new RefusedError('NO_ROOM', 'disk.qcow2: ends here'));
+  await expect(applyPlan(refused.storage, plan)).rejects.toMatchObject({ code: 'IO_ERROR', exitCode: 1 });
+  const bug = new TypeError('not a function');
+  await expect(applyPlan(recorder(0, bug).storage, plan)).rejects.toBe(bug);
+});

@@ -1,0 +1,169 @@
+/** Free clusters: never one that is counted or pointed at, low ones first, side by side where that is asked. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.ts';
+import { buildImage, referencing } from '../image/built-image.ts';
+
+const clustersOf = (runs: readonly ClusterRun[]) =>
+  runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
+
+const anyLayout = fc.record({
+  refcountOrder: fc.constantFrom(0, 1, 3, 4, 6),
+  clusterCount: fc.integer({ min: 8, max: 300 }),
+  counted: fc.array(fc.nat(299), { maxLength: 250 }),
+  referenced: fc.array(fc.nat(299), { maxLength: 250 }),
+  missingBlocks: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 2 }),
+});
+
+type Request = { kind: 'contiguous' | 'scattered'; count: number };
+const anyRequests = fc.array(
+  fc.record<Request>({
+    kind: fc.constantFrom('contiguous', 'scattered'),
+    count: fc.integer({ min: 1, max: 40 }),
+  }),
+  { minLength: 1, maxLength: 8 },
+);
+
+describe('free clusters', () => {
+  test('are neither counted nor pointed at, are given once, and are the lowest there are', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLayout, anyRequests, async (layout, requests) => {
+        const { image, refcounts, counted } = await buildImage({ ...layout, clusterBits: 9 });
+        const pointedAt = layout.referenced.filter((cluster) => cluster < layout.clusterCount);
+        const used = new Set([...counted, ...pointedAt]);
+        const free = freeClusters(image, referencing(image, pointedAt), refcounts);
+
+        for (const { kind, count } of requests) {
+          const expected: number[] = [];
+          if (kind === 'contiguous') {
+            let start = 0;
+            while (clustersOf([{ start, end: start + count }]).some((cluster) => used.has(cluster))) start++;
+            expected.push(...clustersOf([{ start, end: start + count }]));
+          } else {
+            for (let cluster = 0; expected.length < count; cluster++)
+              if (!used.has(cluster)) expected.push(cluster);
+          }
+          const runs = kind === 'contiguous' ? [await free.take(count)] : await free.takeScattered(count);
+          expect(clustersOf(runs)).toEqual(expected);
+          for (const cluster of expected) used.add(cluster);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('are in as few pieces as they can be', async () => {
+    const { image, refcounts } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 4,
+      clusterCount: 20,
+      counted: [8, 9, 12],
+    });
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    expect(await free.takeScattered(9)).toEqual([
+      { start: 4, end: 8 },
+      { start: 10, end: 12 },
+      { start: 13, end: 16 },
+    ]);
+  });
+
+  test('are one piece over the border of two refcount blocks', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 200 });
+    const whole = freeClusters(image, referencing(image, []), refcounts);
+    expect(await whole.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
+    const parted = freeClusters(image, referencing(image, [20]), refcounts);
+    expect(await parted.takeScattered(150)).toEqual([
+      { start: 7, end: 20 },
+      { start: 21, end: 158 },
+    ]);
+  });
+
+  test('are no empty pieces where what no refcount block counts is pointed at, first and last', async () => {
+    const { image, refcounts } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 192,
+      missingBlocks: [1],
+    });
+    const free = freeClusters(image, referencing(image, [63, 64, 100, 127, 128]), refcounts);
+    expect(await free.takeScattered(152)).toEqual([
+      { start: 5, end: 63 },
+      { start: 65, end: 100 },
+      { start: 101, end: 127 },
+      { start: 129, end: 162 },
+    ]);
+  });
+
+  test('are no empty piece at the end of the file, where a block counts what lies beyond', async () => {
+    const { image, refcounts } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 128,
+      missingBlocks: [1],
+    });
+    refcounts.blockOffsets[2] = refcounts.blockOffsets[0]!;
+    const free = freeClusters(image, referencing(image, [127]), refcounts);
+    expect(await free.takeScattered(124)).toEqual([
+      { start: 4, end: 127 },
+      { start: 132, end: 133 },
+    ]);
+  });
+
+  test('are sought without a look at a refcount block that counts none', async () => {
+    const { image, refcounts, perBlock } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 100,
+    });
+    refcounts.blockOffsets[0] = image.storage.sizeBytes;
+    const all = Array.from({ length: perBlock }, (_, cluster) => cluster);
+    const free = freeClusters(image, referencing(image, all), refcounts);
+    expect(await free.take(1)).toEqual({ start: perBlock, end: perBlock + 1 });
+  });
+
+  test('end with the last one that the largest refcount table counts', async () => {
+    const { image, refcounts, perBlock } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 8,
+    });
+    const end = ((8 << 20) / 8) * perBlock;
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    expect(await free.take(end - 5)).toEqual({ start: 4, end: end - 1 });
+    expect(await free.take(2, { start: 0, end })).toBeUndefined();
+    await expect(free.take(2)).rejects.toMatchObject({
+      code: 'NO_ROOM',
+      message: 'built.qcow2: its refcount table can count no more clusters',
+      context: { file: 'built.qcow2' },
+    });
+    expect(await free.takeScattered(1)).toEqual([{ start: end - 1, end }]);
+    await expect(free.takeScattered(1)).rejects.toMatchObject({ code: 'NO_ROOM' });
+  });
+
+  test('go on past the end of the file, and over the border of two refcount blocks', async () => {
+    const { image, refcounts, perBlock } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: 60,
+    });
+    expect(perBlock).toBe(64);
+    const free = freeClusters(image, referencing(image, [59]), refcounts);
+    expect(await free.take(200)).toEqual({ start: 60, end: 260 });
+    expect(await free.take(1)).toEqual({ start: 4, end: 5 });
+  });
+
+  test('are sought in a part of the image only, when so asked', async () => {
+    const { image, refcounts } = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 4,
+      clusterCount: 100,
+      counted: [20, 22],
+    });
+    const free = freeClusters(image, referencing(image, []), refcounts);
+    expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 21, end: 22 });
+    expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 23, end: 24 });
+    expect(await free.take(1, { start: 20, end: 24 })).toBeUndefined();
+    expect(await free.take(3, { start: 17, end: 21 })).toEqual({ start: 17, end: 20 });
+    expect(await free.take(2)).toEqual({ start: 4, end: 6 });
+  });
+});

@@ -1,0 +1,393 @@
+/** The switch of the header: the old set of bitmaps or the new one at every moment, and all else as it was. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { encodeBitmapsPayload } from '../../../src/format/bitmaps-extension.ts';
+import { type Image, openImage } from '../../../src/image/image.ts';
+import { planHeaderSwitch } from '../../../src/plan/header-switch.ts';
+import { flush, type Step } from '../../../src/plan/plan.ts';
+import { memoryStorage } from '../../support/memory.ts';
+import { storedHeader } from '../format/stored-header.ts';
+
+const BITMAPS = 0x23852875;
+const SECTOR = 512;
+
+interface HeaderLayout {
+  clusterBits: number;
+  /** Extensions in their order: 'bitmaps', 'emptied' (all zeros), or the length of an unknown one. */
+  extensions: readonly ('bitmaps' | 'emptied' | number)[];
+  /** Bytes between the end marker and the name; undefined: no backing file. */
+  nameGap?: number | undefined;
+  nameLength?: number;
+  live: boolean;
+  unknownAutoclear?: boolean;
+}
+
+const oldDirectory = { bitmapCount: 2, offset: 0x10000, sizeBytes: 64 };
+const newDirectory = { bitmapCount: 3, offset: 0x20000, sizeBytes: 0x3210fe8 };
+
+/** undefined where the layout does not fit into the header cluster. */
+function layOut(layout: HeaderLayout): Uint8Array | undefined {
+  const { clusterBits, extensions, nameGap, nameLength = 11, live, unknownAutoclear = false } = layout;
+  const parts = extensions.map((extension, index) => {
+    const data =
+      typeof extension === 'number'
+        ? Buffer.alloc(extension, 0xe0 + index)
+        : Buffer.from(encodeBitmapsPayload(extension === 'bitmaps' ? oldDirectory : undefined));
+    const frame = Buffer.alloc(8 + Math.ceil(data.length / 8) * 8);
+    frame.writeUInt32BE(typeof extension === 'number' ? 0x0badca00 + index : BITMAPS, 0);
+    frame.writeUInt32BE(data.length, 4);
+    frame.set(data, 8);
+    return frame;
+  });
+  const area = Buffer.concat([...parts, Buffer.alloc(8)]);
+  const nameOffset = 104 + area.length + (nameGap ?? 0);
+  const end = nameGap === undefined ? 104 + area.length : nameOffset + nameLength;
+  if (end > 2 ** clusterBits) return undefined;
+  const bytes = storedHeader({
+    cluster_bits: clusterBits,
+    autoclear_features: (live ? 1n : 0n) | (unknownAutoclear ? 1n << 40n : 0n),
+    ...(nameGap === undefined ? {} : { backing_file_offset: nameOffset, backing_file_size: nameLength }),
+  });
+  bytes.set(area, 104);
+  if (nameGap !== undefined) bytes.fill(0x6e, nameOffset, nameOffset + nameLength);
+  return bytes;
+}
+
+const open = (bytes: Uint8Array) => openImage(memoryStorage(bytes));
+
+/** What QEMU takes from the header: it ignores an extension while the bit is clear. */
+function meaning({ bitmaps, backing, extensions, header }: Image) {
+  return {
+    bitmaps: bitmaps.kind === 'live' ? bitmaps.directory : 'none',
+    backing: backing?.name,
+    others: extensions.list
+      .filter(({ type }) => type !== BITMAPS)
+      .map(({ type, data }) => `${type.toString(16)}: ${Buffer.from(data).toString('hex')}`),
+    header: { ...header, backingFileOffset: 0, autoclearFeatures: 0n },
+  };
+}
+
+/** The writes as what a device stores: pieces that do not cross a sector. */
+function pieces(writes: readonly Step[]): { offset: number; bytes: Uint8Array }[] {
+  return writes.flatMap((step) => {
+    if (step.kind !== 'write') return [];
+    const found: { offset: number; bytes: Uint8Array }[] = [];
+    for (let done = 0; done < step.bytes.length; ) {
+      const offset = step.offset + done;
+      const length = Math.min(SECTOR - (offset % SECTOR), step.bytes.length - done);
+      found.push({ offset, bytes: step.bytes.subarray(done, done + length) });
+      done += length;
+    }
+    return found;
+  });
+}
+
+/** Every content that a cut may leave, from the first step to the last; the last one is that after all steps. */
+function* cuts(initial: Uint8Array, steps: readonly Step[]): Generator<Uint8Array> {
+  let stable = initial.slice();
+  let unflushed: Step[] = [];
+  for (const step of steps) {
+    if (step.kind === 'write') {
+      unflushed.push(step);
+      continue;
+    }
+    const parts = pieces(unflushed);
+    for (let subset = 0; subset < 2 ** parts.length; subset++) {
+      const bytes = stable.slice();
+      parts.forEach((part, index) => {
+        if ((subset >> index) & 1) bytes.set(part.bytes, part.offset);
+      });
+      yield bytes;
+      if (subset === 2 ** parts.length - 1) stable = bytes;
+    }
+    unflushed = [];
+  }
+  expect(unflushed).toEqual([]);
+}
+
+const anyLayout: fc.Arbitrary<HeaderLayout> = fc
+  .record({
+    clusterBits: fc.constantFrom(9, 10, 12),
+    before: fc.array(fc.integer({ min: 0, max: 420 }), { maxLength: 2 }),
+    slots: fc.constantFrom<('bitmaps' | 'emptied')[]>(
+      [],
+      [],
+      ['bitmaps'],
+      ['bitmaps'],
+      ['emptied'],
+      ['bitmaps', 'bitmaps'],
+    ),
+    after: fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 1 }),
+    nameGap: fc.option(fc.constantFrom(0, 0, 8, 33, 100), { nil: undefined }),
+    nameLength: fc.integer({ min: 1, max: 120 }),
+    unknownAutoclear: fc.boolean(),
+  })
+  .map(({ before, slots, after, ...rest }) => ({
+    ...rest,
+    extensions: [...before, ...slots, ...after],
+    live: slots.includes('bitmaps'),
+  }));
+
+describe('a switch of the header', () => {
+  test('shows the old set or the new one whenever it is cut, in any state of its unflushed sectors', async () => {
+    let planned = 0;
+    await fc.assert(
+      fc.asyncProperty(anyLayout, fc.boolean(), async (layout, removes) => {
+        const initial = layOut(layout);
+        if (initial === undefined) return;
+        const image = await open(initial);
+        if (removes && image.bitmaps.kind !== 'live') return;
+        const before = meaning(image);
+        const wanted = removes ? undefined : newDirectory;
+        let plan: ReturnType<typeof planHeaderSwitch>;
+        try {
+          plan = planHeaderSwitch(image, wanted && encodeBitmapsPayload(wanted));
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'NO_ROOM' });
+          return;
+        }
+        planned++;
+        const after = { ...before, bitmaps: wanted ?? 'none' };
+        const { first, prepare, commit, after: tidying } = plan;
+        let last = initial;
+        for (const bytes of cuts(initial, [...first, ...prepare, flush('what is new'), ...commit])) {
+          const now = meaning(await open(bytes));
+          expect([before, after]).toContainEqual(now);
+          last = bytes;
+        }
+        expect(meaning(await open(last))).toEqual(after);
+        for (const bytes of cuts(last, tidying)) {
+          expect(meaning(await open(bytes))).toEqual(after);
+          last = bytes;
+        }
+        const final = await open(last);
+        expect(final.bitmaps.kind).toBe(removes ? 'none' : 'live');
+        expect(final.header.autoclearFeatures).toBe(removes ? 0n : 1n);
+      }),
+      { numRuns: 1500 },
+    );
+    expect(planned).toBeGreaterThan(500);
+  });
+
+  const kinds = ({ first, prepare, commit, after }: ReturnType<typeof planHeaderSwitch>) =>
+    [first, prepare, commit, after].map((steps) => steps.map(({ kind, reason }) => `${kind} ${reason}`));
+  const plan = async (
+    layout: Partial<HeaderLayout>,
+    directory: typeof newDirectory | undefined = newDirectory,
+  ) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: false, ...layout });
+    return planHeaderSwitch(await open(bytes!), directory && encodeBitmapsPayload(directory));
+  };
+  const removal = async (layout: Partial<HeaderLayout>) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: true, ...layout });
+    return planHeaderSwitch(await open(bytes!), undefined);
+  };
+
+  test('that changes a single sector is one write', async () => {
+    const [first, , commit, after] = kinds(await plan({ nameGap: 0 }));
+    expect([first, after]).toEqual([[], []]);
+    expect(commit).toEqual([
+      'write header: bitmaps extension and autoclear bit 0, in one sector',
+      'flush the header',
+    ]);
+  });
+
+  test('clears the autoclear bits that it does not know, before all else', async () => {
+    const [first] = kinds(await plan({ unknownAutoclear: true }));
+    expect(first).toEqual(['write autoclear_features without unknown bits', 'flush autoclear_features']);
+  });
+
+  test('adds a first extension tail first, with the new clusters, then its head, then the bit', async () => {
+    const [, prepare, commit] = kinds(await plan({ extensions: [400] }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
+    expect(commit).toEqual([
+      'write bitmaps extension in place of the end marker',
+      'flush the bitmaps extension',
+      'write autoclear bit 0: the bitmaps are consistent',
+      'flush the header',
+    ]);
+  });
+
+  test('adds head and bit at once where the end marker ends the first sector', async () => {
+    const [, prepare, commit] = kinds(await plan({ extensions: [384] }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
+    expect(commit).toEqual([
+      'write autoclear bit 0 and the bitmaps extension, in one sector',
+      'flush the header',
+    ]);
+  });
+
+  test('copies the backing file name out of the way and names the copy before the extension is written', async () => {
+    const [, prepare, commit] = kinds(await plan({ extensions: [400], nameGap: 0 }));
+    expect(prepare).toEqual(['write backing file name, a copy at its new place']);
+    expect(commit?.slice(0, 3)).toEqual([
+      'write backing_file_offset',
+      'flush backing_file_offset',
+      'write payload and new end marker, behind the old end marker',
+    ]);
+  });
+
+  test('writes a payload within one sector in place, also where other extensions follow', async () => {
+    const [, , commit, after] = kinds(await plan({ extensions: [500, 'bitmaps', 600, 16], live: true }));
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+    expect(after).toEqual([]);
+  });
+
+  test('has a later extension overrule a payload that straddles two sectors', async () => {
+    const [, prepare, commit, after] = kinds(await plan({ extensions: [384, 'bitmaps'], live: true }));
+    expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
+    expect(commit).toEqual([
+      'write bitmaps extension in place of the end marker',
+      'flush the bitmaps extension',
+    ]);
+    expect(after).toEqual([
+      'write bitmaps extension, overruled by the later one',
+      'flush the bitmaps extension',
+      'write end marker over the later bitmaps extension',
+      'flush the end marker',
+    ]);
+  });
+
+  test('fills an extension that was emptied before, and then sets the bit', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [500, 'emptied', 8] }));
+    expect(commit?.filter((step) => step.startsWith('write'))).toEqual([
+      'write bitmaps extension, still without autoclear bit 0',
+      'write autoclear bit 0: the bitmaps are consistent',
+    ]);
+  });
+
+  test('removes the last extension by the bit, then by an end marker over it', async () => {
+    const [, , commit, after] = kinds(await removal({ extensions: [500, 'bitmaps'] }));
+    expect(commit).toEqual(['write autoclear bit 0 cleared: no bitmaps', 'flush autoclear bit 0']);
+    expect(after).toEqual(['write end marker over the bitmaps extension', 'flush the header extensions']);
+  });
+
+  test('empties an extension that others follow', async () => {
+    const [, , , after] = kinds(await removal({ extensions: [500, 'bitmaps', 8] }));
+    expect(after).toEqual(['write bitmaps extension emptied', 'flush the header extensions']);
+  });
+
+  test.each<[string, Partial<HeaderLayout>]>([
+    ['without a backing file', {}],
+    ['with a backing file name right behind', { nameGap: 0 }],
+    ['behind another extension', { extensions: [100], nameGap: 8 }],
+  ])('in one sector leaves the header as QEMU lays it out, %s', async (_, layout) => {
+    const all = { clusterBits: 12, extensions: [], live: false, ...layout };
+    const bytes = layOut(all)!;
+    const { commit } = await plan(layout);
+    for (const step of commit) if (step.kind === 'write') bytes.set(step.bytes, step.offset);
+    const extensions = [...all.extensions, 'bitmaps'] as const;
+    const moved = all.nameGap === undefined ? {} : { nameGap: 0 };
+    const expected = layOut({ ...all, extensions, live: true, ...moved })!;
+    const payloadAt =
+      104 + all.extensions.reduce<number>((sum, each) => sum + 8 + Math.ceil(Number(each) / 8) * 8, 8);
+    expected.set(encodeBitmapsPayload(newDirectory), payloadAt);
+    const end = payloadAt + 24 + 8 + (all.nameGap === undefined ? 0 : 11);
+    expect(bytes.slice(0, end)).toEqual(expected.slice(0, end));
+  });
+
+  test('in one sector may move a backing file name to the very end of the header cluster', async () => {
+    const [, , commit] = kinds(await plan({ clusterBits: 9, nameGap: 0, nameLength: 368 }));
+    expect(commit?.[0]).toBe('write header: bitmaps extension and autoclear bit 0, in one sector');
+  });
+
+  test('writes a payload in place up to the very end of its sector', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [368, 'bitmaps', 600, 16], live: true }));
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+  });
+
+  test('adds head and bit at once where the end marker reaches the very end of the first sector', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [392] }));
+    expect(commit?.[0]).toBe('write autoclear bit 0 and the bitmaps extension, in one sector');
+  });
+
+  test('goes on where a cut left a later extension over a payload in two sectors', async () => {
+    const [, , commit] = kinds(await plan({ extensions: [352, 'bitmaps', 'bitmaps'], live: true }));
+    expect(commit).toEqual([
+      'write bitmaps extension, still overruled by a later one',
+      'flush the bitmaps extension',
+      'write end marker over the later bitmaps extension',
+      'flush the end marker',
+    ]);
+  });
+
+  /** As `openImage` takes it to repair it. */
+  const broken = async (layout: Partial<HeaderLayout>, edit: (bytes: Uint8Array) => void) => {
+    const bytes = layOut({ clusterBits: 12, extensions: [], live: true, ...layout })!;
+    edit(bytes);
+    const image = await openImage(memoryStorage(bytes), 'lenient');
+    expect(image.bitmaps.kind).toBe('broken');
+    return kinds(planHeaderSwitch(image, encodeBitmapsPayload(newDirectory)));
+  };
+
+  test('hides bitmaps of a wrong length until all is right', async () => {
+    const [, , commit] = await broken({ extensions: [384, 'bitmaps'] }, (bytes) => {
+      bytes[496 + 7] = 16;
+    });
+    expect(commit).toEqual([
+      'write autoclear bit 0 cleared: no bitmaps',
+      'flush autoclear bit 0',
+      'write length of a bitmaps extension not in view',
+      'flush the length of the bitmaps extension',
+      'write bitmaps extension, still without autoclear bit 0',
+      'flush the bitmaps extension',
+      'write autoclear bit 0: the bitmaps are consistent',
+      'flush autoclear bit 0',
+    ]);
+  });
+
+  test('replaces the only payload, which QEMU refuses, at once', async () => {
+    const [, , commit] = await broken({ extensions: [500, 'bitmaps', 600, 16] }, (bytes) => {
+      // No bitmap at all.
+      bytes.fill(0, 104 + 8 + 504 + 8, 104 + 8 + 504 + 12);
+    });
+    expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
+  });
+
+  test('takes bitmaps out of an image of version 2, and puts none in', async () => {
+    const bytes = storedHeader({ version: 2, cluster_bits: 12 });
+    const extension = Buffer.alloc(32);
+    extension.writeUInt32BE(BITMAPS, 0);
+    extension.writeUInt32BE(24, 4);
+    extension.set(encodeBitmapsPayload(oldDirectory), 8);
+    bytes.set(extension, 72);
+    const image = await open(bytes);
+    expect(kinds(planHeaderSwitch(image, undefined))).toEqual([
+      [],
+      [],
+      ['write end marker over the bitmaps extension', 'flush the header extensions'],
+      [],
+    ]);
+    expect(() => planHeaderSwitch(image, encodeBitmapsPayload(newDirectory))).toThrow('version 2');
+  });
+
+  test('is refused where the extensions fill the cluster without an end marker', async () => {
+    const bytes = storedHeader({ cluster_bits: 9, size: 512 });
+    const extension = Buffer.alloc(408, 0xee);
+    extension.writeUInt32BE(0x0badca00, 0);
+    extension.writeUInt32BE(400, 4);
+    bytes.set(extension, 104);
+    const image = await open(bytes);
+    expect(() => planHeaderSwitch(image, encodeBitmapsPayload(newDirectory))).toThrow(
+      expect.objectContaining({ code: 'NO_ROOM', message: expect.stringContaining('no end marker') }),
+    );
+  });
+
+  test.each<[string, Partial<HeaderLayout>, RegExp]>([
+    [
+      'the extensions fill the cluster',
+      { clusterBits: 9, extensions: [380] },
+      /header cluster of 512 bytes: the header extensions fill it/,
+    ],
+    [
+      'the backing file name cannot be moved',
+      { clusterBits: 9, extensions: [200], nameGap: 0, nameLength: 180 },
+      /the backing file name of 180 bytes is in the way and cannot be moved safely/,
+    ],
+  ])('is refused where %s', async (_, layout, complaint) => {
+    await expect(plan(layout)).rejects.toMatchObject({
+      code: 'NO_ROOM',
+      message: expect.stringMatching(complaint),
+    });
+  });
+});

@@ -1,0 +1,379 @@
+/** Another set of bitmaps: what is written where, in which order, and what is given back. */
+import { describe, expect, test } from 'vitest';
+import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
+import { noHostClusters } from '../../../src/census/host-clusters.ts';
+import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
+import { type Image, openImage } from '../../../src/image/image.ts';
+import { readRefcountTable } from '../../../src/image/refcount-table.ts';
+import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
+import { applyPlan } from '../../../src/plan/apply-plan.ts';
+import type { Plan } from '../../../src/plan/plan.ts';
+import { planChange } from '../../../src/plan/plan-bitmaps.ts';
+import { type BitmapSlot, planDirectory } from '../../../src/plan/plan-directory.ts';
+import { type MemoryStorage, memoryStorage } from '../../support/memory.ts';
+import { storedHeader } from '../format/stored-header.ts';
+
+const CLUSTER = 512;
+/** At 512 bytes a bitmap of it has 1280 bytes: two whole clusters and a half. */
+const DISK = 5 * 2 ** 20;
+const BLOCK = 2;
+const L1 = 3;
+/** The first cluster behind the structures of the image. */
+const FIRST = 6;
+
+/** Header, refcount table, a refcount block of 16-bit entries, and an L1 table of three clusters; then what else is counted. */
+async function emptyImage({ clusters = FIRST, counted = [] as number[] } = {}): Promise<MemoryStorage> {
+  const bytes = Buffer.alloc(clusters * CLUSTER);
+  bytes.set(storedHeader({ cluster_bits: 9, size: DISK, l1_table_offset: L1 * CLUSTER }));
+  bytes.writeBigUInt64BE(BigInt(BLOCK * CLUSTER), CLUSTER);
+  for (const cluster of [0, 1, 2, 3, 4, 5, ...counted]) bytes.writeUInt16BE(1, BLOCK * CLUSTER + 2 * cluster);
+  return memoryStorage(bytes, { name: 'disk.qcow2' });
+}
+
+/** A file whose refcount table is full: each cluster that it can count is in use. Its backing file's name is in the way. */
+function fullImage(): MemoryStorage {
+  const clusters = 64 * 256;
+  const bytes = Buffer.alloc(clusters * CLUSTER);
+  bytes.set(
+    storedHeader({
+      cluster_bits: 9,
+      size: DISK,
+      l1_table_offset: L1 * CLUSTER,
+      backing_file_offset: 112,
+      backing_file_size: 4,
+    }),
+  );
+  bytes.write('base', 112);
+  for (let index = 0; index < 64; index++) {
+    const block = (FIRST + index) * CLUSTER;
+    bytes.writeBigUInt64BE(BigInt(block), CLUSTER + index * 8);
+    for (let at = 0; at < CLUSTER; at += 2) bytes.writeUInt16BE(1, block + at);
+  }
+  return memoryStorage(bytes, { name: 'disk.qcow2' });
+}
+
+async function planOn(
+  image: Image,
+  wanted: readonly BitmapSlot[],
+  present?: readonly BitmapDirectoryEntry[],
+) {
+  return planChange(
+    {
+      image,
+      present: present ?? (await readBitmapDirectory(image)),
+      l2Offsets: new Float64Array(image.header.l1EntryCount),
+      referenced: noHostClusters(image),
+    },
+    wanted,
+    {},
+  );
+}
+
+/** Plans and carries out a change. */
+async function change(storage: MemoryStorage, wanted: readonly BitmapSlot[]) {
+  const plan = await planOn(await openImage(storage), wanted);
+  await applyPlan(storage, plan);
+  return {
+    plan,
+    bytes: Buffer.from(storage.contents()),
+    entries: await readBitmapDirectory(await openImage(storage)),
+  };
+}
+
+/** `bits` byte by byte, over the whole disk at 512 bytes. */
+function bitmapOf(bits: (byte: number) => number): DirtyBitmap {
+  const bitmap = cleanBitmap(DISK, 9);
+  return { ...bitmap, bits: bitmap.bits.map((_, byte) => bits(byte)) };
+}
+
+const store = (
+  name: string,
+  bitmap: DirtyBitmap,
+  more: { auto?: boolean; inUse?: boolean } = {},
+): BitmapSlot => ({
+  kind: 'store',
+  nameBytes: Buffer.from(name),
+  name,
+  auto: true,
+  bitmap,
+  ...more,
+});
+const keep = (entry: BitmapDirectoryEntry): BitmapSlot => ({ kind: 'keep', entry });
+
+const mixed = bitmapOf((byte) => (byte % 7) + 1);
+const clean = bitmapOf(() => 0);
+
+const written = ({ steps }: Plan) =>
+  steps.map((step) =>
+    step.kind === 'write' ? `${step.offset / CLUSTER}+${step.bytes.length}: ${step.reason}` : 'flush',
+  );
+/** The three entries of the table in that cluster. */
+const tableAt = (bytes: Buffer, cluster: number) =>
+  [0, 8, 16].map((at) => bytes.readBigUInt64BE(cluster * CLUSTER + at));
+const countedClusters = (bytes: Buffer) =>
+  Array.from({ length: CLUSTER / 2 }, (_, cluster) => cluster).filter(
+    (cluster) => bytes.readUInt16BE(BLOCK * CLUSTER + 2 * cluster) !== 0,
+  );
+
+describe('a first bitmap', () => {
+  test('is written and counted before the header names it', async () => {
+    const { plan, bytes, entries } = await change(await emptyImage(), [store('b', mixed)]);
+    expect(written(plan)).toEqual([
+      '8+1024: data of bitmap "b"',
+      '10+512: data of bitmap "b"',
+      '7+512: table of bitmap "b"',
+      '6+512: bitmap directory',
+      expect.stringMatching(/^2\..*: refcounts in block 0$/),
+      'flush',
+      expect.stringMatching(/^0\..*: header: bitmaps extension and autoclear bit 0, in one sector$/),
+      'flush',
+    ]);
+    expect(plan).toMatchObject({
+      commitIndex: 7,
+      claimedClusters: 5,
+      releasedClusters: 0,
+      newEndOffset: 11 * CLUSTER,
+    });
+    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(entries).toMatchObject([
+      {
+        name: 'b',
+        granularityBits: 9,
+        auto: true,
+        inUse: false,
+        tableOffset: 7 * CLUSTER,
+        tableEntryCount: 3,
+      },
+    ]);
+    expect(tableAt(bytes, 7)).toEqual([8, 9, 10].map((cluster) => BigInt(cluster * CLUSTER)));
+    expect(bytes.subarray(8 * CLUSTER, 8 * CLUSTER + 1280).equals(mixed.bits)).toBe(true);
+    expect(bytes.subarray(8 * CLUSTER + 1280).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test('takes no cluster where it is all clear or all set, and says so in its table', async () => {
+    const bitmap = bitmapOf((byte) => (byte < 512 ? 0xff : byte < 1024 ? 0 : 1));
+    const { plan, bytes } = await change(await emptyImage(), [store('b', bitmap)]);
+    expect(plan).toMatchObject({ claimedClusters: 3, newEndOffset: 9 * CLUSTER });
+    expect(tableAt(bytes, 7)).toEqual([1n, 0n, BigInt(8 * CLUSTER)]);
+    expect([...new Set(bytes.subarray(8 * CLUSTER, 8 * CLUSTER + 256))]).toEqual([1]);
+  });
+
+  test('is written in one piece where its clusters lie side by side in the file and in the bitmap', async () => {
+    const holed = await change(await emptyImage({ clusters: 14, counted: [9] }), [store('b', mixed)]);
+    expect(written(holed.plan).slice(0, 3)).toEqual([
+      '8+512: data of bitmap "b"',
+      '10+512: data of bitmap "b"',
+      '11+512: data of bitmap "b"',
+    ]);
+    expect(holed.plan.newEndOffset).toBe(14 * CLUSTER);
+    const bitmap = bitmapOf((byte) => (byte >= 512 && byte < 1024 ? 0 : 1));
+    const apart = await change(await emptyImage(), [store('b', bitmap)]);
+    expect(written(apart.plan).slice(0, 2)).toEqual([
+      '8+512: data of bitmap "b"',
+      '9+512: data of bitmap "b"',
+    ]);
+    expect(tableAt(apart.bytes, 7)).toEqual([BigInt(8 * CLUSTER), 0n, BigInt(9 * CLUSTER)]);
+  });
+
+  test('may be two, of one content, each with clusters of its own', async () => {
+    const { bytes, entries } = await change(await emptyImage(), [
+      store('one', mixed),
+      store('two', mixed, { auto: false, inUse: true }),
+    ]);
+    expect(entries).toMatchObject([
+      { name: 'one', auto: true, inUse: false, tableOffset: 7 * CLUSTER },
+      { name: 'two', auto: false, inUse: true, tableOffset: 8 * CLUSTER },
+    ]);
+    const data = [...tableAt(bytes, 7), ...tableAt(bytes, 8)];
+    expect(data).toEqual([9, 10, 11, 12, 13, 14].map((cluster) => BigInt(cluster * CLUSTER)));
+    for (const offset of [9, 12]) {
+      expect(bytes.subarray(offset * CLUSTER, offset * CLUSTER + 1280).equals(mixed.bits)).toBe(true);
+    }
+  });
+});
+
+describe('an image whose refcount table must move for it', () => {
+  test('has the new one in its header, and gives back the old one', async () => {
+    const storage = fullImage();
+    const { plan, bytes, entries } = await change(storage, [store('b', clean)]);
+    const { header, backing } = await openImage(storage);
+    expect(entries).toMatchObject([{ name: 'b' }]);
+    expect(backing?.name).toBe('base');
+    expect(header.refcountTableOffset).toBeGreaterThanOrEqual(64 * 256 * CLUSTER);
+    expect(header.refcountTableClusters).toBe(2);
+    // Directory, table, the new refcount table, and a block to count them.
+    expect(plan).toMatchObject({ claimedClusters: 5, releasedClusters: 1 });
+    // The first block now stands in cluster 6.
+    expect(bytes.readUInt16BE(FIRST * CLUSTER + 2 * 1)).toBe(0);
+    expect(bytes.readUInt16BE(FIRST * CLUSTER + 2 * 2)).toBe(1);
+  });
+
+  test('or that has no refcount block at all, gets one', async () => {
+    const storage = await emptyImage();
+    await storage.write(CLUSTER, new Uint8Array(8));
+    const plan = await planOn(await openImage(storage), [store('b', clean)]);
+    expect(written(plan)).toContain('1+8: refcount table entry 0');
+  });
+});
+
+test('a table of more than one cluster lies in one piece', async () => {
+  // 65 entries.
+  const large = cleanBitmap(64 * CLUSTER * 8 * 512 + 512, 9);
+  const plan = await planOn(await openImage(await emptyImage()), [store('large', large), store('b', clean)]);
+  expect(written(plan).slice(0, 3)).toEqual([
+    '7+1024: table of bitmap "large"',
+    '9+512: table of bitmap "b"',
+    '6+512: bitmap directory',
+  ]);
+});
+
+describe('another set', () => {
+  /** "old" in clusters 7 and 9 to 11, "kept" in 8 and 12 to 14, the directory in 6. */
+  async function twoBitmaps() {
+    const storage = await emptyImage();
+    const { entries } = await change(storage, [store('old', mixed), store('kept', mixed)]);
+    return { storage, old: entries[0]!, kept: entries[1]! };
+  }
+
+  test('keeps a bitmap where it is, and gives back what the other and the old directory had', async () => {
+    const { storage, kept } = await twoBitmaps();
+    const { plan, bytes, entries } = await change(storage, [keep(kept)]);
+    expect(entries).toEqual([kept]);
+    expect(written(plan)).toEqual([
+      '15+512: bitmap directory',
+      expect.stringMatching(/: refcounts in block 0$/),
+      'flush',
+      expect.stringMatching(/: header: bitmaps extension and autoclear bit 0, in one sector$/),
+      'flush',
+      expect.stringMatching(/: released refcounts in block 0$/),
+      'flush',
+    ]);
+    expect(plan).toMatchObject({ commitIndex: 4, claimedClusters: 1, releasedClusters: 5 });
+    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
+  });
+
+  test('takes nothing that the old one uses, before the switch', async () => {
+    const { storage, kept } = await twoBitmaps();
+    const { plan } = await change(storage, [store('old', clean), keep(kept)]);
+    expect(written(plan).slice(0, 2)).toEqual(['16+512: table of bitmap "old"', '15+512: bitmap directory']);
+    expect(plan.releasedClusters).toBe(5);
+  });
+
+  test('without bitmaps has no directory, and gives back all', async () => {
+    const { storage } = await twoBitmaps();
+    const { plan, bytes, entries } = await change(storage, []);
+    expect(entries).toEqual([]);
+    expect(plan).toMatchObject({ claimedClusters: 0, releasedClusters: 9, newEndOffset: 15 * CLUSTER });
+    expect(written(plan).filter((step) => /new clusters|directory|table of/.test(step))).toEqual([]);
+    expect(written(plan)[0]).toMatch(/autoclear bit 0/);
+    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('that only leaves out a bitmap of a broken table gives back what the table might mean', async () => {
+    const { storage, kept } = await twoBitmaps();
+    const broken = Buffer.alloc(8);
+    broken.writeBigUInt64BE(BigInt(9 * CLUSTER) | 0x1fen);
+    await storage.write(7 * CLUSTER, broken);
+    const { bytes } = await change(storage, [keep(kept)]);
+    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
+  });
+
+  test('gives nothing back twice, nor what is kept, nor what is beyond the end of the file, whatever a table says', async () => {
+    const { storage, old, kept } = await twoBitmaps();
+    const image = await openImage(storage);
+    const beyond = { ...old, tableOffset: 100 * CLUSTER };
+    expect((await planOn(image, [keep(kept)], [old, beyond, old, kept])).releasedClusters).toBe(5);
+    // Now its first entry names a cluster of the bitmap that is kept.
+    const entry = Buffer.alloc(8);
+    entry.writeBigUInt64BE(BigInt(12 * CLUSTER));
+    await storage.write(7 * CLUSTER, entry);
+    expect((await planOn(image, [keep(kept)], [old, kept])).releasedClusters).toBe(4);
+  });
+
+  test('is refused where a bitmap that is kept shares a cluster with another', async () => {
+    const { storage, old, kept } = await twoBitmaps();
+    await storage.write(8 * CLUSTER, storage.contents().subarray(7 * CLUSTER, 7 * CLUSTER + 8));
+    const image = await openImage(storage);
+    await expect(planOn(image, [keep(old), keep(kept)])).rejects.toThrow('disk.qcow2');
+    // What a bitmap in use points at is a guess.
+    const inUse = { ...kept, inUse: true };
+    const plan = await planOn(image, [keep(old), keep(inUse)], [old, inUse]);
+    expect(plan.releasedClusters).toBe(1);
+  });
+
+  test('takes nothing that a bitmap in use, which is kept, might point at', async () => {
+    const { storage, kept } = await twoBitmaps();
+    await storage.write(BLOCK * CLUSTER + 2 * 12, new Uint8Array(2));
+    const inUse = { ...kept, inUse: true };
+    const plan = await planOn(await openImage(storage), [keep(inUse), store('new', mixed)], [inUse]);
+    expect(written(plan).some((step) => step.startsWith('12+'))).toBe(false);
+  });
+
+  test('is refused where a bitmap in use points beyond the end of the file, whose last cluster may be cut short', async () => {
+    const { storage, kept } = await twoBitmaps();
+    const inUse = { ...kept, inUse: true };
+    const planWith = async (bytes: Uint8Array) =>
+      planOn(await openImage(memoryStorage(bytes, { name: 'disk.qcow2' })), [keep(inUse)], [inUse]);
+    await expect(planWith(storage.contents().subarray(0, 14 * CLUSTER + 1))).resolves.toMatchObject({
+      claimedClusters: 1,
+    });
+    await expect(planWith(storage.contents().subarray(0, 14 * CLUSTER))).rejects.toMatchObject({
+      code: 'BITMAP_INCONSISTENT',
+      message: 'disk.qcow2: bitmap "kept" is marked in-use and points beyond the end of the file at 0x1c00',
+    });
+  });
+});
+
+describe('a directory', () => {
+  /** As many bitmaps as are wanted, whose names have that many bytes. */
+  const slots = (count: number, nameLength: number): BitmapSlot[] => {
+    const entry: BitmapDirectoryEntry = {
+      nameBytes: new Uint8Array(nameLength).fill(0x6e),
+      name: 'n',
+      granularityBits: 9,
+      auto: true,
+      inUse: false,
+      tableOffset: 7 * CLUSTER,
+      tableEntryCount: 3,
+    };
+    return Array(count).fill(keep(entry));
+  };
+  const directoryOf = async (wanted: readonly BitmapSlot[]) => {
+    const image = await openImage(await emptyImage());
+    const refcounts = await readRefcountTable(image);
+    const nothing = { released: [], leaked: [] };
+    return planDirectory(image, noHostClusters(image), refcounts, wanted, nothing);
+  };
+
+  test('may have 65535 entries, and is refused with one more', async () => {
+    await expect(directoryOf(slots(65535, 1))).resolves.toMatchObject({
+      claimedClusters: expect.any(Number),
+    });
+    await expect(directoryOf(slots(65536, 1))).rejects.toMatchObject({
+      code: 'BITMAP_LIMIT',
+      message: expect.stringContaining(
+        '65536 bitmaps in a directory of 2097152 bytes, QEMU allows 65535 in 67107840',
+      ),
+    });
+  });
+
+  test('may have 67107840 bytes, and is refused with more', async () => {
+    await expect(directoryOf(slots(65535, 1000))).resolves.toMatchObject({
+      claimedClusters: expect.any(Number),
+    });
+    await expect(directoryOf([...slots(65534, 1000), ...slots(1, 1001)])).rejects.toThrow(
+      '65535 bitmaps in a directory of 67107848 bytes',
+    );
+  });
+
+  test('gives back what has leaked', async () => {
+    const storage = await emptyImage({ clusters: 8, counted: [7] });
+    const image = await openImage(storage);
+    const leaked = [{ start: 7, end: 8 }];
+    const refcounts = await readRefcountTable(image);
+    const plan = await planDirectory(image, noHostClusters(image), refcounts, [], { released: [], leaked });
+    await applyPlan(storage, plan);
+    expect(plan.releasedClusters).toBe(1);
+    expect(countedClusters(Buffer.from(storage.contents()))).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+});

@@ -1,0 +1,38 @@
+/** Plans as data: what they write, and the devices that are too small for them. */
+import { describe, expect, test } from 'vitest';
+import { bytesWritten, flush, refuseGrowingDevice, write } from '../../../src/plan/plan.ts';
+
+const plan = {
+  steps: [write(0, new Uint8Array(7), 'a'), flush('a'), write(512, new Uint8Array(5), 'b'), flush('b')],
+  commitIndex: 1,
+  claimedClusters: 0,
+  releasedClusters: 0,
+  newEndOffset: 4096,
+};
+
+test('a plan writes the bytes of its writes', () => {
+  expect(bytesWritten(plan)).toBe(12);
+  expect(bytesWritten({ ...plan, steps: [flush('a')] })).toBe(0);
+});
+
+describe('an image that would grow', () => {
+  const device = (sizeBytes: number, canGrow: boolean) => ({ name: '/dev/vg/lv', sizeBytes, canGrow });
+
+  test.each([
+    [4095, true],
+    [4096, false],
+    [8192, false],
+  ])('is not refused on %i bytes where those can grow (%s), or suffice', (sizeBytes, canGrow) => {
+    expect(refuseGrowingDevice(device(sizeBytes, canGrow), plan)).toBeUndefined();
+  });
+
+  test('is refused on a device that is too small, which says how large it must be', () => {
+    expect(() => refuseGrowingDevice(device(4095, false), plan)).toThrow(
+      expect.objectContaining({
+        code: 'NO_ROOM',
+        hint: expect.stringContaining('lvextend -L 4096b'),
+        context: { file: '/dev/vg/lv', sizeBytes: 4095, neededBytes: 4096 },
+      }),
+    );
+  });
+});

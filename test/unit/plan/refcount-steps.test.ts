@@ -1,0 +1,276 @@
+/** Claiming clusters and planning their refcounts: after the steps, all that is in use is counted, by its own block. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { clustersPerRefcountBlock } from '../../../src/format/refcounts.ts';
+import { openImage } from '../../../src/image/image.ts';
+import {
+  blockIndexOf,
+  readRefcountBlock,
+  readRefcountTable,
+  refcountIn,
+} from '../../../src/image/refcount-table.ts';
+import { type Claims, claimClusters, claimedRuns, clusterCount } from '../../../src/plan/claim-clusters.ts';
+import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.ts';
+import type { Step } from '../../../src/plan/plan.ts';
+import { loadBlocks, planRefcounts, tableRun } from '../../../src/plan/refcount-steps.ts';
+import type { Storage } from '../../../src/storage/storage.ts';
+import { type BuiltImage, buildImage, type Layout, referencing } from '../image/built-image.ts';
+
+async function run(storage: Storage, steps: readonly Step[]): Promise<void> {
+  for (const step of steps) if (step.kind === 'write') await storage.write(step.offset, step.bytes);
+}
+
+/** The refcount of every cluster from 0, as the bytes of the image have it now. */
+async function refcountsNow(storage: Storage, count: number): Promise<bigint[]> {
+  const image = await openImage(storage);
+  const refcounts = await readRefcountTable(image);
+  const found: bigint[] = [];
+  for (let cluster = 0; cluster < count; cluster++) {
+    const block = await readRefcountBlock(image, refcounts, blockIndexOf(cluster, image.header));
+    found.push(block === undefined ? 0n : refcountIn(block, cluster, image.header));
+  }
+  return found;
+}
+
+const clustersOf = (runs: readonly ClusterRun[]) =>
+  runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
+
+async function claim(
+  { image, refcounts, counted }: BuiltImage,
+  contiguous: number[],
+  scattered: number,
+  pointedAt: Iterable<number> = [],
+): Promise<Claims> {
+  const referenced = referencing(image, [...counted, ...pointedAt]);
+  return claimClusters(image, refcounts, freeClusters(image, referenced, refcounts), {
+    contiguous,
+    scattered,
+  });
+}
+
+/** Carries out the plan phase by phase, and judges the image after each. */
+async function carryOut(built: BuiltImage, claims: Claims, released: readonly ClusterRun[]): Promise<void> {
+  const { image, refcounts, counted } = built;
+  const { storage } = image;
+  const claimed = claimedRuns(claims);
+  const oldTable = claims.newTable === undefined ? [] : [tableRun(image, refcounts)];
+  const loaded = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
+  const steps = planRefcounts(image, refcounts, loaded, claims, released);
+  const end = Math.max(...clustersOf(claimed), ...counted) + 1;
+
+  const before = await refcountsNow(storage, end);
+  await run(storage, steps.claim);
+  const afterClaim = await refcountsNow(storage, end);
+  // Nothing that was counted may lose its count before the switch.
+  expect(before.every((count, cluster) => afterClaim[cluster]! >= count)).toBe(true);
+
+  await run(storage, steps.reveal);
+  const expected = before.slice();
+  for (const cluster of clustersOf(claimed)) expected[cluster] = 1n;
+  expect(await refcountsNow(storage, end)).toEqual(expected);
+
+  await run(storage, steps.release);
+  for (const cluster of clustersOf([...released, ...oldTable])) expected[cluster]! -= 1n;
+  expect(await refcountsNow(storage, end)).toEqual(expected);
+}
+
+const anyLayout = fc.record({
+  clusterBits: fc.constant(9),
+  refcountOrder: fc.integer({ min: 0, max: 6 }),
+  clusterCount: fc.integer({ min: 8, max: 400 }),
+  counted: fc.array(fc.nat(399), { maxLength: 300 }),
+  missingBlocks: fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 3 }),
+});
+
+describe('claiming', () => {
+  test('takes what was asked for and the blocks to count it; afterwards everything claimed has refcount 1', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        anyLayout,
+        fc.array(fc.integer({ min: 1, max: 90 }), { maxLength: 3 }),
+        fc.integer({ min: 1, max: 200 }),
+        fc.array(fc.nat(399), { maxLength: 60 }),
+        async (layout, contiguous, scattered, pointedAt) => {
+          const built = await buildImage(layout);
+          const inFile = pointedAt.filter((cluster) => cluster < layout.clusterCount);
+          const claims = await claim(built, contiguous, scattered, inFile);
+
+          expect(claims.contiguous.map(({ start, end }) => end - start)).toEqual(contiguous);
+          expect(clusterCount(claims.scattered)).toBe(scattered);
+          const all = clustersOf(claimedRuns(claims));
+          expect(new Set(all).size).toBe(all.length);
+          const used = new Set([...built.counted, ...inFile]);
+          expect(all.filter((cluster) => used.has(cluster))).toEqual([]);
+
+          const released = [...built.counted]
+            .filter(
+              (cluster) => cluster > 3 + built.refcounts.blockOffsets.filter((offset) => offset > 0).length,
+            )
+            .slice(0, 9)
+            .map((cluster) => ({ start: cluster, end: cluster + 1 }));
+          await carryOut(built, claims, released);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  const layout: Layout = { clusterBits: 9, refcountOrder: 4, clusterCount: 256 };
+
+  test('needs no new block while the present ones have room', async () => {
+    const claims = await claim(await buildImage(layout), [3], 5);
+    expect([claims.newBlocks.size, claims.newTable]).toEqual([0, undefined]);
+  });
+
+  test('adds a block that counts itself first, where the last one ends', async () => {
+    const built = await buildImage({ ...layout, counted: Array.from({ length: 256 }, (_, index) => index) });
+    expect(clustersPerRefcountBlock(built.image.header)).toBe(256);
+    const claims = await claim(built, [2], 0);
+    expect(claims.contiguous).toEqual([{ start: 256, end: 258 }]);
+    expect([...claims.newBlocks]).toEqual([[1, 258]]);
+    await carryOut(built, claims, []);
+  });
+
+  test('moves the refcount table to where it has room when it is full, and gives the old one back', async () => {
+    // 64 entries of 64 clusters: the table of one cluster counts 4096.
+    const count = 64 * 64;
+    const built = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: count,
+      counted: Array.from({ length: count }, (_, index) => index),
+    });
+    const claims = await claim(built, [1], 3);
+    expect(claims.newTable).toBeDefined();
+    expect(claims.newTable!.end - claims.newTable!.start).toBe(2);
+    await carryOut(built, claims, []);
+    const { header } = await openImage(built.image.storage);
+    expect(header.refcountTableOffset).toBe(claims.newTable!.start * 512);
+    expect(header.refcountTableClusters).toBe(2);
+  });
+
+  test('names a new table by one write within a sector, once all of it is stored', async () => {
+    const count = 64 * 64;
+    const built = await buildImage({
+      clusterBits: 9,
+      refcountOrder: 6,
+      clusterCount: count,
+      counted: Array.from({ length: count }, (_, index) => index),
+    });
+    const claims = await claim(built, [1], 0);
+    const loaded = await loadBlocks(built.image, built.refcounts, [
+      ...claimedRuns(claims),
+      tableRun(built.image, built.refcounts),
+    ]);
+    const { claim: first, reveal } = planRefcounts(built.image, built.refcounts, loaded, claims, []);
+    expect(reveal.map(({ kind }) => kind)).toEqual(['write', 'flush']);
+    expect(reveal[0]).toMatchObject({ offset: 48, bytes: expect.objectContaining({ length: 12 }) });
+    const place = claims.newTable!.start * 512;
+    expect(
+      first.some((step) => step.kind === 'write' && step.offset === place && step.bytes.length === 1024),
+    ).toBe(true);
+  });
+
+  test('writes no refcount of a cluster that it leaves alone', async () => {
+    const built = await buildImage({ ...layout, counted: [100, 101] });
+    const claims = await claim(built, [], 2);
+    const loaded = await loadBlocks(built.image, built.refcounts, claimedRuns(claims));
+    const { claim: steps, reveal, release } = planRefcounts(built.image, built.refcounts, loaded, claims, []);
+    expect(steps).toMatchObject([
+      { kind: 'write', offset: 3 * 512 + 4 * 2, bytes: Uint8Array.of(0, 1, 0, 1) },
+    ]);
+    expect([reveal, release]).toEqual([[], []]);
+  });
+});
+
+describe('releasing', () => {
+  test('counts one down, and leaves alone what has no count', async () => {
+    const built = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 64, counted: [40, 41] });
+    const block = 3 * 512;
+    await built.image.storage.write(block + 41 * 2, Uint8Array.of(1, 0));
+    const claims = await claim(built, [], 1);
+    const released = [
+      { start: 40, end: 42 },
+      { start: 50, end: 51 },
+    ];
+    const loaded = await loadBlocks(built.image, built.refcounts, [...claimedRuns(claims), ...released]);
+    const { release } = planRefcounts(built.image, built.refcounts, loaded, claims, released);
+    expect(release).toMatchObject([
+      { kind: 'write', offset: block + 40 * 2, bytes: Uint8Array.of(0, 0, 0, 0xff) },
+    ]);
+  });
+});
+
+describe('a new block is named', () => {
+  const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
+  const reveal = async (...newBlocks: [index: number, cluster: number][]) => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 });
+    const claims = { ...NO_CLAIMS, newBlocks: new Map(newBlocks) };
+    const steps = planRefcounts(image, refcounts, await loadBlocks(image, refcounts, []), claims, []);
+    return steps.reveal.map(({ kind, reason }) => `${kind} ${reason}`);
+  };
+
+  test('only once the block that counts it is, and that is stable', async () => {
+    expect(await reveal([1, 128], [2, 129], [3, 200])).toEqual([
+      'write refcount table entry 2',
+      'write refcount table entry 3',
+      'flush the refcount table',
+      'write refcount table entry 1',
+      'flush the refcount table',
+    ]);
+  });
+
+  test('never where blocks only count each other', async () => {
+    await expect(reveal([1, 128], [2, 64])).rejects.toThrow('only count each other');
+  });
+});
+
+describe('blocks', () => {
+  test('are read once, and only those that count something of the runs', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 600 });
+    const reads: number[] = [];
+    const storage = {
+      ...image.storage,
+      sizeBytes: image.storage.sizeBytes,
+      read: (offset: number, into: Uint8Array) => {
+        reads.push(offset / 512);
+        return image.storage.read(offset, into);
+      },
+    };
+    const load = async (...runs: ClusterRun[]) => {
+      reads.length = 0;
+      return [...(await loadBlocks({ ...image, storage }, refcounts, runs)).keys()];
+    };
+    expect(await load({ start: 254, end: 256 }, { start: 9, end: 10 })).toEqual([0]);
+    expect(reads).toEqual([3]);
+    expect(await load({ start: 255, end: 513 })).toEqual([0, 1, 2]);
+    expect(await load({ start: 768, end: 769 })).toEqual([]);
+  });
+
+  test('the table lies in its clusters', async () => {
+    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 60 });
+    expect(tableRun(image, refcounts)).toEqual({ start: 1, end: 2 });
+    const wide = { blockOffsets: new Float64Array(3 * 64) };
+    expect(tableRun(image, wide)).toEqual({ start: 1, end: 4 });
+  });
+});
+
+test('what leaked is free afterwards, whatever its count was; what no block counts is left alone', async () => {
+  const { image, refcounts } = await buildImage({
+    clusterBits: 9,
+    refcountOrder: 4,
+    clusterCount: 400,
+    counted: [40, 41],
+    missingBlocks: [1],
+  });
+  await image.storage.write(3 * 512 + 41 * 2, Uint8Array.of(0, 7));
+  const leaked = [{ start: 40, end: 42 }];
+  const released = [{ start: 300, end: 301 }];
+  const claims: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
+  const blocks = await loadBlocks(image, refcounts, [...leaked, ...released]);
+  expect(planRefcounts(image, refcounts, blocks, claims, released, leaked)).toMatchObject({
+    claim: [],
+    reveal: [],
+    release: [{ kind: 'write', offset: 3 * 512 + 40 * 2, bytes: Uint8Array.of(0, 0, 0, 0) }],
+  });
+});

@@ -1,0 +1,37 @@
+/** A file that is not what it was: whoever reads on must not take what is gone for zeros. */
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openFile } from '../../../src/storage/file.ts';
+import { readBytes } from '../../../src/storage/storage.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+const LENGTH = 10_000;
+
+test('reads zeros behind the end of the file', async () => {
+  const file = await openFile(await oldFile(), 'read', async () => {});
+  const bytes = await readBytes(file, LENGTH - 3, 6);
+  await file.close();
+  expect([...bytes]).toEqual([7, 7, 7, 0, 0, 0]);
+});
+
+test.each([
+  ['in the midst of what is read', 5000, 'could not read 2000 bytes at 4000: the file ends after 1000'],
+  ['before what is read', 100, 'could not read 2000 bytes at 4000: the file ends after 0'],
+])('refuses to read on in a file that now ends %s', async (_, newLength, message) => {
+  const path = await oldFile();
+  const file = await openFile(path, 'read', async () => {});
+  await truncate(path, newLength);
+  const reading = readBytes(file, 4000, 2000);
+  await expect(reading).rejects.toMatchObject({
+    code: 'IO_ERROR',
+    message: expect.stringContaining(message),
+  });
+  await file.close();
+});
+
+async function oldFile(): Promise<string> {
+  const path = join(await scratchFolder(), 'file');
+  await writeFile(path, Buffer.alloc(LENGTH, 7));
+  return path;
+}
