@@ -63,6 +63,8 @@ export type RefusalCode =
   | 'BITMAP_LIMIT'
   /** Disks of different sizes, where one bitmap cannot speak for both. */
   | 'SIZE_MISMATCH'
+  /** A disk to compare with is read through the image itself: nothing can differ then. */
+  | 'SELF_COMPARISON'
   /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
   | 'NO_ROOM'
   /** The platform or file system has no image locks. */

@@ -5,18 +5,28 @@ import { type Chain, openChain } from '../chain/chain.ts';
 import { parseReference } from '../chain/reference.ts';
 import { RefusedError } from '../errors.ts';
 import { type Comparison, compareDisks } from '../guest/comparison/compare-disks.ts';
+import { sharedImages } from '../guest/comparison/shared-images.ts';
 import { openGuestReader } from '../guest/data/guest-reader.ts';
+import { shellPath } from '../text/shell-word.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
+
+export interface ComparedDisk {
+  readonly compared: Chain;
+  /** Paths of images below the top that both disks are read through: a change of these is a difference to neither. */
+  readonly sharedImages: readonly string[];
+}
 
 /**
  * Opens the image called `name`, runs `work` and closes the image. All of its chain is locked as far as it is read,
  * except a file that `chain` has as its top: that one is held already.
+ *
+ * @throws RefusedError SELF_COMPARISON when that image is read through the top of `chain`
  */
 export async function withComparedDisk<T>(
   chain: Chain,
   name: string,
   options: OperationOptions,
-  work: (compared: Chain) => Promise<T>,
+  work: (disk: ComparedDisk) => Promise<T>,
 ): Promise<T> {
   const reference = parseReference(name, undefined);
   const compared = await openChain(reference, {
@@ -32,10 +42,30 @@ export async function withComparedDisk<T>(
         `${path}: taken for a raw image, since it has no header of another format; to say so yourself: json:{"driver":"raw","file":{"driver":"file","filename":${JSON.stringify(path)}}}`,
       );
     }
-    return await work(compared);
+    const shared = await sharedImages(chain, compared);
+    if (shared[0]?.depth === 0) throw selfComparison(chain, compared);
+    return await work({ compared, sharedImages: shared.map((image) => image.path) });
   } finally {
     await compared.close();
   }
+}
+
+/** A push backup of libvirt is left so, unless its image was made before with another backing file. */
+function selfComparison({ top }: Chain, { top: other }: Chain): RefusedError {
+  const isSame = other.storage.identity === top.storage.identity;
+  const what = isSame
+    ? 'is this image itself'
+    : `is read through ${top.path} itself, or through its data file`;
+  return new RefusedError(
+    'SELF_COMPARISON',
+    `${top.path}: ${isSame ? 'the image to compare it with' : other.path} ${what}, so that no change of it would be a difference`,
+    {
+      hint: isSame
+        ? 'Name an image that has the disk as it was: a full backup, or a backup over one.'
+        : `If it is a backup that only has the wrong backing file, give it the backup before it first: qemu-img rebase -u -b BACKUP -F qcow2 ${shellPath(other.path)}`,
+      context: { file: top.path, compared: other.path },
+    },
+  );
 }
 
 /** @throws RefusedError SIZE_MISMATCH */

@@ -15,6 +15,7 @@ import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count, describePlan } from '../print/plan.ts';
+import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
 import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
 
@@ -54,7 +55,7 @@ const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
 };
 
 function describe(result: CreateFromResult): string {
-  const { image, source, bitmaps, inheritedFrom, virtualSize, kept, plan, dryRun } = result;
+  const { image, source, bitmaps, inheritedFrom, virtualSize, kept, sharedImages, plan, dryRun } = result;
   const title = printable(image);
   if (bitmaps.length === 0) {
     const held =
@@ -80,7 +81,7 @@ function describe(result: CreateFromResult): string {
     { title: 'dirty', align: 'right' },
     { title: 'share', align: 'right' },
   ] as const;
-  return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${describePlan(plan, dryRun)}`;
+  return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${describePlan(plan, dryRun)}`;
 }
 
 function actionOf({ action }: CreatedBitmap, dryRun: boolean): Cell {

@@ -11,6 +11,7 @@ import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { count } from '../print/plan.ts';
+import { sharedLine } from '../print/shared-images.ts';
 
 const RANGES_SHOWN = 20;
 
@@ -41,7 +42,7 @@ function describe(verdict: BitmapVerdict): string {
   const { image, bitmap, against, covered, differingBytes, dirtyBytes, missingBytes, needlessBytes } =
     verdict;
   const names = `${printable(image)}: ${printable(bitmap)}`;
-  const numbers = `${formatSize(differingBytes)} differ, ${formatSize(dirtyBytes)} are marked, ${formatSize(needlessBytes)} of that without need.\n`;
+  const numbers = `${formatSize(differingBytes)} differ, ${formatSize(dirtyBytes)} are marked, ${formatSize(needlessBytes)} of that without need.\n${sharedLine(verdict.sharedImages)}`;
   if (covered) {
     return `${names} ${color.green('covers')} every difference from ${printable(against)}\n${numbers}`;
   }

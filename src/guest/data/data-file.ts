@@ -14,15 +14,9 @@ import type { FileStorage } from '../../storage/file.ts';
  *
  * @throws RefusedError when the image names none or it cannot be found
  */
-export async function openDataFile({ storage, extensions }: Image, locking: Locking): Promise<FileStorage> {
-  const context = { file: storage.name };
-  const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
-  if (name === '') {
-    throw new RefusedError('INVALID_IMAGE', `${storage.name}: needs an external data file and names none`, {
-      hint: 'Its data cannot be found.',
-      context,
-    });
-  }
+export async function openDataFile(image: Image, locking: Locking): Promise<FileStorage> {
+  const { storage } = image;
+  const name = dataFileName(image);
   try {
     return await openLocked(name, 'read', locking);
   } catch (error) {
@@ -33,8 +27,18 @@ export async function openDataFile({ storage, extensions }: Image, locking: Lock
       {
         cause: error,
         hint: 'A relative name of a data file starts at the current folder, as it does for QEMU.',
-        context: { ...context, dataFile: name },
+        context: { file: storage.name, dataFile: name },
       },
     );
   }
+}
+
+/** @throws RefusedError when the image names none */
+export function dataFileName({ storage, extensions }: Image): string {
+  const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
+  if (name !== '') return name;
+  throw new RefusedError('INVALID_IMAGE', `${storage.name}: needs an external data file and names none`, {
+    hint: 'Its data cannot be found.',
+    context: { file: storage.name },
+  });
 }

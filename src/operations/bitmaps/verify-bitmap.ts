@@ -28,6 +28,8 @@ export interface BitmapVerdict {
   readonly bitmap: string;
   /** The image as it was when the bitmap began to record. */
   readonly against: string;
+  /** Images that both disks are read through: what was written to them since the bitmap began is not looked at. */
+  readonly sharedImages: readonly string[];
   readonly virtualSize: number;
   readonly granularity: number;
   /** Whether the bitmap marks everything that differs. */
@@ -53,7 +55,7 @@ export interface BitmapVerdict {
  * @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds
  * @param against the image as it was: qcow2 or raw, with its backing chain
  * @throws RefusedError when there is no such bitmap or its content cannot be trusted, when the disks are of different
- * sizes, or when encrypted data would have to be read
+ * sizes, when `against` is read through the image itself, or when encrypted data would have to be read
  */
 export async function verifyBitmap(
   imageName: string,
@@ -72,7 +74,7 @@ export async function verifyBitmap(
     const marked = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
     const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
     let differingBytes = 0;
-    const againstPath = await withComparedDisk(chain, against, options, async (old) => {
+    const other = await withComparedDisk(chain, against, options, async ({ compared: old, sharedImages }) => {
       requireSameSize(chain, old, 'A bitmap says nothing of what changed beside a change of size.');
       // Differences are counted in the sectors that QEMU compares too.
       const comparison = {
@@ -83,7 +85,7 @@ export async function verifyBitmap(
         },
       };
       await compareChains(chain, old, comparison, options);
-      return old.top.path;
+      return { against: old.top.path, sharedImages };
     });
     const [neededBytes, markedBytes] = [dirtyBytes(needed), dirtyBytes(marked)];
     const missing = withoutMarks(needed, marked);
@@ -98,7 +100,7 @@ export async function verifyBitmap(
       schema: 1,
       image: path,
       bitmap: name,
-      against: againstPath,
+      ...other,
       virtualSize: marked.virtualSizeBytes,
       granularity: 2 ** marked.granularityBits,
       covered: missingBytes === 0,

@@ -54,6 +54,8 @@ export interface CreateFromResult {
   readonly inheritedFrom: string | null;
   readonly bitmaps: readonly CreatedBitmap[];
   readonly kept: readonly KeptBitmap[];
+  /** Images below this one that the compared disk is read through as well: writes to them are not looked at. */
+  readonly sharedImages: readonly string[];
   readonly dryRun: boolean;
   /** null when nothing had to be written. */
   readonly plan: PlanReport | null;
@@ -88,11 +90,12 @@ export async function createFrom(
       dryRun: options.dryRun === true,
     } as const;
     const granularities = [...targets, ...others].map(({ granularityBits }) => granularityBits);
-    if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], plan: null };
+    if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], sharedImages: [], plan: null };
     requireMemory(target.image, targets, options);
 
     // The finest says it all: the others are rounded out from it.
-    const { bitmap: finest, reading } = await readSource(target, source, Math.min(...granularities), options);
+    const read = await readSource(target, source, Math.min(...granularities), options);
+    const { bitmap: finest, reading, sharedImages } = read;
     warnOfWholeDisk(target, source, finest, options);
     const kept: KeptBitmap[] = [];
     for (const entry of others) kept.push(await coverage(target, entry, finest, options));
@@ -101,9 +104,10 @@ export async function createFrom(
     for (const each of targets) made.push(await make(target, each, rounded, options));
 
     const bitmaps = made.map(({ report }) => report);
-    if (made.every(({ slot }) => slot === undefined)) return { ...result, bitmaps, kept, plan: null };
+    if (made.every(({ slot }) => slot === undefined))
+      return { ...result, bitmaps, kept, sharedImages, plan: null };
     const plan = await changeBitmaps(target, directoryWith(target.present, made), options, reading);
-    return { ...result, bitmaps, kept, plan };
+    return { ...result, bitmaps, kept, sharedImages, plan };
   });
 }
 

@@ -16,15 +16,17 @@ export interface ComparedImage {
 /**
  * Marks every granule of which a guest sees something else than in the other image.
  *
- * @throws RefusedError for a disk of another size, unless that is allowed, or data that cannot be read
+ * @returns images that both disks are read through
+ * @throws RefusedError for a disk of another size, unless that is allowed, for one that is read through the image itself, or
+ * for data that cannot be read
  */
 export async function markDifferences(
   bitmap: DirtyBitmap,
   { chain }: ImageToChange,
   { image, anySize }: ComparedImage,
   options: OperationOptions,
-): Promise<void> {
-  await withComparedDisk(chain, image, options, async (compared) => {
+): Promise<readonly string[]> {
+  return withComparedDisk(chain, image, options, async ({ compared, sharedImages }) => {
     if (anySize !== true) {
       const hint = 'With --any-size what lies beyond the shorter disk counts as dirty.';
       requireSameSize(chain, compared, hint);
@@ -37,5 +39,6 @@ export async function markDifferences(
     };
     await compareChains(chain, compared, comparison, options);
     markRange(bitmap, otherSizeBytes, bitmap.virtualSizeBytes - otherSizeBytes);
+    return sharedImages;
   });
 }

@@ -45,6 +45,8 @@ export type BitmapSource =
 export interface ReadSource {
   readonly bitmap: DirtyBitmap;
   readonly reading: L2Reading;
+  /** Images below the top that a compared disk is read through as well. */
+  readonly sharedImages: readonly string[];
 }
 
 /**
@@ -70,15 +72,18 @@ export async function readSource(
       await visitNamedBitmaps(target, source, options, (each) => mergeInto(bitmap, each));
       break;
     case 'compare':
-      await markDifferences(bitmap, target, source, options);
-      break;
+      return {
+        bitmap,
+        reading,
+        sharedImages: await markDifferences(bitmap, target, source, options),
+      };
     case 'extents':
       for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
       break;
     case 'everything':
       markRange(bitmap, 0, virtualSizeBytes);
   }
-  return { bitmap, reading };
+  return { bitmap, reading, sharedImages: [] };
 }
 
 function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
@@ -114,7 +119,7 @@ async function readContent(
     mergeInto(bitmap, await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading));
   }
   markRange(bitmap, hidden.start, hidden.end - hidden.start);
-  return { bitmap, reading };
+  return { bitmap, reading, sharedImages: [] };
 }
 
 interface ImagesAbove {

@@ -1,0 +1,52 @@
+/**
+ * Which images of a disk another disk is read through as well: in what they give, the two can never differ.
+ */
+import type { Chain } from '../../chain/chain.ts';
+import type { Layer } from '../../chain/layer.ts';
+import { FailedError, RefusedError } from '../../errors.ts';
+import { fileIdentity } from '../../storage/file.ts';
+import { dataFileName } from '../data/data-file.ts';
+
+export interface SharedImage {
+  /** How many images below the top of `chain` it is. */
+  readonly depth: number;
+  readonly path: string;
+}
+
+/** The images of `chain` whose file, or external data file, is also one of `other`; top first. */
+export async function sharedImages(chain: Chain, other: Chain): Promise<SharedImage[]> {
+  const files = new Set<string>();
+  for (const layer of await reachableLayers(other)) for (const file of await filesOf(layer)) files.add(file);
+  const shared: SharedImage[] = [];
+  for (const [depth, layer] of (await reachableLayers(chain)).entries()) {
+    if ((await filesOf(layer)).some((file) => files.has(file))) shared.push({ depth, path: layer.path });
+  }
+  return shared;
+}
+
+/** What lies below an image that cannot be opened gives nothing to the disk: to read from it fails. */
+async function reachableLayers(chain: Chain): Promise<Layer[]> {
+  const layers: Layer[] = [];
+  try {
+    for (;;) {
+      const layer = await chain.layer(layers.length);
+      if (layer === undefined) return layers;
+      layers.push(layer);
+    }
+  } catch (error) {
+    if (error instanceof RefusedError || error instanceof FailedError) return layers;
+    throw error;
+  }
+}
+
+/** Device and inode of each file that gives data of the image. */
+async function filesOf(layer: Layer): Promise<string[]> {
+  const { identity } = layer.storage;
+  if (layer.format === 'raw' || !layer.image.header.hasDataFile) return [identity];
+  try {
+    return [identity, await fileIdentity(dataFileName(layer.image))];
+  } catch (error) {
+    if (error instanceof RefusedError || error instanceof FailedError) return [identity];
+    throw error;
+  }
+}
