@@ -15,7 +15,7 @@ let schemas: AnySchemaObject;
 const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
 
 beforeAll(async () => {
-  schemas = JSON.parse(await readFile(new URL('schemas.json', import.meta.url), 'utf8'));
+  schemas = JSON.parse(await readFile(new URL('../../unit/cli/schemas.json', import.meta.url), 'utf8'));
   ajv.addSchema(schemas, 'schemas');
 });
 
@@ -244,6 +244,7 @@ describe('stderr', () => {
       ['create-from', '--bitmap', 'c1', '--from', base, '-n', 'c2', overlay],
       ['verify', overlay, 'c2', '--against', small],
       ['create-from', '--compare', small, '-n', 'x', overlay],
+      ['create-from', '--compare', overlay, '-n', 'x', base],
     ]) {
       const { exitCode, stderr } = await bitmapTool(...args, '--json');
       const lines = stderr.split('\n').filter((line) => line !== '');
@@ -266,6 +267,7 @@ describe('stderr', () => {
       'BITMAP_NOT_FOUND',
       'FILE_NOT_FOUND',
       'NOT_A_FILE',
+      'SELF_COMPARISON',
       'SIZE_MISMATCH',
       'UNSUPPORTED',
       'USAGE',
