@@ -46,44 +46,61 @@ const LOADED_LATE = new Map([
   ['./spinner.ts', './src/cli/spinner.ts'],
   ['zstddec', 'zstddec'],
 ]);
-const lateName = (/** @type {string} */ path) => parse(path).name;
-/** @type {import('esbuild').Plugin} */
-const loadedLate = {
-  name: 'loaded late',
+const nameOf = (/** @type {string} */ path) => parse(path).name;
+/**
+ * @param {string} lateFolder as the built file names it
+ * @param {string} [command] the file of src/cli/commands that goes into it; without it all do
+ * @returns {import('esbuild').Plugin}
+ */
+const leftOut = (lateFolder, command) => ({
+  name: 'left out',
   setup({ onResolve }) {
-    onResolve({ filter: /./ }, ({ kind, path }) =>
-      kind === 'dynamic-import' && LOADED_LATE.has(path)
-        ? { path: `./late/${lateName(path)}.cjs`, external: true }
-        : undefined,
-    );
+    onResolve({ filter: /./ }, ({ kind, path }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      if (LOADED_LATE.has(path)) return { path: `${lateFolder}/${nameOf(path)}.cjs`, external: true };
+      const isOther = command !== undefined && dirname(path) === './commands' && nameOf(path) !== command;
+      return isOther ? { path: `./${nameOf(path)}.cjs`, external: true } : undefined;
+    });
   },
-};
+});
 /** @type {import('esbuild').BuildOptions} */
 const forProgram = {
   ...common,
   format: 'cjs',
   supported: { 'dynamic-import': false },
-  // The small file asks for the large one only when it is needed.
-  external: [...common.external, './program.cjs'],
   // Commander would start other programs for commands that are programs of their own; there are none.
   alias: { 'node:child_process': './src/cli/no-child-process.ts' },
+  outExtension: { '.js': '.cjs' },
 };
 const program = await build({
   ...forProgram,
-  plugins: [loadedLate],
+  plugins: [leftOut('./late')],
   entryPoints: { cli: 'src/cli/main.ts', program: 'src/cli/run-program.ts' },
   outdir: 'dist',
-  outExtension: { '.js': '.cjs' },
 });
+// A run needs one command, and compiling the others takes longer than most runs.
+const commands = await Promise.all(
+  readdirSync(join(root, 'src', 'cli', 'commands'))
+    .map(nameOf)
+    // That one is made from all of them.
+    .filter((command) => command !== 'completion')
+    .map((command) =>
+      build({
+        ...forProgram,
+        plugins: [leftOut('../late', command)],
+        entryPoints: { [command]: 'src/cli/run-program.ts' },
+        outdir: 'dist/commands',
+      }),
+    ),
+);
 const late = await build({
   ...forProgram,
-  entryPoints: Object.fromEntries([...LOADED_LATE].map(([path, file]) => [lateName(path), file])),
+  entryPoints: Object.fromEntries([...LOADED_LATE].map(([path, file]) => [nameOf(path), file])),
   outdir: 'dist/late',
-  outExtension: { '.js': '.cjs' },
 });
 writeFileSync(
   join(root, 'dist', 'THIRD-PARTY-LICENSES'),
-  licences([library, program, late].flatMap(({ metafile }) => Object.keys(metafile.inputs))),
+  licences([library, program, ...commands, late].flatMap(({ metafile }) => Object.keys(metafile.inputs))),
 );
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });

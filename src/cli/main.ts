@@ -1,6 +1,7 @@
 /**
  * Entry of the command line: runs one command and turns what happens into an exit code.
  */
+import { commandFile } from './command-files.ts';
 import { version } from './version.ts';
 
 const UNFINISHED_EXIT_CODE = 13;
@@ -11,8 +12,10 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  // Built beside this file, which is all that the answer above takes.
-  const { runProgram } = require('./program.cjs') as typeof import('./run-program.ts');
+  // Built beside this file: each command by itself, and all of them together.
+  const command = commandFile(args);
+  const file = command === undefined ? './program.cjs' : `./commands/${command}.cjs`;
+  const { runProgram }: typeof import('./run-program.ts') = require(file);
   return runProgram(args);
 }
 

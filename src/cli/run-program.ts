@@ -10,7 +10,8 @@ import { buildProgram } from './program.ts';
 export async function runProgram(args: readonly string[]): Promise<number> {
   try {
     await loadColors();
-    await buildProgram().parseAsync(args, { from: 'user' });
+    const program = await buildProgram(args);
+    await program.parseAsync(args, { from: 'user' });
     await closeOutput();
     // A signal that came while a change was being completed.
     return Number(process.exitCode ?? 0);

@@ -6,4 +6,4 @@ import { buildProgram } from '../program.ts';
 import { version } from '../version.ts';
 import { manPage } from './page.ts';
 
-process.stdout.write(manPage(commandTree(buildProgram()), version));
+void buildProgram().then((program) => process.stdout.write(manPage(commandTree(program), version)));
