@@ -45,6 +45,7 @@ const LOADED_LATE = new Map([
   ['chalk', 'chalk'],
   ['./spinner.ts', './src/cli/spinner.ts'],
   ['zstddec', 'zstddec'],
+  ['./execa.ts', './src/qemu/execa.ts'],
 ]);
 const nameOf = (/** @type {string} */ path) => parse(path).name;
 /**
@@ -68,12 +69,13 @@ const forProgram = {
   ...common,
   format: 'cjs',
   supported: { 'dynamic-import': false },
-  // Commander would start other programs for commands that are programs of their own; there are none.
-  alias: { 'node:child_process': './src/cli/no-child-process.ts' },
   outExtension: { '.js': '.cjs' },
 };
+// Commander would start other programs for commands that are programs of their own; there are none.
+const withoutPrograms = { alias: { 'node:child_process': './src/cli/no-child-process.ts' } };
 const program = await build({
   ...forProgram,
+  ...withoutPrograms,
   plugins: [leftOut('./late')],
   entryPoints: { cli: 'src/cli/main.ts', program: 'src/cli/run-program.ts' },
   outdir: 'dist',
@@ -87,6 +89,7 @@ const commands = await Promise.all(
     .map((command) =>
       build({
         ...forProgram,
+        ...withoutPrograms,
         plugins: [leftOut('../late', command)],
         entryPoints: { [command]: 'src/cli/run-program.ts' },
         outdir: 'dist/commands',
@@ -109,7 +112,13 @@ writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await manPage());
 /** Runs the part of the source that knows the commands. */
 async function manPage() {
   const outfile = join(root, 'dist', 'man.cjs');
-  await build({ ...forProgram, entryPoints: ['src/cli/man/build.ts'], outfile });
+  await build({
+    ...forProgram,
+    ...withoutPrograms,
+    plugins: [leftOut('./late')],
+    entryPoints: ['src/cli/man/build.ts'],
+    outfile,
+  });
   const page = execFileSync(process.execPath, [outfile]);
   rmSync(outfile);
   return page;

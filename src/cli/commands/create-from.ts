@@ -14,13 +14,14 @@ import { addWritingOptions, type WritingOptions } from '../common-options.ts';
 import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
-import { count, describePlan } from '../print/plan.ts';
+import { count, describePlan, describeRunning } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
+import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
 import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
 
 export function createFromCommand(): Command {
-  return addTargetOptions(addWritingOptions(new Command('create-from')))
+  return addQemuOption(addTargetOptions(addWritingOptions(new Command('create-from'))))
     .description('create bitmaps from a source: what an image holds, other bitmaps, a list, …')
     .argument('<image>', 'qcow2 image (version 3)')
     .addHelpText(
@@ -34,14 +35,18 @@ Examples:
   bitmap-tool create-from --compare full-backup.raw --name since-backup disk.qcow2
   qemu-img map --output=json old.qcow2 | bitmap-tool create-from --extents - --name listed disk.qcow2`,
     )
-    .action(async (image: string, flags: WritingOptions & TargetFlags) => {
+    .action(async (image: string, flags: WritingOptions & TargetFlags & QemuFlag) => {
       const { source, options } = await targetOf(flags);
-      const result = await invoke(flags, (common) =>
-        createFrom(image, source, { ...common, ...options, dryRun: flags.dryRun }),
-      );
+      const result = await invoke(flags, (common) => {
+        const all = { ...common, ...options, dryRun: flags.dryRun };
+        if (flags.qmp === undefined) return createFrom(image, source, all);
+        return withQemu(flags.qmp, (qemu, { createFromRunning }) =>
+          createFromRunning(qemu, image, source, all),
+        );
+      });
       if (result.kept.some(({ missingBytes }) => missingBytes !== 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
-      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
+      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result, flags.qmp !== undefined));
     });
 }
 
@@ -54,7 +59,7 @@ const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
   everything: 'of the whole disk',
 };
 
-function describe(result: CreateFromResult): string {
+function describe(result: CreateFromResult, isRunning: boolean): string {
   const { image, source, bitmaps, inheritedFrom, virtualSize, kept, sharedImages, plan, dryRun } = result;
   const title = printable(image);
   if (bitmaps.length === 0) {
@@ -81,7 +86,8 @@ function describe(result: CreateFromResult): string {
     { title: 'dirty', align: 'right' },
     { title: 'share', align: 'right' },
   ] as const;
-  return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${describePlan(plan, dryRun)}`;
+  const written = isRunning ? describeRunning(dryRun) : describePlan(plan, dryRun);
+  return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${written}`;
 }
 
 function actionOf({ action }: CreatedBitmap, dryRun: boolean): Cell {

@@ -19,6 +19,13 @@ export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   return `${summary}${lines.join('')}Nothing was written.\n`;
 }
 
+/** After a change in a running QEMU, which writes the image itself. */
+export function describeRunning(dryRun: boolean): string {
+  return dryRun
+    ? 'Nothing was changed.\n'
+    : 'The running QEMU has them from now on; it stores them in the image when it closes that.\n';
+}
+
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

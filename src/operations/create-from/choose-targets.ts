@@ -24,6 +24,9 @@ export interface TargetOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+/** What has to be known of the image that gets them. */
+type TargetImage = Pick<ImageToChange, 'chain' | 'image' | 'path' | 'present'>;
+
 /** A bitmap to be made. */
 export interface Target {
   readonly name: string;
@@ -47,7 +50,7 @@ export interface Choice {
  * @throws RefusedError, UsageError when one of them cannot be made
  */
 export async function chooseTargets(
-  image: ImageToChange,
+  image: TargetImage,
   { inherits, defaultName }: { inherits: boolean; defaultName: string },
   options: TargetOptions,
 ): Promise<Choice> {
@@ -70,7 +73,7 @@ interface Model {
 }
 
 /** @throws RefusedError when that image's bitmaps are outdated: which checkpoints it had is not to be trusted */
-async function nearestWithBitmaps({ chain, path }: ImageToChange): Promise<Model | undefined> {
+async function nearestWithBitmaps({ chain, path }: TargetImage): Promise<Model | undefined> {
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
     if (layer === undefined) return undefined;
@@ -83,7 +86,7 @@ async function nearestWithBitmaps({ chain, path }: ImageToChange): Promise<Model
 }
 
 function inherited(
-  image: ImageToChange,
+  image: TargetImage,
   { layer, depth, entries }: Model,
   asked: number | undefined,
   options: TargetOptions,
@@ -129,7 +132,7 @@ export function isValid({ auto, inUse }: BitmapDirectoryEntry): boolean {
 }
 
 function targetFor(
-  { image, present: entries, path }: ImageToChange,
+  { image, present: entries, path }: TargetImage,
   name: string,
   asked: number | undefined,
   defaultBits: number,

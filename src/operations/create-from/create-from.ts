@@ -112,7 +112,11 @@ export async function createFrom(
 }
 
 /** Bitmaps that are added to are each another one in the end; the others differ in their granularity at most. */
-function requireMemory(image: Image, targets: readonly Target[], { ifExists }: CreateFromOptions): void {
+export function requireMemory(
+  image: Image,
+  targets: readonly Target[],
+  { ifExists }: CreateFromOptions,
+): void {
   const isMerged = ({ present }: Target) => present !== undefined && ifExists === 'merge';
   const alike = new Map(targets.map((target) => [target.granularityBits, target]));
   const together = [...alike.values(), ...targets.filter(isMerged)];
@@ -125,16 +129,16 @@ function requireMemory(image: Image, targets: readonly Target[], { ifExists }: C
 }
 
 /** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
-const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
+export const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
 
-function defaultName(source: BitmapSource): string {
+export function defaultName(source: BitmapSource): string {
   if (source.kind !== 'bitmap' || source.names.length !== 1) return source.kind;
   const [name] = source.names;
   return name === undefined || name === ALLOCATED ? 'allocated' : name;
 }
 
-function warnOfWholeDisk(
-  { path }: ImageToChange,
+export function warnOfWholeDisk(
+  { path }: { readonly path: string },
   { kind }: BitmapSource,
   bitmap: DirtyBitmap,
   { onWarning }: CreateFromOptions,
@@ -146,7 +150,7 @@ function warnOfWholeDisk(
 }
 
 /** Rounds out the finest bitmap, once for each granularity: bitmaps that are alike share their memory. */
-function roundings(finest: DirtyBitmap): (granularityBits: number) => DirtyBitmap {
+export function roundings(finest: DirtyBitmap): (granularityBits: number) => DirtyBitmap {
   const known = new Map<number, DirtyBitmap>();
   return (granularityBits) => {
     const bitmap = known.get(granularityBits) ?? resample(finest, granularityBits);
@@ -213,12 +217,12 @@ async function coverage(
   { image, path }: ImageToChange,
   entry: BitmapDirectoryEntry,
   finest: DirtyBitmap,
-  { onWarning }: CreateFromOptions,
+  options: CreateFromOptions,
 ): Promise<KeptBitmap> {
   const { name } = entry;
   if (!isValid(entry)) {
     const state = entry.inUse ? 'marked in-use' : 'disabled';
-    onWarning?.(
+    options.onWarning?.(
       `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${shellWord(name)} --if-exists replace`,
     );
   }
@@ -227,10 +231,17 @@ async function coverage(
   const ownBytes = dirtyBytes(own);
   mergeInto(own, finest);
   const missingBytes = dirtyBytes(own) - ownBytes;
-  if (missingBytes > 0) {
-    onWarning?.(
-      `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,
-    );
-  }
+  if (missingBytes > 0) warnOfMissing(path, name, missingBytes, options);
   return { name, missingBytes };
+}
+
+export function warnOfMissing(
+  path: string,
+  name: string,
+  missingBytes: number,
+  { onWarning }: CreateFromOptions,
+): void {
+  onWarning?.(
+    `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,
+  );
 }

@@ -86,7 +86,7 @@ export async function readSource(
   return { bitmap, reading, sharedImages: [] };
 }
 
-function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
+export function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
   if (![offset, length].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)) {
     throw new UsageError(`extent of ${length} bytes at ${offset}: both must be whole numbers, not below 0`);
   }

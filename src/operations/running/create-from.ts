@@ -1,0 +1,128 @@
+/**
+ * Creates bitmaps in an image that a running QEMU has open: the job block-dirty-bitmap-create-from.
+ */
+import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
+import type { ImageNode } from '../../qemu/block-nodes.ts';
+import { changeNodes, type NodeChange } from '../../qemu/change-node.ts';
+import { readMarksOfQemu } from '../../qemu/read-exports.ts';
+import { chooseTargets, type Target } from '../create-from/choose-targets.ts';
+import {
+  type CreatedBitmap,
+  type CreateFromOptions,
+  type CreateFromResult,
+  defaultName,
+  INHERITING,
+  type KeptBitmap,
+  requireMemory,
+  roundings,
+  warnOfMissing,
+  warnOfWholeDisk,
+} from '../create-from/create-from.ts';
+import type { BitmapSource } from '../create-from/sources.ts';
+import type { RunningQemu } from './open-qemu.ts';
+import { type ReadSource, readRunningSource, refuseTransient, requireReadable } from './read-source.ts';
+import { currentNode, type RunningImage, withRunningImage } from './running-image.ts';
+
+/**
+ * Reads what the source says, from QEMU where only that knows, and makes the bitmaps in one transaction: they are there
+ * complete, and record what comes, or not at all. What is written meanwhile is marked too.
+ *
+ * @throws UsageError, RefusedError, InUseError, FailedError as `createFrom`; nothing was changed then
+ */
+export async function createFromRunning(
+  qemu: RunningQemu,
+  imageName: string,
+  source: BitmapSource,
+  options: CreateFromOptions = {},
+): Promise<CreateFromResult> {
+  options.names?.forEach(requireStorableName);
+  return withRunningImage(qemu, imageName, options, async (running) => {
+    const { session, nodes, image, path } = running;
+    const node = nodes[0]!;
+    requireReadable(path, source);
+    const { targets, inheritedFrom, others } = await chooseTargets(
+      running,
+      { inherits: INHERITING.has(source.kind), defaultName: defaultName(source) },
+      options,
+    );
+    const result = {
+      schema: 1,
+      image: path,
+      source: source.kind,
+      virtualSize: node.virtualSizeBytes,
+      endOffset: image.storage.sizeBytes,
+      inheritedFrom,
+      dryRun: options.dryRun === true,
+      sharedImages: [],
+      plan: null,
+    } as const;
+    const granularities = [...targets, ...others].map(({ granularityBits }) => granularityBits);
+    if (granularities.length === 0) return { ...result, bitmaps: [], kept: [] };
+    requireMemory(image, targets, options);
+    for (const { name } of targets) refuseTransient(running, name);
+
+    const read = await readRunningSource(running, source, Math.min(...granularities), options);
+    if (read.marks !== undefined) warnOfWholeDisk(running, source, read.marks, options);
+    const kept: KeptBitmap[] = [];
+    for (const { name } of others) kept.push(await coverage(running, name, read.marks, options));
+    const rounded = read.marks === undefined ? undefined : roundings(read.marks);
+    const changes = targets.map((target) => changeFor(node, target, read, rounded, options));
+    if (!options.dryRun) await changeNodes(session, changes, options.signal);
+    const after = options.dryRun ? undefined : await currentNode(session, node);
+    return { ...result, bitmaps: changes.map((change) => report(change, options, after)), kept };
+  });
+}
+
+function changeFor(
+  node: ImageNode,
+  { name, granularityBits, present }: Target,
+  { marks, sources }: ReadSource,
+  rounded: ((granularityBits: number) => DirtyBitmap) | undefined,
+  { disabled, ifExists }: CreateFromOptions,
+): NodeChange {
+  const isAdded = present !== undefined && ifExists === 'merge';
+  return {
+    node,
+    name,
+    granularity: 2 ** granularityBits,
+    recording: isAdded ? present.auto : disabled !== true,
+    start: isAdded ? 'kept' : 'new',
+    // Rounded out here, it takes less room on the way.
+    marks: marks && rounded?.(granularityBits),
+    sources: sources.filter((source) => source !== name),
+  };
+}
+
+function report(
+  { node, name, granularity, recording, start, marks }: NodeChange,
+  { dryRun }: CreateFromOptions,
+  after: ImageNode | undefined,
+): CreatedBitmap {
+  const present = node.bitmaps.find((bitmap) => bitmap.name === name);
+  const made = after?.bitmaps.find((bitmap) => bitmap.name === name);
+  const planned = marks === undefined ? 0 : dirtyBytes(marks);
+  return {
+    name,
+    action: present === undefined ? 'created' : start === 'new' ? 'replaced' : 'merged',
+    granularity,
+    enabled: recording,
+    dirtyBytes: dryRun || made === undefined ? planned : made.dirtyBytes,
+  };
+}
+
+/** Whether a bitmap that the image has already marks all that the source does. */
+async function coverage(
+  { session, nodes, path }: RunningImage,
+  name: string,
+  marks: DirtyBitmap | undefined,
+  options: CreateFromOptions,
+): Promise<KeptBitmap> {
+  const bitmap = nodes[0]!.bitmaps.find((each) => each.name === name)!;
+  if (bitmap.inconsistent || marks === undefined) return { name, missingBytes: null };
+  // Read after what the image holds: what came between is in both.
+  const own = await readMarksOfQemu(session, nodes[0]!, bitmap, options);
+  const missingBytes = dirtyBytes(withoutMarks(resample(marks, own.granularityBits), own));
+  if (missingBytes > 0) warnOfMissing(path, name, missingBytes, options);
+  return { name, missingBytes };
+}

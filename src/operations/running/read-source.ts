@@ -1,0 +1,101 @@
+/**
+ * What new bitmaps of a running image mark: read from QEMU where only that knows.
+ */
+import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { ALLOCATED } from '../../checkpoint/names.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import type { ImageNode } from '../../qemu/block-nodes.ts';
+import { recordWrites } from '../../qemu/change-node.ts';
+import { readHeldByQemu } from '../../qemu/read-exports.ts';
+import { fileIdentity } from '../../storage/file.ts';
+import { requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
+import { visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
+import type { ChangeOptions } from '../change-bitmaps.ts';
+import { type BitmapSource, markListed } from '../create-from/sources.ts';
+import type { RunningImage } from './running-image.ts';
+
+export function requireReadable(path: string, { kind }: BitmapSource): void {
+  if (kind !== 'data' && kind !== 'compare') return;
+  throw new RefusedError('UNSUPPORTED', `${path}: of a running guest this source cannot be read`, {
+    hint: 'Shut the guest down for it, or take what the image holds.',
+    context: { file: path, source: kind },
+  });
+}
+
+/** A bitmap that dies with QEMU would be in the way of one that lasts. */
+export function refuseTransient({ nodes, path }: RunningImage, name: string): void {
+  if (!nodes[0]!.bitmaps.some((bitmap) => bitmap.name === name && !bitmap.persistent)) return;
+  throw new RefusedError(
+    'BITMAP_EXISTS',
+    `${path}: the running QEMU has a bitmap "${name}" that is not persistent`,
+    {
+      hint: 'Choose another name, or remove that bitmap from QEMU first.',
+      context: { file: path, bitmap: name },
+    },
+  );
+}
+
+export interface ReadSource {
+  /** undefined where QEMU itself has all of it. */
+  readonly marks: DirtyBitmap | undefined;
+  /** Bitmaps of the node whose marks count too. */
+  readonly sources: readonly string[];
+}
+
+export async function readRunningSource(
+  running: RunningImage,
+  source: BitmapSource,
+  granularityBits: number,
+  options: ChangeOptions,
+): Promise<ReadSource> {
+  const { session, nodes, image, present } = running;
+  const node = nodes[0]!;
+  const marks = cleanBitmap(node.virtualSizeBytes, granularityBits);
+  const held = async (depth: number): Promise<ReadSource> => {
+    const sources = options.dryRun ? [] : [await recordWrites(session, node, 2 ** granularityBits)];
+    return { marks: await readHeldByQemu(session, node, depth, granularityBits, options), sources };
+  };
+  switch (source.kind) {
+    case 'allocated':
+      return held(source.above === undefined ? 1 : await depthAbove(nodes, source.above));
+    case 'bitmap': {
+      const { from } = source;
+      const isOwn =
+        from === undefined ||
+        (await fileIdentity(parseReference(from, undefined).path)) === node.file?.identity;
+      if (!isOwn) {
+        const target = { image, present, identity: node.file!.identity };
+        await visitNamedBitmaps(target, source, options, (each) => mergeInto(marks, each));
+        return { marks, sources: [] };
+      }
+      const names = source.names.filter((name) => name !== ALLOCATED);
+      for (const name of names) requireConsistentBitmap(image, present, name);
+      if (names.length === source.names.length) return { marks: undefined, sources: names };
+      const { marks: ofImage, sources } = await held(1);
+      return { marks: ofImage, sources: [...names, ...sources] };
+    }
+    case 'extents':
+      for (const { offset, length } of source.extents) markListed(marks, offset, length);
+      return { marks, sources: [] };
+    case 'everything':
+      markRange(marks, 0, node.virtualSizeBytes);
+      return { marks, sources: [] };
+    case 'data':
+    case 'compare':
+      throw new Error('refused before');
+  }
+}
+
+/** How many images from the top stand above the one that is named. */
+async function depthAbove(nodes: readonly ImageNode[], above: string): Promise<number> {
+  const base = await fileIdentity(parseReference(above, undefined).path);
+  const depth = nodes.findIndex(({ file }) => file?.identity === base);
+  if (depth > 0) return depth;
+  const chain = nodes.map(({ path }) => path).join(' ← ');
+  throw new UsageError(
+    depth === 0
+      ? `${above}: this is the image itself, not one below it`
+      : `${above}: not in the backing chain, which is ${chain}`,
+  );
+}

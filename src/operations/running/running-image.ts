@@ -1,0 +1,172 @@
+/**
+ * An image that a running QEMU has open: its node there, and the files of its chain, which are read beside.
+ */
+import { type Chain, openChain } from '../../chain/chain.ts';
+import type { Qcow2Layer } from '../../chain/layer.ts';
+import { type ImageReference, parseReference } from '../../chain/reference.ts';
+import { RefusedError } from '../../errors.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import type { Image } from '../../image/image.ts';
+import { chainOfNode, type ImageNode, nodeOfFile, readBlockNodes } from '../../qemu/block-nodes.ts';
+import { refuseBusyBitmaps } from '../../qemu/refuse-busy.ts';
+import { openSession, type Session } from '../../qemu/session.ts';
+import { fileIdentity } from '../../storage/file.ts';
+import { requireQcow2 } from '../open-qcow2.ts';
+import type { OperationOptions } from '../options.ts';
+import type { RunningQemu } from './open-qemu.ts';
+
+export interface RunningImage {
+  readonly session: Session;
+  /** The image and all below it, top first, as QEMU has them. */
+  readonly nodes: readonly ImageNode[];
+  /** The same as files, read without regard to locks: QEMU keeps everybody else from writing them. */
+  readonly chain: Chain;
+  readonly image: Image;
+  readonly path: string;
+  /** QEMU's persistent bitmaps of the image, in the form of those that a file stores. */
+  readonly present: readonly BitmapDirectoryEntry[];
+}
+
+/** Opens an image of a running QEMU, runs `work`, and takes away all that was put there for it. */
+export async function withRunningImage<T>(
+  qemu: RunningQemu,
+  imageName: string,
+  options: OperationOptions,
+  work: (image: RunningImage) => Promise<T>,
+): Promise<T> {
+  return withSession(qemu, async (session) => {
+    const image = await openRunningImage(session, imageName, options);
+    try {
+      return await work(image);
+    } finally {
+      await image.chain.close();
+    }
+  });
+}
+
+export async function withSession<T>(
+  { qmp, place }: RunningQemu,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await openSession(qmp, place);
+  let result: T;
+  try {
+    result = await work(session);
+  } catch (error) {
+    // What went wrong first is what must be said.
+    await session.close().catch(() => {});
+    throw error;
+  }
+  await session.close();
+  return result;
+}
+
+/**
+ * @throws RefusedError when QEMU does not have it open, or it cannot hold bitmaps
+ * @throws InUseError while one of its bitmaps is busy
+ */
+export async function openRunningImage(
+  session: Session,
+  imageName: string,
+  options: OperationOptions,
+): Promise<RunningImage> {
+  const { qmp } = session;
+  const { path } = parseReference(imageName, undefined);
+  const top = nodeOfFile(await readBlockNodes(qmp), qmp, path, await fileIdentity(path));
+  const nodes = chainOfNode(top);
+  refuseBusyBitmaps(qmp, nodes);
+  const chain = await openChain(referenceTo(nodes, path), {
+    mode: 'read',
+    locking: options.noLock ? 'none' : 'share',
+    bitmaps: 'lenient',
+    onWarning: options.onWarning,
+  });
+  try {
+    const { image } = requireBitmaps(requireQcow2(chain));
+    await compareWithNames(chain, nodes, options);
+    return { session, nodes, chain, image, path, present: presentIn(top) };
+  } catch (error) {
+    await chain.close();
+    throw error;
+  }
+}
+
+/** QEMU's persistent bitmaps of a node. Others are lost when it ends: they are no checkpoint's. */
+export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
+  return bitmaps
+    .filter(({ persistent }) => persistent)
+    .map(({ name, granularity, recording, inconsistent }) => ({
+      name,
+      nameBytes: new TextEncoder().encode(name),
+      granularityBits: Math.log2(granularity),
+      auto: recording || inconsistent,
+      inUse: inconsistent,
+      tableOffset: 0,
+      tableEntryCount: 0,
+    }));
+}
+
+/** The chain as QEMU has it, whatever names stand in the images. */
+function referenceTo([node, ...below]: readonly ImageNode[], path?: string): ImageReference {
+  const { driver, file } = node!;
+  const own = path ?? file?.path;
+  if (own === undefined) {
+    throw new RefusedError('UNSUPPORTED', `${node!.path}: this image of the chain is not a local file`, {
+      hint: 'Only images in local files and on block devices can be read.',
+    });
+  }
+  return { path: own, format: driver, backing: below.length === 0 ? null : referenceTo(below) };
+}
+
+function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
+  // Of a running guest, neither the dirty bit nor refcounts are a matter of concern.
+  if (layer.image.header.version === 3) return layer;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${layer.path}: a version 2 image (compat 0.10) cannot hold bitmaps`,
+    {
+      hint: 'Shut the guest down and run "qemu-img amend -o compat=1.1" on the image.',
+      context: { file: layer.path },
+    },
+  );
+}
+
+/** QEMU's chain counts; that of the next start is the one that the images name. */
+async function compareWithNames(
+  chain: Chain,
+  nodes: readonly ImageNode[],
+  { onWarning }: OperationOptions,
+): Promise<void> {
+  for (let index = 0; index < nodes.length; index++) {
+    const layer = await chain.layer(index);
+    if (layer?.format !== 'qcow2') return;
+    const { backing } = layer.image;
+    const below = nodes[index + 1];
+    const named =
+      backing === undefined ? undefined : await identityOf(backing.name, backing.format, layer.path);
+    if (named === below?.file?.identity) continue;
+    const names =
+      backing === undefined ? 'names no backing image' : `names the backing image ${backing.name}`;
+    const has = below === undefined ? 'none' : below.path;
+    onWarning?.(
+      `${layer.path}: ${names}, but the running QEMU has ${has} below it; QEMU's chain counts here`,
+    );
+  }
+}
+
+async function identityOf(
+  name: string,
+  format: string | undefined,
+  namedBy: string,
+): Promise<string | undefined> {
+  try {
+    return await fileIdentity(parseReference(name, format, namedBy).path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The node as it is now. */
+export async function currentNode({ qmp }: Session, { nodeName }: ImageNode): Promise<ImageNode> {
+  return (await readBlockNodes(qmp)).images.find((node) => node.nodeName === nodeName)!;
+}

@@ -1,0 +1,57 @@
+/**
+ * The carrier: a small qcow2 image whose only content is bitmaps, by which marks come into a running QEMU. No command of QMP
+ * sets bits, but block-dirty-bitmap-merge takes those of another node.
+ */
+import { open } from 'node:fs/promises';
+import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
+import { noHostClusters } from '../census/host-clusters.ts';
+import { FailedError } from '../errors.ts';
+import { openImage, readActiveL1Table } from '../image/image.ts';
+import { applyPlan } from '../plan/apply-plan.ts';
+import { planEmptyImage } from '../plan/empty-image.ts';
+import { planChange } from '../plan/plan-bitmaps.ts';
+import { openFile } from '../storage/file.ts';
+
+export interface CarriedBitmap {
+  readonly name: string;
+  readonly bitmap: DirtyBitmap;
+}
+
+/**
+ * Makes a new file, readable for everybody who may enter its folder: QEMU may run as another user.
+ *
+ * @throws FailedError when it cannot be written
+ */
+export async function writeCarrier(
+  path: string,
+  virtualSizeBytes: number,
+  bitmaps: readonly CarriedBitmap[],
+): Promise<void> {
+  try {
+    const created = await open(path, 'wx', 0o644);
+    await created.chmod(0o644);
+    await created.close();
+  } catch (cause) {
+    throw new FailedError('IO_ERROR', `${path}: cannot be made: ${(cause as Error).message}`, {
+      cause,
+      context: { file: path },
+    });
+  }
+  const storage = await openFile(path, 'write', async () => {});
+  try {
+    await applyPlan(storage, planEmptyImage(virtualSizeBytes));
+    const image = await openImage(storage);
+    const l2Offsets = await readActiveL1Table(image);
+    const wanted = bitmaps.map(({ name, bitmap }) => ({
+      kind: 'store' as const,
+      name,
+      nameBytes: new TextEncoder().encode(name),
+      auto: false,
+      bitmap,
+    }));
+    const scanned = { image, present: [], l2Offsets, referenced: noHostClusters(image) };
+    await applyPlan(storage, await planChange(scanned, wanted, {}));
+  } finally {
+    await storage.close();
+  }
+}

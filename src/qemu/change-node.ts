@@ -1,0 +1,124 @@
+/**
+ * Changes the bitmaps of a running QEMU: all that is wanted in one transaction, so that it is there whole or not at all.
+ */
+import { rm } from 'node:fs/promises';
+import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
+import type { ImageNode, QemuBitmap } from './block-nodes.ts';
+import { writeCarrier } from './carrier.ts';
+import type { Session } from './session.ts';
+
+/** What one bitmap of a node shall be. */
+export interface NodeChange {
+  readonly node: ImageNode;
+  readonly name: string;
+  readonly granularity: number;
+  readonly recording: boolean;
+  /** `new`: nothing that a bitmap of this name marked before is kept. */
+  readonly start: 'new' | 'kept';
+  /** What it marks in addition. */
+  readonly marks?: DirtyBitmap | undefined;
+  /** Bitmaps of the same node whose marks it gets too, such as that which has recorded since a reading began. */
+  readonly sources?: readonly string[] | undefined;
+}
+
+/** Records every write to the node from now on, for as long as the session is open. */
+export async function recordWrites(session: Session, node: ImageNode, granularity: number): Promise<string> {
+  const { qmp } = session;
+  const recorder = { node: node.nodeName, name: session.ownName() };
+  await qmp.execute('block-dirty-bitmap-add', { ...recorder, granularity, persistent: false });
+  session.onClose(() => qmp.execute('block-dirty-bitmap-remove', recorder));
+  return recorder.name;
+}
+
+/** An action of QMP's `transaction`. */
+interface Action {
+  readonly type: string;
+  readonly data: object;
+}
+
+/**
+ * Carries all changes out, whatever images they are of.
+ *
+ * @throws QmpError when QEMU refuses; then nothing is changed, except that bitmaps that were inconsistent, or are replaced at
+ * another granularity, are gone
+ */
+export async function changeNodes(
+  session: Session,
+  changes: readonly NodeChange[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (changes.length === 0) return;
+  const carriers = await loadCarriers(session, changes);
+  const { qmp } = session;
+  signal?.throwIfAborted();
+  // In a transaction, removing a bitmap and adding one of its name fails.
+  for (const { node, name } of changes.filter(isReplaced)) {
+    await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
+  }
+  await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
+}
+
+function presentIn({ node, name }: NodeChange): QemuBitmap | undefined {
+  return node.bitmaps.find((bitmap) => bitmap.name === name);
+}
+
+/** Whether the bitmap that is there cannot become what is wanted. */
+function isReplaced(change: NodeChange): boolean {
+  const present = presentIn(change);
+  if (present === undefined) return false;
+  return present.inconsistent || (change.start === 'new' && present.granularity !== change.granularity);
+}
+
+function actionsOf(change: NodeChange, carriers: Carriers): Action[] {
+  const { node, name, granularity, recording, start, marks, sources = [] } = change;
+  const at = { node: node.nodeName, name };
+  const present = isReplaced(change) ? undefined : presentIn(change);
+  const carried = marks === undefined ? undefined : carriers.get(node)?.get(marks);
+  const merged = [...sources, ...(carried === undefined ? [] : [carried])];
+  const actions: Action[] = [];
+  if (present === undefined) {
+    const data = { ...at, granularity, persistent: true, disabled: !recording };
+    actions.push({ type: 'block-dirty-bitmap-add', data });
+  } else if (start === 'new') {
+    actions.push({ type: 'block-dirty-bitmap-clear', data: at });
+  }
+  if (merged.length > 0) {
+    const data = { node: at.node, target: name, bitmaps: merged };
+    actions.push({ type: 'block-dirty-bitmap-merge', data });
+  }
+  if (present !== undefined && present.recording !== recording) {
+    actions.push({ type: `block-dirty-bitmap-${recording ? 'enable' : 'disable'}`, data: at });
+  }
+  return actions;
+}
+
+/** For each node, what a merge calls the marks that its carrier has. */
+type Carriers = ReadonlyMap<ImageNode, ReadonlyMap<DirtyBitmap, { node: string; name: string }>>;
+
+async function loadCarriers(session: Session, changes: readonly NodeChange[]): Promise<Carriers> {
+  const { qmp } = session;
+  const carriers = new Map<ImageNode, Map<DirtyBitmap, { node: string; name: string }>>();
+  for (const node of new Set(changes.map((change) => change.node))) {
+    const ofNode = changes.filter((change) => change.node === node);
+    // Bitmaps that are alike are carried once.
+    const marks = [...new Set(ofNode.flatMap((change) => change.marks ?? []))];
+    if (marks.length === 0) continue;
+    const carrier = session.ownName();
+    const filename = session.ownPath(`${carrier.split('-').at(-1)}.qcow2`);
+    const bitmaps = marks.map((bitmap, index) => ({ name: String(index), bitmap }));
+    session.onClose(() => rm(filename, { force: true }));
+    await writeCarrier(filename, node.virtualSizeBytes, bitmaps);
+    await qmp.execute('blockdev-add', {
+      driver: 'qcow2',
+      'node-name': carrier,
+      'read-only': true,
+      file: { driver: 'file', filename, 'read-only': true },
+    });
+    session.onClose(() => qmp.execute('blockdev-del', { 'node-name': carrier }));
+    carriers.set(
+      node,
+      new Map(marks.map((bitmap, index) => [bitmap, { node: carrier, name: String(index) }])),
+    );
+  }
+  return carriers;
+}

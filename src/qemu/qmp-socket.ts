@@ -1,0 +1,194 @@
+/**
+ * QMP over a Unix socket of a QEMU or a qemu-storage-daemon.
+ */
+import { readlink } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { FailedError, InUseError, RefusedError } from '../errors.ts';
+import { processBehindSocket } from './process-behind-socket.ts';
+import { parseQmpMessage, type Qmp, QmpError, type QmpMessage } from './qmp.ts';
+
+/** A monitor greets at once; one that serves another client already never does. */
+const GREETING_TIMEOUT_MS = 5_000;
+
+/** Far above the longest answer, that of query-named-block-nodes. */
+const MAX_LINE_CHARACTERS = 256 * 2 ** 20;
+
+/**
+ * @throws FailedError when nothing listens there
+ * @throws InUseError when the monitor serves another client
+ * @throws RefusedError when it is no monitor
+ */
+export async function openQmpSocket(path: string): Promise<Qmp> {
+  const socket = await connected(path);
+  const lines = lineReader(path, socket);
+  try {
+    const greeting = await withTimeout(lines.next(), GREETING_TIMEOUT_MS);
+    if (greeting === 'timeout') throw monitorInUse(path);
+    if (greeting?.QMP === undefined) throw noMonitor(path);
+    const qmp = converse(path, await folderOfQemu(path), socket, lines);
+    await qmp.execute('qmp_capabilities');
+    return qmp;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    const refuse = (cause: NodeJS.ErrnoException) => reject(connectError(path, cause));
+    socket.once('error', refuse);
+    socket.once('connect', () => {
+      socket.off('error', refuse);
+      resolve(socket);
+    });
+  });
+}
+
+function connectError(path: string, cause: NodeJS.ErrnoException): FailedError {
+  const context = { file: path };
+  switch (cause.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new FailedError('FILE_NOT_FOUND', `${path}: no such socket`, { cause, context });
+    case 'EACCES':
+    case 'EPERM':
+      return new FailedError('ACCESS_DENIED', `${path}: may not be connected to (${cause.code})`, {
+        cause,
+        context,
+        hint: 'Run as the user that runs QEMU, or as root.',
+      });
+    case 'ECONNREFUSED':
+      return new FailedError('IO_ERROR', `${path}: no QEMU listens on this socket`, {
+        cause,
+        context,
+        hint: 'The QEMU that made it has ended, or has no monitor there (-qmp unix:PATH,server=on,wait=off).',
+      });
+    default:
+      return new FailedError('IO_ERROR', `${path}: could not connect: ${cause.message}`, { cause, context });
+  }
+}
+
+interface Lines {
+  /** The next message; undefined when the connection has ended. */
+  next(): Promise<QmpMessage | undefined>;
+}
+
+function lineReader(path: string, socket: Socket): Lines {
+  const messages: QmpMessage[] = [];
+  const pieces: string[] = [];
+  let held = 0;
+  let ended: { readonly error?: unknown } | undefined;
+  let waiting: (() => void) | undefined;
+  const end = (error?: unknown) => {
+    ended ??= error === undefined ? {} : { error };
+    waiting?.();
+  };
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    const lines = text.split('\n');
+    for (const [index, line] of lines.entries()) {
+      pieces.push(line);
+      held += line.length;
+      if (held > MAX_LINE_CHARACTERS) return end(noMonitor(path));
+      if (index === lines.length - 1) break;
+      const whole = pieces.splice(0).join('').trim();
+      held = 0;
+      if (whole === '') continue;
+      const message = parseQmpMessage(whole);
+      if (message === undefined) return end(noMonitor(path));
+      if (message.event === undefined) messages.push(message);
+    }
+    waiting?.();
+  });
+  socket.on('error', (cause) => end(lost(path, cause)));
+  socket.on('close', () => end());
+  return {
+    async next() {
+      while (messages.length === 0 && ended === undefined) {
+        await new Promise<void>((resolve) => {
+          waiting = resolve;
+        });
+      }
+      const message = messages.shift();
+      if (message === undefined && ended?.error !== undefined) throw ended.error;
+      return message;
+    },
+  };
+}
+
+function converse(path: string, folder: string | undefined, socket: Socket, lines: Lines): Qmp {
+  let count = 0;
+  // A monitor takes one command at a time.
+  let last: Promise<unknown> = Promise.resolve();
+
+  async function ask(command: string, args: object | undefined): Promise<unknown> {
+    const id = ++count;
+    socket.write(`${JSON.stringify({ execute: command, ...(args && { arguments: args }), id })}\n`);
+    for (;;) {
+      const message = await lines.next();
+      if (message === undefined) throw lost(path);
+      if (message.id !== id) continue;
+      if (message.error !== undefined) throw new QmpError(path, command, message.error);
+      return message.return;
+    }
+  }
+
+  return {
+    name: path,
+    folder,
+    execute<T>(command: string, args?: object): Promise<T> {
+      const answer = last.then(() => ask(command, args));
+      last = answer.catch(() => {});
+      return answer as Promise<T>;
+    },
+    async close() {
+      await last;
+      if (socket.closed) return;
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** The folder that the process behind the socket works in. */
+async function folderOfQemu(socket: string): Promise<string | undefined> {
+  const pid = await processBehindSocket(socket);
+  return pid === undefined ? undefined : await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+}
+
+function lost(path: string, cause?: unknown): FailedError {
+  return new FailedError('IO_ERROR', `${path}: the connection to QEMU has ended`, {
+    cause,
+    context: { file: path },
+    hint: 'QEMU has ended or crashed: its bitmaps are as it has stored them. Look at the images with "bitmap-tool check".',
+  });
+}
+
+function noMonitor(path: string): RefusedError {
+  return new RefusedError('UNSUPPORTED', `${path}: what listens there does not speak QMP`, {
+    hint: 'Name the socket of a QMP monitor (-qmp unix:PATH,server=on,wait=off), not that of the human monitor.',
+    context: { file: path },
+  });
+}
+
+function monitorInUse(path: string): InUseError {
+  return new InUseError(`${path}: the monitor does not greet: it serves another client`, {
+    hint: 'A QMP monitor serves one client at a time: wait for that one, or give QEMU a second monitor.',
+    context: { file: path },
+  });
+}
+
+async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T | 'timeout'> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<'timeout'>((resolve) => {
+    timer = setTimeout(() => resolve('timeout'), ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

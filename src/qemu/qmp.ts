@@ -1,0 +1,78 @@
+/**
+ * QEMU's monitor protocol (QMP) as far as this tool speaks it: one command, one answer.
+ */
+import { BitmapToolError, RefusedError } from '../errors.ts';
+
+export interface Qmp {
+  /** How messages name this QEMU: the socket, or the guest. */
+  readonly name: string;
+  /** Where relative paths of this QEMU start; undefined where that cannot be learnt. */
+  readonly folder: string | undefined;
+  /**
+   * Runs one command to its end.
+   *
+   * @throws QmpError when QEMU refuses it
+   * @throws FailedError when there is no QEMU at the other end any more
+   */
+  execute<T>(command: string, args?: object): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** QEMU's answer to a command that it did not carry out. */
+export class QmpError extends BitmapToolError<'QEMU_ERROR'> {
+  readonly exitCode = 1;
+  readonly command: string;
+  /** `CommandNotFound`, `GenericError`, … (QEMU's QapiErrorClass). */
+  readonly errorClass: string;
+  /** QEMU's own words. */
+  readonly description: string;
+
+  constructor(name: string, command: string, { class: errorClass, desc }: QmpFailure) {
+    super('QEMU_ERROR', `${name}: QEMU refuses ${command}: ${desc}`, { context: { command, errorClass } });
+    this.command = command;
+    this.errorClass = errorClass;
+    this.description = desc;
+  }
+}
+
+export interface QmpFailure {
+  readonly class: string;
+  readonly desc: string;
+}
+
+/** One line of QMP: an answer, or an event, which nobody here waits for. */
+export interface QmpMessage {
+  readonly id?: unknown;
+  readonly return?: unknown;
+  readonly error?: QmpFailure;
+  readonly event?: string;
+  readonly QMP?: unknown;
+}
+
+/** @returns undefined for what is no message of QMP */
+export function parseQmpMessage(text: string): QmpMessage | undefined {
+  try {
+    const message: unknown = JSON.parse(text);
+    return typeof message === 'object' && message !== null ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Runs a command of which the answer is that QEMU does not know it, where it is too old. */
+export async function executeOrRefuse<T>(
+  qmp: Qmp,
+  command: string,
+  args: object | undefined,
+  since: string,
+): Promise<T> {
+  try {
+    return await qmp.execute<T>(command, args);
+  } catch (error) {
+    if (!(error instanceof QmpError) || error.errorClass !== 'CommandNotFound') throw error;
+    throw new RefusedError('UNSUPPORTED', `${qmp.name}: this QEMU does not know ${command}`, {
+      hint: `QEMU ${since} or newer is needed; with an older one, shut the guest down and work on its images.`,
+      cause: error,
+    });
+  }
+}

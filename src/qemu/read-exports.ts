@@ -1,0 +1,83 @@
+/**
+ * Reads through NBD what only a running QEMU knows: what its active image holds, and what its bitmaps mark.
+ */
+import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
+import type { ProgressOptions } from '../image/table-progress.ts';
+import type { ImageNode } from './block-nodes.ts';
+import { type NbdExtent, visitNbdMap } from './nbd-map.ts';
+import type { Session } from './session.ts';
+
+/**
+ * What an image holds, or the topmost images together.
+ *
+ * @param depth how many images from `node` down count: 1 for itself alone
+ */
+export async function readHeldByQemu(
+  session: Session,
+  node: ImageNode,
+  depth: number,
+  granularityBits: number,
+  options: ProgressOptions,
+): Promise<DirtyBitmap> {
+  const bitmap = cleanBitmap(node.virtualSizeBytes, granularityBits);
+  const what = { 'allocation-depth': true };
+  await visitExport(session, node, what, 'qemu:allocation-depth', options, ({ offset, length, type }) => {
+    if (type >= 1 && type <= depth) markRange(bitmap, offset, length);
+  });
+  return bitmap;
+}
+
+/** What a bitmap marks in one moment: of a copy, since QEMU exports none that is recording. */
+export async function readMarksOfQemu(
+  session: Session,
+  node: ImageNode,
+  { name, granularity }: { readonly name: string; readonly granularity: number },
+  options: ProgressOptions,
+): Promise<DirtyBitmap> {
+  const { qmp } = session;
+  const copy = { node: node.nodeName, name: session.ownName() };
+  await qmp.execute('transaction', {
+    actions: [
+      { type: 'block-dirty-bitmap-add', data: { ...copy, granularity, persistent: false, disabled: true } },
+      { type: 'block-dirty-bitmap-merge', data: { node: copy.node, target: copy.name, bitmaps: [name] } },
+    ],
+  });
+  session.onClose(() => qmp.execute('block-dirty-bitmap-remove', copy));
+  const bitmap = cleanBitmap(node.virtualSizeBytes, Math.log2(granularity));
+  const context = `qemu:dirty-bitmap:${copy.name}`;
+  await visitExport(session, node, { bitmaps: [copy.name] }, context, options, ({ offset, length, type }) => {
+    if (type !== 0) markRange(bitmap, offset, length);
+  });
+  return bitmap;
+}
+
+async function visitExport(
+  session: Session,
+  { nodeName, path, virtualSizeBytes }: ImageNode,
+  what: object,
+  context: string,
+  { signal, onProgress }: ProgressOptions,
+  visit: (extent: NbdExtent) => void,
+): Promise<void> {
+  const socket = await session.nbdSocket();
+  const id = session.ownName();
+  await session.qmp.execute('block-export-add', {
+    type: 'nbd',
+    id,
+    name: id,
+    'node-name': nodeName,
+    ...what,
+  });
+  signal?.throwIfAborted();
+  const phase = context.startsWith('qemu:dirty')
+    ? 'reading a bitmap from QEMU'
+    : 'reading allocation from QEMU';
+  const show = (doneBytes: number) =>
+    onProgress?.({ phase, image: path, doneBytes, totalBytes: virtualSizeBytes });
+  show(0);
+  let count = 0;
+  await visitNbdMap(socket, id, context, virtualSizeBytes, signal, (extent) => {
+    visit(extent);
+    if (++count % 1024 === 0) show(extent.offset + extent.length);
+  });
+}

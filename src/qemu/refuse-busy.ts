@@ -1,0 +1,70 @@
+/**
+ * States of a QEMU in which nothing is to be changed: what runs there would come between.
+ */
+import { InUseError } from '../errors.ts';
+import type { ImageNode } from './block-nodes.ts';
+import { runOf } from './own-names.ts';
+import { type Qmp, QmpError } from './qmp.ts';
+
+interface JobInfo {
+  readonly id: string;
+  readonly type: string;
+  readonly status: string;
+}
+
+const MIGRATING = new Set(['setup', 'active', 'postcopy-active', 'pre-switchover', 'device', 'cancelling']);
+
+/** Run states (RunState) in which a guest is between two hosts, or waits for its storage. */
+const REFUSED_STATES: ReadonlyMap<string, string> = new Map([
+  ['io-error', 'is paused for an I/O error'],
+  ['inmigrate', 'is being migrated to this host'],
+  ['finish-migrate', 'is being migrated'],
+  ['postmigrate', 'has been migrated away'],
+  ['internal-error', 'is stopped for an internal error'],
+]);
+
+/** @throws InUseError while a job runs, the guest migrates, or its storage fails */
+export async function refuseBusyQemu(qmp: Qmp): Promise<void> {
+  const [job] = await qmp.execute<JobInfo[]>('query-jobs');
+  if (job !== undefined) {
+    throw inUse(
+      qmp,
+      `the ${job.type} job "${job.id}" is ${job.status}`,
+      'Wait until it has ended, or cancel it.',
+    );
+  }
+  const state = await known<{ status: string }>(qmp, 'query-status');
+  const refused = state === undefined ? undefined : REFUSED_STATES.get(state.status);
+  if (refused !== undefined) throw inUse(qmp, `the guest ${refused}`, 'Bring the guest in order first.');
+  const migration = await known<{ status?: string }>(qmp, 'query-migrate');
+  if (migration?.status !== undefined && MIGRATING.has(migration.status)) {
+    throw inUse(qmp, 'the guest is being migrated', 'Wait until the migration has ended.');
+  }
+}
+
+/** @throws InUseError while a job or an export uses a bitmap of the images */
+export function refuseBusyBitmaps(qmp: Qmp, nodes: readonly ImageNode[]): void {
+  for (const { path, bitmaps } of nodes) {
+    const busy = bitmaps.find((bitmap) => bitmap.busy && runOf(bitmap.name) === undefined);
+    if (busy === undefined) continue;
+    throw inUse(
+      qmp,
+      `${path}: a job or an export uses the bitmap "${busy.name}"`,
+      'Wait until that has ended.',
+    );
+  }
+}
+
+/** A qemu-storage-daemon has no guest to ask about. */
+async function known<T>(qmp: Qmp, command: string): Promise<T | undefined> {
+  try {
+    return await qmp.execute<T>(command);
+  } catch (error) {
+    if (error instanceof QmpError && error.errorClass === 'CommandNotFound') return undefined;
+    throw error;
+  }
+}
+
+function inUse({ name }: Qmp, what: string, hint: string): InUseError {
+  return new InUseError(`${name}: ${what}; nothing was changed`, { hint, context: { qemu: name } });
+}

@@ -1,0 +1,128 @@
+/**
+ * One run inside a QEMU: what it puts there for its own time, and how that goes away again, however the run ends.
+ */
+import { chown, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FailedError, InUseError } from '../errors.ts';
+import { newRunName } from './own-names.ts';
+import { type Qmp, QmpError } from './qmp.ts';
+import { refuseBusyQemu } from './refuse-busy.ts';
+import { tidyUp } from './tidy-up.ts';
+
+export interface Session {
+  readonly qmp: Qmp;
+  /** A name that nothing else has, for a bitmap, a node or an export. */
+  ownName(): string;
+  /** The path of a file of this run, where QEMU can read and write. */
+  ownPath(suffix: string): string;
+  /** Has `undo` run when the session ends, the last first. */
+  onClose(undo: () => Promise<unknown>): void;
+  /** Serves exports on a socket of its own until the session ends; the answer is its path. */
+  nbdSocket(): Promise<string>;
+  /**
+   * Takes away all that this run has put into QEMU.
+   *
+   * @throws FailedError naming what could not be taken away
+   */
+  close(): Promise<void>;
+}
+
+export interface SessionPlace {
+  /** Where QEMU can read and write; without it a new folder is made for the session. */
+  readonly folder?: string | undefined;
+  /** A file whose owner QEMU runs as, such as its socket. */
+  readonly ownedByQemu?: string | undefined;
+}
+
+/** sockaddr_un has 108 bytes for a path, one of them zero. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/**
+ * Takes away what killed runs have left in this QEMU, and begins a new one.
+ *
+ * @throws InUseError while QEMU is busy with something that must not be disturbed
+ */
+export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Session> {
+  await tidyUp(qmp, place.folder);
+  await refuseBusyQemu(qmp);
+
+  const run = await newRunName();
+  const undos: (() => Promise<unknown>)[] = [];
+  const folder = place.folder ?? (await newFolder(run, place));
+  if (place.folder === undefined) undos.push(() => rm(folder, { recursive: true, force: true }));
+  let socket: Promise<string> | undefined;
+  let names = 0;
+  const session: Session = {
+    qmp,
+    ownName: () => `${run}-${(names++).toString(36)}`,
+    ownPath: (suffix) => join(folder, `${run}.${suffix}`),
+    onClose: (undo) => void undos.push(undo),
+    nbdSocket() {
+      const started = socket ?? startNbdServer(session);
+      socket = started;
+      // One that did not start is not to be stopped.
+      started.catch(() => {
+        socket = undefined;
+      });
+      return started;
+    },
+    async close() {
+      const failures: string[] = [];
+      // With the server go the exports, and what they use is free.
+      const stop = socket === undefined ? [] : [() => qmp.execute('nbd-server-stop')];
+      for (const undo of [...stop, ...undos.splice(0).reverse()]) {
+        await undo().catch((error: unknown) => {
+          // With QEMU all of it is gone.
+          if (!(error instanceof FailedError)) failures.push((error as Error).message);
+        });
+      }
+      if (failures.length === 0) return;
+      throw new FailedError('IO_ERROR', `${qmp.name}: could not be tidied up: ${failures.join('; ')}`, {
+        hint: 'The next run takes away what was left behind.',
+        context: { qemu: qmp.name },
+      });
+    },
+  };
+  return session;
+}
+
+async function newFolder(run: string, { ownedByQemu }: SessionPlace): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), `${run}-`));
+  if (process.getuid?.() !== 0 || ownedByQemu === undefined) return folder;
+  // QEMU makes a socket in it.
+  const owner = await stat(ownedByQemu).catch(() => undefined);
+  if (owner !== undefined) await chown(folder, owner.uid, owner.gid);
+  return folder;
+}
+
+async function startNbdServer(session: Session): Promise<string> {
+  const { qmp } = session;
+  const path = session.ownPath('sock');
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+    throw new FailedError(
+      'IO_ERROR',
+      `${path}: too long for a socket: ${MAX_SOCKET_PATH_BYTES} bytes are allowed`,
+      {
+        hint: 'Set TMPDIR to a folder with a shorter path.',
+        context: { file: path },
+      },
+    );
+  }
+  // By this node a later run knows that the server is that of a run of this tool.
+  const mark = session.ownName();
+  await qmp.execute('blockdev-add', { driver: 'null-co', 'node-name': mark, size: 512 });
+  session.onClose(() => qmp.execute('blockdev-del', { 'node-name': mark }));
+  try {
+    await qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path } } });
+  } catch (error) {
+    if (!(error instanceof QmpError) || !/already running/.test(error.description)) throw error;
+    throw new InUseError(`${qmp.name}: its NBD server is in use; nothing was changed`, {
+      hint: 'A backup in pull mode, or another program, serves disks from it: wait until that has ended.',
+      context: { qemu: qmp.name },
+      cause: error,
+    });
+  }
+  session.onClose(() => rm(path, { force: true }));
+  return path;
+}

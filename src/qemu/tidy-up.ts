@@ -1,0 +1,71 @@
+/**
+ * Takes away what killed runs have left behind, in a QEMU and in folders.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readBlockNodes } from './block-nodes.ts';
+import { hasEnded, runOf } from './own-names.ts';
+import { type Qmp, QmpError } from './qmp.ts';
+
+/** @param folder the one that all runs of this QEMU use; without it each run makes its own */
+export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void> {
+  const { images, names } = await readBlockNodes(qmp);
+  const exports = (await qmp.execute<{ id: string }[]>('query-block-exports')).map(({ id }) => id);
+  const bitmaps = images.flatMap(({ nodeName, bitmaps }) =>
+    bitmaps.map(({ name, persistent }) => ({ node: nodeName, name, persistent })),
+  );
+  const ended = new Set<string>();
+  for (const name of [...names, ...exports, ...bitmaps.map((bitmap) => bitmap.name)]) {
+    const run = runOf(name);
+    if (run !== undefined && (await hasEnded(run))) ended.add(run);
+  }
+  const isLeft = (name: string) => ended.has(runOf(name) ?? '');
+
+  for (const id of exports.filter(isLeft)) await attempt(qmp, 'block-export-del', { id, mode: 'hard' });
+  for (const { run, path } of await leftPaths(folder)) {
+    const socket = folder === undefined ? join(path, `${run}.sock`) : path;
+    if (await isServed(socket)) {
+      // Nothing of that run is in this QEMU: it serves from another one.
+      if (!ended.has(run)) continue;
+      await attempt(qmp, 'nbd-server-stop');
+    }
+    await rm(path, { recursive: true, force: true });
+  }
+  for (const { node, name, persistent } of bitmaps) {
+    if (isLeft(name) && !persistent) await attempt(qmp, 'block-dirty-bitmap-remove', { node, name });
+  }
+  for (const name of [...names].filter(isLeft)) await attempt(qmp, 'blockdev-del', { 'node-name': name });
+}
+
+/** Files, or folders, of runs that have ended. */
+async function leftPaths(folder: string | undefined): Promise<{ run: string; path: string }[]> {
+  const parent = folder ?? tmpdir();
+  const paths: { run: string; path: string }[] = [];
+  for (const name of await readdir(parent).catch(() => [])) {
+    const run = runOf(name);
+    if (run !== undefined && (await hasEnded(run))) paths.push({ run, path: join(parent, name) });
+  }
+  return paths;
+}
+
+function isServed(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const client = connect({ path: socket });
+    client.once('error', () => resolve(false));
+    client.once('connect', () => {
+      client.destroy();
+      resolve(true);
+    });
+  });
+}
+
+/** What QEMU does not take away now is as good as gone, or in the way of the next command, which will say so. */
+async function attempt(qmp: Qmp, command: string, args?: object): Promise<void> {
+  try {
+    await qmp.execute(command, args);
+  } catch (error) {
+    if (!(error instanceof QmpError)) throw error;
+  }
+}

@@ -1,0 +1,138 @@
+/** The job in a running QEMU: what QEMU stores when it ends must mark all that the image holds, and nothing else. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { normalised, roundedOut } from '../../support/extents.ts';
+import { ownAllocation } from '../../support/map-answers.ts';
+import { qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { startQmpProxy } from '../../support/qmp-proxy.ts';
+import { leftIn, qcow2Nodes, type RunningQemu, startQemu } from '../../support/running-qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+interface Chain {
+  base: string;
+  top: string;
+}
+
+/** The base has the bitmap c1; the overlay was written to without one. */
+async function brokenChain(): Promise<Chain> {
+  const folder = await scratchFolder();
+  const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];
+  await qemuImg('create', '-q', '-f', 'qcow2', base, '64M');
+  await qemuIo(base, 'write -q -P 1 0 3M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', top);
+  await qemuIo(top, 'write -q -P 2 1M 1M', 'write -q -z 10M 128k', 'write -q -P 3 63M 1M');
+  return { base, top };
+}
+
+async function marksOf(image: string, bitmap: string) {
+  const extents = await dirtyExtents(image, bitmap);
+  return normalised(
+    extents.filter(({ type }) => type === 1).map(({ offset, length }) => ({ start: offset, length })),
+  );
+}
+
+/** Ends QEMU, and expects the bitmap to mark just what the image holds then. */
+async function expectExact(qemu: RunningQemu, image: string, bitmap: string, granularity = 65536) {
+  expect(await leftIn(qemu)).toEqual([]);
+  await qemu.stop();
+  expect(await qemuBitmaps(image)).toContainEqual({ name: bitmap, granularity, flags: ['auto'] });
+  const held = ownAllocation(await qemuMap(image));
+  expect(await marksOf(image, bitmap)).toEqual(roundedOut(held, granularity, 64 * 2 ** 20));
+  expect(await qemuCheck(image)).toMatchObject({ errors: 0, corruptions: 0, leaks: 0 });
+}
+
+describe.each(['qemu-system-x86_64', 'qemu-storage-daemon'] as const)('create-from --qmp with %s', (kind) => {
+  it('gives the active image the bitmap of its base, with all that it holds', async () => {
+    const { top } = await brokenChain();
+    const qemu = await startQemu(qcow2Nodes('top', top), kind);
+    const result = await bitmapToolJson<{ bitmaps: unknown[] }>(
+      'create-from',
+      '--allocated',
+      '--qmp',
+      qemu.socket,
+      top,
+    );
+    expect(result.bitmaps).toEqual([
+      { name: 'c1', action: 'created', granularity: 65536, enabled: true, dirtyBytes: 2 * 2 ** 20 + 131072 },
+    ]);
+    await expectExact(qemu, top, 'c1');
+  });
+});
+
+describe('create-from --qmp', () => {
+  it('marks what is written between any two of its commands', async () => {
+    const { top } = await brokenChain();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    const proxy = await startQmpProxy(
+      qemu.socket,
+      async (_, number) => qemu.write('top', `write -q -P 7 ${20 + number}M 64k`),
+      async (_, number) => qemu.write('top', `write -q -P 8 ${20 + number}.5M 64k`),
+    );
+    await bitmapToolJson('create-from', '--allocated', '--qmp', proxy.socket, '-n', 'c1', top);
+    expect(proxy.commands).toContain('transaction');
+    await expectExact(qemu, top, 'c1');
+  });
+
+  it('records what is written afterwards', async () => {
+    const { top } = await brokenChain();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    await bitmapToolJson('create-from', '--allocated', '--qmp', qemu.socket, '-g', '4k', '-n', 'fine', top);
+    await qemu.write('top', 'write -q -P 9 40M 1M');
+    await expectExact(qemu, top, 'fine', 4096);
+  });
+
+  it('finds the image by its file, whatever the path is spelled like', async () => {
+    const { top } = await brokenChain();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    const spelled = join(top, '..', '.', '..', top.split('/').at(-2)!, 'top.qcow2');
+    await bitmapToolJson('create-from', '--allocated', '--qmp', qemu.socket, `${spelled}`);
+    await expectExact(qemu, top, 'c1');
+  });
+
+  it('adds to a bitmap, replaces one, and takes a list or the union of others', async () => {
+    const { top } = await brokenChain();
+    await qemuImg('bitmap', '--add', top, 'old');
+    await qemuIo(top, 'write -q -P 2 5M 64k');
+    await qemuImg('bitmap', '--add', '-g', '4k', top, 'coarse');
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    const createFrom = (...args: string[]) =>
+      bitmapToolJson('create-from', '--qmp', qemu.socket, ...args, top);
+    await createFrom('--everything', '-n', 'coarse', '-g', '1M', '--if-exists', 'replace');
+    await createFrom('--allocated', '-n', 'old', '--if-exists', 'merge');
+    await createFrom('--bitmap', 'old', '-n', 'copy');
+    await createFrom('--everything', '-n', 'whole', '--disabled');
+    expect(await qemu.bitmaps('top')).toMatchObject({
+      old: { count: 2 * 2 ** 20 + 131072 + 65536, recording: true },
+      coarse: { count: 64 * 2 ** 20, granularity: 2 ** 20 },
+      copy: { count: 2 * 2 ** 20 + 131072 + 65536, persistent: true },
+      whole: { count: 64 * 2 ** 20, recording: false },
+    });
+    await expectExact(qemu, top, 'old');
+  });
+
+  it('changes nothing on a dry run', async () => {
+    const { top } = await brokenChain();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    const result = await bitmapToolJson('create-from', '--allocated', '--dry-run', '--qmp', qemu.socket, top);
+    expect(result).toMatchObject({ dryRun: true, bitmaps: [{ dirtyBytes: 2 * 2 ** 20 + 131072 }] });
+    expect(await qemu.bitmaps('top')).toEqual({});
+    expect(await leftIn(qemu)).toEqual([]);
+  });
+
+  it('replaces a bitmap that a crash has left inconsistent', async () => {
+    const { top } = await brokenChain();
+    await qemuImg('bitmap', '--add', top, 'c1');
+    const crashed = await startQemu(qcow2Nodes('top', top));
+    await crashed.write('top', 'write -q -P 5 30M 64k');
+    await crashed.crash();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    expect(await qemu.bitmaps('top')).toMatchObject({ c1: { inconsistent: true } });
+    const args = ['create-from', '--allocated', '-n', 'c1', '--qmp', qemu.socket, top];
+    expect(await bitmapTool(...args, '--if-exists', 'merge')).toMatchObject({ exitCode: 4 });
+    await bitmapToolJson(...args, '--if-exists', 'replace');
+    await expectExact(qemu, top, 'c1');
+  });
+});
