@@ -86,3 +86,14 @@ export { type MeasureResult, measure } from './operations/create-from/measure.ts
 export type { BitmapSource } from './operations/create-from/sources.ts';
 export { type MapOptions, type MappedImage, mapAllocation } from './operations/map-allocation.ts';
 export type { OperationOptions } from './operations/options.ts';
+export {
+  addRunning,
+  clearRunning,
+  createFromRunning,
+  disableRunning,
+  enableRunning,
+  mergeRunning,
+  openQemu,
+  type RunningQemu,
+  removeRunning,
+} from './operations/running/running.ts';

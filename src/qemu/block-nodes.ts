@@ -21,7 +21,7 @@ export interface QemuBitmap {
 }
 
 /** The options of a node that QEMU tells of; those of a node that is reopened must be the same afterwards. */
-export interface NodeOptions {
+interface NodeOptions {
   readonly readOnly: boolean;
   readonly cacheDirect: boolean;
   readonly cacheNoFlush: boolean;

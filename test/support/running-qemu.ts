@@ -22,7 +22,7 @@ export interface RunningQemu {
   crash(): Promise<void>;
 }
 
-export interface BitmapState {
+interface BitmapState {
   recording: boolean;
   persistent: boolean;
   busy: boolean;

@@ -44,7 +44,7 @@ export async function withRunningImage<T>(
   });
 }
 
-export async function withSession<T>(
+async function withSession<T>(
   { qmp, place }: RunningQemu,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
@@ -65,7 +65,7 @@ export async function withSession<T>(
  * @throws RefusedError when QEMU does not have it open, or it cannot hold bitmaps
  * @throws InUseError while one of its bitmaps is busy
  */
-export async function openRunningImage(
+async function openRunningImage(
   session: Session,
   imageName: string,
   options: OperationOptions,
@@ -92,7 +92,7 @@ export async function openRunningImage(
 }
 
 /** QEMU's persistent bitmaps of a node. Others are lost when it ends: they are no checkpoint's. */
-export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
+function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
   return bitmaps
     .filter(({ persistent }) => persistent)
     .map(({ name, granularity, recording, inconsistent }) => ({
