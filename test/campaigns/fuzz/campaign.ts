@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A case may take this long on a machine that has much else to do. */
 const HANG_MS = 60_000;
-/** What README.md promises, and what these processes need for themselves and for judging. */
+/** What docs/guarantees.md promises, and what these processes need for themselves and for judging. */
 const MEMORY_BYTES = 2 * 2 ** 30;
 
 export interface Campaign {

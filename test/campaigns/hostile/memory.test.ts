@@ -13,7 +13,7 @@ import { directoryAt, patch, u64 } from './craft.ts';
 
 const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta.url));
 const MIB = 2 ** 20;
-/** As README.md promises: five of the largest bitmaps that QEMU stores. */
+/** As docs/guarantees.md promises: five of the largest bitmaps that QEMU stores. */
 const BOUND_MIB = 2560;
 const NAMES = ['m0', 'm1', 'm2'];
 

@@ -1,5 +1,5 @@
 /**
- * With --json every command prints what schemas.json says, key for key: what scripts read must not drift.
+ * With --json every command prints what schemas/output.json says, key for key: what scripts read must not drift.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,14 +15,14 @@ let schemas: AnySchemaObject;
 const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
 
 beforeAll(async () => {
-  schemas = JSON.parse(await readFile(new URL('../../unit/cli/schemas.json', import.meta.url), 'utf8'));
+  schemas = JSON.parse(await readFile(new URL('../../../schemas/output.json', import.meta.url), 'utf8'));
   ajv.addSchema(schemas, 'schemas');
 });
 
 function validator(name: string): ValidateFunction {
   const pointer = encodeURIComponent(name).replaceAll('~', '~0');
   const validate = ajv.getSchema(`schemas#/$defs/${pointer}`);
-  if (validate === undefined) throw new Error(`schemas.json does not define ${name}`);
+  if (validate === undefined) throw new Error(`schemas/output.json does not define ${name}`);
   return validate;
 }
 
@@ -75,7 +75,7 @@ async function makeChain(): Promise<Files> {
 
 interface Sample {
   command: string;
-  /** Of schemas.json, if it is not the command itself. */
+  /** Of schemas/output.json, if it is not the command itself. */
   schema?: string;
   args: (files: Files) => string[];
   exitCode?: number;
@@ -273,25 +273,6 @@ describe('stderr', () => {
       'USAGE',
     ]);
   });
-});
-
-test('the examples of README.md are as defined', async () => {
-  const text = await readFile(new URL('../../../README.md', import.meta.url), 'utf8');
-  const seen: string[] = [];
-  for (const [, before, block] of text.matchAll(/((?:[^\n]+\n)+)\n```json\n(.*?)\n```$/gms)) {
-    const named = Array.from(before!.matchAll(/`?([\w -]+?) --json`/g), ([, words]) => words!.trim());
-    const documents = named.includes('map') ? block!.trim().split('\n') : [block!];
-    for (const [index, document] of documents.entries()) {
-      const schema = named[index]!.replace(/^merge$/, 'edit');
-      expect(faults(schema, JSON.parse(document)), `${schema}: ${document}`).toEqual([]);
-      seen.push(schema);
-    }
-  }
-  const variants = /^(warning|error|edit|list)? ?(--chain|--dry-run)?$|--dry-run$/;
-  const documents = Object.keys(schemas['$defs']).filter(
-    (name) => !SHARED.includes(name) && (name === 'list' || name === 'edit' || !variants.test(name)),
-  );
-  expect(seen.sort()).toEqual(documents.sort());
 });
 
 test('no object in the definitions is open', () => {

@@ -107,7 +107,7 @@ function conversation(child: ChildProcess): (words: readonly string[]) => Promis
     wake();
   });
   child.on('exit', (code, signal) => {
-    const cause = `virsh ended by ${signal ?? `exit code ${code}`}; did test/install-tools.sh run?`;
+    const cause = `virsh ended by ${signal ?? `exit code ${code}`}; did "npm run setup:debian" run?`;
     end = code === 127 ? howToInstall('virsh') : cause;
     wake();
   });

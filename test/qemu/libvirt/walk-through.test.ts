@@ -1,4 +1,4 @@
-/** README.md, "My checkpoints are broken", followed to the letter: its commands, in their order, on a machine that needs it. */
+/** The steps of docs/repair-checkpoints.md, followed to the letter on a machine that needs them. */
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,12 +20,10 @@ beforeAll(async () => {
 
 afterAll(() => virsh?.close());
 
-/** The blocks of a section that are commands for a shell. */
-async function commandsOf(section: string): Promise<string[]> {
-  const text = await readFile(file('README.md'), 'utf8');
-  const [, body] = new RegExp(`^## ${section}\n(.*?)(?=^## |(?![^]))`, 'ms').exec(text) ?? [];
-  if (body === undefined) throw new Error(`README.md has no section "${section}"`);
-  return Array.from(body.matchAll(/^```sh\n(.*?)^```$/gms), ([, commands]) => commands!);
+/** The blocks of the page that are commands for a shell. */
+async function shellBlocks(page: string): Promise<string[]> {
+  const text = await readFile(file(page), 'utf8');
+  return Array.from(text.matchAll(/^```sh\n(.*?)^```$/gms), ([, commands]) => commands!);
 }
 
 test.each([true, false])(
@@ -59,7 +57,7 @@ test.each([true, false])(
     await machine.stop();
     if (!isKnown) await machine.forgetCheckpoints();
 
-    const blocks = await commandsOf('My checkpoints are broken');
+    const blocks = await shellBlocks('docs/repair-checkpoints.md');
     const commands = blocks.join('').replaceAll(/\/(images|backup)\//g, `${folder}/$1/`);
     const saved = `mkdir -p checkpoints; cat > checkpoints/c1.xml <<'END'\n${dump}\nEND\n`;
     const script = isKnown ? commands : commands.replace(/^bitmap-tool check /m, `${saved}$&`);
