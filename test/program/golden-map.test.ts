@@ -2,12 +2,12 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { type MapExtent, mapAllocation } from '../../../src/index.ts';
-import { normalised } from '../../support/extents.ts';
-import { coverageFaults, mapDisagreements, ownAllocation } from '../../support/map-answers.ts';
-import { caseNamed, cases, type GoldenCase, imagePath, needsCurrentFolder } from './cases.ts';
+import { type MapExtent, mapAllocation } from '../../src/index.ts';
+import { normalised } from '../support/extents.ts';
+import { coverageFaults, mapDisagreements, ownAllocation } from '../support/map-answers.ts';
+import { caseNamed, cases, type GoldenCase, imagePath, needsCurrentFolder } from '../unit/golden/cases.ts';
 
-const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta.url));
+const program = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.url));
 
 /** Our map; a thread of tests has no current folder of its own, so where that counts a process is asked. */
 async function mapOf(golden: GoldenCase, options: { layer?: boolean } = {}): Promise<MapExtent[]> {

@@ -3,11 +3,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { bitmapTool } from '../support/bitmap-tool.ts';
 
 /** The page as text, without what makes it bold. */
 async function page(): Promise<string> {
-  const source = await readFile(new URL('../../../dist/man/bitmap-tool.1', import.meta.url), 'utf8');
+  const source = await readFile(new URL('../../dist/man/bitmap-tool.1', import.meta.url), 'utf8');
   return source
     .replace(/\\f[BIR]/g, '')
     .replaceAll('\\-', '-')
@@ -47,7 +47,7 @@ test('every command has examples in its help, and they are in the man page', asy
 });
 
 test('no line of text begins as a request by accident, and all is ASCII', async () => {
-  const source = await readFile(new URL('../../../dist/man/bitmap-tool.1', import.meta.url), 'utf8');
+  const source = await readFile(new URL('../../dist/man/bitmap-tool.1', import.meta.url), 'utf8');
   expect(source).toMatch(/^\.TH "BITMAP\\-TOOL" 1 /);
   expect(source.match(/[^\n -~]/)).toBeNull();
   for (const line of source.trimEnd().split('\n'))

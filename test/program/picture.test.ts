@@ -5,14 +5,14 @@ import { chmod, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { bitmapTool } from '../../support/bitmap-tool.ts';
-import { digest } from '../../support/file-state.ts';
-import { scratchFolder } from '../../support/scratch.ts';
-import { allElements, parseXml } from '../../support/well-formed.ts';
+import { bitmapTool } from '../support/bitmap-tool.ts';
+import { digest } from '../support/file-state.ts';
+import { scratchFolder } from '../support/scratch.ts';
+import { allElements, parseXml } from '../support/well-formed.ts';
 
 async function chainCopy(): Promise<{ folder: string; image: string; base: string }> {
   const folder = await scratchFolder();
-  await cp(fileURLToPath(new URL('../../../fixtures/chain', import.meta.url)), folder, { recursive: true });
+  await cp(fileURLToPath(new URL('../../fixtures/chain', import.meta.url)), folder, { recursive: true });
   return { folder, image: join(folder, 'overlay.qcow2'), base: join(folder, 'base.qcow2') };
 }
 

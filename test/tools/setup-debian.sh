@@ -1,5 +1,8 @@
 #!/bin/sh
-# Installs what the tests judge by: QEMU's tools, libnbd's, and libvirt. Does nothing where they are there already.
+# Installs the programs by which the tests judge: those of QEMU, libnbd and libvirt. Says first what it will do.
+#
+#   setup-debian.sh          asks before it installs, if somebody is there to answer
+#   setup-debian.sh --yes    does not ask
 set -eu
 
 missing=
@@ -10,19 +13,34 @@ done
 for driver in connection-driver/libvirt_driver_qemu storage-file/libvirt_storage_file_fs; do
   find /usr/lib*/libvirt /usr/lib*/*/libvirt -path "*/$driver.so" 2>/dev/null | grep -q . || missing="$missing $driver"
 done
+# libvirt that runs as root looks for this account, even if it runs guests as root.
+getent passwd libvirt-qemu >/dev/null && account= || account=libvirt-qemu
 
 packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libnbd-bin mount strace'
+if [ -z "$missing$account" ]; then
+  echo "setup-debian: everything is installed."
+  exit 0
+fi
 if ! command -v apt-get >/dev/null; then
   [ -n "$missing" ] || exit 0
-  echo "install-tools: not found:$missing. Install the tools of QEMU, libvirt and libnbd (on Debian: $packages)." >&2
+  echo "setup-debian: not found:$missing. Install the tools of QEMU, libvirt and libnbd (on Debian: $packages)." >&2
   exit 1
 fi
+
+[ -z "$missing" ] || echo "setup-debian: missing:$missing"
+[ -z "$missing" ] || echo "setup-debian: will run: apt-get install --no-install-recommends $packages"
+[ -z "$account" ] || echo "setup-debian: will create the system account $account"
+if [ "${1:-}" != --yes ] && [ -t 0 ]; then
+  printf 'Continue? [y/N] '
+  read -r answer
+  case $answer in [Yy]*) ;; *) exit 1 ;; esac
+fi
+
 [ "$(id -u)" -eq 0 ] && sudo= || sudo=sudo
 if [ -n "$missing" ]; then
   $sudo apt-get update -q
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $packages
 fi
-# Debian's libvirt, run by root, looks for the account of its daemon even where it is to run guests as root.
 if ! getent passwd libvirt-qemu >/dev/null; then
   $sudo useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin libvirt-qemu
 fi

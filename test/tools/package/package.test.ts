@@ -44,9 +44,9 @@ async function install(name: string, ...options: string[]): Promise<string> {
 const run = (project: string, ...args: string[]) =>
   execa(join(project, 'node_modules', '.bin', 'bitmap-tool'), args, { cwd: project, reject: false });
 
-test('it holds the program, the library with its types, and the papers; nothing else', () => {
+test('the package contains the program, the library with its types, the schemas and the papers, and nothing else', () => {
   const allowed =
-    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|bin\/(bitmap-tool\.js|package\.json)|dist\/THIRD-PARTY-LICENSES|dist\/man\/bitmap-tool\.1|dist\/(index|parts\/[\w-]+)\.js|dist\/(cli|program|commands\/[a-z-]+|late\/(chalk|spinner|zstddec))\.cjs|dist\/types\/[\w/-]+\.d\.ts)$/;
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|schemas\/output\.json|bin\/(bitmap-tool\.js|package\.json)|dist\/THIRD-PARTY-LICENSES|dist\/man\/bitmap-tool\.1|dist\/(index|parts\/[\w-]+)\.js|dist\/(cli|program|commands\/[a-z-]+|late\/(chalk|spinner|zstddec))\.cjs|dist\/types\/[\w/-]+\.d\.ts)$/;
   expect(files.filter((path) => !allowed.test(path))).toEqual([]);
   for (const path of [
     'bin/bitmap-tool.js',
@@ -55,6 +55,7 @@ test('it holds the program, the library with its types, and the papers; nothing 
     'dist/program.cjs',
     'dist/index.js',
     'dist/types/index.d.ts',
+    'schemas/output.json',
     'LICENSE',
     'README.md',
   ]) {

@@ -1,0 +1,6 @@
+/** Builds all that the package contains. */
+import { buildIfOlder } from './build-if-older.ts';
+
+export default function setup(): void {
+  buildIfOlder('dist/types/index.d.ts');
+}
