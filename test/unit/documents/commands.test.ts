@@ -4,6 +4,6 @@ import { buildProgram } from '../../../src/cli/program.ts';
 import { commandsPage } from './commands-page.ts';
 
 test('docs/commands.md describes the commands that the program has ("npm run docs" writes it)', async () => {
-  const page = commandsPage(commandTree(buildProgram()));
+  const page = commandsPage(commandTree(await buildProgram()));
   await expect(page).toMatchFileSnapshot('../../../docs/commands.md');
 });
