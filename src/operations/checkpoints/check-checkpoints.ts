@@ -1,8 +1,7 @@
 /**
  * Judges the checkpoints of whole backing chains: what libvirt will say of each, and what it does not look at.
  */
-import { cleanBitmap, dirtyBytes, mergeInto } from '../../bitmap/dirty-bitmap.ts';
-import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -10,13 +9,14 @@ import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
 import {
   type ChainImage,
   examineChainImage,
-  namesOf,
   originOf,
   stateIn,
 } from '../../checkpoint/chain/chain-images.ts';
-import { type InspectedImage, inspectChainImage } from '../../checkpoint/chain/inspect-chain-image.ts';
+import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
+import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
-import { chooseCheckpoints, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
+import { chooseCheckpoints } from '../../checkpoint/verdict/choose-checkpoints.ts';
+import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
 import {
   type CheckpointFiles,
   type CheckpointRecords,
@@ -24,8 +24,6 @@ import {
 } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
-import { readActiveL1Table } from '../../image/image.ts';
-import { tableReading } from '../../image/table-progress.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
 
@@ -123,7 +121,7 @@ async function checkDisk(
   const examined: ChainImage[] = [];
   for (const layer of layers) examined.push(await examineChainImage(layer));
   const known = await recordsOf(examined);
-  const images = await inspectImages(examined, known ?? [], options);
+  const images = await inspectChain(examined, known ?? [], options);
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, known);
   const checkpoints: CheckedCheckpoint[] = [];
   for (const each of chosen) checkpoints.push(await checkpoint(images, each.name, each.madeIn));
@@ -168,55 +166,12 @@ async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem
   }
 }
 
-async function inspectImages(
-  examined: readonly ChainImage[],
-  known: readonly KnownCheckpoint[],
-  options: OperationOptions,
-): Promise<InspectedImage[]> {
-  const tables: (Float64Array | undefined)[] = [];
-  for (const { layer } of examined) tables.push(await readTable(layer));
-  const sources = examined.flatMap(({ layer }, index) => {
-    const l2Offsets = tables[index];
-    return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
-  });
-  const reading = tableReading(sources, options);
-  const images: InspectedImage[] = [];
-  for (const [index, image] of examined.entries()) {
-    // What the origin holds may be older than the checkpoint.
-    const below = new Set([
-      ...namesOf(examined.slice(index + 1)),
-      ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
-    ]);
-    const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
-    images.push(
-      await inspectChainImage(image, tables[index], covering, options.forceShare === true, reading),
-    );
-  }
-  return images;
-}
-
-/** Undefined where it cannot be read: the inspection will say so. */
-async function readTable(layer: Layer): Promise<Float64Array | undefined> {
-  if (layer.format === 'raw') return undefined;
-  try {
-    return await readActiveL1Table(layer.image);
-  } catch (error) {
-    if (error instanceof RefusedError) return undefined;
-    throw error;
-  }
-}
-
 async function checkpoint(
   images: readonly InspectedImage[],
   name: string,
   madeIn: number | undefined,
 ): Promise<CheckedCheckpoint> {
-  const holdings = images.map((image) => ({
-    image: image.layer.path,
-    state: stateIn(image, name),
-    virtualSizeBytes: image.layer.virtualSizeBytes,
-    missingBytes: image.missingBytes.get(name) ?? 0,
-  }));
+  const holdings = holdingsOf(images, name);
   const { accepted, problems } = judge(name, holdings, madeIn);
   const lowest = originOf(images, name) ?? -1;
   const held = images.slice(0, lowest + 1);
@@ -227,7 +182,7 @@ async function checkpoint(
     // A bitmap that a crash before has left in-use looks like one that is recording.
     libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
     valid: problems.length > 0 ? false : isKnown ? true : null,
-    dirtyBytes: canBackUp ? await unitedDirtyBytes(held, name) : null,
+    dirtyBytes: canBackUp ? await backupBytes(held, name) : null,
     bitmaps: held.map(({ bitmaps }, index) => {
       const { image, state, missingBytes } = holdings[index]!;
       const entry = bitmaps.get(name);
@@ -244,13 +199,7 @@ async function checkpoint(
 }
 
 /** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */
-async function unitedDirtyBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
+async function backupBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
   if (images.some((image) => stateIn(image, name) !== 'good')) return null;
-  const entries = images.map(({ bitmaps }) => bitmaps.get(name)!);
-  const granularityBits = Math.min(...entries.map((entry) => entry.granularityBits));
-  const united = cleanBitmap(images[0]!.layer.virtualSizeBytes, granularityBits);
-  for (const [index, { layer }] of images.entries()) {
-    if (layer.format === 'qcow2') mergeInto(united, await readBitmap(layer.image, entries[index]!));
-  }
-  return dirtyBytes(united);
+  return dirtyBytes(await uniteBitmaps(images, name));
 }

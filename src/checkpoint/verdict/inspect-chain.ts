@@ -1,0 +1,66 @@
+/**
+ * Looks at every image of a chain, with a single pass over the tables of each.
+ */
+import type { Layer } from '../../chain/layer.ts';
+import { RefusedError } from '../../errors.ts';
+import { readActiveL1Table } from '../../image/image.ts';
+import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
+import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
+import { type InspectedImage, inspectChainImage } from '../chain/inspect-chain-image.ts';
+import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
+import type { Holding } from '../verdict/verdict.ts';
+
+interface InspectOptions extends ProgressOptions {
+  /** The images were opened without regard to who else uses them. */
+  readonly forceShare?: boolean | undefined;
+}
+
+/**
+ * @param examined top first
+ * @param known says of checkpoints in which image they were made
+ */
+export async function inspectChain(
+  examined: readonly ChainImage[],
+  known: readonly KnownCheckpoint[],
+  { forceShare, ...options }: InspectOptions,
+): Promise<InspectedImage[]> {
+  const tables: (Float64Array | undefined)[] = [];
+  for (const { layer } of examined) tables.push(await readTable(layer));
+  const sources = examined.flatMap(({ layer }, index) => {
+    const l2Offsets = tables[index];
+    return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
+  });
+  const reading = tableReading(sources, options);
+  const images: InspectedImage[] = [];
+  for (const [index, image] of examined.entries()) {
+    // What the origin holds may be older than the checkpoint.
+    const below = new Set([
+      ...namesOf(examined.slice(index + 1)),
+      ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
+    ]);
+    const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
+    images.push(await inspectChainImage(image, tables[index], covering, forceShare === true, reading));
+  }
+  return images;
+}
+
+/** Undefined where it cannot be read: the inspection will say so. */
+async function readTable(layer: Layer): Promise<Float64Array | undefined> {
+  if (layer.format === 'raw') return undefined;
+  try {
+    return await readActiveL1Table(layer.image);
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
+    throw error;
+  }
+}
+
+/** What each image has under a checkpoint's name, top first. */
+export function holdingsOf(images: readonly InspectedImage[], name: string): Holding[] {
+  return images.map((image) => ({
+    image: image.layer.path,
+    state: stateIn(image, name),
+    virtualSizeBytes: image.layer.virtualSizeBytes,
+    missingBytes: image.missingBytes.get(name) ?? 0,
+  }));
+}
