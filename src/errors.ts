@@ -65,6 +65,8 @@ export type RefusalCode =
   | 'SIZE_MISMATCH'
   /** A disk to compare with is read through the image itself: nothing can differ then. */
   | 'SELF_COMPARISON'
+  /** A new file was wanted, and there is one of that name. */
+  | 'FILE_EXISTS'
   /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
   | 'NO_ROOM'
   /** The platform or file system has no image locks. */

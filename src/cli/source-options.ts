@@ -15,6 +15,7 @@ export interface SourceFlags {
   everything?: boolean;
   above?: string;
   from?: string;
+  chain?: boolean;
   anySize?: boolean;
 }
 
@@ -30,6 +31,10 @@ export function addSourceOptions(command: Command): Command {
     )
     .addOption(new Option('--bitmap <name>', 'mark what a stored bitmap marks, repeatable').argParser(listOf))
     .option('--from <image>', 'with --bitmap: the image that has it')
+    .option(
+      '--chain',
+      'with --bitmap: what the bitmaps of that checkpoint mark in all images of the chain together, if it is valid',
+    )
     .option('--compare <image>', 'mark where guests see something else than in that image, qcow2 or raw')
     .option(
       '--any-size',
@@ -57,10 +62,11 @@ export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
       hint: 'Say --allocated for what the image itself holds; bitmap-tool create-from --help lists the others.',
     });
   }
-  const { above, from, anySize } = flags;
+  const { above, from, chain, anySize } = flags;
   if (above !== undefined && source !== 'allocated' && source !== 'data')
     throw misplaced('above', '--allocated or --data');
   if (from !== undefined && source !== 'bitmap') throw misplaced('from', '--bitmap');
+  if (chain !== undefined && source !== 'bitmap') throw misplaced('chain', '--bitmap');
   if (anySize !== undefined && from === undefined && source !== 'compare')
     throw misplaced('any-size', '--from or --compare');
   switch (source) {
@@ -68,7 +74,7 @@ export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
     case 'data':
       return { kind: source, above };
     case 'bitmap':
-      return { kind: source, names: flags.bitmap!, from, anySize };
+      return { kind: source, names: flags.bitmap!, from, chain, anySize };
     case 'compare':
       return { kind: source, image: flags.compare!, anySize };
     case 'extents':

@@ -21,7 +21,7 @@ export const extensionFrame = struct({ type: [0, 'u32'], length: [4, 'u32'] });
 const encryptionHeaderStruct = struct({ offset: [0, 'offset'], length: [8, 'offset'] });
 
 /** QEMU keeps the format name in 16 bytes, one of them the terminator. */
-const MAX_BACKING_FORMAT_BYTES = 15;
+export const MAX_BACKING_FORMAT_BYTES = 15;
 
 export interface HeaderExtension {
   readonly type: number;

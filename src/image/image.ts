@@ -89,7 +89,7 @@ function backingReference(
 }
 
 /** Runs code that knows only bytes, and puts the file's name before what it complains of. */
-export function naming<T>({ name }: Storage, parse: () => T): T {
+export function naming<T>({ name }: Pick<Storage, 'name'>, parse: () => T): T {
   try {
     return parse();
   } catch (error) {

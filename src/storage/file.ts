@@ -30,6 +30,7 @@ export interface FileStorage extends Storage {
  *
  * @param lock is called with the descriptor before anything is learnt of the file, its size included: another
  * process might be changing it until then
+ * @param name is what messages call it
  * @throws FailedError when there is no such file, it may not be opened so, or it is neither a regular file
  * nor a block device.
  */
@@ -37,6 +38,7 @@ export async function openFile(
   path: string,
   mode: 'read' | 'write',
   lock: (fd: number) => Promise<void>,
+  name = path,
 ): Promise<FileStorage> {
   const fd = await openChecked(path, mode);
   try {
@@ -48,7 +50,7 @@ export async function openFile(
     if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
     let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
     return {
-      name: path,
+      name,
       fd,
       identity: identityOf(stats),
       canWrite: mode === 'write',
@@ -59,7 +61,7 @@ export async function openFile(
       read(offset, into) {
         // Files of /proc claim to be empty, and reading some of them waits for ever: QEMU, too, reads none of them.
         const inside = Math.min(into.length, Math.max(0, sizeBytes - offset));
-        return readFully(fd, path, offset, into, inside);
+        return readFully(fd, name, offset, into, inside);
       },
       readNow(offset, into) {
         if (offset + into.length > sizeBytes) return false;
@@ -70,13 +72,13 @@ export async function openFile(
         }
       },
       async write(offset, bytes) {
-        await writeFully(fd, path, offset, bytes);
+        await writeFully(fd, name, offset, bytes);
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
       },
       async flush() {
         // The length of the file is part of it; the times, which need a journal of their own, are not.
         await datasync(fd).catch((cause) => {
-          throw ioError(path, 'could not flush', cause);
+          throw ioError(name, 'could not flush', cause);
         });
       },
       close: () => closeQuietly(fd),
@@ -166,7 +168,7 @@ function openError(path: string, mode: 'read' | 'write', cause: NodeJS.ErrnoExce
   }
 }
 
-function ioError(path: string, what: string, cause: unknown): FailedError {
+export function ioError(path: string, what: string, cause: unknown): FailedError {
   const { code = 'unknown error', message } = cause as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new FailedError('NO_SPACE', `${path}: ${what}: no space left (${code})`, {

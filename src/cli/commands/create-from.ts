@@ -2,6 +2,7 @@
  * bitmap-tool create-from
  */
 import { Command } from 'commander';
+import { UsageError } from '../../errors.ts';
 import {
   type CreatedBitmap,
   type CreateFromResult,
@@ -23,7 +24,11 @@ import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.
 export function createFromCommand(): Command {
   return addQemuOption(addTargetOptions(addWritingOptions(new Command('create-from'))))
     .description('create bitmaps from a source: what an image holds, other bitmaps, a list, …')
-    .argument('<image>', 'qcow2 image (version 3)')
+    .argument('<image>', 'qcow2 image (version 3); with --into any that can be read')
+    .option(
+      '--into <file>',
+      'store the bitmaps in a new qcow2 image over <image>, which is only read; for qemu-nbd -r -B <name> <file>',
+    )
     .addHelpText(
       'after',
       `
@@ -32,17 +37,22 @@ Examples:
   bitmap-tool create-from --allocated --above base.qcow2 --name since-base disk.qcow2
   bitmap-tool create-from --allocated --name c1 --if-exists merge disk.qcow2
   bitmap-tool create-from --bitmap c1 --from base.qcow2 --name copy disk.qcow2
+  bitmap-tool create-from --bitmap c1 --chain --into scratch.qcow2 disk.qcow2
   bitmap-tool create-from --compare full-backup.raw --name since-backup disk.qcow2
   qemu-img map --output=json old.qcow2 | bitmap-tool create-from --extents - --name listed disk.qcow2`,
     )
-    .action(async (image: string, flags: WritingOptions & TargetFlags & QemuFlag) => {
+    .action(async (image: string, flags: WritingOptions & TargetFlags & QemuFlag & { into?: string }) => {
       const { source, options } = await targetOf(flags);
+      const { into, qmp } = flags;
+      if (qmp !== undefined && into !== undefined) {
+        throw new UsageError('--into is for an image at rest, and --qmp for a running QEMU', {
+          hint: 'Let QEMU make the bitmap without --into; or read the image by force: -U.',
+        });
+      }
       const result = await invoke(flags, (common) => {
-        const all = { ...common, ...options, dryRun: flags.dryRun };
-        if (flags.qmp === undefined) return createFrom(image, source, all);
-        return withQemu(flags.qmp, (qemu, { createFromRunning }) =>
-          createFromRunning(qemu, image, source, all),
-        );
+        const all = { ...common, ...options, into, dryRun: flags.dryRun };
+        if (qmp === undefined) return createFrom(image, source, all);
+        return withQemu(qmp, (qemu, { createFromRunning }) => createFromRunning(qemu, image, source, all));
       });
       if (result.kept.some(({ missingBytes }) => missingBytes !== 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
@@ -60,8 +70,9 @@ const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
 };
 
 function describe(result: CreateFromResult, isRunning: boolean): string {
-  const { image, source, bitmaps, inheritedFrom, virtualSize, kept, sharedImages, plan, dryRun } = result;
-  const title = printable(image);
+  const { image, into, source, bitmaps, inheritedFrom, virtualSize, kept, sharedImages, plan, dryRun } =
+    result;
+  const title = into === null ? printable(image) : `${printable(into)} ← ${printable(image)}`;
   if (bitmaps.length === 0) {
     const held =
       kept.length === 0

@@ -26,7 +26,7 @@ export function mergeBitmaps(
     const { image, present } = target;
     const entry = requireConsistentBitmap(image, present, targetName);
     const added = cleanBitmap(image.header.virtualSizeBytes, entry.granularityBits);
-    await visitNamedBitmaps(target, sources, options, (source) => mergeInto(added, source));
+    await visitNamedBitmaps(target.chain, sources, options, (source) => mergeInto(added, source));
     const bitmap = await readBitmap(image, entry);
     if (countMissing(added.bits, bitmap.bits) === 0) return undefined;
     mergeInto(bitmap, added);

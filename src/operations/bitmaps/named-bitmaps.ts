@@ -6,6 +6,8 @@ import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitma
 import { isStorable, ownGranularityBits } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { noHostClusters } from '../../census/host-clusters.ts';
+import type { Chain } from '../../chain/chain.ts';
+import type { Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
 import { RefusedError } from '../../errors.ts';
@@ -15,7 +17,8 @@ import { type Image, readActiveL1Table } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
-import { withQcow2 } from '../open-qcow2.ts';
+import { openCheckpoints } from '../checkpoints/open-checkpoints.ts';
+import { requireQcow2, withQcow2 } from '../open-qcow2.ts';
 import type { OperationOptions } from '../options.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 
@@ -25,14 +28,8 @@ export interface NamedBitmaps {
   readonly from?: string | undefined;
   /** Take bitmaps of a disk of another size: beyond the end of a shorter one everything counts as dirty. */
   readonly anySize?: boolean | undefined;
-}
-
-/** An image whose directory has been read. */
-interface OpenImage {
-  readonly image: Image;
-  readonly present: readonly BitmapDirectoryEntry[];
-  /** Of its file: the image may be named as the one to read from, too. */
-  readonly identity: string;
+  /** Each is that of a checkpoint: what the bitmaps of its name mark in all images that have it. */
+  readonly chain?: boolean | undefined;
 }
 
 /**
@@ -41,26 +38,31 @@ interface OpenImage {
  * @throws RefusedError when one does not exist, cannot be trusted, or is for a disk of another size
  */
 export async function visitNamedBitmaps(
-  target: OpenImage,
-  { names, from, anySize }: NamedBitmaps,
+  target: Chain,
+  { names, from, anySize, chain: isUnited }: NamedBitmaps,
   options: OperationOptions,
   visit: (bitmap: DirtyBitmap) => void,
 ): Promise<void> {
-  const visitAll = async (
-    { image, present }: Omit<OpenImage, 'identity'>,
-    adapted = (bitmap: DirtyBitmap) => bitmap,
-  ) => {
-    for (const name of names) visit(adapted(await readNamedBitmap(image, present, name, options)));
+  const visitAll = async (source: Chain, adapted = (bitmap: DirtyBitmap) => bitmap) => {
+    const read = isUnited ? await openCheckpoints(source, options) : await openBitmaps(source, options);
+    for (const name of names) visit(adapted(await read(name)));
   };
   if (from === undefined) return visitAll(target);
   const reference = parseReference(from, undefined);
-  if ((await fileIdentity(reference.path)) === target.identity) return visitAll(target);
-  return withQcow2(reference, options, async ({ image }) => {
-    refuseStaleBitmaps(image);
-    await visitAll({ image, present: await readBitmapDirectory(image) }, (bitmap) =>
-      fitted(bitmap, from, target.image, anySize === true),
-    );
-  });
+  if ((await fileIdentity(reference.path)) === target.top.storage.identity) return visitAll(target);
+  return withQcow2(reference, options, (_, source) =>
+    visitAll(source, (bitmap) => fitted(bitmap, from, target.top, anySize === true)),
+  );
+}
+
+async function openBitmaps(
+  chain: Chain,
+  options: OperationOptions,
+): Promise<(name: string) => Promise<DirtyBitmap>> {
+  const { image } = requireQcow2(chain);
+  refuseStaleBitmaps(image);
+  const present = await readBitmapDirectory(image);
+  return (name) => readNamedBitmap(image, present, name, options);
 }
 
 /** @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds */
@@ -84,18 +86,17 @@ export async function readNamedBitmap(
 function fitted(
   bitmap: DirtyBitmap,
   from: string,
-  { storage, header }: Image,
+  { path, virtualSizeBytes }: Layer,
   anySize: boolean,
 ): DirtyBitmap {
-  const { virtualSizeBytes } = header;
   if (bitmap.virtualSizeBytes === virtualSizeBytes) return bitmap;
   if (!anySize) {
     throw new RefusedError(
       'SIZE_MISMATCH',
-      `${storage.name}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap knows nothing of the rest`,
+      `${path}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap knows nothing of the rest`,
       {
         hint: 'With --any-size what lies beyond the shorter disk counts as dirty.',
-        context: { file: storage.name, sizeBytes: virtualSizeBytes, fromSizeBytes: bitmap.virtualSizeBytes },
+        context: { file: path, sizeBytes: virtualSizeBytes, fromSizeBytes: bitmap.virtualSizeBytes },
       },
     );
   }

@@ -20,11 +20,14 @@ import {
   withImageToChange,
 } from '../change-bitmaps.ts';
 import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
+import { createOverlay } from './create-overlay.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
 export interface CreateFromOptions extends ChangeOptions, TargetOptions {
   /** New bitmaps do not record further writes. */
   readonly disabled?: boolean | undefined;
+  /** Path of a new image over this one that gets the bitmaps instead; this one is only read then. */
+  readonly into?: string | undefined;
 }
 
 export interface CreatedBitmap {
@@ -46,9 +49,11 @@ export interface KeptBitmap {
 export interface CreateFromResult {
   readonly schema: 1;
   readonly image: string;
+  /** The new image over it that has the bitmaps; null where it has them itself. */
+  readonly into: string | null;
   readonly source: BitmapSource['kind'];
   readonly virtualSize: number;
-  /** Size of the image file or device before, in bytes. */
+  /** Size of the image file or device before, in bytes; 0 of one that is new. */
   readonly endOffset: number;
   /** The backing image whose bitmaps were the model, when no name was given and there was one. */
   readonly inheritedFrom: string | null;
@@ -74,6 +79,8 @@ export async function createFrom(
   options: CreateFromOptions = {},
 ): Promise<CreateFromResult> {
   options.names?.forEach(requireStorableName);
+  if (options.into !== undefined)
+    return createOverlay(imageName, source, options.into, defaultName(source), options);
   return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
     const { targets, inheritedFrom, others } = await chooseTargets(
       target,
@@ -83,6 +90,7 @@ export async function createFrom(
     const result = {
       schema: 1,
       image: target.path,
+      into: null,
       source: source.kind,
       virtualSize: target.image.header.virtualSizeBytes,
       endOffset: target.image.storage.sizeBytes,

@@ -2,7 +2,7 @@
  * Marks where a disk differs from that of another image.
  */
 import { type DirtyBitmap, markRange } from '../../bitmap/dirty-bitmap.ts';
-import type { ImageToChange } from '../change-bitmaps.ts';
+import type { Chain } from '../../chain/chain.ts';
 import { compareChains, requireSameSize, withComparedDisk } from '../compared-disk.ts';
 import type { OperationOptions } from '../options.ts';
 
@@ -22,7 +22,7 @@ export interface ComparedImage {
  */
 export async function markDifferences(
   bitmap: DirtyBitmap,
-  { chain }: ImageToChange,
+  chain: Chain,
   { image, anySize }: ComparedImage,
   options: OperationOptions,
 ): Promise<readonly string[]> {

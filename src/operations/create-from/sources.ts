@@ -8,8 +8,11 @@ import {
   type DirtyBitmap,
   markRange,
   mergeInto,
+  resample,
 } from '../../bitmap/dirty-bitmap.ts';
 import { noHostClusters } from '../../census/host-clusters.ts';
+import type { Chain } from '../../chain/chain.ts';
+import type { RawLayer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { UsageError } from '../../errors.ts';
 import type { Content } from '../../format/l2-entry.ts';
@@ -19,6 +22,7 @@ import type { L2Reading } from '../../image/read-l2-tables.ts';
 import { scanL2Tables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
+import { dataRanges } from '../../storage/holes.ts';
 import { type NamedBitmaps, visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
 import type { ImageToChange } from '../change-bitmaps.ts';
 import type { OperationOptions } from '../options.ts';
@@ -42,11 +46,14 @@ export type BitmapSource =
   /** The whole disk. */
   | { readonly kind: 'everything' };
 
-export interface ReadSource {
+export interface Marks {
   readonly bitmap: DirtyBitmap;
-  readonly reading: L2Reading;
   /** Images below the top that a compared disk is read through as well. */
   readonly sharedImages: readonly string[];
+}
+
+export interface ReadSource extends Marks {
+  readonly reading: L2Reading;
 }
 
 /**
@@ -60,30 +67,94 @@ export async function readSource(
   options: OperationOptions,
 ): Promise<ReadSource> {
   const { image, l2Offsets, referenced } = target;
-  const { virtualSizeBytes } = image.header;
   if (source.kind === 'allocated' || source.kind === 'data') {
     return readContent(target, source, granularityBits, options);
   }
   const reading = tableReading([target], options);
   await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
+  return { ...(await readOther(target.chain, source, granularityBits, options)), reading };
+}
+
+/**
+ * The same of an image that nothing is written to: qcow2 of any version, or raw.
+ *
+ * @throws UsageError, RefusedError as the source demands
+ */
+export async function readSourceOf(
+  chain: Chain,
+  source: BitmapSource,
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<Marks> {
+  if (source.kind !== 'allocated' && source.kind !== 'data')
+    return readOther(chain, source, granularityBits, options);
+  const { top } = chain;
+  if (top.format === 'raw') return readRaw(chain, top, source, granularityBits);
+  const { image } = top;
+  const target = {
+    chain,
+    image,
+    l2Offsets: await readActiveL1Table(image),
+    referenced: noHostClusters(image),
+  };
+  return readContent(target, source, granularityBits, options);
+}
+
+/** The union of stored bitmaps at the finest granularity that one of them has. */
+export async function readAtFinest(
+  chain: Chain,
+  source: NamedBitmaps,
+  options: OperationOptions,
+): Promise<Marks> {
+  let united: DirtyBitmap | undefined;
+  await visitNamedBitmaps(chain, source, options, (each) => {
+    const granularityBits = Math.min(each.granularityBits, united?.granularityBits ?? each.granularityBits);
+    const marks = resample(united ?? each, granularityBits);
+    mergeInto(marks, each);
+    united = marks;
+  });
+  if (united === undefined) throw new UsageError('no bitmap is named');
+  return { bitmap: united, sharedImages: [] };
+}
+
+/** A source that is not about what the image itself holds. */
+async function readOther(
+  chain: Chain,
+  source: Exclude<BitmapSource, { readonly kind: 'allocated' | 'data' }>,
+  granularityBits: number,
+  options: OperationOptions,
+): Promise<Marks> {
+  const { virtualSizeBytes } = chain.top;
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   switch (source.kind) {
     case 'bitmap':
-      await visitNamedBitmaps(target, source, options, (each) => mergeInto(bitmap, each));
+      await visitNamedBitmaps(chain, source, options, (each) => mergeInto(bitmap, each));
       break;
     case 'compare':
-      return {
-        bitmap,
-        reading,
-        sharedImages: await markDifferences(bitmap, target, source, options),
-      };
+      return { bitmap, sharedImages: await markDifferences(bitmap, chain, source, options) };
     case 'extents':
       for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
       break;
     case 'everything':
       markRange(bitmap, 0, virtualSizeBytes);
   }
-  return { bitmap, reading, sharedImages: [] };
+  return { bitmap, sharedImages: [] };
+}
+
+/** A raw image holds all of its disk; its holes read as zeros. */
+async function readRaw(
+  chain: Chain,
+  { storage, virtualSizeBytes }: RawLayer,
+  { kind, above }: ContentSource,
+  granularityBits: number,
+): Promise<Marks> {
+  // There is nothing below it to stop above.
+  if (above !== undefined) await imagesAbove(chain, above);
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  const data = kind === 'data' ? await dataRanges(storage.fd, 0, virtualSizeBytes) : undefined;
+  for (const { start, end } of data ?? [{ start: 0, end: virtualSizeBytes }])
+    markRange(bitmap, start, end - start);
+  return { bitmap, sharedImages: [] };
 }
 
 export function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
@@ -101,13 +172,16 @@ export function markListed(bitmap: DirtyBitmap, offset: number, length: number):
 
 const CONTENT: Readonly<Record<'allocated' | 'data', Content>> = { allocated: 'held', data: 'data' };
 
+type ContentSource = Extract<BitmapSource, { readonly kind: 'allocated' | 'data' }>;
+
 async function readContent(
-  target: ImageToChange,
-  { kind, above }: { kind: 'allocated' | 'data'; above?: string | undefined },
+  target: Pick<ImageToChange, 'chain' | 'image' | 'l2Offsets' | 'referenced'>,
+  { kind, above }: ContentSource,
   granularityBits: number,
   options: OperationOptions,
 ): Promise<ReadSource> {
-  const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(target, above);
+  const { images: below, hidden } =
+    above === undefined ? NOTHING_BELOW : await imagesAbove(target.chain, above);
   const reading = tableReading([target, ...below], options);
   const form = {
     content: CONTENT[kind],
@@ -134,13 +208,13 @@ interface ImagesAbove {
 const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { start: 0, end: 0 } };
 
 /** The images below the top that stand above the base. */
-async function imagesAbove({ chain, path }: ImageToChange, above: string): Promise<ImagesAbove> {
+async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
   const base = await fileIdentity(parseReference(above, undefined).path);
   if (chain.top.storage.identity === base) {
     throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
   }
   const images: { image: Image; l2Offsets: Float64Array }[] = [];
-  const seen: string[] = [path];
+  const seen: string[] = [chain.top.path];
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
     if (layer?.storage.identity === base) {

@@ -49,6 +49,7 @@ export async function createFromRunning(
     const result = {
       schema: 1,
       image: path,
+      into: null,
       source: source.kind,
       virtualSize: node.virtualSizeBytes,
       endOffset: image.storage.sizeBytes,

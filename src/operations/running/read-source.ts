@@ -15,9 +15,12 @@ import type { ChangeOptions } from '../change-bitmaps.ts';
 import { type BitmapSource, markListed } from '../create-from/sources.ts';
 import type { RunningImage } from './running-image.ts';
 
-export function requireReadable(path: string, { kind }: BitmapSource): void {
-  if (kind !== 'data' && kind !== 'compare') return;
-  throw new RefusedError('UNSUPPORTED', `${path}: of a running guest this source cannot be read`, {
+export function requireReadable(path: string, source: BitmapSource): void {
+  if (source.kind === 'data' || source.kind === 'compare') throw unreadable(path, source);
+}
+
+function unreadable(path: string, { kind }: BitmapSource): RefusedError {
+  return new RefusedError('UNSUPPORTED', `${path}: of a running guest this source cannot be read`, {
     hint: 'Shut the guest down for it, or take what the image holds.',
     context: { file: path, source: kind },
   });
@@ -49,7 +52,7 @@ export async function readRunningSource(
   granularityBits: number,
   options: ChangeOptions,
 ): Promise<ReadSource> {
-  const { session, nodes, image, present } = running;
+  const { session, nodes, chain, image, present, path } = running;
   const node = nodes[0]!;
   const marks = cleanBitmap(node.virtualSizeBytes, granularityBits);
   const held = async (depth: number): Promise<ReadSource> => {
@@ -65,10 +68,10 @@ export async function readRunningSource(
         from === undefined ||
         (await fileIdentity(parseReference(from, undefined).path)) === node.file?.identity;
       if (!isOwn) {
-        const target = { image, present, identity: node.file!.identity };
-        await visitNamedBitmaps(target, source, options, (each) => mergeInto(marks, each));
+        await visitNamedBitmaps(chain, source, options, (each) => mergeInto(marks, each));
         return { marks, sources: [] };
       }
+      if (source.chain) throw unreadable(path, source);
       const names = source.names.filter((name) => name !== ALLOCATED);
       for (const name of names) requireConsistentBitmap(image, present, name);
       if (names.length === source.names.length) return { marks: undefined, sources: names };

@@ -108,6 +108,10 @@ const SAMPLES: Sample[] = [
       overlay,
     ],
   })),
+  ...[' --dry-run', ''].map((dry) => ({
+    command: `create-from${dry}`,
+    args: ({ base, folder }: Files) => ['--bitmap', 'c1', '--chain', '--into', `${folder}/new.qcow2`, base],
+  })),
   ...['merge', 'merge', 'replace'].map((what) => ({
     command: 'create-from',
     args: ({ overlay }: Files) => ['--everything', '-n', 'c2', '--if-exists', what, '--disabled', overlay],

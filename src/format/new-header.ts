@@ -1,0 +1,80 @@
+/**
+ * The header cluster of a new image: header, header extensions and backing file name.
+ */
+import { alignUp } from '../bytes/align.ts';
+import { bitmapsExtensionStruct } from './bitmaps-extension.ts';
+import { FormatError } from './format-error.ts';
+import { headerStruct, MAGIC, MAX_BACKING_NAME_BYTES } from './header.ts';
+import { EXTENSION_TYPE, extensionFrame, MAX_BACKING_FORMAT_BYTES } from './header-extensions.ts';
+
+export interface NewHeader {
+  readonly clusterBits: number;
+  readonly virtualSizeBytes: number;
+  readonly l1EntryCount: number;
+  readonly l1TableOffset: number;
+  readonly refcountTableOffset: number;
+  readonly refcountTableClusters: number;
+  readonly refcountOrder: number;
+  readonly backing: NewBacking;
+}
+
+export interface NewBacking {
+  readonly name: string;
+  /** For example "qcow2" or "raw". */
+  readonly format: string;
+}
+
+/** As QEMU writes it: the fields up to compression_type, which is 0 (zlib), and padding. */
+const HEADER_LENGTH_BYTES = 112;
+
+/**
+ * A version 3 header. Behind the extensions is room for a bitmaps extension, so that the name need not move for one.
+ *
+ * @throws FormatError when the name or the format is longer than QEMU allows
+ */
+export function encodeHeaderCluster(header: NewHeader): Uint8Array {
+  const { clusterBits, backing } = header;
+  const name = encodeText(backing.name, 'backing file name', MAX_BACKING_NAME_BYTES);
+  const format = encodeText(backing.format, 'backing format', MAX_BACKING_FORMAT_BYTES);
+  const { sizeBytes: frameBytes } = extensionFrame;
+  const endMarkerOffset = HEADER_LENGTH_BYTES + frameBytes + alignUp(format.length, 8);
+  const nameOffset = endMarkerOffset + frameBytes + frameBytes + bitmapsExtensionStruct.sizeBytes;
+
+  const bytes = new Uint8Array(2 ** clusterBits);
+  headerStruct.write(bytes, {
+    magic: MAGIC,
+    version: 3,
+    backingFileOffset: nameOffset,
+    backingFileSize: name.length,
+    clusterBits,
+    size: header.virtualSizeBytes,
+    cryptMethod: 0,
+    l1Size: header.l1EntryCount,
+    l1TableOffset: header.l1TableOffset,
+    refcountTableOffset: header.refcountTableOffset,
+    refcountTableClusters: header.refcountTableClusters,
+    nbSnapshots: 0,
+    snapshotsOffset: 0,
+    incompatibleFeatures: 0n,
+    compatibleFeatures: 0n,
+    autoclearFeatures: 0n,
+    refcountOrder: header.refcountOrder,
+    headerLength: HEADER_LENGTH_BYTES,
+  });
+  extensionFrame.write(
+    bytes,
+    { type: EXTENSION_TYPE.backingFormat, length: format.length },
+    HEADER_LENGTH_BYTES,
+  );
+  bytes.set(format, HEADER_LENGTH_BYTES + frameBytes);
+  bytes.set(name, nameOffset);
+  return bytes;
+}
+
+function encodeText(text: string, what: string, mostBytes: number): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= mostBytes) return bytes;
+  throw new FormatError(`${what} of ${bytes.length} bytes: QEMU allows ${mostBytes}`, {
+    code: 'UNSUPPORTED',
+  });
+}

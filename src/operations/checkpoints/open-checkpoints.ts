@@ -1,0 +1,67 @@
+/**
+ * Reads what the bitmaps of a checkpoint mark in all images of a chain together, once the checkpoint is found valid.
+ */
+import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
+import type { Chain } from '../../chain/chain.ts';
+import { originIndex } from '../../checkpoint/chain/bitmap-state.ts';
+import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
+import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
+import { ALLOCATED } from '../../checkpoint/names.ts';
+import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
+import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
+import { judge } from '../../checkpoint/verdict/verdict.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import { shellPath } from '../../text/shell-word.ts';
+import type { OperationOptions } from '../options.ts';
+
+/**
+ * Looks at every image of the chain.
+ *
+ * @returns reads a checkpoint, for the disk of the top image; throws RefusedError when libvirt would refuse it, or when an
+ * incremental backup from it would fail or lack changes
+ */
+export async function openCheckpoints(
+  chain: Chain,
+  options: OperationOptions,
+): Promise<(name: string) => Promise<DirtyBitmap>> {
+  const images = await inspectChain(await readChainImages(chain), [], options);
+  return async (name) => uniteBitmaps(requireValid(images, name), name);
+}
+
+/** The images from the top down to the one in which the checkpoint begins. */
+function requireValid(images: readonly InspectedImage[], name: string): readonly InspectedImage[] {
+  const top = images[0]!.layer.path;
+  if (name === ALLOCATED) {
+    throw new UsageError(`"${ALLOCATED}" is no checkpoint: it means what one image itself holds`);
+  }
+  const context = { file: top, checkpoint: name };
+  const holdings = holdingsOf(images, name);
+  const origin = originIndex(holdings.map(({ state }) => state));
+  if (origin === undefined) {
+    throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
+      hint: `See what there is: bitmap-tool check ${shellPath(top)}`,
+      context,
+    });
+  }
+  const [problem] = judge(name, holdings).problems;
+  if (problem !== undefined) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${top}: checkpoint "${name}" is not valid: ${problem.message}`,
+      {
+        hint: `Repair it first: ${repairAdvice(name, holdings, undefined) ?? `bitmap-tool check ${shellPath(top)}`}`,
+        context,
+      },
+    );
+  }
+  const recording = holdings.slice(0, origin + 1).find(({ state }) => state === 'recording');
+  if (recording !== undefined) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${recording.image}: bitmap "${name}" is in use by a program that has the image open for writing: what it marks is in that program's memory`,
+      { hint: 'Stop that program first.', context },
+    );
+  }
+  return images.slice(0, origin + 1);
+}

@@ -1,0 +1,169 @@
+/**
+ * Stores bitmaps of an image in a new qcow2 image over it, so that both can be served together: the image itself is not
+ * written to, and may be of a kind that holds no bitmaps.
+ */
+import { resolve } from 'node:path';
+import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
+import {
+  defaultGranularityBits,
+  granularityBitsOf,
+  requireBitmapMemory,
+  requireStorableSize,
+} from '../../bitmap/granularity.ts';
+import { divideUp } from '../../bytes/align.ts';
+import { noHostClusters } from '../../census/host-clusters.ts';
+import { type Chain, openChain } from '../../chain/chain.ts';
+import { type ImageReference, parseReference } from '../../chain/reference.ts';
+import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
+import { bitmapBytes } from '../../format/bitmap-directory.ts';
+import { type Image, naming, openImage, readActiveL1Table } from '../../image/image.ts';
+import { applyPlan } from '../../plan/apply-plan.ts';
+import { planNewOverlay } from '../../plan/new-overlay.ts';
+import { flush, type Plan } from '../../plan/plan.ts';
+import { planChange } from '../../plan/plan-bitmaps.ts';
+import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { plannedFile } from '../../plan/planned-file.ts';
+import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
+import { reportPlan } from '../change-bitmaps.ts';
+import { lockingOf } from '../options.ts';
+import type { CreateFromOptions, CreateFromResult } from './create-from.ts';
+import { type BitmapSource, type Marks, readAtFinest, readSourceOf } from './sources.ts';
+
+/**
+ * @param into path of the new image
+ * @param defaultName of the bitmap when no name is given
+ * @throws RefusedError when there is a file of that name, or the source cannot be read
+ * @throws FailedError when the image cannot be written; nothing is left of it then
+ */
+export async function createOverlay(
+  imageName: string,
+  source: BitmapSource,
+  into: string,
+  defaultName: string,
+  options: CreateFromOptions,
+): Promise<CreateFromResult> {
+  if (options.ifExists !== undefined && options.ifExists !== 'fail') {
+    throw new UsageError(`${into}: a new image has no bitmaps to ${options.ifExists}`);
+  }
+  await refuseExisting(into);
+  const reference = parseReference(imageName, undefined);
+  requireOwnBacking(imageName, reference);
+  const chain = await openChain(reference, {
+    mode: 'read',
+    locking: lockingOf(options),
+    onWarning: options.onWarning,
+  });
+  try {
+    return await overlayOn(chain, source, into, defaultName, options);
+  } finally {
+    await chain.close();
+  }
+}
+
+async function overlayOn(
+  chain: Chain,
+  source: BitmapSource,
+  into: string,
+  defaultName: string,
+  options: CreateFromOptions,
+): Promise<CreateFromResult> {
+  const { top } = chain;
+  const { names, disabled, dryRun, signal } = options;
+  const emptySteps = naming({ name: into }, () =>
+    planNewOverlay({
+      virtualSizeBytes: top.virtualSizeBytes,
+      // QEMU looks for it from wherever the overlay is.
+      backing: { name: resolve(top.path), format: top.format },
+    }),
+  );
+  const overlay = await openImage(plannedFile(into, emptySteps));
+  const { bitmap, sharedImages } = await readMarks(chain, source, overlay, options);
+  const wanted = names === undefined || names.length === 0 ? [defaultName] : [...new Set(names)];
+  const plan = await planOverlay(
+    overlay,
+    emptySteps,
+    wanted.map((name) => newSlot(name, disabled !== true, bitmap)),
+  );
+  signal?.throwIfAborted();
+  if (!dryRun) await writeNewFile(into, plan, options);
+  return {
+    schema: 1,
+    image: top.path,
+    into,
+    source: source.kind,
+    virtualSize: top.virtualSizeBytes,
+    endOffset: 0,
+    inheritedFrom: null,
+    bitmaps: wanted.map((name) => ({
+      name,
+      action: 'created',
+      granularity: 2 ** bitmap.granularityBits,
+      enabled: disabled !== true,
+      dirtyBytes: dirtyBytes(bitmap),
+    })),
+    kept: [],
+    sharedImages,
+    dryRun: dryRun === true,
+    plan: reportPlan(overlay, plan, dryRun === true),
+  };
+}
+
+/** The header of an overlay names a file, and no options for it. */
+function requireOwnBacking(imageName: string, { path, backing }: ImageReference): void {
+  if (backing === undefined) return;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${imageName}: an overlay cannot say that ${path} has another backing image than its header names`,
+    { hint: `Name the image itself: ${path}`, context: { file: path } },
+  );
+}
+
+/** Without a wish, as fine as the bitmaps that are read, or as a bitmap of the image itself would be. */
+async function readMarks(
+  chain: Chain,
+  source: BitmapSource,
+  overlay: Image,
+  options: CreateFromOptions,
+): Promise<Marks> {
+  const { granularity } = options;
+  const asked = granularity === undefined ? undefined : granularityBitsOf(granularity);
+  if (asked === undefined && source.kind === 'bitmap') return readAtFinest(chain, source, options);
+  const { top } = chain;
+  const { header } = top.format === 'qcow2' ? top.image : overlay;
+  const granularityBits = asked ?? defaultGranularityBits(header);
+  requireStorableSize(overlay, granularityBits);
+  requireBitmapMemory(overlay, 1, bitmapBytes(top.virtualSizeBytes, granularityBits));
+  return readSourceOf(chain, source, granularityBits, options);
+}
+
+function newSlot(name: string, auto: boolean, bitmap: DirtyBitmap): BitmapSlot {
+  return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto, bitmap };
+}
+
+async function planOverlay(
+  overlay: Image,
+  emptySteps: Plan['steps'],
+  wanted: readonly BitmapSlot[],
+): Promise<Plan> {
+  const l2Offsets = await readActiveL1Table(overlay);
+  const empty = { image: overlay, present: [], l2Offsets, referenced: noHostClusters(overlay) };
+  const change = await planChange(empty, wanted, {});
+  const steps = [...emptySteps, flush('the image without bitmaps'), ...change.steps];
+  const claimedClusters = divideUp(change.newEndOffset, overlay.header.clusterSizeBytes);
+  return { ...change, steps, commitIndex: steps.length - 1, claimedClusters };
+}
+
+async function writeNewFile(into: string, plan: Plan, { signal }: CreateFromOptions): Promise<void> {
+  const file = await createNewFile(into);
+  try {
+    await applyPlan(file.storage, plan);
+    signal?.throwIfAborted();
+    await file.publish();
+  } catch (error) {
+    // What applyPlan says of an image that was there before does not hold here.
+    if (error instanceof FailedError && error.cause instanceof BitmapToolError) throw error.cause;
+    throw error;
+  } finally {
+    await file.close();
+  }
+}

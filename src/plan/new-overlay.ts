@@ -1,0 +1,65 @@
+/**
+ * Plans a new qcow2 image over another one: it holds no data, and reads as its backing image does.
+ */
+import { divideUp } from '../bytes/align.ts';
+import { L1_ENTRY_BYTES, MAX_L1_TABLE_BYTES } from '../format/header.ts';
+import { encodeHeaderCluster, type NewBacking } from '../format/new-header.ts';
+import { encodeRefcountTableEntries, writeRefcount } from '../format/refcounts.ts';
+import { type Step, write } from './plan.ts';
+
+export interface NewOverlay {
+  readonly virtualSizeBytes: number;
+  readonly backing: NewBacking;
+}
+
+/** QEMU's default; larger ones only for disks that need an L1 table above QEMU's limit with these. */
+const DEFAULT_CLUSTER_BITS = 16;
+const REFCOUNT_ORDER = 4;
+
+const REFCOUNT_TABLE_CLUSTER = 1;
+const REFCOUNT_BLOCK_CLUSTER = 2;
+const L1_TABLE_CLUSTER = 3;
+
+/** @throws FormatError when the name of the backing image is too long */
+export function planNewOverlay({ virtualSizeBytes, backing }: NewOverlay): Step[] {
+  const clusterBits = clusterBitsFor(virtualSizeBytes);
+  const clusterSizeBytes = 2 ** clusterBits;
+  const l1EntryCount = l1EntriesFor(virtualSizeBytes, clusterBits);
+  const l1Clusters = divideUp(l1EntryCount * L1_ENTRY_BYTES, clusterSizeBytes);
+
+  const header = encodeHeaderCluster({
+    clusterBits,
+    virtualSizeBytes,
+    l1EntryCount,
+    l1TableOffset: L1_TABLE_CLUSTER * clusterSizeBytes,
+    refcountTableOffset: REFCOUNT_TABLE_CLUSTER * clusterSizeBytes,
+    refcountTableClusters: 1,
+    refcountOrder: REFCOUNT_ORDER,
+    backing,
+  });
+  const refcountTable = new Uint8Array(clusterSizeBytes);
+  refcountTable.set(encodeRefcountTableEntries(Float64Array.of(REFCOUNT_BLOCK_CLUSTER * clusterSizeBytes)));
+  // One block counts far more clusters than the longest L1 table has.
+  const refcountBlock = new Uint8Array(clusterSizeBytes);
+  for (let cluster = 0; cluster < L1_TABLE_CLUSTER + l1Clusters; cluster++) {
+    writeRefcount(refcountBlock, cluster, REFCOUNT_ORDER, 1n);
+  }
+  const at = (cluster: number) => cluster * clusterSizeBytes;
+  return [
+    write(0, header, 'header'),
+    write(at(REFCOUNT_TABLE_CLUSTER), refcountTable, 'refcount table'),
+    write(at(REFCOUNT_BLOCK_CLUSTER), refcountBlock, 'refcount block'),
+    write(at(L1_TABLE_CLUSTER), new Uint8Array(l1Clusters * clusterSizeBytes), 'L1 table without entries'),
+  ];
+}
+
+function clusterBitsFor(virtualSizeBytes: number): number {
+  let clusterBits = DEFAULT_CLUSTER_BITS;
+  while (l1EntriesFor(virtualSizeBytes, clusterBits) * L1_ENTRY_BYTES > MAX_L1_TABLE_BYTES) clusterBits++;
+  return clusterBits;
+}
+
+/** An L2 table fills one cluster with entries of 8 bytes. An L1 table has one entry at least, and so a cluster of its own. */
+function l1EntriesFor(virtualSizeBytes: number, clusterBits: number): number {
+  return Math.max(1, divideUp(virtualSizeBytes, 2 ** (clusterBits - 3) * 2 ** clusterBits));
+}

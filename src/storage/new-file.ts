@@ -1,0 +1,154 @@
+/**
+ * A new file that gets its name once it is complete, and never takes the name of another one.
+ */
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { FailedError, RefusedError } from '../errors.ts';
+import { type FileStorage, ioError, openFile } from './file.ts';
+
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const sync = promisify(fs.fsync);
+const link = promisify(fs.link);
+const unlink = promisify(fs.unlink);
+const lstat = promisify(fs.lstat);
+
+export interface NewFile {
+  /** Its content, under a temporary name in the same folder. */
+  readonly storage: FileStorage;
+  /**
+   * Makes the content durable, then the name.
+   *
+   * @throws RefusedError when there is a file of that name by now
+   * @throws FailedError when the folder takes no such entry
+   */
+  publish(): Promise<void>;
+  /** Closes the file, and removes it unless it was published. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a new file under a temporary name beside `path`.
+ *
+ * @throws RefusedError when there is anything of that name
+ * @throws FailedError when the folder is missing or may not be written
+ */
+export async function createNewFile(path: string): Promise<NewFile> {
+  await refuseExisting(path);
+  const folder = dirname(path);
+  const temporary = join(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+  // Nobody else knows the name, so nobody can be locked out.
+  const storage = await createEmpty(path, temporary);
+  let isThere = true;
+  const removeTemporary = async () => {
+    if (!isThere) return;
+    await unlink(temporary);
+    isThere = false;
+  };
+  return {
+    storage,
+    async publish() {
+      await storage.flush();
+      try {
+        await link(temporary, path);
+      } catch (cause) {
+        throw linkError(path, cause as NodeJS.ErrnoException);
+      }
+      await removeTemporary().catch((cause) => {
+        throw ioError(path, `is complete, but its other name ${temporary} could not be removed`, cause);
+      });
+      await flushFolder(path, folder);
+    },
+    async close() {
+      await storage.close();
+      // What went wrong before is what must be said.
+      await removeTemporary().catch(() => {});
+    },
+  };
+}
+
+/** @throws RefusedError when there is anything of that name, a link to nowhere included */
+export async function refuseExisting(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found !== undefined) throw exists(path);
+}
+
+async function createEmpty(path: string, temporary: string): Promise<FileStorage> {
+  try {
+    await close(await open(temporary, 'wx'));
+  } catch (cause) {
+    throw createError(path, cause as NodeJS.ErrnoException);
+  }
+  try {
+    return await openFile(temporary, 'write', async () => {}, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+async function flushFolder(path: string, folder: string): Promise<void> {
+  try {
+    const fd = await open(folder, 'r');
+    try {
+      await sync(fd);
+    } finally {
+      await close(fd);
+    }
+  } catch (cause) {
+    throw ioError(
+      path,
+      'is there, but its folder could not be flushed: a power cut may take the name away',
+      cause,
+    );
+  }
+}
+
+function exists(path: string): RefusedError {
+  return new RefusedError('FILE_EXISTS', `${path}: there is a file of that name already`, {
+    hint: 'Name a new file, or remove that one first.',
+    context: { file: path },
+  });
+}
+
+function createError(path: string, cause: NodeJS.ErrnoException): FailedError {
+  const context = { file: path };
+  switch (cause.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new FailedError('FILE_NOT_FOUND', `${path}: its folder does not exist`, { cause, context });
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new FailedError('ACCESS_DENIED', `${path}: its folder may not be written (${cause.code})`, {
+        cause,
+        context,
+        hint: 'Nothing was written. Choose a folder that you may write.',
+      });
+    default:
+      return ioError(path, 'could not be created', cause);
+  }
+}
+
+function linkError(path: string, cause: NodeJS.ErrnoException): RefusedError | FailedError {
+  switch (cause.code) {
+    case 'EEXIST':
+      return exists(path);
+    case 'EPERM':
+    case 'EOPNOTSUPP':
+    case 'ENOSYS':
+      return new FailedError(
+        'IO_ERROR',
+        `${path}: cannot be named without the risk of taking the place of another file: this file system has no hard links (${cause.code})`,
+        {
+          cause,
+          context: { file: path },
+          hint: 'Nothing was left behind. Choose a folder on another file system.',
+        },
+      );
+    default:
+      return ioError(path, 'could not be named', cause);
+  }
+}
