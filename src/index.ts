@@ -18,7 +18,6 @@ export {
 } from './errors.ts';
 export type { MapExtent } from './guest/allocation/chain-map.ts';
 export type { Progress } from './image/table-progress.ts';
-export type { BitmapFate } from './inspection/mended-directory.ts';
 export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/bitmaps/add-bitmaps.ts';
 export {
@@ -97,3 +96,4 @@ export {
   type RunningQemu,
   removeRunning,
 } from './operations/running/running.ts';
+export type { BitmapFate } from './plan/mended-directory.ts';

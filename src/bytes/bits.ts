@@ -8,19 +8,26 @@ const POPCOUNT = Uint8Array.from({ length: 256 }, (_, byte) => {
   return count;
 });
 
+type Mutator = 'copyWithin' | 'fill' | 'reverse' | 'set' | 'sort';
+
+/** Bits that are complete: who has them by this type only reads them. */
+export type ReadonlyBits = Readonly<Omit<Uint8Array, Mutator | 'subarray'>> & {
+  subarray(start?: number, end?: number): ReadonlyBits;
+};
+
 /** A zeroed array for `bitCount` bits; untouched pages of it cost no memory. */
 export function newBits(bitCount: number): Uint8Array {
   return new Uint8Array(Math.ceil(bitCount / 8));
 }
 
 /** Reinterprets bytes as 32-bit words for scanning; `bytes` must start 4-aligned, a tail is left out. */
-function wordsOf(bytes: Uint8Array): Uint32Array | undefined {
+function wordsOf(bytes: ReadonlyBits): Uint32Array | undefined {
   return bytes.byteOffset % 4 === 0
     ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
     : undefined;
 }
 
-export function getBit(bits: Uint8Array, index: number): boolean {
+export function getBit(bits: ReadonlyBits, index: number): boolean {
   return (bits[Math.floor(index / 8)]! & (1 << (index % 8))) !== 0;
 }
 
@@ -52,7 +59,7 @@ export function clearBitsFrom(bits: Uint8Array, start: number): void {
   bits.fill(0, byte + 1);
 }
 
-export function countBits(bits: Uint8Array): number {
+export function countBits(bits: ReadonlyBits): number {
   let count = 0;
   let byte = 0;
   const words = wordsOf(bits);
@@ -74,7 +81,7 @@ function popcount32(word: number): number {
 }
 
 /** How many bits are set in `wanted` and not in `have`; both of the same length. */
-export function countMissing(wanted: Uint8Array, have: Uint8Array): number {
+export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
   let count = 0;
   for (let i = 0; i < wanted.length; i++) count += POPCOUNT[wanted[i]! & ~have[i]! & 0xff]!;
   return count;
@@ -84,18 +91,18 @@ const BLOCK_BYTES = 512;
 const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
 
 /** Where the first byte other than `value` stands in [start, end), or `end`. */
-export function skipBytes(bits: Uint8Array, value: 0 | 0xff, start: number, end: number): number {
+export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
   let byte = skipWords(bits, value, start, Math.min(end, start + 64));
   if (byte < start + 64) return byte;
   // Long stretches: memcmp(3) is at once as fast as can be, which a loop here becomes only after a while.
   const block = BLOCK_OF[value];
-  while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES))) {
+  while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES) as Uint8Array)) {
     byte += BLOCK_BYTES;
   }
   return skipWords(bits, value, byte, end);
 }
 
-function skipWords(bits: Uint8Array, value: 0 | 0xff, start: number, end: number): number {
+function skipWords(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
   let byte = start;
   while (byte < end && (bits.byteOffset + byte) % 4 !== 0) {
     if (bits[byte] !== value) return byte;
@@ -112,7 +119,7 @@ function skipWords(bits: Uint8Array, value: 0 | 0xff, start: number, end: number
 }
 
 /** The first index in [start, end) whose bit is `value`, or `end`. */
-export function findBit(bits: Uint8Array, value: 0 | 1, start: number, end: number): number {
+export function findBit(bits: ReadonlyBits, value: 0 | 1, start: number, end: number): number {
   let index = start;
   while (index < end && index % 8 !== 0) {
     if (getBit(bits, index) === (value === 1)) return index;
@@ -127,7 +134,7 @@ export function findBit(bits: Uint8Array, value: 0 | 1, start: number, end: numb
 
 /** Yields every maximal run of set bits in [start, end). */
 export function* runsOfOnes(
-  bits: Uint8Array,
+  bits: ReadonlyBits,
   start: number,
   end: number,
 ): Generator<{ start: number; end: number }> {

@@ -4,10 +4,10 @@
  */
 import { newBits } from '../bytes/bits.ts';
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
-import { type Image, requireInside } from '../image/image.ts';
-import { type L2Reading, visitL2Tables } from '../image/read-l2-tables.ts';
-import type { Refcounts } from '../image/refcount-table.ts';
-import type { HostClusters } from './host-clusters.ts';
+import type { HostClusters } from '../image/host-clusters.ts';
+import { requireInside } from '../image/image.ts';
+import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
+import type { Census } from './census.ts';
 
 /** The clusters [start, start + count) that one refcount block counts, a bit for each. */
 export interface RefcountDifference {
@@ -22,38 +22,37 @@ export interface RefcountDifference {
 /**
  * Reads every refcount block once. Refcounts of 1 and more are all the same to it.
  *
- * @param referenced one set or more; together they hold every cluster that anything points at
+ * @param ofBitmaps every cluster that a bitmap or the directory points at
  * @param visit called for each block in which there is a difference, in no order; valid only during the call
  * @throws RefusedError when a refcount block reaches beyond the end of the file
  */
 export async function compareRefcounts(
-  image: Image,
-  { blockOffsets }: Refcounts,
-  referenced: readonly HostClusters[],
+  { image, refcounts, ofImage }: Census,
+  ofBitmaps: HostClusters,
   visit: (difference: RefcountDifference) => void,
   { signal }: Pick<L2Reading, 'signal'> = {},
 ): Promise<void> {
   const { header, storage } = image;
-  // All sets are over the same file.
-  const { tables, clusterCount } = referenced[0]!;
+  const { blockOffsets } = refcounts;
+  const sets = [ofImage, ofBitmaps];
   const count = clustersPerRefcountBlock(header);
-  const held = newBits(count);
+  const pointedAt = newBits(count);
   const counted = newBits(count);
   const leaked = newBits(count);
   const uncounted = newBits(count);
   const compare = (blockIndex: number): void => {
     const start = blockIndex * count;
-    held.fill(0);
-    for (const { bits } of referenced) {
+    pointedAt.fill(0);
+    for (const { bits } of sets) {
       const part = bits.subarray(start / 8, (start + count) / 8);
-      for (let byte = 0; byte < part.length; byte++) held[byte]! |= part[byte]!;
+      for (let byte = 0; byte < part.length; byte++) pointedAt[byte]! |= part[byte]!;
     }
     let differs = 0;
-    for (let byte = 0; byte < held.length; byte++) differs |= held[byte]! ^ counted[byte]!;
+    for (let byte = 0; byte < pointedAt.length; byte++) differs |= pointedAt[byte]! ^ counted[byte]!;
     if (differs === 0) return;
-    for (let byte = 0; byte < held.length; byte++) {
-      leaked[byte] = counted[byte]! & ~held[byte]!;
-      uncounted[byte] = held[byte]! & ~counted[byte]!;
+    for (let byte = 0; byte < pointedAt.length; byte++) {
+      leaked[byte] = counted[byte]! & ~pointedAt[byte]!;
+      uncounted[byte] = pointedAt[byte]! & ~counted[byte]!;
     }
     visit({ start, count, leaked, uncounted });
   };
@@ -65,7 +64,7 @@ export async function compareRefcounts(
   await visitL2Tables(
     image,
     blockOffsets,
-    tables,
+    new Uint8Array(tableRoomBytes(header)),
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);
@@ -73,7 +72,7 @@ export async function compareRefcounts(
     { signal },
   );
   counted.fill(0);
-  for (let index = 0; index * count < clusterCount; index++) {
+  for (let index = 0; index * count < ofImage.clusterCount; index++) {
     if ((blockOffsets[index] ?? 0) === 0) compare(index);
   }
 }

@@ -1,9 +1,6 @@
 /**
- * Every host cluster that anything in an image points at, so that none of them is ever taken for free.
- *
- * QEMU trusts refcounts alone. In an image whose refcounts are too low that would overwrite somebody's data.
+ * Finds what an image itself points at beside its disk and its bitmaps.
  */
-
 import { divideUp } from '../bytes/align.ts';
 import { getBit, newBits, setBit } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
@@ -15,69 +12,63 @@ import {
   parseSnapshotTable,
   type SnapshotTable,
 } from '../format/snapshot-table.ts';
+import { addRange, needsCheck } from '../image/host-clusters.ts';
 import { type Image, naming, readInside, readL1Table, requireOwnClusters } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { Refcounts } from '../image/refcount-table.ts';
-import { scanL2Tables } from '../image/scan.ts';
+import { passOver, type Scan } from '../image/scan.ts';
 import { shellPath } from '../text/shell-word.ts';
-import { addOwnRange, addRange, type HostClusters, needsCheck } from './host-clusters.ts';
 
-/** Puts what a structure occupies into the set; it has its clusters for itself. */
-export type AddOwn = (what: string, offset: number, lengthBytes: number) => void;
-
-/**
- * Adds what the image's own structures occupy, bitmaps and the active L2 tables excepted: header, active L1 table,
- * refcount table and blocks, encryption header, and the internal snapshots with all they hold.
- *
- * @param activeL2Offsets L2 tables that the caller scans; snapshots share many of them
- * @param addOwn where an overlap is not to be refused
- * @throws RefusedError when one of the structures overlaps something else: refcounts written over somebody's data would
- * destroy it
- */
-export async function addMetadata(
-  image: Image,
-  referenced: HostClusters,
-  refcounts: Refcounts,
-  activeL2Offsets: Float64Array,
-  reading: L2Reading,
-  addOwn: AddOwn = (...range) => addOwnRange(referenced, image, ...range),
-): Promise<void> {
-  const { header, extensions, storage } = image;
-  const { clusterSizeBytes } = header;
-  await addSnapshots(image, referenced, activeL2Offsets, reading);
-  addRange(referenced, image, 0, clusterSizeBytes);
-  addOwn('the active L1 table', header.l1TableOffset, header.l1EntryCount * L1_ENTRY_BYTES);
-  const encryption = naming(storage, () => encryptionHeader(extensions, header));
-  if (encryption !== undefined) addOwn('the encryption header', encryption.offset, encryption.length);
-  const tableBytes = refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES;
-  addOwn('the refcount table', header.refcountTableOffset, tableBytes);
-  const { blockOffsets } = refcounts;
-  for (let index = 0; index < blockOffsets.length; index++) {
-    const offset = blockOffsets[index]!;
-    if (offset !== 0) addOwn(`refcount block ${index}`, offset, clusterSizeBytes);
-  }
+/** A structure that must have its clusters for itself. */
+export interface Structure {
+  /** Its name in messages. */
+  readonly what: string;
+  readonly offset: number;
+  readonly lengthBytes: number;
 }
 
-async function addSnapshots(
-  image: Image,
-  referenced: HostClusters,
-  activeL2Offsets: Float64Array,
-  reading: L2Reading,
-): Promise<void> {
+/** The image's own structures except header and refcount blocks. */
+export function ownStructures({ storage, header, extensions }: Image, refcounts: Refcounts): Structure[] {
+  const encryption = naming(storage, () => encryptionHeader(extensions, header));
+  return [
+    {
+      what: 'the active L1 table',
+      offset: header.l1TableOffset,
+      lengthBytes: header.l1EntryCount * L1_ENTRY_BYTES,
+    },
+    ...(encryption === undefined
+      ? []
+      : [{ what: 'the encryption header', offset: encryption.offset, lengthBytes: encryption.length }]),
+    {
+      what: 'the refcount table',
+      offset: header.refcountTableOffset,
+      lengthBytes: refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES,
+    },
+  ];
+}
+
+/**
+ * Adds the internal snapshots with all they hold to the set of the scan's pass.
+ *
+ * @throws RefusedError when the snapshot table, or a table of a snapshot, cannot be read or breaks the specification
+ */
+export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): Promise<void> {
+  const { image, named } = pass;
   const { header } = image;
   if (header.snapshotCount === 0) return;
   if (header.snapshotsOffset === 0) throw needsCheck(image, 'the snapshot table lies in the header');
   const { snapshots, sizeBytes } = await readSnapshotTable(image);
-  addRange(referenced, image, header.snapshotsOffset, sizeBytes);
+  addRange(named, image, header.snapshotsOffset, sizeBytes);
 
-  const scanned = newBits(referenced.clusterCount);
+  const scanned = newBits(named.clusterCount);
   const firstTime = (offset: number): boolean => {
     const cluster = offset / header.clusterSizeBytes;
-    if (offset === 0 || (cluster < referenced.clusterCount && getBit(scanned, cluster))) return false;
-    if (cluster < referenced.clusterCount) setBit(scanned, cluster);
+    if (offset === 0 || (cluster < named.clusterCount && getBit(scanned, cluster))) return false;
+    if (cluster < named.clusterCount) setBit(scanned, cluster);
     return true;
   };
-  activeL2Offsets.forEach(firstTime);
+  // Snapshots share many of the active tables.
+  tables.l2Offsets.forEach(firstTime);
   const seen = new Set<string>();
   let tableClusters = 0;
   for (const [index, { l1TableOffset, l1EntryCount }] of snapshots.entries()) {
@@ -90,9 +81,9 @@ async function addSnapshots(
     requireOwnClusters(image, 'the L1 tables of its snapshots', tableClusters);
     const what = `the L1 table of snapshot ${index}`;
     const l2Offsets = await readL1Table(image, what, l1TableOffset, l1EntryCount);
-    addRange(referenced, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);
+    addRange(named, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);
     const unscanned = l2Offsets.map((offset) => (firstTime(offset) ? offset : 0));
-    await scanL2Tables(image, unscanned, referenced, undefined, reading);
+    await passOver(pass, unscanned, undefined, reading);
   }
 }
 

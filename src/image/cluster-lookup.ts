@@ -4,7 +4,7 @@
 import { guestBytesPerL2Table } from '../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../format/l2-entry.ts';
 import { readL2Entry } from '../format/l2-table.ts';
-import { type Image, naming, readActiveL1Table, readInside } from './image.ts';
+import { type Image, naming, readActiveTables, readInside } from './image.ts';
 
 export interface ClusterLookup {
   /** @param guestOffset of the cluster's start, in bytes of the disk */
@@ -14,7 +14,7 @@ export interface ClusterLookup {
 /** Keeps the L1 table and the last L2 table, so that looking in the order of the disk reads each table once. */
 export async function openClusterLookup(image: Image): Promise<ClusterLookup> {
   const { storage, header } = image;
-  const l2Offsets = await readActiveL1Table(image);
+  const { l2Offsets } = await readActiveTables(image);
   const tableBytes = guestBytesPerL2Table(header);
   let lastIndex = -1;
   let lastTable: Promise<Uint8Array> | undefined;

@@ -2,6 +2,7 @@
  * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
  */
 import { divideUp } from '../bytes/align.ts';
+import type { Brand } from '../bytes/brand.ts';
 import { cString } from '../bytes/c-string.ts';
 import { RefusedError } from '../errors.ts';
 import {
@@ -151,12 +152,24 @@ export function requireOwnClusters({ storage, header }: Image, what: string, cou
   );
 }
 
-/** Offsets of the L2 tables that the active L1 table names, in bytes; 0 where there is none. */
-export async function readActiveL1Table(image: Image): Promise<Float64Array> {
+/** The L2 tables that make up the disk as it is now: all that the active L1 table names. */
+export type ActiveTables = Brand<
+  {
+    readonly image: Image;
+    /** Offset of each L2 table in bytes by L1 index; 0 where there is none. */
+    readonly l2Offsets: Float64Array;
+  },
+  'active L2 tables'
+>;
+
+/** @throws RefusedError when the active L1 table cannot be read, or breaks the specification */
+export async function readActiveTables(image: Image): Promise<ActiveTables> {
   const { l1TableOffset, l1EntryCount } = image.header;
-  return readL1Table(image, 'the active L1 table', l1TableOffset, l1EntryCount);
+  const l2Offsets = await readL1Table(image, 'the active L1 table', l1TableOffset, l1EntryCount);
+  return { image, l2Offsets } as ActiveTables;
 }
 
+/** Offsets of the L2 tables that an L1 table names, as in `ActiveTables`. */
 export async function readL1Table(
   image: Image,
   what: string,

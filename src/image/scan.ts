@@ -1,8 +1,10 @@
 /**
  * Passes once over the L2 tables of an L1 table: what they hold, and which host clusters they name.
  */
+
+import { divideUp } from '../bytes/align.ts';
 import { setBit } from '../bytes/bits.ts';
-import { addRange, type HostClusters, needsCheck } from '../census/host-clusters.ts';
+import type { Brand } from '../bytes/brand.ts';
 import { hex } from '../format/format-error.ts';
 import {
   guestBytesPerL2Table,
@@ -11,12 +13,14 @@ import {
   subclustersPerCluster,
 } from '../format/header.ts';
 import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
+import { kernelArrays } from '../format/l2-kernel.ts';
 import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
-import { type Image, naming, requireInside } from './image.ts';
-import { type L2Reading, visitL2Tables } from './read-l2-tables.ts';
+import { addRange, fileClusterCount, type GrowingHostClusters, needsCheck } from './host-clusters.ts';
+import { type ActiveTables, type Image, naming, requireInside } from './image.ts';
+import { type L2Reading, tableRoomBytes, visitL2Tables } from './read-l2-tables.ts';
 
-export interface TableScan {
+export interface TableVisitor {
   readonly content: Content;
   /**
    * Gets, for each L2 table, one bit for each cluster (subcluster with extended L2 entries) that has the content;
@@ -25,48 +29,76 @@ export interface TableScan {
   onTable(l1Index: number, units: Uint8Array): void;
 }
 
+/** A pass over L2 tables: the set that it fills, and the memory in which it works. All of it is one memory of the kernel. */
+export interface TablePass {
+  readonly image: Image;
+  /** Every host cluster that the tables name, themselves included. */
+  readonly named: GrowingHostClusters;
+  /** Where tables are read to. */
+  readonly room: Uint8Array;
+  /** For what one table has. */
+  readonly units: Uint8Array;
+}
+
+/** All active L2 tables were scanned. The pass goes on, over other tables, in the one census that is taken of the scan. */
+export type Scan = Brand<{ readonly tables: ActiveTables; readonly pass: TablePass }, 'scan'>;
+
 /**
- * @param referenced receives the host clusters of data, and of the L2 tables themselves
- * @param scan undefined when only the references matter
+ * @param visitor undefined when only the host clusters matter
  * @throws RefusedError when an entry breaks the specification or points beyond the end of the file
  */
-export async function scanL2Tables(
-  image: Image,
+export async function scanActiveTables(
+  tables: ActiveTables,
+  visitor: TableVisitor | undefined,
+  reading: L2Reading,
+): Promise<Scan> {
+  const pass = openPass(tables.image);
+  await passOver(pass, tables.l2Offsets, visitor, reading);
+  return { tables, pass } as Scan;
+}
+
+function openPass(image: Image): TablePass {
+  const { header } = image;
+  const clusterCount = fileClusterCount(image);
+  const [bits, room, units] = kernelArrays(
+    divideUp(clusterCount, 8),
+    tableRoomBytes(header),
+    (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
+  );
+  return { image, named: { clusterCount, bits: bits! }, room: room!, units: units! };
+}
+
+/** @param l2Offsets of any tables of the image */
+export async function passOver(
+  pass: TablePass,
   l2Offsets: Float64Array,
-  referenced: HostClusters,
-  scan: TableScan | undefined,
+  visitor: TableVisitor | undefined,
   reading: L2Reading,
 ): Promise<void> {
+  const { image, named, room, units } = pass;
   const { header } = image;
-  const content = scan?.content ?? 'held';
-  const { tables, units } = referenced;
-  const fast = {
-    allocated: units,
-    referenced: referenced.bits,
-    hostClusterCount: referenced.clusterCount,
-  };
+  const content = visitor?.content ?? 'held';
+  const fast = { allocated: units, referenced: named.bits, hostClusterCount: named.clusterCount };
   await visitL2Tables(
     image,
     l2Offsets,
-    tables,
+    room,
     (l1Index, table) => {
-      addRange(referenced, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
+      addRange(named, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
       // The fast pass tells held from not held, nothing finer.
       const done = scanL2Table(table, header, fast) && content === 'held';
-      if (!done) decodeTable(image, table, l1Index, referenced, content, units);
-      scan?.onTable(l1Index, units);
+      if (!done) decodeTable(pass, table, l1Index, content);
+      visitor?.onTable(l1Index, units);
     },
     reading,
   );
 }
 
 function decodeTable(
-  image: Image,
+  { image, named, units }: TablePass,
   table: Uint8Array,
   l1Index: number,
-  referenced: HostClusters,
   content: Content,
-  units: Uint8Array,
 ): void {
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
@@ -86,7 +118,7 @@ function decodeTable(
         const what = `the cluster of disk offset ${hex(guestOffset)}`;
         requireInside(storage, what, host.offset, 1);
         requireBehindHeader(image, what, host.offset);
-        addRange(referenced, image, host.offset, host.lengthBytes);
+        addRange(named, image, host.offset, host.lengthBytes);
       }
     }
   });

@@ -1,7 +1,7 @@
 /**
  * Adds up what is read of L2 tables, for progress.
  */
-import type { Image } from './image.ts';
+import type { ActiveTables } from './image.ts';
 import type { L2Reading } from './read-l2-tables.ts';
 
 export interface Progress {
@@ -20,7 +20,7 @@ export interface ProgressOptions {
 
 /** Passes on the caller's signal and reports progress against all the L2 tables of `images`. */
 export function tableReading(
-  tables: readonly { image: Image; l2Offsets: Float64Array }[],
+  tables: readonly ActiveTables[],
   { signal, onProgress }: ProgressOptions,
 ): L2Reading {
   const [first] = tables;

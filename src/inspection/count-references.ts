@@ -2,14 +2,14 @@
  * Counts what the refcounts of an image have too many and too few.
  */
 import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
+import type { BitmapClusters } from '../census/bitmap-clusters.ts';
+import type { Census } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
-import { type HostClusters, noHostClusters } from '../census/host-clusters.ts';
 import { hex } from '../format/format-error.ts';
-import { bitmapsAreLive, type Image } from '../image/image.ts';
+import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
+import { bitmapsAreLive } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
-import type { Refcounts } from '../image/refcount-table.ts';
 import { CHECK_HINT } from './image-problems.ts';
-import type { Ownership } from './ownership.ts';
 import type { Problem } from './problem.ts';
 
 export interface ReferenceCounts {
@@ -20,18 +20,16 @@ export interface ReferenceCounts {
 }
 
 export async function countReferences(
-  image: Image,
-  refcounts: Refcounts,
-  { referenced, ofBitmaps }: Ownership,
+  census: Census,
+  { ofBitmaps }: BitmapClusters,
   reading: L2Reading,
 ): Promise<ReferenceCounts> {
-  const uncounted = noHostClusters(image);
+  const uncounted = noHostClusters(census.image);
   let leakedClusters = 0;
   let firstLeak: number | undefined;
   await compareRefcounts(
-    image,
-    refcounts,
-    [referenced, ofBitmaps],
+    census,
+    ofBitmaps,
     (difference) => {
       const { start, count } = difference;
       leakedClusters += countBits(difference.leaked);
@@ -49,13 +47,13 @@ export async function countReferences(
 /** Clusters of anything but bitmaps that are not counted: the first one, and how many. */
 export function uncountedElsewhere(
   { uncounted }: ReferenceCounts,
-  { referenced }: Ownership,
+  { ofImage }: Census,
 ): { first: number | undefined; count: number } {
   let first: number | undefined;
   let count = 0;
   for (const { start, end } of runsOfOnes(uncounted.bits, 0, uncounted.clusterCount)) {
     for (let cluster = start; cluster < end; cluster++) {
-      if (!getBit(referenced.bits, cluster)) continue;
+      if (!getBit(ofImage.bits, cluster)) continue;
       first ??= cluster;
       count++;
     }
@@ -63,10 +61,11 @@ export function uncountedElsewhere(
   return { first, count };
 }
 
-export function refcountProblems(image: Image, counts: ReferenceCounts, ownership: Ownership): Problem[] {
+export function refcountProblems(census: Census, counts: ReferenceCounts): Problem[] {
+  const { image } = census;
   const { clusterSizeBytes } = image.header;
   const problems: Problem[] = [];
-  const { first, count } = uncountedElsewhere(counts, ownership);
+  const { first, count } = uncountedElsewhere(counts, census);
   if (first !== undefined) {
     problems.push({
       code: 'refcount-too-low',

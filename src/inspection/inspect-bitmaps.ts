@@ -1,44 +1,30 @@
 /**
  * Inspects the bitmaps of one image: every rule that they break, whom their clusters belong to, and what leaked.
  */
-
-import type { HostClusters } from '../census/host-clusters.ts';
+import {
+  type BitmapClusters,
+  clustersInWords,
+  clustersOfRange,
+  countBitmapClusters,
+  type FoundClusters,
+  isEmpty,
+  otherOwner,
+  within,
+} from '../census/bitmap-clusters.ts';
+import type { Census } from '../census/census.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapDirectoryBytes,
   type ExaminedEntry,
 } from '../format/bitmap-directory.ts';
+import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
 import { bitmapsAreLive, type Image } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
-import type { Refcounts } from '../image/refcount-table.ts';
 import { examineDirectory } from '../image/stored-bitmaps.ts';
 import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
 import { CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
-import {
-  addOwners,
-  claimForBitmaps,
-  clustersInWords,
-  clustersOfRange,
-  type FoundClusters,
-  guessForBitmaps,
-  isEmpty,
-  type Ownership,
-  otherOwner,
-  within,
-} from './ownership.ts';
 import type { Problem } from './problem.ts';
-
-export interface ImageToInspect {
-  /** L2 tables of the active L1 table. */
-  readonly l2Offsets: Float64Array;
-  /**
-   * Every cluster that the active L2 tables name, themselves included, as a scan of them left it. The inspection adds
-   * all else but bitmaps.
-   */
-  readonly referenced: HostClusters;
-  readonly refcounts: Refcounts;
-}
 
 /** A bitmap of the directory, and how far it can be relied upon. */
 export interface InspectedBitmap {
@@ -56,6 +42,7 @@ export interface InspectedBitmap {
 }
 
 export interface BitmapInspection {
+  readonly census: Census;
   /** All that was found, that of the single bitmaps included. */
   readonly problems: readonly Problem[];
   /** In the order of the directory, also of one that is stale. */
@@ -74,14 +61,10 @@ export interface BitmapInspection {
  * Reads directory, tables and refcounts, and writes nothing. Beside one table at a time it takes a few bits for each
  * cluster of the file.
  *
- * @throws RefusedError when the refcounts, the snapshots or the tables of the disk cannot be read
+ * @throws RefusedError when the refcounts cannot be read
  */
-export async function inspectBitmaps(
-  image: Image,
-  { l2Offsets, referenced, refcounts }: ImageToInspect,
-  reading: L2Reading = {},
-): Promise<BitmapInspection> {
-  const { ownership, problems: overlaps } = await addOwners(image, referenced, refcounts, l2Offsets, reading);
+export async function inspectBitmaps(census: Census, reading: L2Reading = {}): Promise<BitmapInspection> {
+  const { image } = census;
   const directory = await examineDirectory(image);
   const live = bitmapsAreLive(image);
   // Of stale bitmaps the names are a hint; whatever else the directory says, its clusters may hold anything by now.
@@ -90,13 +73,13 @@ export async function inspectBitmaps(
     : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
 
   const ofDirectory = directoryClusters(image, directory.entries);
-  if (live) {
-    claimForBitmaps(ownership, ofDirectory);
-    await claimAll(image, entries, ownership);
-    guessForBitmaps(ownership, allegedDirectory(image));
-  }
-  const counts = await countReferences(image, refcounts, ownership, reading);
-  const doubts = doubtsAbout(image, ownership, counts.uncounted);
+  const clusters = await countBitmapClusters(
+    census,
+    live ? certainClusters(image, ofDirectory, entries) : [],
+    live ? guessedClusters(image, entries) : [],
+  );
+  const counts = await countReferences(census, clusters, reading);
+  const doubts = doubtsAbout(census, clusters, counts.uncounted);
   const directoryDoubts = live ? doubtful(image, 'the bitmap directory', ofDirectory, doubts) : [];
   const directoryIsSafe = directoryDoubts.length === 0;
 
@@ -121,21 +104,22 @@ export async function inspectBitmaps(
   const ofEntries = new Set(directory.entries.flatMap(({ violations }) => violations));
   const problems = [
     ...imageProblems(image),
-    ...overlaps,
+    ...misplacedStructures(census),
     ...(live ? directory.violations : [])
       .filter((each) => !ofEntries.has(each))
       .map((each) => unopenable(each)),
     ...directoryDoubts,
     ...bitmaps.flatMap((bitmap) => bitmap.problems),
-    ...refcountProblems(image, counts, ownership),
+    ...refcountProblems(census, counts),
   ];
   return {
+    census,
     problems,
     bitmaps,
     unopenable: problems.some((problem) => problem.unopenable),
-    clusters: ownership.ofBitmaps,
+    clusters: clusters.ofBitmaps,
     leakedClusters: counts.leakedClusters,
-    uncountedClusters: uncountedElsewhere(counts, ownership).count,
+    uncountedClusters: uncountedElsewhere(counts, census).count,
   };
 }
 
@@ -143,18 +127,39 @@ function about({ index, entry }: InspectedEntry): Pick<Problem, 'index' | 'bitma
   return entry === undefined ? { index } : { index, bitmap: entry.name };
 }
 
-/** The sound ones first, since a broken one may point anywhere. */
-async function claimAll(
+function misplacedStructures({ image, misplaced }: Census): Problem[] {
+  return misplaced.flatMap(({ what, offset, taken }): Problem[] =>
+    taken === undefined
+      ? []
+      : [
+          {
+            code: 'metadata-overlap',
+            severity: 'error',
+            message: overlapMessage(image, what, offset, taken),
+            hint: 'Take a copy of the image before anything is written to it, then look at it with "qemu-img check".',
+            unopenable: false,
+            offset: taken * image.header.clusterSizeBytes,
+          },
+        ],
+  );
+}
+
+async function* certainClusters(
+  image: Image,
+  ofDirectory: readonly number[],
+  entries: readonly InspectedEntry[],
+): AsyncGenerator<Iterable<number>> {
+  yield ofDirectory;
+  for (const each of entries) if (each.table === 'sound') yield await clustersOf(image, each);
+}
+
+/** A broken table may point anywhere. */
+async function* guessedClusters(
   image: Image,
   entries: readonly InspectedEntry[],
-  ownership: Ownership,
-): Promise<void> {
-  for (const each of entries) {
-    if (each.table === 'sound') claimForBitmaps(ownership, await clustersOf(image, each));
-  }
-  for (const each of entries) {
-    if (each.table === 'guess') guessForBitmaps(ownership, await clustersOf(image, each));
-  }
+): AsyncGenerator<Iterable<number>> {
+  for (const each of entries) if (each.table === 'guess') yield await clustersOf(image, each);
+  yield allegedDirectory(image);
 }
 
 /** What the entries take that can be made out: a size that is wrong makes nobody's clusters the directory's. */
@@ -181,13 +186,14 @@ interface Doubt {
   describe(what: string, found: FoundClusters): Pick<Problem, 'code' | 'message' | 'hint'>;
 }
 
-function doubtsAbout(image: Image, ownership: Ownership, uncounted: HostClusters): Doubt[] {
+function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: HostClusters): Doubt[] {
+  const { image } = census;
   const doubts: Doubt[] = [
     {
-      clusters: ownership.contested,
+      clusters: contested,
       describe: (what, found) => ({
         code: 'overlap',
-        message: `${clustersInWords(image, found)} of ${what} also belong to ${otherOwner(image, ownership, found.first)}`,
+        message: `${clustersInWords(image, found)} of ${what} also belong to ${otherOwner(census, found.first)}`,
         hint: `Take a copy of the image first; then ${REPAIR_HINT}`,
       }),
     },

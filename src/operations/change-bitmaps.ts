@@ -1,21 +1,25 @@
 /**
  * What all operations that write have in common: open the image alone, plan, and carry the plan out.
  */
-
-import { type HostClusters, noHostClusters } from '../census/host-clusters.ts';
+import { takeCensus } from '../census/census.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
 import type { ImageReference } from '../chain/reference.ts';
 import { UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
-import { type BitmapsOpening, type Image, readActiveL1Table, requireWritable } from '../image/image.ts';
+import {
+  type ActiveTables,
+  type BitmapsOpening,
+  type Image,
+  readActiveTables,
+  requireWritable,
+} from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
-import { scanL2Tables } from '../image/scan.ts';
+import { type Scan, scanActiveTables } from '../image/scan.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/stored-bitmaps.ts';
 import { tableReading } from '../image/table-progress.ts';
 import { applyPlan } from '../plan/apply-plan.ts';
 import { bytesWritten, type Plan, refuseGrowingDevice } from '../plan/plan.ts';
-import { planChange } from '../plan/plan-bitmaps.ts';
-import type { BitmapChange } from '../plan/plan-directory.ts';
+import { type BitmapChange, planBitmaps } from '../plan/plan-bitmaps.ts';
 import { requireQcow2 } from './open-qcow2.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
@@ -51,9 +55,7 @@ export interface ImageToChange {
   /** Device and inode of its file. */
   readonly identity: string;
   readonly present: readonly BitmapDirectoryEntry[];
-  readonly l2Offsets: Float64Array;
-  /** Filled by whoever scans the active L2 tables; complete when `change` is called. */
-  readonly referenced: HostClusters;
+  readonly tables: ActiveTables;
 }
 
 /** Opens an image for a change, runs `work`, and closes all that was opened. */
@@ -67,16 +69,8 @@ export async function withImageToChange<T>(
     requireWritable(image);
     refuseStaleBitmaps(image);
     const present = await readBitmapDirectory(image);
-    const l2Offsets = await readActiveL1Table(image);
-    return await work({
-      chain,
-      image,
-      path,
-      identity: storage.identity,
-      present,
-      l2Offsets,
-      referenced: noHostClusters(image),
-    });
+    const tables = await readActiveTables(image);
+    return await work({ chain, image, path, identity: storage.identity, present, tables });
   });
 }
 
@@ -105,18 +99,15 @@ export async function withChainToChange<T>(
   }
 }
 
-/**
- * Plans the change and, unless it is a dry run, makes it.
- *
- * @param target with every cluster in `referenced` that the active L2 tables name
- */
+/** Plans the change and, unless it is a dry run, makes it. */
 export async function changeBitmaps(
-  target: ImageToChange,
-  wanted: BitmapChange['wanted'],
+  scan: Scan,
+  change: BitmapChange,
   options: ChangeOptions,
   reading: L2Reading,
 ): Promise<PlanReport> {
-  return carryOut(target.image, await planChange(target, wanted, reading), options);
+  const census = await takeCensus(scan, reading);
+  return carryOut(census.image, await planBitmaps(census, change), options);
 }
 
 /** Carries a plan out, unless it is a dry run, and reports it. */
@@ -160,9 +151,10 @@ export async function editBitmaps(
       dryRun: options.dryRun === true,
     } as const;
     if (wanted === undefined) return { ...result, plan: null };
-    const reading = tableReading([target], options);
-    await scanL2Tables(target.image, target.l2Offsets, target.referenced, undefined, reading);
-    return { ...result, plan: await changeBitmaps(target, wanted, options, reading) };
+    const { tables, present } = target;
+    const reading = tableReading([tables], options);
+    const scan = await scanActiveTables(tables, undefined, reading);
+    return { ...result, plan: await changeBitmaps(scan, { present, wanted }, options, reading) };
   });
 }
 

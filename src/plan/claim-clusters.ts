@@ -2,9 +2,9 @@
  * Takes the clusters that a change needs, the refcount blocks and the refcount table to count them included.
  */
 import { divideUp } from '../bytes/align.ts';
+import type { SoundCensus } from '../census/census.ts';
 import { clustersPerRefcountBlock, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
-import type { Image } from '../image/image.ts';
-import { blockIndexOf, type Refcounts } from '../image/refcount-table.ts';
+import { blockIndexOf } from '../image/refcount-table.ts';
 import type { ClusterRun, FreeClusters } from './free-clusters.ts';
 
 export interface ClusterNeeds {
@@ -26,8 +26,7 @@ export interface Claims {
 
 /** @throws RefusedError when the refcount table cannot grow that far */
 export async function claimClusters(
-  image: Image,
-  refcounts: Refcounts,
+  census: SoundCensus,
   free: FreeClusters,
   needs: ClusterNeeds,
 ): Promise<Claims> {
@@ -35,13 +34,13 @@ export async function claimClusters(
   for (const count of needs.contiguous) contiguous.push(await free.take(count));
   const scattered = await free.takeScattered(needs.scattered);
 
-  const { header } = image;
+  const { header } = census.image;
   const perBlock = clustersPerRefcountBlock(header);
   const entriesPerCluster = header.clusterSizeBytes / REFCOUNT_TABLE_ENTRY_BYTES;
   const newBlocks = new Map<number, number>();
   let newTable: ClusterRun | undefined;
-  let uncounted = blocksOf(image, refcounts, [...contiguous, ...scattered]);
-  let capacity = refcounts.blockOffsets.length;
+  let uncounted = blocksOf(census, [...contiguous, ...scattered]);
+  let capacity = census.refcounts.blockOffsets.length;
   // A block or a table takes clusters itself, which may need a block: until nothing is left uncounted.
   for (;;) {
     const blockIndex = uncounted.find((index) => !newBlocks.has(index));
@@ -50,19 +49,20 @@ export async function claimClusters(
       const range = { start: blockIndex * perBlock, end: (blockIndex + 1) * perBlock };
       const run = (await free.take(1, range)) ?? (await free.take(1));
       newBlocks.set(blockIndex, run.start);
-      uncounted = [...uncounted, ...blocksOf(image, refcounts, [run])];
+      uncounted = [...uncounted, ...blocksOf(census, [run])];
       continue;
     }
     const highest = Math.max(-1, ...newBlocks.keys());
     if (highest < capacity) return { contiguous, scattered, newBlocks, newTable };
     newTable = await free.take(divideUp(highest + 1, entriesPerCluster));
     capacity = (newTable.end - newTable.start) * entriesPerCluster;
-    uncounted = [...uncounted, ...blocksOf(image, refcounts, [newTable])];
+    uncounted = [...uncounted, ...blocksOf(census, [newTable])];
   }
 }
 
 /** Indexes of the refcount blocks that the runs would need and that do not exist yet. */
-function blocksOf(image: Image, { blockOffsets }: Refcounts, runs: readonly ClusterRun[]): number[] {
+function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRun[]): number[] {
+  const { blockOffsets } = refcounts;
   const indexes = new Set<number>();
   for (const { start, end } of runs) {
     const last = blockIndexOf(end - 1, image.header);

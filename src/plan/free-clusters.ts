@@ -2,8 +2,8 @@
  * Free clusters, lowest first: refcount 0 and referenced by nothing. Past the end of the file they go on, up to what
  * a refcount table can count.
  */
-import { findBit, newBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
-import type { HostClusters } from '../census/host-clusters.ts';
+import { findBit, newBits, type ReadonlyBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
+import type { SoundCensus } from '../census/census.ts';
 import { RefusedError } from '../errors.ts';
 import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
 import {
@@ -12,8 +12,8 @@ import {
   isFree,
   REFCOUNT_TABLE_ENTRY_BYTES,
 } from '../format/refcounts.ts';
-import type { Image } from '../image/image.ts';
-import { type Refcounts, readRefcountBlock } from '../image/refcount-table.ts';
+import type { HostClusters } from '../image/host-clusters.ts';
+import { readRefcountBlock } from '../image/refcount-table.ts';
 
 /** Clusters [start, end). */
 export interface ClusterRun {
@@ -33,9 +33,11 @@ export interface FreeClusters {
   takeScattered(count: number): Promise<ClusterRun[]>;
 }
 
-export function freeClusters(image: Image, referenced: HostClusters, refcounts: Refcounts): FreeClusters {
+/** @param taken further clusters that must not be used, whatever their refcounts are */
+export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]): FreeClusters {
+  const { image } = census;
   const found: ClusterRun[] = [];
-  const more = findFreeRuns(image, referenced, refcounts);
+  const more = findFreeRuns(census, taken);
 
   /** Looks further into the file; joins what touches the run before it. */
   async function findMore(): Promise<void> {
@@ -101,17 +103,17 @@ export function freeClusters(image: Image, referenced: HostClusters, refcounts: 
 }
 
 async function* findFreeRuns(
-  image: Image,
-  referenced: HostClusters,
-  refcounts: Refcounts,
+  { image, refcounts, ofImage }: SoundCensus,
+  taken: readonly HostClusters[],
 ): AsyncGenerator<ClusterRun, undefined> {
   const { header } = image;
+  const sets = [ofImage.bits, ...taken.map(({ bits }) => bits)];
   const perBlock = clustersPerRefcountBlock(header);
   const blockCount = MAX_REFCOUNT_TABLE_BYTES / REFCOUNT_TABLE_ENTRY_BYTES;
   for (let blockIndex = 0; blockIndex < blockCount; blockIndex++) {
     const start = blockIndex * perBlock;
     const end = start + perBlock;
-    const unreferenced = unreferencedRuns(referenced, start, end);
+    const unreferenced = unreferencedRuns(sets, ofImage.clusterCount, start, end);
     if (unreferenced.length === 0) continue;
     const block = await readRefcountBlock(image, refcounts, blockIndex);
     if (block === undefined) {
@@ -133,16 +135,31 @@ async function* findFreeRuns(
   return undefined;
 }
 
-function unreferencedRuns({ clusterCount, bits }: HostClusters, start: number, end: number): ClusterRun[] {
+function unreferencedRuns(
+  sets: readonly ReadonlyBits[],
+  clusterCount: number,
+  start: number,
+  end: number,
+): ClusterRun[] {
   const runs: ClusterRun[] = [];
   const inside = Math.min(end, clusterCount);
-  let from = start < inside ? findBit(bits, 0, start, inside) : start;
+  let from = start < inside ? firstInNone(sets, start, inside) : start;
   while (from < inside) {
-    const to = findBit(bits, 1, from, inside);
+    const to = Math.min(...sets.map((bits) => findBit(bits, 1, from, inside)));
     runs.push({ start: from, end: to });
-    from = findBit(bits, 0, to, inside);
+    from = firstInNone(sets, to, inside);
   }
   const beyond = Math.max(start, clusterCount);
   if (beyond < end) runs.push({ start: beyond, end });
   return runs;
+}
+
+/** The first cluster in [start, end) that is in none of the sets, or `end`. */
+function firstInNone(sets: readonly ReadonlyBits[], start: number, end: number): number {
+  let from = start;
+  for (;;) {
+    const next = sets.reduce((cluster, bits) => findBit(bits, 0, cluster, end), from);
+    if (next === from) return from;
+    from = next;
+  }
 }

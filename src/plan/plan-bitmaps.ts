@@ -1,31 +1,75 @@
 /**
- * Plans another set of bitmaps for an image whose tables have been scanned.
+ * Plans another set of bitmaps for a sound image.
  */
-
-import type { HostClusters } from '../census/host-clusters.ts';
-import { addMetadata } from '../census/metadata.ts';
+import { divideUp } from '../bytes/align.ts';
+import { getBit, setBit } from '../bytes/bits.ts';
+import { type Census, requireSound, type SoundCensus } from '../census/census.ts';
+import { RefusedError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import type { BitmapTableEntry } from '../format/bitmap-table.ts';
+import type { GrowingHostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
-import { readRefcountTable } from '../image/refcount-table.ts';
+import { bitmapRanges, readBitmapTable, readUnsoundTable } from '../image/stored-bitmaps.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
+import type { ClusterRun } from './free-clusters.ts';
+import { keptClusters } from './kept-bitmaps.ts';
 import type { Plan } from './plan.ts';
-import { type BitmapChange, planBitmapChange } from './plan-directory.ts';
+import { planDirectory } from './plan-directory.ts';
 
-export interface ScannedImage {
-  readonly image: Image;
+export interface BitmapChange {
+  /** The directory as it is. */
   readonly present: readonly BitmapDirectoryEntry[];
-  /** Of the active L1 table. */
-  readonly l2Offsets: Float64Array;
-  /** Every cluster that the active L2 tables name; gets all else that the image has. */
-  readonly referenced: HostClusters;
+  /** The directory as it shall be; a present entry that is not kept is dropped and its clusters given back. */
+  readonly wanted: readonly BitmapSlot[];
 }
 
-export async function planChange(
-  { image, present, l2Offsets, referenced }: ScannedImage,
-  wanted: BitmapChange['wanted'],
-  reading: L2Reading,
-): Promise<Plan> {
-  const refcounts = await readRefcountTable(image);
-  await addMetadata(image, referenced, refcounts, l2Offsets, reading);
-  return planBitmapChange(image, referenced, refcounts, { present, wanted });
+/**
+ * @throws RefusedError when a limit of QEMU would be broken, a kept bitmap or a structure of the image is unsound, or there is
+ * no room
+ */
+export async function planBitmaps(census: Census, { present, wanted }: BitmapChange): Promise<Plan> {
+  const sound = requireSound(census);
+  const ofBitmaps = await keptClusters(sound, wanted);
+  const released = await takeReleased(sound, ofBitmaps, present, wanted);
+  return planDirectory(sound, wanted, { taken: [ofBitmaps], released, leaked: [] });
+}
+
+/** Takes what the dropped bitmaps and the old directory alone point at. It stays in use until the switch is durable. */
+async function takeReleased(
+  { image, ofImage }: SoundCensus,
+  ofBitmaps: GrowingHostClusters,
+  present: readonly BitmapDirectoryEntry[],
+  wanted: readonly BitmapSlot[],
+): Promise<ClusterRun[]> {
+  const { header, bitmaps } = image;
+  const ranges: { offset: number; lengthBytes: number }[] = [];
+  if (bitmaps.kind === 'live') {
+    ranges.push({ offset: bitmaps.directory.offset, lengthBytes: bitmaps.directory.sizeBytes });
+  }
+  const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
+  for (const entry of present) {
+    if (kept.has(entry.tableOffset)) continue;
+    // Millions of ranges are too many for the arguments of one call.
+    for (const range of bitmapRanges(image, entry, await tableOf(image, entry))) ranges.push(range);
+  }
+  const released: ClusterRun[] = [];
+  for (const { offset, lengthBytes } of ranges) {
+    const end = Math.min(divideUp(offset + lengthBytes, header.clusterSizeBytes), ofImage.clusterCount);
+    for (let cluster = offset / header.clusterSizeBytes; cluster < end; cluster++) {
+      if (getBit(ofImage.bits, cluster) || getBit(ofBitmaps.bits, cluster)) continue;
+      setBit(ofBitmaps.bits, cluster);
+      released.push({ start: cluster, end: cluster + 1 });
+    }
+  }
+  return released;
+}
+
+/** A bitmap whose table is broken must still be removable. */
+async function tableOf(image: Image, entry: BitmapDirectoryEntry): Promise<readonly BitmapTableEntry[]> {
+  try {
+    return await readBitmapTable(image, entry);
+  } catch (error) {
+    if (error instanceof RefusedError) return readUnsoundTable(image, entry);
+    throw error;
+  }
 }

@@ -2,20 +2,14 @@
  * The steps that count claimed clusters and give released ones back, in an order in which a cut only leaks.
  */
 
-import { headerStruct } from '../format/header.ts';
+import type { SoundCensus } from '../census/census.ts';
+import { type Header, headerStruct } from '../format/header.ts';
 import {
   clustersPerRefcountBlock,
   encodeRefcountTableEntries,
   REFCOUNT_TABLE_ENTRY_BYTES,
 } from '../format/refcounts.ts';
-import type { Image } from '../image/image.ts';
-import {
-  blockIndexOf,
-  type Refcounts,
-  readRefcountBlock,
-  refcountIn,
-  setRefcountIn,
-} from '../image/refcount-table.ts';
+import { blockIndexOf, readRefcountBlock, refcountIn, setRefcountIn } from '../image/refcount-table.ts';
 import { type Claims, claimedRuns } from './claim-clusters.ts';
 import type { ClusterRun } from './free-clusters.ts';
 import { flush, type Step, write } from './plan.ts';
@@ -33,8 +27,7 @@ export interface RefcountSteps {
 export type LoadedBlocks = ReadonlyMap<number, Uint8Array>;
 
 export async function loadBlocks(
-  image: Image,
-  refcounts: Refcounts,
+  { image, refcounts }: SoundCensus,
   runs: readonly ClusterRun[],
 ): Promise<LoadedBlocks> {
   const blocks = new Map<number, Uint8Array>();
@@ -54,13 +47,13 @@ export async function loadBlocks(
  * @param leaked clusters that nothing points at, whatever their refcounts are
  */
 export function planRefcounts(
-  image: Image,
-  refcounts: Refcounts,
+  census: SoundCensus,
   loaded: LoadedBlocks,
   claims: Claims,
   released: readonly ClusterRun[],
   leaked: readonly ClusterRun[] = [],
 ): RefcountSteps {
+  const { image, refcounts } = census;
   const { header } = image;
   const { clusterSizeBytes } = header;
   const blocks = new Map([...loaded].map(([index, block]) => [index, block.slice()]));
@@ -71,7 +64,7 @@ export function planRefcounts(
     return true;
   });
   const claim: Step[] = [];
-  for (const [index, span] of spansByBlock(image, claimed)) {
+  for (const [index, span] of spansByBlock(header, claimed)) {
     const cluster = claims.newBlocks.get(index);
     const block = blocks.get(index)!;
     claim.push(
@@ -84,11 +77,11 @@ export function planRefcounts(
         : write(cluster * clusterSizeBytes, block.slice(), `new refcount block ${index}`),
     );
   }
-  const { steps: reveal, table } = revealBlocks(image, refcounts, claims);
+  const { steps: reveal, table } = revealBlocks(census, claims);
   if (table !== undefined) claim.push(table);
 
   const freed = forEachCluster(
-    [...released, ...(claims.newTable === undefined ? [] : [tableRun(image, refcounts)])],
+    [...released, ...(claims.newTable === undefined ? [] : [tableRun(census)])],
     (cluster) => {
       const block = blocks.get(blockIndexOf(cluster, header));
       const count = block === undefined ? 0n : refcountIn(block, cluster, header);
@@ -102,7 +95,7 @@ export function planRefcounts(
     return true;
   });
   const release: Step[] = [];
-  for (const [index, span] of spansByBlock(image, [...freed, ...mended])) {
+  for (const [index, span] of spansByBlock(header, [...freed, ...mended])) {
     const bytes = blocks.get(index)!.slice(span.start, span.end);
     release.push(
       write(refcounts.blockOffsets[index]! + span.start, bytes, `released refcounts in block ${index}`),
@@ -112,9 +105,13 @@ export function planRefcounts(
 }
 
 /** Where the refcount table is now. */
-export function tableRun({ header }: Image, { blockOffsets }: Refcounts): ClusterRun {
+export function tableRun({ image, refcounts }: SoundCensus): ClusterRun {
+  const { header } = image;
   const start = header.refcountTableOffset / header.clusterSizeBytes;
-  return { start, end: start + (blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES) / header.clusterSizeBytes };
+  return {
+    start,
+    end: start + (refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES) / header.clusterSizeBytes,
+  };
 }
 
 function forEachCluster(runs: readonly ClusterRun[], change: (cluster: number) => boolean): number[] {
@@ -127,7 +124,7 @@ function forEachCluster(runs: readonly ClusterRun[], change: (cluster: number) =
 
 /** For each block, the bytes that hold the refcounts of `clusters`. */
 function spansByBlock(
-  { header }: Image,
+  header: Header,
   clusters: readonly number[],
 ): Map<number, { start: number; end: number }> {
   const spans = new Map<number, { start: number; end: number }>();
@@ -148,15 +145,14 @@ function spansByBlock(
 
 /** Names the new blocks in the refcount table, or moves the table to where it has room for them. */
 function revealBlocks(
-  image: Image,
-  { blockOffsets }: Refcounts,
+  { image, refcounts }: SoundCensus,
   { newBlocks, newTable }: Claims,
 ): { steps: Step[]; table: Step | undefined } {
   const { header } = image;
   if (newTable !== undefined) {
     const clusters = newTable.end - newTable.start;
     const offsets = new Float64Array((clusters * header.clusterSizeBytes) / REFCOUNT_TABLE_ENTRY_BYTES);
-    offsets.set(blockOffsets);
+    offsets.set(refcounts.blockOffsets);
     for (const [index, cluster] of newBlocks) offsets[index] = cluster * header.clusterSizeBytes;
     const offset = newTable.start * header.clusterSizeBytes;
     return {

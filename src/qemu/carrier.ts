@@ -4,12 +4,12 @@
  */
 import { open } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../census/host-clusters.ts';
+import { censusOf } from '../census/census.ts';
 import { FailedError } from '../errors.ts';
-import { openImage, readActiveL1Table } from '../image/image.ts';
+import { openImage } from '../image/image.ts';
 import { applyPlan } from '../plan/apply-plan.ts';
 import { planEmptyImage } from '../plan/empty-image.ts';
-import { planChange } from '../plan/plan-bitmaps.ts';
+import { planBitmaps } from '../plan/plan-bitmaps.ts';
 import { openFile } from '../storage/file.ts';
 
 export interface CarriedBitmap {
@@ -41,7 +41,6 @@ export async function writeCarrier(
   try {
     await applyPlan(storage, planEmptyImage(virtualSizeBytes));
     const image = await openImage(storage);
-    const l2Offsets = await readActiveL1Table(image);
     const wanted = bitmaps.map(({ name, bitmap }) => ({
       kind: 'store' as const,
       name,
@@ -49,8 +48,8 @@ export async function writeCarrier(
       auto: false,
       bitmap,
     }));
-    const scanned = { image, present: [], l2Offsets, referenced: noHostClusters(image) };
-    await applyPlan(storage, await planChange(scanned, wanted, {}));
+    const plan = await planBitmaps(await censusOf(image), { present: [], wanted });
+    await applyPlan(storage, plan);
   } finally {
     await storage.close();
   }

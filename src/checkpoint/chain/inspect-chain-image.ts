@@ -6,12 +6,11 @@
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
 import { ownGranularityBits } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { noHostClusters } from '../../census/host-clusters.ts';
+import { takeCensus } from '../../census/census.ts';
 import { RefusedError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
-import { type Image, readActiveL1Table } from '../../image/image.ts';
+import { type ActiveTables, type Image, readActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
-import { readRefcountTable } from '../../image/refcount-table.ts';
 import { type BitmapInspection, inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import { isWrittenElsewhere } from '../../storage/locks.ts';
@@ -24,13 +23,13 @@ export interface InspectedImage extends ChainImage {
 }
 
 /**
- * @param table the active L1 table; undefined when it cannot be read, which is a problem to be told
+ * @param activeTables undefined when they cannot be read, which is a problem to be told
  * @param covering names of which the bitmap must mark all that the image holds
  * @param isShared it was opened without regard to who else uses it; otherwise nobody has it open for writing
  */
 export async function inspectChainImage(
   examined: ChainImage,
-  table: Float64Array | undefined,
+  activeTables: ActiveTables | undefined,
   covering: readonly string[],
   isShared: boolean,
   reading: L2Reading,
@@ -40,8 +39,7 @@ export async function inspectChainImage(
   const isBeingWritten = isShared && (await isWrittenElsewhere(layer.storage.fd));
   try {
     const { image } = layer;
-    const l2Offsets = table ?? (await readActiveL1Table(image));
-    const referenced = noHostClusters(image);
+    const tables = activeTables ?? (await readActiveTables(image));
     const granularities = covering.flatMap((name) => examined.bitmaps.get(name)?.granularityBits ?? []);
     const form = {
       content: 'held',
@@ -50,9 +48,8 @@ export async function inspectChainImage(
       granularityBits:
         granularities.length === 0 ? ownGranularityBits(image.header) : Math.min(...granularities),
     } as const;
-    const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
-    const refcounts = await readRefcountTable(image);
-    const inspection = await inspectBitmaps(image, { l2Offsets, referenced, refcounts }, reading);
+    const { bitmap: held, scan } = await layerBitmap(tables, form, reading);
+    const inspection = await inspectBitmaps(await takeCensus(scan, reading), reading);
     const inspected = { ...examined, unreadable: unreadableIn(inspection), isBeingWritten };
     return {
       ...inspected,

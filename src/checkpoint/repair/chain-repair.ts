@@ -7,7 +7,7 @@ import type { Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
-import { readActiveL1Table, requireWritable } from '../../image/image.ts';
+import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { shellPath } from '../../text/shell-word.ts';
@@ -62,14 +62,12 @@ export async function planRepair(
       origins[position]! < index ? [] : [taskIn(images, layer, index, checkpoint, origins[position]!, named)],
     ),
   );
-  const sources = await Promise.all(
-    holders.map(async ({ image }) => ({ image, l2Offsets: await readActiveL1Table(image) })),
-  );
-  const reading = tableReading(sources, options);
+  const tables = await Promise.all(holders.map(({ image }) => readActiveTables(image)));
+  const reading = tableReading(tables, options);
 
   const repairs: ImageRepair[] = [];
   for (const [index, layer] of holders.entries()) {
-    const target = { ...images[index]!, layer, l2Offsets: sources[index]!.l2Offsets };
+    const target = { ...images[index]!, layer, tables: tables[index]! };
     repairs.push(await planImageRepair(target, tasks[index]!, reading));
   }
   const wasValid = choice.chosen.map(({ name }, position) =>

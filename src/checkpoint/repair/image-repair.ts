@@ -6,23 +6,23 @@ import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '
 import { requireBitmapMemory, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readBitmap, readInUseMarks } from '../../bitmap/read-bitmap.ts';
 import { countMissing } from '../../bytes/bits.ts';
-import { type HostClusters, noHostClusters } from '../../census/host-clusters.ts';
+import { type Census, takeCensus } from '../../census/census.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { RefusedError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
+import type { ActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
-import { readRefcountTable } from '../../image/refcount-table.ts';
 import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
-import { planDirectoryRepair } from '../../inspection/repair-plan.ts';
+import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
-import { planChange } from '../../plan/plan-bitmaps.ts';
-import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { planBitmaps } from '../../plan/plan-bitmaps.ts';
+import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
 import { shellPath } from '../../text/shell-word.ts';
 import { type ChainImage, stateIn } from '../chain/chain-images.ts';
 import { unreadableIn } from '../chain/inspect-chain-image.ts';
 import { type Consent, type Remedy, remedyFor } from './repair-action.ts';
 
-export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer };
+export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer; readonly tables: ActiveTables };
 
 /** One checkpoint whose bitmap in an image has to be right. */
 export interface Task {
@@ -60,20 +60,20 @@ export interface ImageRepair {
  * @param tasks parents before children
  */
 export async function planImageRepair(
-  target: RepairableImage & { l2Offsets: Float64Array },
+  target: RepairableImage,
   tasks: readonly Task[],
   reading: L2Reading,
 ): Promise<ImageRepair> {
-  const { layer, l2Offsets } = target;
+  const { layer, tables } = target;
   const { image } = layer;
-  const referenced = noHostClusters(image);
   const form = {
     content: 'held',
     virtualSizeBytes: image.header.virtualSizeBytes,
     granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
   } as const;
-  const held = await layerBitmap(image, l2Offsets, referenced, form, reading);
-  await refuseUnreadable({ ...target, referenced }, tasks, reading);
+  const { bitmap: held, scan } = await layerBitmap(tables, form, reading);
+  const census = await takeCensus(scan, reading);
+  await refuseUnreadable(target, census, tasks, reading);
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
@@ -117,7 +117,7 @@ export async function planImageRepair(
     });
   }
   if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };
-  const plan = await planStores({ ...target, referenced }, stores, reading);
+  const plan = await planStores(target, census, stores, reading);
   refuseGrowingDevice(image.storage, plan);
   return { layer, bitmaps, uncovered, plan };
 }
@@ -128,16 +128,14 @@ export async function planImageRepair(
  * @throws RefusedError
  */
 async function refuseUnreadable(
-  { layer, l2Offsets, referenced }: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  { layer }: RepairableImage,
+  census: Census,
   tasks: readonly Task[],
   reading: L2Reading,
 ): Promise<void> {
   const { image, path } = layer;
   if (image.bitmaps.kind !== 'live') return;
-  const refcounts = await readRefcountTable(image);
-  // The inspection adds what the plan will add once more.
-  const own = { ...referenced, bits: referenced.bits.slice() };
-  const inspection = await inspectBitmaps(image, { l2Offsets, referenced: own, refcounts }, reading);
+  const inspection = await inspectBitmaps(census, reading);
   const unreadable = unreadableIn(inspection);
   const broken = tasks.find(({ name }) => unreadable === 'all' || unreadable.has(name));
   if (broken === undefined) return;
@@ -156,17 +154,16 @@ async function refuseUnreadable(
 
 /** Of an outdated directory, the names that nobody asked for stay as well, marked in-use. */
 async function planStores(
-  target: RepairableImage & { l2Offsets: Float64Array; referenced: HostClusters },
+  target: RepairableImage,
+  census: Census,
   stores: ReadonlyMap<string, BitmapSlot>,
   reading: L2Reading,
 ): Promise<Plan> {
-  const { image } = target.layer;
-  if (image.bitmaps.kind !== 'stale') {
-    return planChange({ ...target, image }, directoryWith(target, stores), reading);
+  if (target.layer.image.bitmaps.kind !== 'stale') {
+    return planBitmaps(census, { present: target.present, wanted: directoryWith(target, stores) });
   }
-  const { l2Offsets, referenced } = target;
-  const refcounts = await readRefcountTable(image);
-  const repair = await planDirectoryRepair(image, { l2Offsets, referenced, refcounts }, reading, stores);
+  const inspection = await inspectBitmaps(census, reading);
+  const repair = await planDirectoryRepair(inspection, reading, stores);
   return repair.plan!;
 }
 

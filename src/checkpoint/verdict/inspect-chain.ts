@@ -3,7 +3,7 @@
  */
 import type { Layer } from '../../chain/layer.ts';
 import { RefusedError } from '../../errors.ts';
-import { readActiveL1Table } from '../../image/image.ts';
+import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { type InspectedImage, inspectChainImage } from '../chain/inspect-chain-image.ts';
@@ -24,13 +24,12 @@ export async function inspectChain(
   known: readonly KnownCheckpoint[],
   { forceShare, ...options }: InspectOptions,
 ): Promise<InspectedImage[]> {
-  const tables: (Float64Array | undefined)[] = [];
-  for (const { layer } of examined) tables.push(await readTable(layer));
-  const sources = examined.flatMap(({ layer }, index) => {
-    const l2Offsets = tables[index];
-    return layer.format === 'raw' || l2Offsets === undefined ? [] : [{ image: layer.image, l2Offsets }];
-  });
-  const reading = tableReading(sources, options);
+  const tables: (ActiveTables | undefined)[] = [];
+  for (const { layer } of examined) tables.push(await readTables(layer));
+  const reading = tableReading(
+    tables.filter((each) => each !== undefined),
+    options,
+  );
   const images: InspectedImage[] = [];
   for (const [index, image] of examined.entries()) {
     // What the origin holds may be older than the checkpoint.
@@ -44,11 +43,11 @@ export async function inspectChain(
   return images;
 }
 
-/** Undefined where it cannot be read: the inspection will say so. */
-async function readTable(layer: Layer): Promise<Float64Array | undefined> {
+/** Undefined where they cannot be read: the inspection will say so. */
+async function readTables(layer: Layer): Promise<ActiveTables | undefined> {
   if (layer.format === 'raw') return undefined;
   try {
-    return await readActiveL1Table(layer.image);
+    return await readActiveTables(layer.image);
   } catch (error) {
     if (error instanceof RefusedError) return undefined;
     throw error;

@@ -5,12 +5,11 @@
 import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../../bitmap/dirty-bitmap.ts';
 import { divideUp } from '../../bytes/align.ts';
 import { runsOfOnes, setBits, skipBytes } from '../../bytes/bits.ts';
-import type { HostClusters } from '../../census/host-clusters.ts';
 import { guestBytesPerL2Table, subclusterSizeBytes } from '../../format/header.ts';
 import type { Content } from '../../format/l2-entry.ts';
-import type { Image } from '../../image/image.ts';
+import type { ActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
-import { scanL2Tables } from '../../image/scan.ts';
+import { type Scan, scanActiveTables } from '../../image/scan.ts';
 
 /** What a bitmap is for, and what it shall mark. */
 export interface LayerBitmapForm {
@@ -23,25 +22,20 @@ export interface LayerBitmapForm {
 /**
  * Marks every granule of which the image itself holds a part, whatever its backing images hold.
  *
- * @param l2Offsets the active L1 table
- * @param referenced receives the host clusters met on the way
+ * @returns also the scan: a census of the image may go on with it
  */
 export async function layerBitmap(
-  image: Image,
-  l2Offsets: Float64Array,
-  referenced: HostClusters,
+  tables: ActiveTables,
   { content, virtualSizeBytes, granularityBits }: LayerBitmapForm,
   reading: L2Reading,
-): Promise<DirtyBitmap> {
-  const { header } = image;
+): Promise<{ bitmap: DirtyBitmap; scan: Scan }> {
+  const { header } = tables.image;
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   const unitBits = Math.log2(subclusterSizeBytes(header));
   const tableBytes = guestBytesPerL2Table(header);
   const own = Math.min(header.virtualSizeBytes, virtualSizeBytes);
-  await scanL2Tables(
-    image,
-    l2Offsets,
-    referenced,
+  const scan = await scanActiveTables(
+    tables,
     {
       content,
       onTable(l1Index, units) {
@@ -58,7 +52,7 @@ export async function layerBitmap(
   );
   trimToDisk(bitmap);
   if (own < virtualSizeBytes) trimTo(bitmap, own);
-  return bitmap;
+  return { bitmap, scan };
 }
 
 /** A table has at least 64 units, so each one starts at a byte of the bitmap. */

@@ -8,7 +8,7 @@ import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '..
 import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
 import { readL2Entry } from '../../format/l2-table.ts';
 import type { Image } from '../../image/image.ts';
-import { naming, readActiveL1Table, readInside, requireInside } from '../../image/image.ts';
+import { naming, readActiveTables, readInside, requireInside } from '../../image/image.ts';
 import { seemsPreallocated } from '../../image/preallocation.ts';
 import { hostRange } from '../../image/scan.ts';
 import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
@@ -30,7 +30,7 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
   const { image } = layer;
   const { header } = image;
   const stretchAt = await holesToTell(layer);
-  const l2Offsets = await readActiveL1Table(image);
+  const { l2Offsets } = await readActiveTables(image);
   const tableBytes = guestBytesPerL2Table(header);
   const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
 

@@ -12,7 +12,7 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
-import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } from '../change-bitmaps.ts';
 import { withQcow2 } from '../open-qcow2.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';

@@ -5,7 +5,6 @@
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { isStorable, ownGranularityBits } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { noHostClusters } from '../../census/host-clusters.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -13,7 +12,7 @@ import { ALLOCATED } from '../../checkpoint/names.ts';
 import { RefusedError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
-import { type Image, readActiveL1Table } from '../../image/image.ts';
+import { type Image, readActiveTables } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
@@ -73,14 +72,14 @@ export async function readNamedBitmap(
   options: OperationOptions,
 ): Promise<DirtyBitmap> {
   if (name !== ALLOCATED) return readBitmap(image, requireConsistentBitmap(image, present, name));
-  const l2Offsets = await readActiveL1Table(image);
+  const tables = await readActiveTables(image);
   const form = {
     content: 'held',
     virtualSizeBytes: image.header.virtualSizeBytes,
     granularityBits: ownGranularityBits(image.header),
   } as const;
-  const reading = tableReading([{ image, l2Offsets }], options);
-  return layerBitmap(image, l2Offsets, noHostClusters(image), form, reading);
+  const { bitmap } = await layerBitmap(tables, form, tableReading([tables], options));
+  return bitmap;
 }
 
 function fitted(

@@ -2,17 +2,16 @@
  * Makes the bitmaps of one image sound again: an image that QEMU refuses to open because of them opens, bitmaps that can
  * be relied upon keep their content, others their names, and what leaked is freed.
  */
-
-import { noHostClusters } from '../../census/host-clusters.ts';
+import { takeCensus } from '../../census/census.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { isGranularity } from '../../format/bitmap-directory.ts';
-import { readActiveL1Table } from '../../image/image.ts';
-import { readRefcountTable } from '../../image/refcount-table.ts';
-import { scanL2Tables } from '../../image/scan.ts';
+import { readActiveTables } from '../../image/image.ts';
+import { scanActiveTables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
-import type { BitmapFate, MendedBitmap } from '../../inspection/mended-directory.ts';
+import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../../inspection/problem.ts';
-import { planDirectoryRepair } from '../../inspection/repair-plan.ts';
+import type { BitmapFate, MendedBitmap } from '../../plan/mended-directory.ts';
+import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
 import { shellPath } from '../../text/shell-word.ts';
 import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
@@ -54,13 +53,11 @@ export async function repairDirectory(
   const reference = parseReference(imageName, undefined);
   return withChainToChange(reference, options, 'lenient', async (chain) => {
     const { image, path } = requireQcow2(chain);
-    const l2Offsets = await readActiveL1Table(image);
-    const referenced = noHostClusters(image);
-    const refcounts = await readRefcountTable(image);
-    const reading = tableReading([{ image, l2Offsets }], options);
-    await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
-    const target = { l2Offsets, referenced, refcounts };
-    const { inspection, bitmaps, plan } = await planDirectoryRepair(image, target, reading);
+    const tables = await readActiveTables(image);
+    const reading = tableReading([tables], options);
+    const census = await takeCensus(await scanActiveTables(tables, undefined, reading), reading);
+    const inspection = await inspectBitmaps(census, reading);
+    const { bitmaps, plan } = await planDirectoryRepair(inspection, reading);
     const { problems, unopenable, leakedClusters } = inspection;
     if (isForgetful(bitmaps, unopenable)) {
       options.onWarning?.(

@@ -10,7 +10,7 @@ import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
 import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
-import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import {
   type ChangeOptions,
@@ -103,7 +103,7 @@ export async function createFrom(
 
     // The finest says it all: the others are rounded out from it.
     const read = await readSource(target, source, Math.min(...granularities), options);
-    const { bitmap: finest, reading, sharedImages } = read;
+    const { bitmap: finest, scan, reading, sharedImages } = read;
     warnOfWholeDisk(target, source, finest, options);
     const kept: KeptBitmap[] = [];
     for (const entry of others) kept.push(await coverage(target, entry, finest, options));
@@ -114,7 +114,9 @@ export async function createFrom(
     const bitmaps = made.map(({ report }) => report);
     if (made.every(({ slot }) => slot === undefined))
       return { ...result, bitmaps, kept, sharedImages, plan: null };
-    const plan = await changeBitmaps(target, directoryWith(target.present, made), options, reading);
+    const { present } = target;
+    const change = { present, wanted: directoryWith(present, made) };
+    const plan = await changeBitmaps(scan, change, options, reading);
     return { ...result, bitmaps, kept, sharedImages, plan };
   });
 }

@@ -11,17 +11,17 @@ import {
   requireStorableSize,
 } from '../../bitmap/granularity.ts';
 import { divideUp } from '../../bytes/align.ts';
-import { noHostClusters } from '../../census/host-clusters.ts';
+import { censusOf } from '../../census/census.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { bitmapBytes } from '../../format/bitmap-directory.ts';
-import { type Image, naming, openImage, readActiveL1Table } from '../../image/image.ts';
+import { type Image, naming, openImage } from '../../image/image.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
+import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
 import { planNewOverlay } from '../../plan/new-overlay.ts';
 import { flush, type Plan } from '../../plan/plan.ts';
-import { planChange } from '../../plan/plan-bitmaps.ts';
-import type { BitmapSlot } from '../../plan/plan-directory.ts';
+import { planBitmaps } from '../../plan/plan-bitmaps.ts';
 import { plannedFile } from '../../plan/planned-file.ts';
 import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
 import { reportPlan } from '../change-bitmaps.ts';
@@ -145,9 +145,7 @@ async function planOverlay(
   emptySteps: Plan['steps'],
   wanted: readonly BitmapSlot[],
 ): Promise<Plan> {
-  const l2Offsets = await readActiveL1Table(overlay);
-  const empty = { image: overlay, present: [], l2Offsets, referenced: noHostClusters(overlay) };
-  const change = await planChange(empty, wanted, {});
+  const change = await planBitmaps(await censusOf(overlay), { present: [], wanted });
   const steps = [...emptySteps, flush('the image without bitmaps'), ...change.steps];
   const claimedClusters = divideUp(change.newEndOffset, overlay.header.clusterSizeBytes);
   return { ...change, steps, commitIndex: steps.length - 1, claimedClusters };

@@ -10,16 +10,15 @@ import {
   mergeInto,
   resample,
 } from '../../bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../../census/host-clusters.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { RawLayer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { UsageError } from '../../errors.ts';
 import type { Content } from '../../format/l2-entry.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
-import { type Image, readActiveL1Table } from '../../image/image.ts';
+import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
-import { scanL2Tables } from '../../image/scan.ts';
+import { type Scan, scanActiveTables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { dataRanges } from '../../storage/holes.ts';
@@ -53,26 +52,25 @@ export interface Marks {
 }
 
 export interface ReadSource extends Marks {
+  /** Of the image itself: whatever the source, a change needs it. */
+  readonly scan: Scan;
   readonly reading: L2Reading;
 }
 
-/**
- * Marks what the source says, at `granularityBits`, and enters into `target.referenced` all that the active L2 tables
- * name: whatever the source, a change needs that.
- */
+/** Marks what the source says, at `granularityBits`. */
 export async function readSource(
   target: ImageToChange,
   source: BitmapSource,
   granularityBits: number,
   options: OperationOptions,
 ): Promise<ReadSource> {
-  const { image, l2Offsets, referenced } = target;
+  const { chain, tables } = target;
   if (source.kind === 'allocated' || source.kind === 'data') {
-    return readContent(target, source, granularityBits, options);
+    return readContent(chain, tables, source, granularityBits, options);
   }
-  const reading = tableReading([target], options);
-  await scanL2Tables(image, l2Offsets, referenced, undefined, reading);
-  return { ...(await readOther(target.chain, source, granularityBits, options)), reading };
+  const reading = tableReading([tables], options);
+  const scan = await scanActiveTables(tables, undefined, reading);
+  return { ...(await readOther(chain, source, granularityBits, options)), scan, reading };
 }
 
 /**
@@ -90,14 +88,8 @@ export async function readSourceOf(
     return readOther(chain, source, granularityBits, options);
   const { top } = chain;
   if (top.format === 'raw') return readRaw(chain, top, source, granularityBits);
-  const { image } = top;
-  const target = {
-    chain,
-    image,
-    l2Offsets: await readActiveL1Table(image),
-    referenced: noHostClusters(image),
-  };
-  return readContent(target, source, granularityBits, options);
+  const tables = await readActiveTables(top.image);
+  return readContent(chain, tables, source, granularityBits, options);
 }
 
 /** The union of stored bitmaps at the finest granularity that one of them has. */
@@ -175,29 +167,27 @@ const CONTENT: Readonly<Record<'allocated' | 'data', Content>> = { allocated: 'h
 type ContentSource = Extract<BitmapSource, { readonly kind: 'allocated' | 'data' }>;
 
 async function readContent(
-  target: Pick<ImageToChange, 'chain' | 'image' | 'l2Offsets' | 'referenced'>,
+  chain: Chain,
+  tables: ActiveTables,
   { kind, above }: ContentSource,
   granularityBits: number,
   options: OperationOptions,
 ): Promise<ReadSource> {
-  const { images: below, hidden } =
-    above === undefined ? NOTHING_BELOW : await imagesAbove(target.chain, above);
-  const reading = tableReading([target, ...below], options);
+  const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(chain, above);
+  const reading = tableReading([tables, ...below], options);
   const form = {
     content: CONTENT[kind],
-    virtualSizeBytes: target.image.header.virtualSizeBytes,
+    virtualSizeBytes: chain.top.virtualSizeBytes,
     granularityBits,
   };
-  const bitmap = await layerBitmap(target.image, target.l2Offsets, target.referenced, form, reading);
-  for (const { image, l2Offsets } of below) {
-    mergeInto(bitmap, await layerBitmap(image, l2Offsets, noHostClusters(image), form, reading));
-  }
+  const { bitmap, scan } = await layerBitmap(tables, form, reading);
+  for (const each of below) mergeInto(bitmap, (await layerBitmap(each, form, reading)).bitmap);
   markRange(bitmap, hidden.start, hidden.end - hidden.start);
-  return { bitmap, reading, sharedImages: [] };
+  return { bitmap, scan, reading, sharedImages: [] };
 }
 
 interface ImagesAbove {
-  readonly images: readonly { image: Image; l2Offsets: Float64Array }[];
+  readonly images: readonly ActiveTables[];
   /**
    * What the base has past the end of a shorter image above it: no image holds it, and yet the disk reads zeros there
    * and not what the base has.
@@ -213,7 +203,7 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
   if (chain.top.storage.identity === base) {
     throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
   }
-  const images: { image: Image; l2Offsets: Float64Array }[] = [];
+  const images: ActiveTables[] = [];
   const seen: string[] = [chain.top.path];
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
@@ -230,6 +220,6 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
       throw new UsageError(`--above ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
     }
     seen.push(layer.path);
-    images.push({ image: layer.image, l2Offsets: await readActiveL1Table(layer.image) });
+    images.push(await readActiveTables(layer.image));
   }
 }

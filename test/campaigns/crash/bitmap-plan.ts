@@ -1,14 +1,13 @@
 /** Makes the plan for a change of bitmaps on an image in memory, by the same steps as the operations do. */
 
 import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../../../src/census/host-clusters.ts';
-import { addMetadata } from '../../../src/census/metadata.ts';
+import { takeCensus } from '../../../src/census/census.ts';
 import { layerBitmap } from '../../../src/guest/allocation/layer-bitmap.ts';
-import { openImage, readActiveL1Table, requireWritable } from '../../../src/image/image.ts';
-import { readRefcountTable } from '../../../src/image/refcount-table.ts';
+import { openImage, readActiveTables, requireWritable } from '../../../src/image/image.ts';
 import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
+import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
-import { type BitmapSlot, planBitmapChange } from '../../../src/plan/plan-directory.ts';
+import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { seededRandom } from '../../support/random.ts';
 import type { StoredBitmap } from './checker/examine.ts';
@@ -44,13 +43,10 @@ export async function planChange(
   const image = await openImage(memoryStorage(bytes, { name: 'image' }));
   requireWritable(image);
   const entries = await readBitmapDirectory(image);
-  const l2Offsets = await readActiveL1Table(image);
-  const referenced = noHostClusters(image);
   const granularityBits = 9;
   const form = { content: 'held', virtualSizeBytes: image.header.virtualSizeBytes, granularityBits } as const;
-  const allocated = await layerBitmap(image, l2Offsets, referenced, form, {});
-  const refcounts = await readRefcountTable(image);
-  await addMetadata(image, referenced, refcounts, l2Offsets, {});
+  const { bitmap: allocated, scan } = await layerBitmap(await readActiveTables(image), form, {});
+  const census = await takeCensus(scan, {});
 
   const toStore = new Map(store.map((each) => [each.name, newContent(each, allocated, present)]));
   const slots = entries
@@ -61,7 +57,7 @@ export async function planChange(
     });
   for (const [name, slot] of toStore) if (!entries.some((entry) => entry.name === name)) slots.push(slot);
 
-  const plan = await planBitmapChange(image, referenced, refcounts, { present: entries, wanted: slots });
+  const plan = await planBitmaps(census, { present: entries, wanted: slots });
   const wanted = slots.map((slot) =>
     slot.kind === 'store' ? asStored(slot) : present.find(({ name }) => name === slot.entry.name)!,
   );

@@ -4,12 +4,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { noHostClusters } from '../../../src/census/host-clusters.ts';
-import { openImage, readActiveL1Table } from '../../../src/image/image.ts';
-import { readRefcountTable } from '../../../src/image/refcount-table.ts';
-import { scanL2Tables } from '../../../src/image/scan.ts';
-import { type DirectoryRepair, planDirectoryRepair } from '../../../src/inspection/repair-plan.ts';
+import { censusOf } from '../../../src/census/census.ts';
+import { openImage } from '../../../src/image/image.ts';
+import { inspectBitmaps } from '../../../src/inspection/inspect-bitmaps.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
+import { type DirectoryRepair, planDirectoryRepair } from '../../../src/plan/plan-directory-repair.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { type Random, randomCases, seededRandom } from '../../support/random.ts';
 import { scratchFolder } from '../../support/scratch.ts';
@@ -86,10 +85,7 @@ interface Repair {
 
 async function planRepair(bytes: Uint8Array): Promise<DirectoryRepair> {
   const image = await openImage(memoryStorage(bytes, { name: 'image' }), 'lenient');
-  const l2Offsets = await readActiveL1Table(image);
-  const referenced = noHostClusters(image);
-  await scanL2Tables(image, l2Offsets, referenced, undefined, {});
-  return planDirectoryRepair(image, { l2Offsets, referenced, refcounts: await readRefcountTable(image) });
+  return planDirectoryRepair(await inspectBitmaps(await censusOf(image)));
 }
 
 function opened(bytes: Uint8Array): OpenedImage | undefined {

@@ -5,7 +5,7 @@ import type { Qcow2Layer } from '../../../src/chain/layer.ts';
 import { parseReference } from '../../../src/chain/reference.ts';
 import { readChainImages } from '../../../src/checkpoint/chain/chain-images.ts';
 import { planImageRepair } from '../../../src/checkpoint/repair/image-repair.ts';
-import { readActiveL1Table } from '../../../src/image/image.ts';
+import { readActiveTables } from '../../../src/image/image.ts';
 import { listBitmaps, type RepairOptions, type RepairResult, repairCheckpoints } from '../../../src/index.ts';
 import { digest } from '../../support/file-state.ts';
 import { qemuBitmaps, qemuImg } from '../../support/qemu.ts';
@@ -353,7 +353,7 @@ describe('a bitmap that is made', () => {
       const layer = found!.layer as Qcow2Layer;
       const storage = { ...layer.storage, sizeBytes: layer.storage.sizeBytes, canGrow: false };
       const image = { ...layer.image, storage };
-      const target = { ...found!, layer: { ...layer, image }, l2Offsets: await readActiveL1Table(image) };
+      const target = { ...found!, layer: { ...layer, image }, tables: await readActiveTables(image) };
       const tasks = ['a', 'b', 'c', 'd'].map((name) => ({
         name,
         nameBytes: Buffer.from(name),

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { compareRefcounts } from '../../../src/census/compare-refcounts.ts';
-import { type BuiltImage, buildImage, referencing } from '../image/built-image.ts';
+import { type BuiltImage, buildImage, censusWith, referencing } from '../image/built-image.ts';
 
 const layouts = fc.record({
   clusterBits: fc.constantFrom(9, 10),
@@ -20,10 +20,12 @@ test('what is counted and not pointed at has leaked; the other way round it is n
       fc.array(fc.nat({ max: 399 })),
       fc.array(fc.nat({ max: 399 })),
       async (layout, ofDisk, ofBitmaps) => {
-        const { image, refcounts, counted } = await buildImage(layout);
-        const sets = [ofDisk, ofBitmaps].map((clusters) => referencing(image, clusters));
+        const built = await buildImage(layout);
+        const { image, counted } = built;
+        const census = censusWith(built, ofDisk);
+        const bitmaps = referencing(image, ofBitmaps);
         const found = { leaked: [] as number[], uncounted: [] as number[] };
-        await compareRefcounts(image, refcounts, sets, ({ start, count, leaked, uncounted }) => {
+        await compareRefcounts(census, bitmaps, ({ start, count, leaked, uncounted }) => {
           for (let index = 0; index < count; index++) {
             if (getBit(leaked, index)) found.leaked.push(start + index);
             if (getBit(uncounted, index)) found.uncounted.push(start + index);
@@ -44,12 +46,11 @@ test('what is counted and not pointed at has leaked; the other way round it is n
 const small = { clusterBits: 9, refcountOrder: 6, clusterCount: 200 };
 
 /** The clusters at which each visit sees a difference. */
-async function visits({ image, refcounts }: BuiltImage, clusters: Iterable<number>) {
+async function visits(built: BuiltImage, clusters: Iterable<number>) {
   const seen: { leaked: number[]; uncounted: number[] }[] = [];
   await compareRefcounts(
-    image,
-    refcounts,
-    [referencing(image, clusters)],
+    censusWith(built, clusters),
+    referencing(built.image, []),
     ({ start, count, leaked, uncounted }) => {
       const all = Array.from({ length: count }, (_, index) => index);
       const of = (bits: Uint8Array) =>
@@ -80,9 +81,8 @@ test('a refcount block beyond the end of the file is refused as what it is, befo
   const { image } = await buildImage(small);
   const end = 200 * 512;
   const compared = compareRefcounts(
-    image,
-    { blockOffsets: Float64Array.of(3 * 512, 0, end) },
-    [referencing(image, [])],
+    censusWith({ image, refcounts: { blockOffsets: Float64Array.of(3 * 512, 0, end) } }),
+    referencing(image, []),
     () => {
       throw new Error('compared');
     },

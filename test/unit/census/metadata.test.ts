@@ -3,16 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
-import { addRange, noHostClusters } from '../../../src/census/host-clusters.ts';
-import { addMetadata } from '../../../src/census/metadata.ts';
-import { openImage, readActiveL1Table } from '../../../src/image/image.ts';
-import {
-  blockIndexOf,
-  readRefcountBlock,
-  readRefcountTable,
-  refcountIn,
-} from '../../../src/image/refcount-table.ts';
-import { scanL2Tables } from '../../../src/image/scan.ts';
+import { censusOf } from '../../../src/census/census.ts';
+import { addRange, noHostClusters } from '../../../src/image/host-clusters.ts';
+import { openImage } from '../../../src/image/image.ts';
+import { blockIndexOf, readRefcountBlock, refcountIn } from '../../../src/image/refcount-table.ts';
 import { bitmapRanges, readBitmapDirectory, readBitmapTable } from '../../../src/image/stored-bitmaps.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { caseNamed, cases, fileName } from '../golden/cases.ts';
@@ -20,24 +14,21 @@ import { caseNamed, cases, fileName } from '../golden/cases.ts';
 /** Clusters that something points at, and clusters that the image itself counts; both without those past the file. */
 async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted: number[] }> {
   const image = await openImage(memoryStorage(await readFile(path), { name: path }));
-  const referenced = noHostClusters(image);
-  const refcounts = await readRefcountTable(image);
-  const l2Offsets = await readActiveL1Table(image);
-  await scanL2Tables(image, l2Offsets, referenced, undefined, {});
-  await addMetadata(image, referenced, refcounts, l2Offsets, {});
+  const { ofImage, refcounts } = await censusOf(image);
+  const ofBitmaps = noHostClusters(image);
   if (image.bitmaps.kind === 'live') {
     const { offset, sizeBytes } = image.bitmaps.directory;
-    addRange(referenced, image, offset, sizeBytes);
+    addRange(ofBitmaps, image, offset, sizeBytes);
   }
   for (const entry of await readBitmapDirectory(image)) {
     for (const { offset, lengthBytes } of bitmapRanges(image, entry, await readBitmapTable(image, entry))) {
-      addRange(referenced, image, offset, lengthBytes);
+      addRange(ofBitmaps, image, offset, lengthBytes);
     }
   }
   const pointedAt: number[] = [];
   const counted: number[] = [];
-  for (let cluster = 0; cluster < referenced.clusterCount; cluster++) {
-    if (getBit(referenced.bits, cluster)) pointedAt.push(cluster);
+  for (let cluster = 0; cluster < ofImage.clusterCount; cluster++) {
+    if (getBit(ofImage.bits, cluster) || getBit(ofBitmaps.bits, cluster)) pointedAt.push(cluster);
     const block = await readRefcountBlock(image, refcounts, blockIndexOf(cluster, image.header));
     if (block !== undefined && refcountIn(block, cluster, image.header) > 0n) counted.push(cluster);
   }

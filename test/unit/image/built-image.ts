@@ -1,5 +1,6 @@
 /** Small images in memory, laid out cluster by cluster by the byte numbers of the specification. */
-import { noHostClusters } from '../../../src/census/host-clusters.ts';
+import type { SoundCensus } from '../../../src/census/census.ts';
+import { noHostClusters } from '../../../src/image/host-clusters.ts';
 import { type Image, openImage } from '../../../src/image/image.ts';
 import { type Refcounts, readRefcountTable } from '../../../src/image/refcount-table.ts';
 import { memoryStorage } from '../../support/memory.ts';
@@ -83,4 +84,13 @@ export function referencing(image: Image, clusters: Iterable<number>) {
     if (cluster < set.clusterCount) set.bits[cluster >> 3]! |= 1 << (cluster & 7);
   }
   return set;
+}
+
+/** A census by which these clusters are pointed at, and no others. */
+export function censusWith(
+  { image, refcounts }: Pick<BuiltImage, 'image' | 'refcounts'>,
+  pointedAt: Iterable<number> = [],
+): SoundCensus {
+  const census = { image, refcounts, ofImage: referencing(image, pointedAt), structures: [], misplaced: [] };
+  return census as unknown as SoundCensus;
 }

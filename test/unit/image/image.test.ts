@@ -8,7 +8,7 @@ import {
   forgettingHint,
   naming,
   openImage,
-  readActiveL1Table,
+  readActiveTables,
   readInside,
   requireInside,
   requireOwnClusters,
@@ -140,9 +140,9 @@ describe('what is read', () => {
       clusters.forEach((cluster, index) => {
         new DataView(bytes.buffer).setBigUint64(1024 + index * 8, BigInt(cluster * 512) | (1n << 63n));
       });
-      return open(bytes).then(readActiveL1Table);
+      return open(bytes).then(readActiveTables);
     };
-    expect([...(await table(0, 3, 0, 3, 3, 3))]).toEqual([0, 1536, 0, 1536, 1536, 1536]);
+    expect([...(await table(0, 3, 0, 3, 3, 3)).l2Offsets]).toEqual([0, 1536, 0, 1536, 1536, 1536]);
     await expect(table(3, 3, 0, 3, 3, 3)).rejects.toEqual(
       refusal('INVALID_IMAGE', /L2 tables that the active L1 table names take 5 clusters, the file has 4/),
     );

@@ -1,15 +1,16 @@
 /** One pass over L2 tables: what they hold, what they name, and what they must not name. */
 import { describe, expect, test } from 'vitest';
-import { getBit } from '../../../src/bytes/bits.ts';
-import { type HostClusters, noHostClusters } from '../../../src/census/host-clusters.ts';
+import { getBit, type ReadonlyBits } from '../../../src/bytes/bits.ts';
 import type { Content } from '../../../src/format/l2-entry.ts';
-import { hostRange, scanL2Tables } from '../../../src/image/scan.ts';
+import type { HostClusters } from '../../../src/image/host-clusters.ts';
+import type { ActiveTables, Image } from '../../../src/image/image.ts';
+import { hostRange, scanActiveTables, type TableVisitor } from '../../../src/image/scan.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { geometry } from '../format/stored-header.ts';
 import { buildImage } from './built-image.ts';
 
 const CLUSTER = 512;
-const bitsOf = (bits: Uint8Array, count: number) =>
+const bitsOf = (bits: ReadonlyBits, count: number) =>
   Array.from({ length: count }, (_, index) => index).filter((index) => getBit(bits, index));
 const clustersIn = ({ bits, clusterCount }: HostClusters) => bitsOf(bits, clusterCount);
 
@@ -17,6 +18,16 @@ const data = (cluster: number) => BigInt(cluster * CLUSTER) | (1n << 63n);
 const ZERO = 1n;
 /** So many sectors beside the first, from a byte on; at clusters of 512 bytes one bit counts them. */
 const compressed = (offset: number, more = 0) => (1n << 62n) | (BigInt(more) << 61n) | BigInt(offset);
+
+/** The clusters that the tables name, as if the L1 table named these tables. */
+async function namedBy(
+  image: Image,
+  l2Offsets: Float64Array,
+  visitor: TableVisitor | undefined,
+): Promise<number[]> {
+  const { pass } = await scanActiveTables({ image, l2Offsets } as ActiveTables, visitor, {});
+  return clustersIn(pass.named);
+}
 
 /** An image of 40 clusters with its L2 tables from cluster 10 on. */
 async function scanned(content: Content | undefined, ...tables: Record<number, bigint>[]) {
@@ -28,14 +39,12 @@ async function scanned(content: Content | undefined, ...tables: Record<number, b
       await image.storage.write((10 + table) * CLUSTER + Number(index) * 8, bytes);
     }
   }
-  const referenced = noHostClusters(image);
   const found: Record<number, number[]> = {};
   const onTable = (l1Index: number, units: Uint8Array) => {
     found[l1Index] = bitsOf(units, 64);
   };
   const l2Offsets = Float64Array.from(tables, (_, table) => (10 + table) * CLUSTER);
-  await scanL2Tables(image, l2Offsets, referenced, content && { content, onTable }, {});
-  return { found, named: clustersIn(referenced) };
+  return { found, named: await namedBy(image, l2Offsets, content && { content, onTable }) };
 }
 
 describe('tables', () => {
@@ -81,15 +90,14 @@ test('subclusters hold what they name or zero, each by itself', async () => {
     ['held', [32, 37, 63]],
     ['data', [32, 37]],
   ] as const) {
-    const referenced = noHostClusters(image);
     const found: number[] = [];
     const onTable = (_: number, bits: Uint8Array) => {
       found.push(...bitsOf(bits, 1024 * 32));
     };
-    await scanL2Tables(image, Float64Array.of(16384), referenced, { content, onTable }, {});
+    const named = await namedBy(image, Float64Array.of(16384), { content, onTable });
     expect(found).toEqual(units);
     // Entries without a cluster may stand for the header, which is taken anyway.
-    expect(clustersIn(referenced).filter((cluster) => cluster > 0)).toEqual([1, 3]);
+    expect(named.filter((cluster) => cluster > 0)).toEqual([1, 3]);
   }
 });
 

@@ -1,12 +1,12 @@
 /** Progress over the L2 tables of several images: never more than there is, and nothing where nobody asks. */
 import { expect, test } from 'vitest';
-import type { Image } from '../../../src/image/image.ts';
+import type { ActiveTables } from '../../../src/image/image.ts';
 import { type Progress, tableReading } from '../../../src/image/table-progress.ts';
 
-const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) => ({
-  image: { storage: { name }, header: { clusterSizeBytes } } as unknown as Image,
-  l2Offsets: Float64Array.from(l2Offsets),
-});
+const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) => {
+  const image = { storage: { name }, header: { clusterSizeBytes } };
+  return { image, l2Offsets: Float64Array.from(l2Offsets) } as unknown as ActiveTables;
+};
 const sources = [source('top', 512, 0, 512, 0, 0, 1024), source('base', 4096, 8192)];
 
 test('adds up what is read against all tables that there are', () => {

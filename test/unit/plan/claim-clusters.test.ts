@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../../../src/plan/claim-clusters.ts';
 import { freeClusters } from '../../../src/plan/free-clusters.ts';
-import { buildImage, type Layout, referencing } from '../image/built-image.ts';
+import { buildImage, censusWith, type Layout } from '../image/built-image.ts';
 
 /** Clusters [start, end). */
 const range = (start: number, end: number) =>
@@ -13,14 +13,14 @@ async function claim(
   contiguous: number[],
   pointedAt: readonly number[] = [],
 ): Promise<Claims> {
-  const { image, refcounts } = await buildImage({
+  const built = await buildImage({
     clusterBits: 9,
     refcountOrder: 4,
     clusterCount: 256,
     ...layout,
   });
-  const free = freeClusters(image, referencing(image, pointedAt), refcounts);
-  return claimClusters(image, refcounts, free, { contiguous, scattered: 0 });
+  const census = censusWith(built, pointedAt);
+  return claimClusters(census, freeClusters(census, []), { contiguous, scattered: 0 });
 }
 
 test('up to the last cluster of a block no other block is needed', async () => {

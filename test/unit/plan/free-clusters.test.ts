@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.ts';
-import { buildImage, referencing } from '../image/built-image.ts';
+import { buildImage, censusWith, referencing } from '../image/built-image.ts';
 
 const clustersOf = (runs: readonly ClusterRun[]) =>
   runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
@@ -31,7 +31,10 @@ describe('free clusters', () => {
         const { image, refcounts, counted } = await buildImage({ ...layout, clusterBits: 9 });
         const pointedAt = layout.referenced.filter((cluster) => cluster < layout.clusterCount);
         const used = new Set([...counted, ...pointedAt]);
-        const free = freeClusters(image, referencing(image, pointedAt), refcounts);
+        const free = freeClusters(
+          censusWith({ image, refcounts }, pointedAt.slice(0, 60)),
+          [pointedAt.slice(60, 90), pointedAt.slice(90)].map((part) => referencing(image, part)),
+        );
 
         for (const { kind, count } of requests) {
           const expected: number[] = [];
@@ -59,7 +62,7 @@ describe('free clusters', () => {
       clusterCount: 20,
       counted: [8, 9, 12],
     });
-    const free = freeClusters(image, referencing(image, []), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await free.takeScattered(9)).toEqual([
       { start: 4, end: 8 },
       { start: 10, end: 12 },
@@ -69,9 +72,9 @@ describe('free clusters', () => {
 
   test('are one piece over the border of two refcount blocks', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 200 });
-    const whole = freeClusters(image, referencing(image, []), refcounts);
+    const whole = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await whole.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
-    const parted = freeClusters(image, referencing(image, [20]), refcounts);
+    const parted = freeClusters(censusWith({ image, refcounts }, [20]), []);
     expect(await parted.takeScattered(150)).toEqual([
       { start: 7, end: 20 },
       { start: 21, end: 158 },
@@ -85,7 +88,7 @@ describe('free clusters', () => {
       clusterCount: 192,
       missingBlocks: [1],
     });
-    const free = freeClusters(image, referencing(image, [63, 64, 100, 127, 128]), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, [63, 64, 100, 127, 128]), []);
     expect(await free.takeScattered(152)).toEqual([
       { start: 5, end: 63 },
       { start: 65, end: 100 },
@@ -102,7 +105,7 @@ describe('free clusters', () => {
       missingBlocks: [1],
     });
     refcounts.blockOffsets[2] = refcounts.blockOffsets[0]!;
-    const free = freeClusters(image, referencing(image, [127]), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, [127]), []);
     expect(await free.takeScattered(124)).toEqual([
       { start: 4, end: 127 },
       { start: 132, end: 133 },
@@ -117,7 +120,7 @@ describe('free clusters', () => {
     });
     refcounts.blockOffsets[0] = image.storage.sizeBytes;
     const all = Array.from({ length: perBlock }, (_, cluster) => cluster);
-    const free = freeClusters(image, referencing(image, all), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, all), []);
     expect(await free.take(1)).toEqual({ start: perBlock, end: perBlock + 1 });
   });
 
@@ -128,7 +131,7 @@ describe('free clusters', () => {
       clusterCount: 8,
     });
     const end = ((8 << 20) / 8) * perBlock;
-    const free = freeClusters(image, referencing(image, []), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await free.take(end - 5)).toEqual({ start: 4, end: end - 1 });
     expect(await free.take(2, { start: 0, end })).toBeUndefined();
     await expect(free.take(2)).rejects.toMatchObject({
@@ -147,7 +150,7 @@ describe('free clusters', () => {
       clusterCount: 60,
     });
     expect(perBlock).toBe(64);
-    const free = freeClusters(image, referencing(image, [59]), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, [59]), []);
     expect(await free.take(200)).toEqual({ start: 60, end: 260 });
     expect(await free.take(1)).toEqual({ start: 4, end: 5 });
   });
@@ -159,7 +162,7 @@ describe('free clusters', () => {
       clusterCount: 100,
       counted: [20, 22],
     });
-    const free = freeClusters(image, referencing(image, []), refcounts);
+    const free = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 21, end: 22 });
     expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 23, end: 24 });
     expect(await free.take(1, { start: 20, end: 24 })).toBeUndefined();

@@ -1,8 +1,8 @@
 /** A change of bitmaps never takes what the image points at, not even where its refcounts say that it is free. */
 import { expect, test } from 'vitest';
 import { cleanBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../../../src/census/host-clusters.ts';
-import { planChange } from '../../../src/plan/plan-bitmaps.ts';
+import { censusOf } from '../../../src/census/census.ts';
+import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
 import { buildImage } from '../image/built-image.ts';
 
 const CLUSTER = 512;
@@ -15,11 +15,12 @@ test.each([
 ])('%s is not taken though its refcount is 0', async (_, cluster) => {
   const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 8 });
   await image.storage.write(3 * CLUSTER + 2 * cluster, new Uint8Array(2));
-  const { steps } = await planChange(
-    { image, present: [], l2Offsets: new Float64Array(1), referenced: noHostClusters(image) },
-    [{ kind: 'store', nameBytes: Buffer.from('b'), name: 'b', auto: true, bitmap: cleanBitmap(512, 9) }],
-    {},
-  );
+  const { steps } = await planBitmaps(await censusOf(image), {
+    present: [],
+    wanted: [
+      { kind: 'store', nameBytes: Buffer.from('b'), name: 'b', auto: true, bitmap: cleanBitmap(512, 9) },
+    ],
+  });
   const places = steps.flatMap((step) =>
     step.kind === 'write' && /table of bitmap|bitmap directory/.test(step.reason)
       ? [step.offset / CLUSTER]

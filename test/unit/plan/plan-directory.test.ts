@@ -1,15 +1,15 @@
 /** Another set of bitmaps: what is written where, in which order, and what is given back. */
 import { describe, expect, test } from 'vitest';
 import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../../../src/census/host-clusters.ts';
+import { censusOf, requireSound } from '../../../src/census/census.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { type Image, openImage } from '../../../src/image/image.ts';
-import { readRefcountTable } from '../../../src/image/refcount-table.ts';
 import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
 import { applyPlan } from '../../../src/plan/apply-plan.ts';
+import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
-import { planChange } from '../../../src/plan/plan-bitmaps.ts';
-import { type BitmapSlot, planDirectory } from '../../../src/plan/plan-directory.ts';
+import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
+import { planDirectory } from '../../../src/plan/plan-directory.ts';
 import { type MemoryStorage, memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
 
@@ -57,16 +57,10 @@ async function planOn(
   wanted: readonly BitmapSlot[],
   present?: readonly BitmapDirectoryEntry[],
 ) {
-  return planChange(
-    {
-      image,
-      present: present ?? (await readBitmapDirectory(image)),
-      l2Offsets: new Float64Array(image.header.l1EntryCount),
-      referenced: noHostClusters(image),
-    },
+  return planBitmaps(await censusOf(image), {
+    present: present ?? (await readBitmapDirectory(image)),
     wanted,
-    {},
-  );
+  });
 }
 
 /** Plans and carries out a change. */
@@ -340,9 +334,8 @@ describe('a directory', () => {
   };
   const directoryOf = async (wanted: readonly BitmapSlot[]) => {
     const image = await openImage(await emptyImage());
-    const refcounts = await readRefcountTable(image);
-    const nothing = { released: [], leaked: [] };
-    return planDirectory(image, noHostClusters(image), refcounts, wanted, nothing);
+    const nothing = { taken: [], released: [], leaked: [] };
+    return planDirectory(requireSound(await censusOf(image)), wanted, nothing);
   };
 
   test('may have 65535 entries, and is refused with one more', async () => {
@@ -370,8 +363,8 @@ describe('a directory', () => {
     const storage = await emptyImage({ clusters: 8, counted: [7] });
     const image = await openImage(storage);
     const leaked = [{ start: 7, end: 8 }];
-    const refcounts = await readRefcountTable(image);
-    const plan = await planDirectory(image, noHostClusters(image), refcounts, [], { released: [], leaked });
+    const census = requireSound(await censusOf(image));
+    const plan = await planDirectory(census, [], { taken: [], released: [], leaked });
     await applyPlan(storage, plan);
     expect(plan.releasedClusters).toBe(1);
     expect(countedClusters(Buffer.from(storage.contents()))).toEqual([0, 1, 2, 3, 4, 5]);

@@ -14,7 +14,7 @@ import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.t
 import type { Step } from '../../../src/plan/plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from '../../../src/plan/refcount-steps.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
-import { type BuiltImage, buildImage, type Layout, referencing } from '../image/built-image.ts';
+import { type BuiltImage, buildImage, censusWith, type Layout } from '../image/built-image.ts';
 
 async function run(storage: Storage, steps: readonly Step[]): Promise<void> {
   for (const step of steps) if (step.kind === 'write') await storage.write(step.offset, step.bytes);
@@ -36,26 +36,24 @@ const clustersOf = (runs: readonly ClusterRun[]) =>
   runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
 
 async function claim(
-  { image, refcounts, counted }: BuiltImage,
+  built: BuiltImage,
   contiguous: number[],
   scattered: number,
   pointedAt: Iterable<number> = [],
 ): Promise<Claims> {
-  const referenced = referencing(image, [...counted, ...pointedAt]);
-  return claimClusters(image, refcounts, freeClusters(image, referenced, refcounts), {
-    contiguous,
-    scattered,
-  });
+  const census = censusWith(built, [...built.counted, ...pointedAt]);
+  return claimClusters(census, freeClusters(census, []), { contiguous, scattered });
 }
 
 /** Carries out the plan phase by phase, and judges the image after each. */
 async function carryOut(built: BuiltImage, claims: Claims, released: readonly ClusterRun[]): Promise<void> {
-  const { image, refcounts, counted } = built;
-  const { storage } = image;
+  const { counted } = built;
+  const census = censusWith(built);
+  const { storage } = built.image;
   const claimed = claimedRuns(claims);
-  const oldTable = claims.newTable === undefined ? [] : [tableRun(image, refcounts)];
-  const loaded = await loadBlocks(image, refcounts, [...claimed, ...released, ...oldTable]);
-  const steps = planRefcounts(image, refcounts, loaded, claims, released);
+  const oldTable = claims.newTable === undefined ? [] : [tableRun(census)];
+  const loaded = await loadBlocks(census, [...claimed, ...released, ...oldTable]);
+  const steps = planRefcounts(census, loaded, claims, released);
   const end = Math.max(...clustersOf(claimed), ...counted) + 1;
 
   const before = await refcountsNow(storage, end);
@@ -158,11 +156,8 @@ describe('claiming', () => {
       counted: Array.from({ length: count }, (_, index) => index),
     });
     const claims = await claim(built, [1], 0);
-    const loaded = await loadBlocks(built.image, built.refcounts, [
-      ...claimedRuns(claims),
-      tableRun(built.image, built.refcounts),
-    ]);
-    const { claim: first, reveal } = planRefcounts(built.image, built.refcounts, loaded, claims, []);
+    const loaded = await loadBlocks(censusWith(built), [...claimedRuns(claims), tableRun(censusWith(built))]);
+    const { claim: first, reveal } = planRefcounts(censusWith(built), loaded, claims, []);
     expect(reveal.map(({ kind }) => kind)).toEqual(['write', 'flush']);
     expect(reveal[0]).toMatchObject({ offset: 48, bytes: expect.objectContaining({ length: 12 }) });
     const place = claims.newTable!.start * 512;
@@ -174,8 +169,8 @@ describe('claiming', () => {
   test('writes no refcount of a cluster that it leaves alone', async () => {
     const built = await buildImage({ ...layout, counted: [100, 101] });
     const claims = await claim(built, [], 2);
-    const loaded = await loadBlocks(built.image, built.refcounts, claimedRuns(claims));
-    const { claim: steps, reveal, release } = planRefcounts(built.image, built.refcounts, loaded, claims, []);
+    const loaded = await loadBlocks(censusWith(built), claimedRuns(claims));
+    const { claim: steps, reveal, release } = planRefcounts(censusWith(built), loaded, claims, []);
     expect(steps).toMatchObject([
       { kind: 'write', offset: 3 * 512 + 4 * 2, bytes: Uint8Array.of(0, 1, 0, 1) },
     ]);
@@ -193,8 +188,8 @@ describe('releasing', () => {
       { start: 40, end: 42 },
       { start: 50, end: 51 },
     ];
-    const loaded = await loadBlocks(built.image, built.refcounts, [...claimedRuns(claims), ...released]);
-    const { release } = planRefcounts(built.image, built.refcounts, loaded, claims, released);
+    const loaded = await loadBlocks(censusWith(built), [...claimedRuns(claims), ...released]);
+    const { release } = planRefcounts(censusWith(built), loaded, claims, released);
     expect(release).toMatchObject([
       { kind: 'write', offset: block + 40 * 2, bytes: Uint8Array.of(0, 0, 0, 0xff) },
     ]);
@@ -204,9 +199,9 @@ describe('releasing', () => {
 describe('a new block is named', () => {
   const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
   const reveal = async (...newBlocks: [index: number, cluster: number][]) => {
-    const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 });
+    const census = censusWith(await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 }));
     const claims = { ...NO_CLAIMS, newBlocks: new Map(newBlocks) };
-    const steps = planRefcounts(image, refcounts, await loadBlocks(image, refcounts, []), claims, []);
+    const steps = planRefcounts(census, await loadBlocks(census, []), claims, []);
     return steps.reveal.map(({ kind, reason }) => `${kind} ${reason}`);
   };
 
@@ -239,7 +234,7 @@ describe('blocks', () => {
     };
     const load = async (...runs: ClusterRun[]) => {
       reads.length = 0;
-      return [...(await loadBlocks({ ...image, storage }, refcounts, runs)).keys()];
+      return [...(await loadBlocks(censusWith({ image: { ...image, storage }, refcounts }), runs)).keys()];
     };
     expect(await load({ start: 254, end: 256 }, { start: 9, end: 10 })).toEqual([0]);
     expect(reads).toEqual([3]);
@@ -249,26 +244,27 @@ describe('blocks', () => {
 
   test('the table lies in its clusters', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 60 });
-    expect(tableRun(image, refcounts)).toEqual({ start: 1, end: 2 });
+    expect(tableRun(censusWith({ image, refcounts }))).toEqual({ start: 1, end: 2 });
     const wide = { blockOffsets: new Float64Array(3 * 64) };
-    expect(tableRun(image, wide)).toEqual({ start: 1, end: 4 });
+    expect(tableRun(censusWith({ image, refcounts: wide }))).toEqual({ start: 1, end: 4 });
   });
 });
 
 test('what leaked is free afterwards, whatever its count was; what no block counts is left alone', async () => {
-  const { image, refcounts } = await buildImage({
+  const built = await buildImage({
     clusterBits: 9,
     refcountOrder: 4,
     clusterCount: 400,
     counted: [40, 41],
     missingBlocks: [1],
   });
-  await image.storage.write(3 * 512 + 41 * 2, Uint8Array.of(0, 7));
+  const census = censusWith(built);
+  await built.image.storage.write(3 * 512 + 41 * 2, Uint8Array.of(0, 7));
   const leaked = [{ start: 40, end: 42 }];
   const released = [{ start: 300, end: 301 }];
   const claims: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
-  const blocks = await loadBlocks(image, refcounts, [...leaked, ...released]);
-  expect(planRefcounts(image, refcounts, blocks, claims, released, leaked)).toMatchObject({
+  const blocks = await loadBlocks(census, [...leaked, ...released]);
+  expect(planRefcounts(census, blocks, claims, released, leaked)).toMatchObject({
     claim: [],
     reveal: [],
     release: [{ kind: 'write', offset: 3 * 512 + 40 * 2, bytes: Uint8Array.of(0, 0, 0, 0) }],

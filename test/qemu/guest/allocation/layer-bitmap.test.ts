@@ -3,9 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dirtyExtents } from '../../../../src/bitmap/dirty-bitmap.ts';
-import { noHostClusters } from '../../../../src/census/host-clusters.ts';
 import { layerBitmap } from '../../../../src/guest/allocation/layer-bitmap.ts';
-import { type Image, openImage, readActiveL1Table } from '../../../../src/image/image.ts';
+import { type Image, openImage, readActiveTables } from '../../../../src/image/image.ts';
 import { normalised, roundedOut } from '../../../support/extents.ts';
 import { ownAllocation } from '../../../support/map-answers.ts';
 import { memoryStorage } from '../../../support/memory.ts';
@@ -18,7 +17,7 @@ async function opened(path: string): Promise<Image> {
 
 async function marked(image: Image, virtualSizeBytes: number, granularityBits: number) {
   const form = { content: 'held', virtualSizeBytes, granularityBits } as const;
-  const bitmap = await layerBitmap(image, await readActiveL1Table(image), noHostClusters(image), form, {});
+  const { bitmap } = await layerBitmap(await readActiveTables(image), form, {});
   return normalised([...dirtyExtents(bitmap)].map(({ offset, length }) => ({ start: offset, length })));
 }
 

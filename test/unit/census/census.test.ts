@@ -1,17 +1,14 @@
 /** What an image itself points at beside its disk and its bitmaps, on small images whose every byte is known. */
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
-import { addRange, type HostClusters, noHostClusters } from '../../../src/census/host-clusters.ts';
-import { addMetadata } from '../../../src/census/metadata.ts';
-import { type Image, openImage, readActiveL1Table } from '../../../src/image/image.ts';
+import { requireSound, takeCensus } from '../../../src/census/census.ts';
+import { type Image, openImage, readActiveTables } from '../../../src/image/image.ts';
 import type { L2Reading } from '../../../src/image/read-l2-tables.ts';
-import { readRefcountTable } from '../../../src/image/refcount-table.ts';
+import { scanActiveTables } from '../../../src/image/scan.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
-import { buildImage, type Layout } from './built-image.ts';
+import { buildImage, type Layout } from '../image/built-image.ts';
 
 const CLUSTER = 512;
-const clustersIn = (set: HostClusters) =>
-  Array.from({ length: set.clusterCount }, (_, cluster) => cluster).filter((each) => getBit(set.bits, each));
 
 const u64 = (value: number) => {
   const bytes = Buffer.alloc(8);
@@ -59,17 +56,32 @@ async function putSnapshots(storage: Storage, at: number, snapshots: readonly Sn
 const nameTables = (storage: Storage, l1Cluster: number, ...clusters: number[]) =>
   storage.write(l1Cluster * CLUSTER, Buffer.concat(clusters.map((cluster) => u64(cluster * CLUSTER))));
 
+/** Where the L2 table stands that names clusters before the census does. */
+const L2 = 38;
+
+/** @param before clusters that the disk has */
 async function added(
   image: Image,
   before: readonly number[] = [],
   reading: L2Reading = {},
 ): Promise<number[]> {
-  const referenced = noHostClusters(image);
-  for (const cluster of before) addRange(referenced, image, cluster * CLUSTER, CLUSTER);
-  const l2Offsets = await readActiveL1Table(image);
-  await addMetadata(image, referenced, await readRefcountTable(image), l2Offsets, reading);
-  return clustersIn(referenced).filter((cluster) => !before.includes(cluster));
+  if (before.length > 0) {
+    await nameTables(image.storage, image.header.l1TableOffset / CLUSTER, L2);
+    await nameTables(image.storage, L2, ...before);
+  }
+  const scan = await scanActiveTables(await readActiveTables(image), undefined, reading);
+  const { ofImage } = requireSound(await takeCensus(scan, reading));
+  return Array.from({ length: ofImage.clusterCount }, (_, cluster) => cluster).filter(
+    (cluster) => getBit(ofImage.bits, cluster) && !before.includes(cluster),
+  );
 }
+
+test('a scan is counted once, since its set becomes that of the census', async () => {
+  const image = await built(async () => {});
+  const scan = await scanActiveTables(await readActiveTables(image), undefined, {});
+  await takeCensus(scan, {});
+  await expect(takeCensus(scan, {})).rejects.toThrow('counted twice');
+});
 
 const needsCheck = (message: RegExp) =>
   expect.objectContaining({ code: 'NEEDS_CHECK', message: expect.stringMatching(message) });
@@ -114,35 +126,38 @@ describe('an image points at', () => {
       await nameTables(storage, 21, 31);
       await nameTables(storage, 22, 32);
     });
-    // What the active table names is the caller's to add, and so is not looked at again.
-    expect(await added(image)).toEqual([0, 1, 2, 3, 10, 11, 12, 13, 14, 21, 22, 31, 32]);
+    expect(await added(image)).toEqual([0, 1, 2, 3, 10, 11, 12, 13, 14, 20, 21, 22, 30, 31, 32]);
   });
 
-  test('each table of snapshots once, however many have it', async () => {
-    const image = await built(
-      async (storage) => {
-        await putSnapshots(
-          storage,
-          10 * CLUSTER,
-          Array.from({ length: 60 }, () => ({ l1Cluster: 25, l1Entries: 1 })),
-        );
-        await nameTables(storage, 25, 26);
-      },
-      { clusterCount: 40 },
-    );
-    const reads: number[] = [];
-    const storage = {
-      ...image.storage,
-      sizeBytes: image.storage.sizeBytes,
-      read: (offset: number, into: Uint8Array) => {
-        reads.push(Math.floor(offset / CLUSTER));
-        return image.storage.read(offset, into);
-      },
-    };
-    await added({ ...image, storage });
-    expect(reads.filter((cluster) => cluster === 25)).toEqual([25]);
-    expect(reads.filter((cluster) => cluster === 26)).toEqual([26]);
-  });
+  test.each([false, true])(
+    'each table of snapshots once, however many have it (the disk, too: %s)',
+    async (isShared) => {
+      const image = await built(
+        async (storage) => {
+          await putSnapshots(
+            storage,
+            10 * CLUSTER,
+            Array.from({ length: 60 }, () => ({ l1Cluster: 25, l1Entries: 1 })),
+          );
+          await nameTables(storage, 25, 26);
+          await nameTables(storage, 2, isShared ? 26 : 0);
+        },
+        { clusterCount: 40 },
+      );
+      const reads: number[] = [];
+      const storage = {
+        ...image.storage,
+        sizeBytes: image.storage.sizeBytes,
+        read: (offset: number, into: Uint8Array) => {
+          reads.push(Math.floor(offset / CLUSTER));
+          return image.storage.read(offset, into);
+        },
+      };
+      await added({ ...image, storage });
+      expect(reads.filter((cluster) => cluster === 25)).toEqual([25]);
+      expect(reads.filter((cluster) => cluster === 26)).toEqual([26]);
+    },
+  );
 
   test('a snapshot table of any length', async () => {
     const snapshots = Array.from({ length: 5 }, (_, index) => ({

@@ -7,8 +7,8 @@ import { readBitmap } from '../bitmap/read-bitmap.ts';
 import { type BitmapDirectoryEntry, isGranularity, storedName } from '../format/bitmap-directory.ts';
 import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
-import type { BitmapSlot } from '../plan/plan-directory.ts';
-import type { InspectedBitmap } from './inspect-bitmaps.ts';
+import type { InspectedBitmap } from '../inspection/inspect-bitmaps.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
 
 /**
  * `kept`: as it is. `trimmed`: written anew without the bits past the end of the disk. `marked-in-use`: its name, and its

@@ -2,47 +2,46 @@
  * A set of host clusters: which places of an image file something points at.
  */
 import { divideUp } from '../bytes/align.ts';
-import { findBit, setBits } from '../bytes/bits.ts';
+import { findBit, newBits, type ReadonlyBits, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
 import { hex } from '../format/format-error.ts';
-import { l2EntriesPerTable, subclustersPerCluster } from '../format/header.ts';
-import { kernelArrays } from '../format/l2-kernel.ts';
-import { type Image, requireInside } from '../image/image.ts';
-import { tableRoomBytes } from '../image/read-l2-tables.ts';
+import type { Image } from '../image/image.ts';
 import { shellPath } from '../text/shell-word.ts';
 
 /** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;
 
+/** A set that is complete. */
 export interface HostClusters {
   /** Clusters that the file has, the last one perhaps in part. */
   readonly clusterCount: number;
+  readonly bits: ReadonlyBits;
+}
+
+/** A set that is still being filled. */
+export interface GrowingHostClusters extends HostClusters {
   readonly bits: Uint8Array;
-  /** Beside `bits`, for those who add what L2 tables name: room for tables, and for what one of them holds. */
-  readonly tables: Uint8Array;
-  readonly units: Uint8Array;
 }
 
 /** An empty set over the file of `image`; it costs memory only where something is put in. */
-export function noHostClusters({ storage, header }: Image): HostClusters {
+export function noHostClusters(image: Image): GrowingHostClusters {
+  const clusterCount = fileClusterCount(image);
+  return { clusterCount, bits: newBits(clusterCount) };
+}
+
+/** @throws RefusedError when the file has more clusters than the scan of L2 tables can number */
+export function fileClusterCount({ storage, header }: Image): number {
   const clusterCount = divideUp(storage.sizeBytes, header.clusterSizeBytes);
-  if (clusterCount > MAX_CLUSTERS) {
-    throw new RefusedError(
-      'UNSUPPORTED',
-      `${storage.name}: the file has ${clusterCount} clusters, this tool handles at most ${MAX_CLUSTERS}`,
-      { context: { file: storage.name } },
-    );
-  }
-  const [bits, tables, units] = kernelArrays(
-    divideUp(clusterCount, 8),
-    tableRoomBytes(header),
-    (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
+  if (clusterCount <= MAX_CLUSTERS) return clusterCount;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${storage.name}: the file has ${clusterCount} clusters, this tool handles at most ${MAX_CLUSTERS}`,
+    { context: { file: storage.name } },
   );
-  return { clusterCount, bits: bits!, tables: tables!, units: units! };
 }
 
 /** Adds every cluster that the range touches; what lies beyond the end of the file is left out. */
-export function addRange(set: HostClusters, image: Image, offset: number, lengthBytes: number): void {
+export function addRange(set: GrowingHostClusters, image: Image, offset: number, lengthBytes: number): void {
   const { clusterSizeBytes } = image.header;
   const start = Math.floor(offset / clusterSizeBytes);
   const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
@@ -61,26 +60,6 @@ export function findOverlap(
   const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
   const taken = findBit(set.bits, 1, start, end);
   return taken < end ? taken : undefined;
-}
-
-/**
- * Adds a range that must be nobody else's, because it is about to be relied upon or written.
- *
- * @param what names it in the message
- * @throws RefusedError when something that was added before lies in it, or it reaches beyond the end of the file,
- * where new clusters are claimed
- */
-export function addOwnRange(
-  set: HostClusters,
-  image: Image,
-  what: string,
-  offset: number,
-  lengthBytes: number,
-): void {
-  requireInside(image.storage, what, offset, lengthBytes);
-  const taken = findOverlap(set, image, offset, lengthBytes);
-  if (taken !== undefined) throw needsCheck(image, overlapMessage(image, what, offset, taken));
-  addRange(set, image, offset, lengthBytes);
 }
 
 export function overlapMessage({ header }: Image, what: string, offset: number, taken: number): string {

@@ -2,15 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import {
-  addOwnRange,
   addRange,
   findOverlap,
   type HostClusters,
   noHostClusters,
-} from '../../../src/census/host-clusters.ts';
-import { tableRoomBytes } from '../../../src/image/read-l2-tables.ts';
-import { geometry } from '../format/stored-header.ts';
-import { buildImage } from '../image/built-image.ts';
+} from '../../../src/image/host-clusters.ts';
+import { buildImage } from './built-image.ts';
 
 const layout = { clusterBits: 9, refcountOrder: 4, clusterCount: 20 };
 const clustersIn = (set: HostClusters) =>
@@ -33,14 +30,6 @@ test('an empty set is over the clusters of the file, the last one perhaps in par
   expect(() => sized(2 ** 31 * 512 + 1)).toThrow(
     expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringContaining('2147483649 clusters') }),
   );
-});
-
-test('a set has room for the tables that are read into it and for the units of one', async () => {
-  const { image, set } = await emptySet();
-  // 64 entries of 512 bytes.
-  expect([set.units.length, set.tables.length]).toEqual([8, tableRoomBytes(image.header)]);
-  // 4096 entries of 16 bytes, with 32 subclusters each.
-  expect(noHostClusters({ ...image, header: geometry(16, true) }).units).toHaveLength((4096 * 32) / 8);
 });
 
 describe('a range', () => {
@@ -68,23 +57,5 @@ describe('a range', () => {
     expect(meets(8 * 512, 20 * 512)).toBeUndefined();
     expect(meets(40 * 512, 512)).toBeUndefined();
     expect(meets(6 * 512, 0)).toBeUndefined();
-  });
-
-  test('that must be nobody else’s is added, or refused as a whole', async () => {
-    const { image, set } = await emptySet();
-    addOwnRange(set, image, 'the directory', 4 * 512, 1024);
-    expect(clustersIn(set)).toEqual([4, 5]);
-    expect(() => addOwnRange(set, image, 'a table', 3 * 512, 1024)).toThrow(
-      expect.objectContaining({
-        code: 'NEEDS_CHECK',
-        message: 'built.qcow2: a table at 0x600 overlaps something else in the image at 0x800',
-      }),
-    );
-    expect(() => addOwnRange(set, image, 'a table', 19 * 512, 513)).toThrow(
-      expect.objectContaining({ code: 'INVALID_IMAGE', message: expect.stringContaining('beyond the end') }),
-    );
-    expect(clustersIn(set)).toEqual([4, 5]);
-    addOwnRange(set, image, 'a table', 6 * 512, 512);
-    expect(clustersIn(set)).toEqual([4, 5, 6]);
   });
 });

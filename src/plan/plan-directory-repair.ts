@@ -1,29 +1,29 @@
 /**
  * Plans how the bitmaps of an image become sound, and how what leaked is freed.
  */
-
 import { runsOfOnes } from '../bytes/bits.ts';
+import { requireSound, type SoundCensus } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
-import type { HostClusters } from '../census/host-clusters.ts';
 import { RefusedError } from '../errors.ts';
 import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
+import type { HostClusters } from '../image/host-clusters.ts';
 import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
-import type { Refcounts } from '../image/refcount-table.ts';
-import { type Claims, clusterCount } from '../plan/claim-clusters.ts';
-import type { ClusterRun } from '../plan/free-clusters.ts';
-import { clearUnknownAutoclear } from '../plan/header-switch.ts';
-import { flush, type Plan } from '../plan/plan.ts';
-import { addKeptBitmaps, type BitmapSlot, planDirectory } from '../plan/plan-directory.ts';
-import { loadBlocks, planRefcounts } from '../plan/refcount-steps.ts';
+import type { BitmapInspection } from '../inspection/inspect-bitmaps.ts';
+import type { Problem } from '../inspection/problem.ts';
 import { shellPath } from '../text/shell-word.ts';
-import { type BitmapInspection, type ImageToInspect, inspectBitmaps } from './inspect-bitmaps.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
+import { type Claims, clusterCount } from './claim-clusters.ts';
+import type { ClusterRun } from './free-clusters.ts';
+import { clearUnknownAutoclear } from './header-switch.ts';
+import { keptClusters } from './kept-bitmaps.ts';
 import { type MendedBitmap, mendDirectory } from './mended-directory.ts';
-import type { Problem } from './problem.ts';
+import { flush, type Plan } from './plan.ts';
+import { planDirectory } from './plan-directory.ts';
+import { loadBlocks, planRefcounts } from './refcount-steps.ts';
 
 export interface DirectoryRepair {
-  readonly inspection: BitmapInspection;
   /** In the order of the directory as it is. */
   readonly bitmaps: readonly MendedBitmap[];
   /** Undefined when there is nothing to do. */
@@ -31,8 +31,8 @@ export interface DirectoryRepair {
 }
 
 /**
- * Inspects an image, which may be opened leniently, and plans what makes its bitmaps sound again: QEMU opens it
- * afterwards, and nothing is left counted that nothing points at.
+ * Plans what makes the bitmaps of an image, which may be opened leniently, sound again: QEMU opens it afterwards, and
+ * nothing is left counted that nothing points at.
  *
  * At every moment of the plan the image is as it was, or as it shall be, or opens in QEMU with its bitmaps ignored.
  *
@@ -40,14 +40,14 @@ export interface DirectoryRepair {
  * @throws RefusedError when refcounts or tables are not fit to be relied upon
  */
 export async function planDirectoryRepair(
-  image: Image,
-  target: ImageToInspect,
+  inspection: BitmapInspection,
   reading: L2Reading = {},
   stores: ReadonlyMap<string, BitmapSlot> = new Map(),
 ): Promise<DirectoryRepair> {
-  const inspection = await inspectBitmaps(image, target, reading);
+  const { clusters } = inspection;
+  const { image } = inspection.census;
   refuseUnsafe(image, inspection);
-  const { referenced, refcounts } = target;
+  const census = requireSound(inspection.census);
   const bitmaps = await mendDirectory(image, inspection.bitmaps);
   const isMended =
     stores.size > 0 ||
@@ -55,20 +55,16 @@ export async function planDirectoryRepair(
     !bitmapsAreLive(image) ||
     bitmaps.some(({ fate }) => fate !== 'kept');
   if (!isMended) {
-    const inUse = [referenced, inspection.clusters];
     const plan =
-      inspection.leakedClusters === 0 ? undefined : await planLeakRelease(image, inUse, refcounts, reading);
-    return { inspection, bitmaps, plan };
+      inspection.leakedClusters === 0 ? undefined : await planLeakRelease(census, clusters, reading);
+    return { bitmaps, plan };
   }
   const wanted = withStores(bitmaps, stores);
-  await addKeptBitmaps(image, referenced, wanted);
-  const leaked = await leakedRuns(image, refcounts, [referenced], reading);
+  const kept = await keptClusters(census, wanted);
+  const leaked = await leakedRuns(census, kept, reading);
   // Nothing of the old bitmaps is taken for the new ones, whatever its refcount says.
-  inspection.clusters.bits.forEach((bits, byte) => {
-    referenced.bits[byte]! |= bits;
-  });
-  const plan = await planDirectory(image, referenced, refcounts, wanted, { released: [], leaked });
-  return { inspection, bitmaps, plan };
+  const plan = await planDirectory(census, wanted, { taken: [kept, clusters], released: [], leaked });
+  return { bitmaps, plan };
 }
 
 function withStores(bitmaps: readonly MendedBitmap[], stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
@@ -85,14 +81,14 @@ function withStores(bitmaps: readonly MendedBitmap[], stores: ReadonlyMap<string
 const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
 
 async function planLeakRelease(
-  image: Image,
-  referenced: readonly HostClusters[],
-  refcounts: Refcounts,
+  census: SoundCensus,
+  ofBitmaps: HostClusters,
   reading: L2Reading,
 ): Promise<Plan> {
-  const leaked = await leakedRuns(image, refcounts, referenced, reading);
-  const blocks = await loadBlocks(image, refcounts, leaked);
-  const { release } = planRefcounts(image, refcounts, blocks, NO_CLAIMS, [], leaked);
+  const { image } = census;
+  const leaked = await leakedRuns(census, ofBitmaps, reading);
+  const blocks = await loadBlocks(census, leaked);
+  const { release } = planRefcounts(census, blocks, NO_CLAIMS, [], leaked);
   const steps = [...clearUnknownAutoclear(image), ...release, flush('released refcounts')];
   return {
     steps,
@@ -104,16 +100,14 @@ async function planLeakRelease(
 }
 
 async function leakedRuns(
-  image: Image,
-  refcounts: Refcounts,
-  referenced: readonly HostClusters[],
+  census: SoundCensus,
+  ofBitmaps: HostClusters,
   reading: L2Reading,
 ): Promise<ClusterRun[]> {
   const runs: ClusterRun[] = [];
   await compareRefcounts(
-    image,
-    refcounts,
-    referenced,
+    census,
+    ofBitmaps,
     ({ start, count, leaked }) => {
       for (const run of runsOfOnes(leaked, 0, count)) {
         runs.push({ start: start + run.start, end: start + run.end });

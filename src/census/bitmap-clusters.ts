@@ -1,0 +1,97 @@
+/**
+ * Which host clusters the bitmaps of an image and their directory point at, and which of those belong to something else too.
+ */
+import { divideUp } from '../bytes/align.ts';
+import { findBit, getBit, setBit } from '../bytes/bits.ts';
+import { hex } from '../format/format-error.ts';
+import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
+import type { Image } from '../image/image.ts';
+import type { Census } from './census.ts';
+
+export interface BitmapClusters {
+  /** What bitmaps and their directory point at, or seem to. */
+  readonly ofBitmaps: HostClusters;
+  /** What a bitmap or the directory points at, and something else as well. */
+  readonly contested: HostClusters;
+}
+
+type ClusterLists = AsyncIterable<Iterable<number>> | Iterable<Iterable<number>>;
+
+/**
+ * @param certain lists of clusters, one for each bitmap and the directory: what two of them share, or one of them and the image
+ * itself, is contested
+ * @param guessed clusters that broken bitmaps might mean, which contest nobody's
+ */
+export async function countBitmapClusters(
+  { image, ofImage }: Census,
+  certain: ClusterLists,
+  guessed: ClusterLists,
+): Promise<BitmapClusters> {
+  const ofBitmaps = noHostClusters(image);
+  const contested = noHostClusters(image);
+  for await (const clusters of certain) {
+    for (const cluster of clusters) {
+      if (cluster >= ofBitmaps.clusterCount) continue;
+      if (getBit(ofImage.bits, cluster) || getBit(ofBitmaps.bits, cluster)) setBit(contested.bits, cluster);
+      setBit(ofBitmaps.bits, cluster);
+    }
+  }
+  for await (const clusters of guessed) {
+    for (const cluster of clusters) {
+      if (cluster < ofBitmaps.clusterCount) setBit(ofBitmaps.bits, cluster);
+    }
+  }
+  return { ofBitmaps, contested };
+}
+
+export function isEmpty({ bits, clusterCount }: HostClusters): boolean {
+  return findBit(bits, 1, 0, clusterCount) === clusterCount;
+}
+
+/** Which of `clusters` are in the set: the first one, and how many. */
+export function within(
+  { bits, clusterCount }: HostClusters,
+  clusters: Iterable<number>,
+): FoundClusters | undefined {
+  let first: number | undefined;
+  let count = 0;
+  for (const cluster of clusters) {
+    if (cluster >= clusterCount || !getBit(bits, cluster)) continue;
+    first ??= cluster;
+    count++;
+  }
+  return first === undefined ? undefined : { first, count };
+}
+
+/** Names who else points at a contested cluster. */
+export function otherOwner({ image, refcounts, ofImage, structures }: Census, cluster: number): string {
+  const { clusterSizeBytes } = image.header;
+  const start = cluster * clusterSizeBytes;
+  if (start === 0) return 'the header';
+  const structure = structures.find(
+    ({ offset, lengthBytes }) => offset < start + clusterSizeBytes && start < offset + lengthBytes,
+  );
+  if (structure !== undefined) return structure.what;
+  const blockIndex = refcounts.blockOffsets.indexOf(start);
+  if (blockIndex >= 0) return `refcount block ${blockIndex}`;
+  return getBit(ofImage.bits, cluster)
+    ? 'the data or tables of the disk or of a snapshot'
+    : 'another part of the bitmaps';
+}
+
+/** Some clusters of a bitmap or of the directory. */
+export interface FoundClusters {
+  readonly first: number;
+  readonly count: number;
+}
+
+export function clustersOfRange({ header }: Image, offset: number, lengthBytes: number): number[] {
+  const start = Math.floor(offset / header.clusterSizeBytes);
+  const end = divideUp(offset + lengthBytes, header.clusterSizeBytes);
+  return Array.from({ length: end - start }, (_, index) => start + index);
+}
+
+export function clustersInWords({ header }: Image, { first, count }: FoundClusters): string {
+  const place = hex(first * header.clusterSizeBytes);
+  return count === 1 ? `1 cluster, at ${place},` : `${count} clusters, the first at ${place},`;
+}

@@ -1,0 +1,86 @@
+/**
+ * Who owns each host cluster of an image, apart from its bitmaps: these are what a plan keeps, stores and drops.
+ */
+import type { Brand } from '../bytes/brand.ts';
+import {
+  addRange,
+  findOverlap,
+  type HostClusters,
+  needsCheck,
+  overlapMessage,
+} from '../image/host-clusters.ts';
+import { type Image, readActiveTables, requireInside } from '../image/image.ts';
+import type { L2Reading } from '../image/read-l2-tables.ts';
+import { type Refcounts, readRefcountTable } from '../image/refcount-table.ts';
+import { type Scan, scanActiveTables } from '../image/scan.ts';
+import { addSnapshots, ownStructures, type Structure } from './metadata.ts';
+
+/** A structure that does not lie by itself. */
+interface MisplacedStructure extends Structure {
+  /** The first of its clusters that something else points at too; undefined: it reaches beyond the end of the file. */
+  readonly taken: number | undefined;
+}
+
+interface Owners {
+  readonly image: Image;
+  readonly refcounts: Refcounts;
+  /** Every cluster that anything but bitmaps points at. */
+  readonly ofImage: HostClusters;
+  /** The image's own structures except header and refcount blocks. */
+  readonly structures: readonly Structure[];
+  /** In the order in which they were found. */
+  readonly misplaced: readonly MisplacedStructure[];
+}
+
+/** All that an image points at except its bitmaps, complete. */
+export type Census = Brand<Owners, 'census'>;
+
+/** A census of an image in which a plan may claim clusters. */
+export type SoundCensus = Brand<Census, 'sound census'>;
+
+const counted = new WeakSet<Scan>();
+
+/**
+ * Reads the refcount table and the snapshots. The set of the scan becomes that of the census: it may take 256 MiB.
+ *
+ * @throws RefusedError when the refcount table, or a snapshot or its tables cannot be read
+ */
+export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census> {
+  if (counted.has(scan)) throw new Error('a scan was counted twice');
+  counted.add(scan);
+  const { image, named } = scan.pass;
+  const { storage, header } = image;
+  const { clusterSizeBytes } = header;
+  const refcounts = await readRefcountTable(image);
+  const misplaced: MisplacedStructure[] = [];
+  const place = (offset: number, lengthBytes: number, name: () => string): void => {
+    const taken = findOverlap(named, image, offset, lengthBytes);
+    const isBeyondEnd = offset + lengthBytes > storage.sizeBytes;
+    if (taken !== undefined || isBeyondEnd) misplaced.push({ what: name(), offset, lengthBytes, taken });
+    addRange(named, image, offset, lengthBytes);
+  };
+  await addSnapshots(scan, reading);
+  addRange(named, image, 0, clusterSizeBytes);
+  const structures = ownStructures(image, refcounts);
+  for (const { what, offset, lengthBytes } of structures) place(offset, lengthBytes, () => what);
+  refcounts.blockOffsets.forEach((offset, index) => {
+    if (offset !== 0) place(offset, clusterSizeBytes, () => `refcount block ${index}`);
+  });
+  const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced };
+  return owners as Census;
+}
+
+/** The census of an image of whose disk nothing else is wanted. */
+export async function censusOf(image: Image, reading: L2Reading = {}): Promise<Census> {
+  return takeCensus(await scanActiveTables(await readActiveTables(image), undefined, reading), reading);
+}
+
+/** @throws RefusedError when a structure of the image lies where something else is: refcounts written there would destroy that */
+export function requireSound(census: Census): SoundCensus {
+  const { image, misplaced } = census;
+  const [first] = misplaced;
+  if (first === undefined) return census as SoundCensus;
+  const { what, offset, lengthBytes, taken } = first;
+  requireInside(image.storage, what, offset, lengthBytes);
+  throw needsCheck(image, overlapMessage(image, what, offset, taken!));
+}

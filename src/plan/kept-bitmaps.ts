@@ -1,0 +1,69 @@
+/**
+ * The clusters of bitmaps that stay where they are.
+ */
+import { alignUp } from '../bytes/align.ts';
+import type { SoundCensus } from '../census/census.ts';
+import { RefusedError } from '../errors.ts';
+import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
+import { hex } from '../format/format-error.ts';
+import {
+  addRange,
+  findOverlap,
+  type GrowingHostClusters,
+  needsCheck,
+  noHostClusters,
+  overlapMessage,
+} from '../image/host-clusters.ts';
+import { type Image, requireInside } from '../image/image.ts';
+import { bitmapRanges, readBitmapTable } from '../image/stored-bitmaps.ts';
+import { shellPath } from '../text/shell-word.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
+
+/** @throws RefusedError when a kept bitmap is unsound or shares its clusters */
+export async function keptClusters(
+  census: SoundCensus,
+  wanted: readonly BitmapSlot[],
+): Promise<GrowingHostClusters> {
+  const { image } = census;
+  const kept = noHostClusters(image);
+  for (const slot of wanted) {
+    if (slot.kind !== 'keep') continue;
+    const table = await readBitmapTable(image, slot.entry);
+    for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
+      // What a bitmap in use points at is a guess, and yet QEMU frees it with the bitmap: none of it may be claimed.
+      if (slot.entry.inUse) requireInsideFile(image, slot.entry, offset + lengthBytes);
+      else requireOwn(census, kept, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
+      addRange(kept, image, offset, lengthBytes);
+    }
+  }
+  return kept;
+}
+
+/**
+ * @param what names it in the message
+ * @throws RefusedError when something else lies in the range, or it reaches beyond the end of the file, where new clusters
+ * are claimed
+ */
+function requireOwn(
+  { image, ofImage }: SoundCensus,
+  kept: GrowingHostClusters,
+  what: string,
+  offset: number,
+  lengthBytes: number,
+): void {
+  requireInside(image.storage, what, offset, lengthBytes);
+  const taken = [ofImage, kept].flatMap((set) => findOverlap(set, image, offset, lengthBytes) ?? []);
+  if (taken.length > 0) throw needsCheck(image, overlapMessage(image, what, offset, Math.min(...taken)));
+}
+
+function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectoryEntry, end: number): void {
+  if (end <= alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
+  throw new RefusedError(
+    'BITMAP_INCONSISTENT',
+    `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,
+    {
+      hint: `Repair the bitmaps of the image first: bitmap-tool repair --directory ${shellPath(storage.name)}`,
+      context: { file: storage.name, bitmap: name },
+    },
+  );
+}

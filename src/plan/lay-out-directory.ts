@@ -1,0 +1,118 @@
+/**
+ * Gives the parts of a new bitmap directory their places in the file.
+ */
+
+import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
+import { type BitmapPiece, encodeBitmap } from '../bitmap/encode-bitmap.ts';
+import { alignUp } from '../bytes/align.ts';
+import { type BitmapDirectoryEntry, encodeBitmapDirectory } from '../format/bitmap-directory.ts';
+import { type BitmapTableEntry, encodeBitmapTable } from '../format/bitmap-table.ts';
+import { encodeBitmapsPayload } from '../format/bitmaps-extension.ts';
+import type { Image } from '../image/image.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
+import type { Claims } from './claim-clusters.ts';
+import type { ClusterRun } from './free-clusters.ts';
+import { type Step, write } from './plan.ts';
+
+/** Many new bitmaps often are one: it is looked through once. */
+export function encodeAll(
+  stores: readonly { bitmap: DirtyBitmap }[],
+  clusterSizeBytes: number,
+): BitmapPiece[][] {
+  const known = new Map<DirtyBitmap, BitmapPiece[]>();
+  return stores.map(({ bitmap }) => {
+    const pieces = known.get(bitmap) ?? encodeBitmap(bitmap, clusterSizeBytes);
+    known.set(bitmap, pieces);
+    return pieces;
+  });
+}
+
+/** Gives every new table, data cluster and the directory its place. Pure. */
+export function layOut(
+  image: Image,
+  wanted: readonly BitmapSlot[],
+  pieces: readonly BitmapPiece[][],
+  claims: Claims,
+): { steps: Step[]; payload: Uint8Array | undefined } {
+  const { clusterSizeBytes } = image.header;
+  if (wanted.length === 0) return { steps: [], payload: undefined };
+  const [directoryRun, ...tableRuns] = claims.contiguous;
+  const nextCluster = clustersOf(claims.scattered);
+  const steps: Step[] = [];
+  const entries: BitmapDirectoryEntry[] = [];
+  let stored = 0;
+  for (const slot of wanted) {
+    if (slot.kind === 'keep') {
+      entries.push(slot.entry);
+      continue;
+    }
+    const ownPieces = pieces[stored]!;
+    const tableOffset = tableRuns[stored]!.start * clusterSizeBytes;
+    stored++;
+    const data: { offset: number; bytes: Uint8Array }[] = [];
+    const table = ownPieces.map((bytes): BitmapTableEntry => {
+      if (typeof bytes !== 'object') return bytes;
+      const dataOffset = nextCluster.next().value! * clusterSizeBytes;
+      data.push({ offset: dataOffset, bytes });
+      return { dataOffset };
+    });
+    for (const { offset, bytes } of joinAdjacent(data))
+      steps.push(write(offset, bytes, `data of bitmap "${slot.name}"`));
+    steps.push(
+      write(tableOffset, wholeClusters(encodeBitmapTable(table), image), `table of bitmap "${slot.name}"`),
+    );
+    entries.push({
+      nameBytes: slot.nameBytes,
+      name: slot.name,
+      granularityBits: slot.bitmap.granularityBits,
+      auto: slot.auto,
+      inUse: slot.inUse ?? false,
+      tableOffset,
+      tableEntryCount: table.length,
+    });
+  }
+  const directory = encodeBitmapDirectory(entries);
+  const offset = directoryRun!.start * clusterSizeBytes;
+  steps.push(write(offset, wholeClusters(directory, image), 'bitmap directory'));
+  return {
+    steps,
+    payload: encodeBitmapsPayload({ bitmapCount: entries.length, offset, sizeBytes: directory.length }),
+  };
+}
+
+function* clustersOf(runs: readonly ClusterRun[]): Generator<number, undefined> {
+  for (const { start, end } of runs) for (let cluster = start; cluster < end; cluster++) yield cluster;
+  return undefined;
+}
+
+/** Makes one write of data clusters that lie side by side both in the file and in the bitmap. */
+function* joinAdjacent(
+  parts: readonly { offset: number; bytes: Uint8Array }[],
+): Generator<{ offset: number; bytes: Uint8Array }> {
+  let current: { offset: number; bytes: Uint8Array } | undefined;
+  for (const part of parts) {
+    const { bytes } = part;
+    if (
+      current !== undefined &&
+      current.bytes.buffer === bytes.buffer &&
+      current.bytes.byteOffset + current.bytes.length === bytes.byteOffset &&
+      current.offset + current.bytes.length === part.offset
+    ) {
+      current.bytes = new Uint8Array(
+        bytes.buffer,
+        current.bytes.byteOffset,
+        current.bytes.length + bytes.length,
+      );
+    } else {
+      if (current !== undefined) yield current;
+      current = { ...part };
+    }
+  }
+  if (current !== undefined) yield current;
+}
+
+function wholeClusters(bytes: Uint8Array, { header }: Image): Uint8Array {
+  const whole = new Uint8Array(alignUp(bytes.length, header.clusterSizeBytes));
+  whole.set(bytes);
+  return whole;
+}

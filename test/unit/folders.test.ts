@@ -1,0 +1,47 @@
+/** One direction through the source: a folder imports only from those before it. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** Lowest first. A path stands for the folder with all that is in it, unless a part of it has a place of its own. */
+const ORDER =
+  `errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
+  guest/comparison picture checkpoint qemu operations index.ts cli`.split(/\s+/);
+
+const src = join(import.meta.dirname, '../../src');
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(src, file), 'utf8');
+  const found = text.matchAll(/(?:from|import\()\s*'(\.[^']+)'/g);
+  return [...found].map(([, path]) => relative(src, join(src, dirname(file), path!)));
+}
+
+function placeOf(file: string): number {
+  const places = ORDER.filter((each) => file === each || file.startsWith(`${each}/`));
+  const [place] = places.toSorted((a, b) => b.length - a.length);
+  return place === undefined ? Number.NaN : ORDER.indexOf(place);
+}
+
+test('every file has a place in the order', () => {
+  expect(files.length).toBeGreaterThan(150);
+  expect(files.filter((file) => Number.isNaN(placeOf(file)))).toEqual([]);
+});
+
+test('no file imports one of a later folder', () => {
+  const upwards = files.flatMap((file) =>
+    importsOf(file)
+      .filter((other) => !(placeOf(other) <= placeOf(file)))
+      .map((other) => `${file} imports ${other}`),
+  );
+  expect(upwards).toEqual([]);
+});
+
+test('no files import each other in a circle', () => {
+  const left = new Map(files.map((file) => [file, importsOf(file)]));
+  for (let before = -1; left.size !== before; ) {
+    before = left.size;
+    for (const [file, imports] of left) if (imports.every((each) => !left.has(each))) left.delete(file);
+  }
+  expect([...left.keys()]).toEqual([]);
+});
