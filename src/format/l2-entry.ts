@@ -112,8 +112,11 @@ function invalid({ high, low }: L2EntryWords, guestOffset: number, what: string)
   });
 }
 
-/** `held`: whatever the image itself holds, zeros included; `data`: what does not read as zeros by its entry alone. */
-export type Content = 'held' | 'data';
+/**
+ * `allocated`: whatever the image itself holds, zeros included (QEMU's BDRV_BLOCK_ALLOCATED); `data`: what does not read as
+ * zeros by its entry alone.
+ */
+export type Content = 'allocated' | 'data';
 
 /** Which subclusters (bit 0 alone where there are none) have that content. */
 export function contentMask(cluster: Cluster, content: Content, header: Header): number {

@@ -8,7 +8,7 @@ import { L2_KERNEL_CODE } from './l2-kernel-code.ts';
 export type L2Kernel = (
   table: number,
   tableEnd: number,
-  held: number,
+  allocated: number,
   referenced: number,
   clusterBits: number,
   lastCluster: number,

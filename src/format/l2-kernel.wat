@@ -13,7 +13,7 @@
   (func (export "scan")
     (param $table i32)        ;; address of the table as stored, a multiple of 8 entries
     (param $tableEnd i32)     ;; address behind it
-    (param $held i32)         ;; address of one bit for each entry: receives what the image itself holds
+    (param $allocated i32)         ;; address of one bit for each entry: receives what the image itself holds
     (param $referenced i32)   ;; address of one bit for each host cluster: receives what entries name
     (param $clusterBits i32)
     (param $lastCluster i32)  ;; number of the last host cluster, below 2^31
@@ -34,7 +34,7 @@
     (local $end i32)          ;; of the present eight
     (local $entry i64)
     (local $cluster i64)
-    (local $bits i32)         ;; of $held
+    (local $bits i32)         ;; of $allocated
     (local $at i32)
 
     ;; Bit 62 is a compressed cluster; bits 56…61 and 1…8 are reserved; so are offset bits below the cluster size.
@@ -168,8 +168,8 @@
             (local.set $table (i32.add (local.get $table) (i32.const 8)))
             (br_if $one (i32.lt_u (local.get $table) (local.get $end))))
           (local.set $first (i32.add (local.get $last) (i32.const 1)))))
-      (i32.store8 (local.get $held) (local.get $bits))
-      (local.set $held (i32.add (local.get $held) (i32.const 1)))
+      (i32.store8 (local.get $allocated) (local.get $bits))
+      (local.set $allocated (i32.add (local.get $allocated) (i32.const 1)))
       (br_if $eight (i32.lt_u (local.get $table) (local.get $tableEnd))))
 
     (call $mark (local.get $referenced) (local.get $first) (local.get $last))

@@ -77,7 +77,7 @@ export async function passOver(
 ): Promise<void> {
   const { image, named, room, units } = pass;
   const { header } = image;
-  const content = visitor?.content ?? 'held';
+  const content = visitor?.content ?? 'allocated';
   const fast = { allocated: units, referenced: named.bits, hostClusterCount: named.clusterCount };
   await visitL2Tables(
     image,
@@ -85,8 +85,8 @@ export async function passOver(
     room,
     (l1Index, table) => {
       addRange(named, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
-      // The fast pass tells held from not held, nothing finer.
-      const done = scanL2Table(table, header, fast) && content === 'held';
+      // The fast pass finds what is allocated, nothing finer.
+      const done = scanL2Table(table, header, fast) && content === 'allocated';
       if (!done) decodeTable(pass, table, l1Index, content);
       visitor?.onTable(l1Index, units);
     },

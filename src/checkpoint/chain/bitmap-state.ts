@@ -16,6 +16,11 @@ export function stateOfEntry({ auto, inUse }: BitmapDirectoryEntry): BitmapState
   return auto ? 'good' : 'disabled';
 }
 
+/** Whether libvirt would take it as the bitmap of a checkpoint. */
+export function isGood(entry: BitmapDirectoryEntry): boolean {
+  return stateOfEntry(entry) === 'good';
+}
+
 /** Index of the image that was active when the checkpoint was made: the lowest that has its bitmap in any state. */
 export function originIndex(states: readonly BitmapState[]): number | undefined {
   const index = states.findLastIndex((state) => state !== 'missing');

@@ -42,19 +42,19 @@ export async function inspectChainImage(
     const tables = activeTables ?? (await readActiveTables(image));
     const granularities = covering.flatMap((name) => examined.bitmaps.get(name)?.granularityBits ?? []);
     const form = {
-      content: 'held',
+      content: 'allocated',
       virtualSizeBytes: image.header.virtualSizeBytes,
       // Where nothing is compared with it, what takes least to make.
       granularityBits:
         granularities.length === 0 ? ownGranularityBits(image.header) : Math.min(...granularities),
     } as const;
-    const { bitmap: held, scan } = await layerBitmap(tables, form, reading);
+    const { bitmap: allocated, scan } = await layerBitmap(tables, form, reading);
     const inspection = await inspectBitmaps(await takeCensus(scan, reading), reading);
     const inspected = { ...examined, unreadable: unreadableIn(inspection), isBeingWritten };
     return {
       ...inspected,
       problems: isBeingWritten ? whileWritten(inspection.problems) : inspection.problems,
-      missingBytes: await missingIn(inspected, image, held, covering),
+      missingBytes: await missingIn(inspected, image, allocated, covering),
     };
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
@@ -97,14 +97,14 @@ export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainIm
 async function missingIn(
   inspected: ChainImage,
   image: Image,
-  held: DirtyBitmap,
+  allocated: DirtyBitmap,
   covering: readonly string[],
 ): Promise<Map<string, number>> {
   const missing = new Map<string, number>();
   for (const name of covering) {
     if (stateIn(inspected, name) !== 'good') continue;
     const bitmap = await readBitmap(image, inspected.bitmaps.get(name)!);
-    missing.set(name, dirtyBytes(withoutMarks(resample(held, bitmap.granularityBits), bitmap)));
+    missing.set(name, dirtyBytes(withoutMarks(resample(allocated, bitmap.granularityBits), bitmap)));
   }
   return missing;
 }

@@ -112,8 +112,8 @@ function findOrigin(
   origin: number | undefined,
   isNamed: boolean,
 ): number {
-  const held = originOf(images, name);
-  const lowest = held === undefined ? madeIn : Math.max(held, madeIn ?? held);
+  const lowestHolder = originOf(images, name);
+  const lowest = lowestHolder === undefined ? madeIn : Math.max(lowestHolder, madeIn ?? lowestHolder);
   const top = images[0]!.layer.path;
   if (lowest === undefined) {
     if (origin !== undefined) return origin;

@@ -67,11 +67,11 @@ export async function planImageRepair(
   const { layer, tables } = target;
   const { image } = layer;
   const form = {
-    content: 'held',
+    content: 'allocated',
     virtualSizeBytes: image.header.virtualSizeBytes,
     granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
   } as const;
-  const { bitmap: held, scan } = await layerBitmap(tables, form, reading);
+  const { bitmap: allocated, scan } = await layerBitmap(tables, form, reading);
   const census = await takeCensus(scan, reading);
   await refuseUnreadable(target, census, tasks, reading);
 
@@ -84,7 +84,7 @@ export async function planImageRepair(
   for (const { name, nameBytes, parent, isOrigin, isAgreed, granularityBits } of tasks) {
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
-    const wanted = resample(held, granularityBits);
+    const wanted = resample(allocated, granularityBits);
     const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
     const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);

@@ -74,11 +74,11 @@ function describe(result: CreateFromResult, isRunning: boolean): string {
     result;
   const title = into === null ? printable(image) : `${printable(into)} ← ${printable(image)}`;
   if (bitmaps.length === 0) {
-    const held =
+    const present =
       kept.length === 0
         ? 'its backing image has no valid bitmaps'
         : `it has ${kept.map(({ name }) => printable(name)).join(', ')} already`;
-    return `${title}: nothing to create: ${held}\n`;
+    return `${title}: nothing to create: ${present}\n`;
   }
   const model = inheritedFrom === null ? '' : `, as in ${printable(inheritedFrom)}`;
   const rows = bitmaps.map((bitmap) => [

@@ -74,7 +74,7 @@ export async function readNamedBitmap(
   if (name !== ALLOCATED) return readBitmap(image, requireConsistentBitmap(image, present, name));
   const tables = await readActiveTables(image);
   const form = {
-    content: 'held',
+    content: 'allocated',
     virtualSizeBytes: image.header.virtualSizeBytes,
     granularityBits: ownGranularityBits(image.header),
   } as const;

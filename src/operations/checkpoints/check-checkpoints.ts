@@ -174,16 +174,16 @@ async function checkpoint(
   const holdings = holdingsOf(images, name);
   const { accepted, problems } = judge(name, holdings, madeIn);
   const lowest = originOf(images, name) ?? -1;
-  const held = images.slice(0, lowest + 1);
-  const isKnown = held.every((image) => stateIn(image, name) !== 'recording');
+  const concerned = images.slice(0, lowest + 1);
+  const isKnown = concerned.every((image) => stateIn(image, name) !== 'recording');
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
   return {
     name,
     // A bitmap that a crash before has left in-use looks like one that is recording.
     libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
     valid: problems.length > 0 ? false : isKnown ? true : null,
-    dirtyBytes: canBackUp ? await backupBytes(held, name) : null,
-    bitmaps: held.map(({ bitmaps }, index) => {
+    dirtyBytes: canBackUp ? await backupBytes(concerned, name) : null,
+    bitmaps: concerned.map(({ bitmaps }, index) => {
       const { image, state, missingBytes } = holdings[index]!;
       const entry = bitmaps.get(name);
       return {

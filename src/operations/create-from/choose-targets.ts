@@ -4,6 +4,7 @@
 
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
 import type { Layer } from '../../chain/layer.ts';
+import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
 import { ALLOCATED, isTemporaryName } from '../../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
@@ -97,24 +98,24 @@ function inherited(
     );
   }
   const lasting = entries.filter(({ name }) => !isTemporaryName(name));
-  for (const { name, inUse } of lasting.filter((entry) => !isValid(entry))) {
+  for (const { name, inUse } of lasting.filter((entry) => !isGood(entry))) {
     const state = inUse ? 'marked in-use' : 'disabled';
     options.onWarning?.(`${layer.path}: bitmap "${name}" is ${state} and not inherited`);
   }
-  const valid = lasting.filter((entry) => isValid(entry) && entry.name !== ALLOCATED);
-  if (valid.length === 0 && lasting.some(({ inUse }) => inUse)) {
+  const good = lasting.filter((entry) => isGood(entry) && entry.name !== ALLOCATED);
+  if (good.length === 0 && lasting.some(({ inUse }) => inUse)) {
     throw noModel(image.path, layer.path, 'are marked in-use');
   }
   const keeps = (options.ifExists ?? 'fail') === 'fail';
   return {
-    targets: valid
+    targets: good
       .filter(({ name }) => !keeps || findBitmap(image.present, name) === undefined)
       .map(({ name, nameBytes, granularityBits }) => ({
         ...targetFor(image, name, asked, granularityBits, options),
         nameBytes,
       })),
     inheritedFrom: layer.path,
-    others: keeps ? valid.flatMap(({ name }) => findBitmap(image.present, name) ?? []) : [],
+    others: keeps ? good.flatMap(({ name }) => findBitmap(image.present, name) ?? []) : [],
   };
 }
 
@@ -124,11 +125,6 @@ function noModel(path: string, backing: string, state: string): RefusedError {
     `${path}: has nothing to inherit: the bitmaps of its backing image ${backing} ${state}`,
     { hint: 'Name the bitmap to make: --name.', context: { file: path, backing } },
   );
-}
-
-/** What libvirt would take as a checkpoint's bitmap. */
-export function isValid({ auto, inUse }: BitmapDirectoryEntry): boolean {
-  return auto && !inUse;
 }
 
 function targetFor(

@@ -7,6 +7,7 @@ import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { countMissing } from '../../bytes/bits.ts';
 import { parseReference } from '../../chain/reference.ts';
+import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
 import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
 import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
@@ -19,7 +20,7 @@ import {
   type PlanReport,
   withImageToChange,
 } from '../change-bitmaps.ts';
-import { chooseTargets, isValid, type Target, type TargetOptions } from './choose-targets.ts';
+import { chooseTargets, type Target, type TargetOptions } from './choose-targets.ts';
 import { createOverlay } from './create-overlay.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
@@ -230,7 +231,7 @@ async function coverage(
   options: CreateFromOptions,
 ): Promise<KeptBitmap> {
   const { name } = entry;
-  if (!isValid(entry)) {
+  if (!isGood(entry)) {
     const state = entry.inUse ? 'marked in-use' : 'disabled';
     options.onWarning?.(
       `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${shellWord(name)} --if-exists replace`,

@@ -14,7 +14,6 @@ import type { Chain } from '../../chain/chain.ts';
 import type { RawLayer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { UsageError } from '../../errors.ts';
-import type { Content } from '../../format/l2-entry.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
@@ -162,8 +161,6 @@ export function markListed(bitmap: DirtyBitmap, offset: number, length: number):
   markRange(bitmap, offset, length);
 }
 
-const CONTENT: Readonly<Record<'allocated' | 'data', Content>> = { allocated: 'held', data: 'data' };
-
 type ContentSource = Extract<BitmapSource, { readonly kind: 'allocated' | 'data' }>;
 
 async function readContent(
@@ -176,7 +173,7 @@ async function readContent(
   const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(chain, above);
   const reading = tableReading([tables, ...below], options);
   const form = {
-    content: CONTENT[kind],
+    content: kind,
     virtualSizeBytes: chain.top.virtualSizeBytes,
     granularityBits,
   };

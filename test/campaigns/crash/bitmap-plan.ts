@@ -44,7 +44,11 @@ export async function planChange(
   requireWritable(image);
   const entries = await readBitmapDirectory(image);
   const granularityBits = 9;
-  const form = { content: 'held', virtualSizeBytes: image.header.virtualSizeBytes, granularityBits } as const;
+  const form = {
+    content: 'allocated',
+    virtualSizeBytes: image.header.virtualSizeBytes,
+    granularityBits,
+  } as const;
   const { bitmap: allocated, scan } = await layerBitmap(await readActiveTables(image), form, {});
   const census = await takeCensus(scan, {});
 

@@ -41,7 +41,7 @@ describe('a standard entry', () => {
     ['an offset in version 2', version2, COPIED | 0x50000n, { kind: 'data', hostOffset: 0x50000 }, 1],
   ])('with %s', (_, header, entry, cluster, mask) => {
     expect(decode(header, entry)).toEqual(cluster);
-    expect(contentMask(decode(header, entry), 'held', header)).toBe(mask);
+    expect(contentMask(decode(header, entry), 'allocated', header)).toBe(mask);
   });
 
   test.each([...Array.from({ length: 8 }, (_, bit) => bit + 1), 56, 57, 58, 59, 60, 61])(
@@ -122,7 +122,7 @@ describe('an extended entry', () => {
     ],
   ])('with %s', (_, entry, bitmap, cluster, mask) => {
     expect(decode(extended, entry, bitmap)).toEqual(cluster);
-    expect(contentMask(decode(extended, entry, bitmap), 'held', extended)).toBe(mask);
+    expect(contentMask(decode(extended, entry, bitmap), 'allocated', extended)).toBe(mask);
   });
 
   test.each([
@@ -153,7 +153,7 @@ describe('an extended entry', () => {
   });
 
   test('that is compressed holds the whole cluster', () => {
-    expect(contentMask(decode(extended, COMPRESSED | 0x50000n), 'held', extended)).toBe(0xffffffff);
+    expect(contentMask(decode(extended, COMPRESSED | 0x50000n), 'allocated', extended)).toBe(0xffffffff);
   });
 });
 
@@ -176,7 +176,7 @@ describe('a compressed entry', () => {
               hostOffset: Number(offset),
               lengthBytes: Number((further + 1n) * 512n - (offset % 512n)),
             });
-            expect(contentMask(cluster, 'held', header)).toBe(1);
+            expect(contentMask(cluster, 'allocated', header)).toBe(1);
           },
         ),
       );

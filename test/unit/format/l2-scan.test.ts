@@ -58,7 +58,7 @@ function decoded({ header, table, hostClusterCount }: TestedTable): DecodedTable
       usable = false;
       continue;
     }
-    const mask = contentMask(cluster, 'held', header);
+    const mask = contentMask(cluster, 'allocated', header);
     for (let unit = 0; unit < units; unit++) {
       const at = index * units + unit;
       if (((mask >>> unit) & 1) === 1) allocated[at >> 3]! |= 1 << (at & 7);

@@ -51,7 +51,7 @@ describe('tables', () => {
   const plain = { 0: data(20), 3: data(22), 5: data(23) | ZERO, 6: ZERO, 63: data(39) };
 
   test('hold what they name and what reads as zeros by their entries', async () => {
-    const { found, named } = await scanned('held', plain, { 1: data(30) });
+    const { found, named } = await scanned('allocated', plain, { 1: data(30) });
     expect(found).toEqual({ 0: [0, 3, 5, 6, 63], 1: [1] });
     expect(named).toEqual([10, 11, 20, 22, 23, 30, 39]);
   });
@@ -63,7 +63,7 @@ describe('tables', () => {
   });
 
   test('hold compressed clusters, which may lie in several of the file', async () => {
-    for (const content of ['held', 'data', undefined] as const) {
+    for (const content of ['allocated', 'data', undefined] as const) {
       const { found, named } = await scanned(content, {
         2: compressed(20 * CLUSTER + 7),
         4: compressed(25 * CLUSTER + 9, 1),
@@ -74,7 +74,11 @@ describe('tables', () => {
   });
 
   test('that hold compressed clusters say nothing of those before them', async () => {
-    const { found } = await scanned('held', { 0: data(20), 1: data(21) }, { 5: compressed(25 * CLUSTER) });
+    const { found } = await scanned(
+      'allocated',
+      { 0: data(20), 1: data(21) },
+      { 5: compressed(25 * CLUSTER) },
+    );
     expect(found).toEqual({ 0: [0, 1], 1: [5] });
   });
 });
@@ -87,7 +91,7 @@ test('subclusters hold what they name or zero, each by itself', async () => {
   bytes.writeBigUInt64BE((1n << 63n) | 0b100001n, 16384 + 24);
   const image = { ...standard, header: geometry(14, true), storage: memoryStorage(bytes) };
   for (const [content, units] of [
-    ['held', [32, 37, 63]],
+    ['allocated', [32, 37, 63]],
     ['data', [32, 37]],
   ] as const) {
     const found: number[] = [];
@@ -113,7 +117,7 @@ describe('refused is', () => {
     ['compressed data in the header', { 2: compressed(511) }, 'NEEDS_CHECK', /at 0x1ff lies in the header/],
     ['an entry with reserved bits', { 3: data(20) | 2n }, 'INVALID_IMAGE', /^built\.qcow2: /],
   ])('%s', async (_, entries, code, message) => {
-    for (const content of ['held', 'data', undefined] as const)
+    for (const content of ['allocated', 'data', undefined] as const)
       await expect(scanned(content, entries)).rejects.toMatchObject({
         code,
         message: expect.stringMatching(message),
@@ -121,12 +125,15 @@ describe('refused is', () => {
   });
 
   test('neither the last byte of the file nor the first behind the header', async () => {
-    const { named } = await scanned('held', { 1: compressed(40 * CLUSTER - 1, 1), 2: compressed(CLUSTER) });
+    const { named } = await scanned('allocated', {
+      1: compressed(40 * CLUSTER - 1, 1),
+      2: compressed(CLUSTER),
+    });
     expect(named).toEqual([1, 10, 39]);
   });
 
   test('a cluster in a later table by its place on the disk', async () => {
-    await expect(scanned('held', {}, { 1: data(40) })).rejects.toThrow(/disk offset 0x8200/);
+    await expect(scanned('allocated', {}, { 1: data(40) })).rejects.toThrow(/disk offset 0x8200/);
   });
 });
 

@@ -16,7 +16,7 @@ async function opened(path: string): Promise<Image> {
 }
 
 async function marked(image: Image, virtualSizeBytes: number, granularityBits: number) {
-  const form = { content: 'held', virtualSizeBytes, granularityBits } as const;
+  const form = { content: 'allocated', virtualSizeBytes, granularityBits } as const;
   const { bitmap } = await layerBitmap(await readActiveTables(image), form, {});
   return normalised([...dirtyExtents(bitmap)].map(({ offset, length }) => ({ start: offset, length })));
 }
