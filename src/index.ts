@@ -73,13 +73,13 @@ export {
   checkpointsOfImages,
 } from './operations/checkpoints/write-checkpoint-xml.ts';
 export type { IfExists } from './operations/create-from/choose-targets.ts';
-export {
-  type CreatedBitmap,
-  type CreateFromOptions,
-  type CreateFromResult,
-  createFrom,
-  type KeptBitmap,
-} from './operations/create-from/create-from.ts';
+export { createFrom } from './operations/create-from/create-from.ts';
+export type {
+  CreatedBitmap,
+  CreateFromOptions,
+  CreateFromResult,
+  KeptBitmap,
+} from './operations/create-from/create-from-result.ts';
 export type { ComparedImage } from './operations/create-from/mark-differences.ts';
 export { type MeasureResult, measure } from './operations/create-from/measure.ts';
 export type { BitmapSource } from './operations/create-from/sources.ts';

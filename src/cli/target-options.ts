@@ -2,7 +2,7 @@
  * The options that say which bitmaps are to be made, and from what: those of create-from and measure.
  */
 import { type Command, Option } from 'commander';
-import type { CreateFromOptions } from '../operations/create-from/create-from.ts';
+import type { CreateFromOptions } from '../operations/create-from/create-from-result.ts';
 import type { BitmapSource } from '../operations/create-from/sources.ts';
 import { type CommonOptions, granularityOption } from './common-options.ts';
 import { addSourceOptions, listOf, type SourceFlags, sourceOf } from './source-options.ts';

@@ -3,11 +3,8 @@
  */
 import { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
-import {
-  type CreatedBitmap,
-  type CreateFromResult,
-  createFrom,
-} from '../../operations/create-from/create-from.ts';
+import { createFrom } from '../../operations/create-from/create-from.ts';
+import type { CreatedBitmap, CreateFromResult } from '../../operations/create-from/create-from-result.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';

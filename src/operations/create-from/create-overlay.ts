@@ -26,7 +26,7 @@ import { plannedFile } from '../../plan/planned-file.ts';
 import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
 import { reportPlan } from '../change-bitmaps.ts';
 import { lockingOf } from '../options.ts';
-import type { CreateFromOptions, CreateFromResult } from './create-from.ts';
+import type { CreateFromOptions, CreateFromResult } from './create-from-result.ts';
 import { type BitmapSource, type Marks, readAtFinest, readSourceOf } from './sources.ts';
 
 /**

@@ -1,7 +1,8 @@
 /**
  * Measures what new bitmaps would take in an image, so that a volume can be extended before they are made.
  */
-import { type CreateFromOptions, createFrom } from './create-from.ts';
+import { createFrom } from './create-from.ts';
+import type { CreateFromOptions } from './create-from-result.ts';
 import type { BitmapSource } from './sources.ts';
 
 export interface MeasureResult {

@@ -8,17 +8,19 @@ import { changeNodes, type NodeChange } from '../../qemu/change-node.ts';
 import { readMarksOfQemu } from '../../qemu/read-exports.ts';
 import { chooseTargets, type Target } from '../create-from/choose-targets.ts';
 import {
-  type CreatedBitmap,
-  type CreateFromOptions,
-  type CreateFromResult,
   defaultName,
   INHERITING,
-  type KeptBitmap,
   requireMemory,
   roundings,
   warnOfMissing,
   warnOfWholeDisk,
 } from '../create-from/create-from.ts';
+import type {
+  CreatedBitmap,
+  CreateFromOptions,
+  CreateFromResult,
+  KeptBitmap,
+} from '../create-from/create-from-result.ts';
 import type { BitmapSource } from '../create-from/sources.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { type ReadSource, readRunningSource, refuseTransient, requireReadable } from './read-source.ts';
