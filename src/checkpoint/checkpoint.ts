@@ -8,6 +8,8 @@ export interface Checkpoint {
   /** Seconds since 1970. */
   readonly creationTime: number;
   readonly description: string | undefined;
+  /** UUID of the domain, where the checkpoint tells. */
+  readonly guest: string | undefined;
   readonly disks: readonly CheckpointDisk[];
 }
 
@@ -22,4 +24,9 @@ export interface CheckpointDisk {
   readonly target: string | undefined;
   /** Path of the image that was active when the checkpoint was made, where the checkpoint tells. */
   readonly source: string | undefined;
+  /**
+   * The images below `source` that day, from the top down, each with its path if it has one; undefined where the checkpoint
+   * does not tell them all.
+   */
+  readonly backing: readonly (string | undefined)[] | undefined;
 }

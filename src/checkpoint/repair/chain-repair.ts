@@ -11,7 +11,7 @@ import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { shellPath } from '../../text/shell-word.ts';
-import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
+import { type ChainImage, stateIn } from '../chain/chain-images.ts';
 import { requireStorableName } from '../names.ts';
 import {
   type CheckpointChoice,
@@ -19,6 +19,7 @@ import {
   type KnownCheckpoint,
 } from '../verdict/choose-checkpoints.ts';
 import { judge } from '../verdict/verdict.ts';
+import { findOrigin, isOriginOpen } from './find-origin.ts';
 import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';
 
 export interface RepairTarget {
@@ -53,7 +54,7 @@ export async function planRepair(
     findOrigin(images, checkpoint, named, names !== undefined),
   );
   if (named !== undefined && names === undefined && choice.chosen.length > 0) {
-    const isUsed = choice.chosen.some(({ name, madeIn }) => (originOf(images, name) ?? madeIn) === undefined);
+    const isUsed = choice.chosen.some((checkpoint) => isOriginOpen(images, checkpoint));
     if (!isUsed) throw unusedOrigin(origin!);
   }
   const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
@@ -91,7 +92,7 @@ function isValid(
     state: stateIn(image, name),
     missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
   }));
-  return judge(name, before, origin).problems.length === 0;
+  return judge(name, before, { kind: 'in-chain', index: origin, isCertain: true }).problems.length === 0;
 }
 
 function holding({ layer }: ChainImage) {
@@ -104,29 +105,6 @@ async function indexOfImage(images: readonly ChainImage[], name: string): Promis
   if (index >= 0) return index;
   const paths = images.map(({ layer }) => layer.path).join(' ← ');
   throw new UsageError(`--origin ${name}: not in the backing chain, which is ${paths}`);
-}
-
-function findOrigin(
-  images: readonly ChainImage[],
-  { name, madeIn }: KnownCheckpoint,
-  origin: number | undefined,
-  isNamed: boolean,
-): number {
-  const lowestHolder = originOf(images, name);
-  const lowest = lowestHolder === undefined ? madeIn : Math.max(lowestHolder, madeIn ?? lowestHolder);
-  const top = images[0]!.layer.path;
-  if (lowest === undefined) {
-    if (origin !== undefined) return origin;
-    throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
-      hint: 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE.',
-      context: { file: top, bitmap: name },
-    });
-  }
-  if (origin === undefined || !isNamed) return lowest;
-  if (origin >= lowest) return origin;
-  throw new UsageError(
-    `--origin ${images[origin]!.layer.path}: ${images[lowest]!.layer.path} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
-  );
 }
 
 /** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */

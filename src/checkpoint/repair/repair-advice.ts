@@ -4,23 +4,27 @@
 
 import { shellPath, shellWord } from '../../text/shell-word.ts';
 import { originIndex } from '../chain/bitmap-state.ts';
+import type { OriginEvidence } from '../verdict/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
 import { remedyFor } from './repair-action.ts';
 
 /**
  * @param chain what each image has under the checkpoint's name, top first
- * @param madeIn index of the image that was active when it was made, where that is known
+ * @param evidence what is known of the image that was active when it was made
  * @returns null where nothing needs to be done
  */
 export function repairAdvice(
   name: string,
   chain: readonly Holding[],
-  madeIn: number | undefined,
+  evidence: OriginEvidence,
 ): string | null {
   const top = chain[0]!;
   const lowest = originIndex(chain.map(({ state }) => state));
-  const isLost = madeIn !== undefined && madeIn > (lowest ?? -1);
-  const origin = isLost ? madeIn : lowest;
+  // Nothing in the chain tells what was written to an image that has left it.
+  if (evidence.kind === 'left' && (lowest ?? -1) < (evidence.fork ?? 0)) return null;
+  const { path: place, index: told } = placeOf(chain, evidence);
+  const isLost = told !== undefined && told > (lowest ?? -1);
+  const origin = isLost ? told : lowest;
   const image = shellPath(top.image);
   const named = `bitmap-tool repair --name ${shellWord(name)}`;
   if (origin === undefined) return `${named} --origin IMAGE ${image}`;
@@ -45,11 +49,27 @@ export function repairAdvice(
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
   const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
   if (isLost) {
-    // An overlay may have taken the path that an image below it had then: only a person knows.
-    const place = origin < chain.length - 1 ? 'IMAGE' : shellPath(chain[origin]!.image);
-    return [named, ...consents, '--origin', place, image].join(' ');
+    return [named, ...consents, '--origin', place!, image].join(' ');
   }
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
   if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
   return [named, ...consents, image].join(' ');
+}
+
+/** Where the checkpoint began, by its XML; a word for a person to fill in where that is no proof. */
+function placeOf(
+  chain: readonly Holding[],
+  evidence: OriginEvidence,
+): { index: number | undefined; path: string | undefined } {
+  switch (evidence.kind) {
+    case 'unknown':
+    case 'left':
+      return { index: undefined, path: undefined };
+    case 'in-chain': {
+      const { index, isCertain } = evidence;
+      return { index, path: isCertain ? shellPath(chain[index]!.image) : 'IMAGE' };
+    }
+    case 'lower':
+      return { index: evidence.last, path: shellPath(chain[evidence.last]!.image) };
+  }
 }

@@ -5,13 +5,14 @@
 import { RefusedError, UsageError } from '../../errors.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { ALLOCATED, isTemporaryName } from '../names.ts';
+import type { OriginEvidence } from './origin-evidence.ts';
 
 /** A checkpoint of the disk as libvirt, or whoever keeps checkpoints, knows it. */
 export interface KnownCheckpoint {
   readonly name: string;
   readonly parent: string | undefined;
-  /** Index, from the top, of the image that was active when it was made; undefined where nobody knows. */
-  readonly madeIn: number | undefined;
+  /** What its XML says of the image that was active when it was made. */
+  readonly origin: OriginEvidence;
 }
 
 export interface CheckpointChoice {
@@ -34,7 +35,7 @@ export function chooseCheckpoints(
   known: readonly KnownCheckpoint[] | undefined,
 ): CheckpointChoice {
   names?.forEach(requireLastingName);
-  const present = namesOf(images).filter((name) => !isTemporaryName(name) && name !== ALLOCATED);
+  const present = lastingNames(images);
   if (known !== undefined) {
     const strange = names?.find((name) => !known.some((checkpoint) => checkpoint.name === name));
     if (strange !== undefined) {
@@ -49,7 +50,11 @@ export function chooseCheckpoints(
       unknown: present.filter((name) => !isKnown.has(name)),
     };
   }
-  const nameOnly = (name: string): KnownCheckpoint => ({ name, parent: undefined, madeIn: undefined });
+  const nameOnly = (name: string): KnownCheckpoint => ({
+    name,
+    parent: undefined,
+    origin: { kind: 'unknown' },
+  });
   if (names !== undefined) return { chosen: [...new Set(names)].map(nameOnly), unclear: [], unknown: [] };
   const isClear = (name: string) => topmostState(images, name) === 'good';
   return {
@@ -57,6 +62,15 @@ export function chooseCheckpoints(
     unclear: present.filter((name) => !isClear(name)),
     unknown: [],
   };
+}
+
+/** Every name that a checkpoint of one of these chains may have. */
+export function checkpointNamesOf(chains: readonly (readonly ChainImage[])[]): string[] {
+  return [...new Set(chains.flatMap(lastingNames))];
+}
+
+function lastingNames(images: readonly ChainImage[]): string[] {
+  return namesOf(images).filter((name) => !isTemporaryName(name) && name !== ALLOCATED);
 }
 
 function topmostState(images: readonly ChainImage[], name: string) {

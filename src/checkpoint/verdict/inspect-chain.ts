@@ -7,8 +7,9 @@ import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { type InspectedImage, inspectChainImage } from '../chain/inspect-chain-image.ts';
-import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
-import type { Holding } from '../verdict/verdict.ts';
+import type { KnownCheckpoint } from './choose-checkpoints.ts';
+import { firstPossible } from './origin-evidence.ts';
+import type { Holding } from './verdict.ts';
 
 interface InspectOptions extends ProgressOptions {
   /** The images were opened without regard to who else uses them. */
@@ -17,7 +18,7 @@ interface InspectOptions extends ProgressOptions {
 
 /**
  * @param examined top first
- * @param known says of checkpoints in which image they were made
+ * @param known says of checkpoints in which image they began
  */
 export async function inspectChain(
   examined: readonly ChainImage[],
@@ -35,7 +36,7 @@ export async function inspectChain(
     // What the origin holds may be older than the checkpoint.
     const below = new Set([
       ...namesOf(examined.slice(index + 1)),
-      ...known.filter(({ madeIn = 0 }) => madeIn > index).map(({ name }) => name),
+      ...known.filter(({ origin }) => firstPossible(origin) > index).map(({ name }) => name),
     ]);
     const covering = [...image.bitmaps.keys()].filter((name) => below.has(name));
     images.push(await inspectChainImage(image, tables[index], covering, forceShare === true, reading));

@@ -1,16 +1,19 @@
 /**
- * What libvirt, or a backup program, has on file about the checkpoints of a disk.
+ * What libvirt, or a backup program, has on file about the checkpoints of disks.
  */
 
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { ChainImage } from '../chain/chain-images.ts';
+import type { CheckpointDisk } from '../checkpoint.ts';
 import {
   type ReadCheckpointsOptions,
   readCheckpoints,
   type StoredCheckpoint,
 } from '../xml/read-checkpoints.ts';
 import type { KnownCheckpoint } from './choose-checkpoints.ts';
-import { diskOf, identityIfThere } from './match-disk.ts';
+import { fileIdentities } from './file-identities.ts';
+import { type DiskMatch, matchDisks } from './match-disks.ts';
+import { originEvidence } from './origin-evidence.ts';
 
 export interface CheckpointFiles {
   /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such. */
@@ -21,14 +24,13 @@ export interface CheckpointFiles {
 
 export interface CheckpointRecords {
   /**
-   * The checkpoints that cover the disk, parents first.
+   * The checkpoints that cover each disk, parents first. Warns of those that are surely of other disks, and of other disks
+   * that the checkpoints cover.
    *
-   * @param position of the disk among those that the operation is about
-   * @throws RefusedError when it is no disk of any of them
+   * @param chains of all disks that the operation is about, in the order of `disks`
+   * @throws RefusedError when one is no disk of any checkpoint, or may be one of a checkpoint and nothing tells which
    */
-  of(images: readonly ChainImage[], position: number): Promise<KnownCheckpoint[]>;
-  /** Warns of disks that the checkpoints cover and that were not asked about. */
-  warnOfOtherDisks(): void;
+  of(chains: readonly (readonly ChainImage[])[]): Promise<KnownCheckpoint[][]>;
 }
 
 /** @returns undefined when no files are named: then the chains themselves are all that is known */
@@ -47,57 +49,74 @@ export async function readRecords(
     );
   }
   const stored = await readCheckpoints(paths, options);
-  const met = new Set<object>();
   return {
-    async of(images, position) {
-      const imagePaths = images.map(({ layer }) => layer.path);
-      const known: KnownCheckpoint[] = [];
-      const reasons: string[] = [];
-      for (const checkpoint of stored) {
-        const image = { paths: imagePaths, disk: disks?.[position], isOnly: imageCount === 1 };
-        const match = await diskOf(checkpoint, image);
-        if (match.kind === 'mismatch') {
-          // Its image has moved: nothing else brings a bitmap of that name here.
-          const isHere = images.some(({ bitmaps }) => bitmaps.has(checkpoint.name));
-          if (isHere && disks === undefined) throw noDisk(imagePaths[0]!, match.reason);
-          reasons.push(match.reason);
-          continue;
+    async of(chains) {
+      const identityOf = fileIdentities();
+      const images = chains.map((chain, index) => ({
+        paths: chain.map(({ layer }) => layer.path),
+        disk: disks?.[index],
+      }));
+      const matches = await matchDisks(stored, images, identityOf);
+      const known: KnownCheckpoint[][] = [];
+      for (const [index, chain] of chains.entries()) {
+        const path = images[index]!.paths[0]!;
+        refuseDoubt(path, chain, matches[index]!, stored, disks !== undefined);
+        const own: KnownCheckpoint[] = [];
+        for (const [position, match] of matches[index]!.entries()) {
+          if (match.kind !== 'disk') {
+            options.onWarning?.(`${path}: left out: ${match.reason}`);
+          } else if (match.disk.checkpoint === 'bitmap') {
+            const { name, parent } = stored[position]!;
+            own.push({ name, parent, origin: await originEvidence(match.disk, chain, identityOf) });
+          }
         }
-        met.add(match.disk);
-        const { name, parent } = checkpoint;
-        const madeIn = await indexOf(match.disk.source, images);
-        if (match.disk.checkpoint === 'bitmap') known.push({ name, parent, madeIn });
+        known.push(own);
       }
-      if (reasons.length === stored.length) throw noDisk(imagePaths[0]!, reasons[0]!);
-      for (const reason of reasons) options.onWarning?.(`${imagePaths[0]}: left out: ${reason}`);
+      const met = new Set(
+        matches
+          .flat()
+          .flatMap((match) =>
+            match.kind === 'disk' && match.disk.checkpoint === 'bitmap' ? [match.disk] : [],
+          ),
+      );
+      for (const checkpoint of stored) warnOfOthers(checkpoint, met, options);
       return known;
     },
-    warnOfOtherDisks() {
-      for (const { name, disks: covered } of stored) warnOf(name, covered);
-    },
   };
-
-  function warnOf(name: string, covered: StoredCheckpoint['disks']): void {
-    const others = covered.filter((disk) => disk.checkpoint === 'bitmap' && !met.has(disk));
-    if (others.length === 0 || others.length === covered.length) return;
-    const list = others.map((disk) => disk.target ?? disk.name).join(', ');
-    options.onWarning?.(
-      `checkpoint "${name}" covers ${list} too, and is valid only if those disks are in order`,
-    );
-  }
 }
 
-/** Undefined for an image that has gone from the chain since, as after a commit. */
-async function indexOf(path: string | undefined, images: readonly ChainImage[]): Promise<number | undefined> {
-  if (path === undefined) return undefined;
-  const identity = await identityIfThere(path);
-  const index = images.findIndex(({ layer }) => layer.storage.identity === identity);
-  return index < 0 ? undefined : index;
-}
-
-function noDisk(path: string, reason: string): RefusedError {
-  return new RefusedError('INVALID_CHECKPOINT', `${path}: not a disk of these checkpoints: ${reason}`, {
+/** A checkpoint that is left out silently may be one of this disk, and lost. */
+function refuseDoubt(
+  path: string,
+  chain: readonly ChainImage[],
+  matches: readonly DiskMatch[],
+  stored: readonly StoredCheckpoint[],
+  isSaid: boolean,
+): void {
+  const reasonOf = (match: DiskMatch | undefined) =>
+    match === undefined || match.kind === 'disk' ? undefined : match.reason;
+  const doubt = matches.find(
+    ({ kind }, position) =>
+      kind === 'unclear' ||
+      // Its image has moved: nothing else brings a bitmap of that name here.
+      (kind === 'other' && !isSaid && chain.some(({ bitmaps }) => bitmaps.has(stored[position]!.name))),
+  );
+  const isNone = matches.every(({ kind }) => kind !== 'disk');
+  const reason = reasonOf(doubt) ?? (isNone ? reasonOf(matches[0]) : undefined);
+  if (reason === undefined) return;
+  throw new RefusedError('INVALID_CHECKPOINT', `${path}: not a disk of these checkpoints: ${reason}`, {
     hint: 'Say which of their disks it is: --disk TARGET, for example --disk vda; one for each image.',
     context: { file: path },
   });
+}
+
+function warnOfOthers(
+  { name, disks }: StoredCheckpoint,
+  met: ReadonlySet<CheckpointDisk>,
+  { onWarning }: ReadCheckpointsOptions,
+): void {
+  const others = disks.filter((disk) => disk.checkpoint === 'bitmap' && !met.has(disk));
+  if (others.length === 0 || !disks.some((disk) => met.has(disk))) return;
+  const list = others.map((disk) => disk.target ?? disk.name).join(', ');
+  onWarning?.(`checkpoint "${name}" covers ${list} too, and is valid only if those disks are in order`);
 }

@@ -3,6 +3,7 @@
  */
 import { formatSize } from '../../text/size.ts';
 import { type BitmapState, originIndex } from '../chain/bitmap-state.ts';
+import { firstPossible, type OriginEvidence } from './origin-evidence.ts';
 
 /** What one image of a chain has of a checkpoint. */
 export interface Holding {
@@ -20,6 +21,10 @@ type CheckpointProblemCode =
   | 'bitmap-missing'
   /** The image in which the checkpoint was made lacks it. libvirt accepts it, and a backup would lack what it recorded. */
   | 'bitmap-lost'
+  /** The image in which the checkpoint was made is not in the chain, and no image has the bitmap with what was written to it. */
+  | 'origin-left'
+  /** Another image has taken the path of the one in which the checkpoint was made, which lies lower now and lacks the bitmap. */
+  | 'origin-replaced'
   /** An image between two that have the bitmap lacks it. */
   | 'bitmap-gap'
   | 'bitmap-disabled'
@@ -54,12 +59,16 @@ export interface Verdict {
  * top, and each must be enabled and consistent.
  *
  * @param chain what each image has under the checkpoint's name, top first
- * @param madeIn index of the image that was active when it was made, where that is known
+ * @param origin what is known of the image that was active when it was made
  */
-export function judge(name: string, chain: readonly Holding[], madeIn?: number | undefined): Verdict {
+export function judge(
+  name: string,
+  chain: readonly Holding[],
+  origin: OriginEvidence = { kind: 'unknown' },
+): Verdict {
   const lowest = originIndex(chain.map(({ state }) => state));
   if (lowest === undefined) {
-    const message = `no image of the chain has a bitmap "${name}"`;
+    const message = noBitmap(name, chain, origin);
     return { accepted: false, problems: [{ code: 'no-bitmap', image: null, message }] };
   }
   const highest = chain.findIndex(({ state }) => state !== 'missing');
@@ -70,7 +79,45 @@ export function judge(name: string, chain: readonly Holding[], madeIn?: number |
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }
   const accepted = problems.length === 0;
-  return { accepted, problems: [...problems, ...unseen(name, chain, lowest, madeIn ?? lowest)] };
+  return { accepted, problems: [...problems, ...unseen(name, chain, lowest, origin)] };
+}
+
+/** Why no bitmap is there, as far as the XML tells. */
+export function noBitmap(
+  name: string,
+  chain: readonly Pick<Holding, 'image'>[],
+  origin: OriginEvidence,
+): string {
+  const message = `no image of the chain has a bitmap "${name}"`;
+  const why = contradiction(name, chain, origin);
+  return why === undefined ? message : `${message}; ${why}`;
+}
+
+/** What today's chain has otherwise than the XML. */
+export function contradiction(
+  name: string,
+  chain: readonly Pick<Holding, 'image'>[],
+  origin: OriginEvidence,
+): string | undefined {
+  switch (origin.kind) {
+    case 'unknown':
+    case 'in-chain':
+      return undefined;
+    case 'left':
+      return `${origin.path}, which was the active image when the checkpoint was made, is not in the chain: it was committed or moved, or the guest went back to what lay below it`;
+    case 'lower':
+      return replaced(name, chain, origin);
+  }
+}
+
+function replaced(
+  name: string,
+  chain: readonly Pick<Holding, 'image'>[],
+  { path, imagesThen, first, last }: Extract<OriginEvidence, { kind: 'lower' }>,
+): string {
+  const images = chain.slice(first, last + 1).map(({ image }) => image);
+  const below = imagesThen === 1 ? 'no backing image' : `a chain of ${imagesThen - 1} below it`;
+  return `when the checkpoint was made, ${path} was the active image and had ${below}; today the chain has ${chain.length} images, so another image has taken that path and "${name}" began in ${images.join(' or ')}`;
 }
 
 const CODES = {
@@ -96,9 +143,9 @@ function unseen(
   name: string,
   chain: readonly Holding[],
   lowest: number,
-  madeIn: number,
+  evidence: OriginEvidence,
 ): CheckpointProblem[] {
-  const origin = Math.max(lowest, madeIn);
+  const origin = Math.max(lowest, firstPossible(evidence));
   const problems: CheckpointProblem[] = [];
   const { image: top, virtualSizeBytes: topBytes } = chain[0]!;
   for (const [index, { image, state, virtualSizeBytes, missingBytes }] of chain.entries()) {
@@ -110,7 +157,7 @@ function unseen(
         message: `${image}: its disk has ${virtualSizeBytes} bytes, that of ${top} ${topBytes}: an incremental backup from "${name}" fails`,
       });
     }
-    if (index > lowest) {
+    if (index > lowest && evidence.kind === 'in-chain') {
       problems.push({
         code: 'bitmap-lost',
         image,
@@ -125,6 +172,20 @@ function unseen(
         message: `${image}: bitmap "${name}" does not mark ${formatSize(missingBytes)} that the image holds: an incremental backup silently lacks them`,
       });
     }
+  }
+  if (evidence.kind === 'lower' && lowest < evidence.first) {
+    problems.push({
+      code: 'origin-replaced',
+      image: chain[evidence.first]!.image,
+      message: `${replaced(name, chain, evidence)}, which has no bitmap of it: an incremental backup silently lacks what was written to that`,
+    });
+  }
+  if (evidence.kind === 'left' && lowest < (evidence.fork ?? 0)) {
+    problems.push({
+      code: 'origin-left',
+      image: chain[0]!.image,
+      message: `${contradiction(name, chain, evidence)}, and no image from ${chain[evidence.fork!]!.image} down has the bitmap "${name}": an incremental backup silently lacks what differs from it`,
+    });
   }
   return problems;
 }

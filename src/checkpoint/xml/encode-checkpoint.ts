@@ -2,9 +2,20 @@
  * A checkpoint as the XML that `virsh checkpoint-create --redefine` takes, with nothing that libvirt does not need.
  */
 import { escapeMarkup } from '../../text/xml-text.ts';
-import type { Checkpoint } from '../checkpoint.ts';
+import type { Checkpoint, CheckpointDisk } from '../checkpoint.ts';
 
-export function checkpointXml({ name, parent, creationTime, description, disks }: Checkpoint): string {
+/** What libvirt needs of a checkpoint to redefine it. */
+export type CheckpointToDefine = Pick<Checkpoint, 'name' | 'parent' | 'creationTime' | 'description'> & {
+  readonly disks: readonly Pick<CheckpointDisk, 'name' | 'checkpoint' | 'bitmap'>[];
+};
+
+export function checkpointXml({
+  name,
+  parent,
+  creationTime,
+  description,
+  disks,
+}: CheckpointToDefine): string {
   return [
     '<domaincheckpoint>',
     `  <name>${escapeMarkup(name)}</name>`,

@@ -22,6 +22,7 @@ export function parseCheckpoint(text: string): Checkpoint {
     parent: parent && nameOf(parent, 'its parent'),
     creationTime: creationTimeOf(root),
     description: childOf(root, 'description')?.text,
+    guest: childOf(childOf(root, 'domain'), 'uuid')?.text,
     disks: disksOf(root, name),
   };
 }
@@ -69,7 +70,7 @@ function disksOf(root: XmlElement, checkpointName: string): CheckpointDisk[] {
     const known = ofDomain.find(({ target, source }) => name === (isPath ? source : target));
     const target = isPath ? known?.target : name;
     const source = isPath ? name : known?.source;
-    return { name, checkpoint, bitmap, target, source };
+    return { name, checkpoint, bitmap, target, source, backing: known?.backing };
   });
   refuseTwice(disks, ({ name }) => name);
   refuseTwice(disks, ({ target }) => target);
@@ -87,15 +88,32 @@ function refuseTwice(
   }
 }
 
+type DomainDisk = Pick<CheckpointDisk, 'target' | 'source' | 'backing'>;
+
 /** The disks of the machine as it was then. */
-function domainDisks(
-  domain: XmlElement | undefined,
-): { target: string | undefined; source: string | undefined }[] {
-  return childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => {
-    const source = childOf(disk, 'source')?.attributes;
-    return {
-      target: childOf(disk, 'target')?.attributes['dev'],
-      source: source?.['file'] ?? source?.['dev'],
-    };
-  });
+function domainDisks(domain: XmlElement | undefined): DomainDisk[] {
+  return childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => ({
+    target: childOf(disk, 'target')?.attributes['dev'],
+    source: pathOf(disk),
+    backing: backingOf(disk),
+  }));
+}
+
+function pathOf(element: XmlElement): string | undefined {
+  const source = childOf(element, 'source')?.attributes;
+  return source?.['file'] ?? source?.['dev'];
+}
+
+/** libvirt ends a chain that it has looked at with an empty <backingStore>. */
+function backingOf(disk: XmlElement): (string | undefined)[] | undefined {
+  const paths: (string | undefined)[] = [];
+  for (
+    let store = childOf(disk, 'backingStore');
+    store !== undefined;
+    store = childOf(store, 'backingStore')
+  ) {
+    if (store.children.length === 0) return paths;
+    paths.push(pathOf(store));
+  }
+  return undefined;
 }

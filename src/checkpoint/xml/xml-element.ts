@@ -12,8 +12,8 @@ export interface XmlElement {
   readonly text: string;
 }
 
-/** A domain's XML, which may stand in that of a checkpoint, has about ten levels. */
-const MAX_DEPTH = 64;
+/** A domain's XML, which may stand in that of a checkpoint, nests the up to 200 images of a chain in about ten levels. */
+const MAX_DEPTH = 256;
 
 /**
  * Takes well-formed documents without a document type: entities of one's own are for attacks.

@@ -83,7 +83,8 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
           dryRun,
         }),
       );
-      if (result.disks.some(({ unclear }) => unclear.length > 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
+      if (result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0))
+        process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
       await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
     });

@@ -15,13 +15,14 @@ import {
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
-import { chooseCheckpoints } from '../../checkpoint/verdict/choose-checkpoints.ts';
-import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
 import {
-  type CheckpointFiles,
-  type CheckpointRecords,
-  readRecords,
-} from '../../checkpoint/verdict/known-checkpoints.ts';
+  checkpointNamesOf,
+  chooseCheckpoints,
+  type KnownCheckpoint,
+} from '../../checkpoint/verdict/choose-checkpoints.ts';
+import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import type { OriginEvidence } from '../../checkpoint/verdict/origin-evidence.ts';
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
 import type { Problem } from '../../inspection/problem.ts';
@@ -89,21 +90,31 @@ export async function checkCheckpoints(
   options: CheckOptions = {},
 ): Promise<CheckResult> {
   const records = await readRecords(options, imageNames.length, options);
+  const chains: Chain[] = [];
   const disks: CheckedDisk[] = [];
-  for (const [position, name] of imageNames.entries()) {
-    const chain = await openChain(parseReference(name, undefined), {
-      mode: 'read',
-      locking: lockingOf(options),
-      bitmaps: 'lenient',
-      onWarning: options.onWarning,
-    });
-    try {
-      disks.push(await checkDisk(chain, (images) => records?.of(images, position), options));
-    } finally {
-      await chain.close();
+  try {
+    for (const name of imageNames) {
+      const chain = await openChain(parseReference(name, undefined), {
+        mode: 'read',
+        locking: lockingOf(options),
+        bitmaps: 'lenient',
+        onWarning: options.onWarning,
+      });
+      chains.push(chain);
     }
+    const examined: ExaminedDisk[] = [];
+    for (const chain of chains) examined.push(await examine(chain));
+    const known = await records?.of(examined.map(({ images }) => images));
+    // Without XML, what is a checkpoint of one disk is taken for one of the others.
+    const names =
+      known === undefined && examined.length > 1
+        ? checkpointNamesOf(examined.map(({ images }) => images))
+        : [];
+    for (const [index, disk] of examined.entries())
+      disks.push(await checkDisk(disk, known?.[index], names, options));
+  } finally {
+    await Promise.all(chains.map((chain) => chain.close()));
   }
-  records?.warnOfOtherDisks();
   const healthy = disks.every(
     ({ images, checkpoints }) =>
       checkpoints.every(({ valid }) => valid !== false) &&
@@ -112,20 +123,35 @@ export async function checkCheckpoints(
   return { schema: 1, healthy, disks };
 }
 
+interface ExaminedDisk {
+  readonly chain: Chain;
+  readonly images: readonly ChainImage[];
+  /** Why the chain ends there, where it does not end by itself. */
+  readonly problem: Problem | undefined;
+}
+
+async function examine(chain: Chain): Promise<ExaminedDisk> {
+  const { layers, problem } = await reachableLayers(chain);
+  const images: ChainImage[] = [];
+  for (const layer of layers) images.push(await examineChainImage(layer));
+  return { chain, images, problem };
+}
+
+/** @param names of checkpoints that other disks have */
 async function checkDisk(
-  chain: Chain,
-  recordsOf: (images: readonly ChainImage[]) => ReturnType<CheckpointRecords['of']> | undefined,
+  { chain, images: examined, problem }: ExaminedDisk,
+  known: readonly KnownCheckpoint[] | undefined,
+  names: readonly string[],
   options: OperationOptions,
 ): Promise<CheckedDisk> {
-  const { layers, problem } = await reachableLayers(chain);
-  const examined: ChainImage[] = [];
-  for (const layer of layers) examined.push(await examineChainImage(layer));
-  const known = await recordsOf(examined);
   const images = await inspectChain(examined, known ?? [], options);
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, known);
+  const own = new Set([...chosen.map(({ name }) => name), ...unclear]);
+  const absent = names.filter((name) => !own.has(name));
   const checkpoints: CheckedCheckpoint[] = [];
-  for (const each of chosen) checkpoints.push(await checkpoint(images, each.name, each.madeIn));
-  for (const name of unclear) checkpoints.push(await checkpoint(images, name, undefined));
+  for (const { name, origin } of chosen) checkpoints.push(await checkpoint(images, name, origin));
+  for (const name of [...unclear, ...absent])
+    checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }));
   const { path, virtualSizeBytes } = chain.top;
   return {
     image: path,
@@ -134,7 +160,7 @@ async function checkDisk(
       image: layer.path,
       format: layer.format,
       virtualSize: layer.virtualSizeBytes,
-      problems: problem !== undefined && index === layers.length - 1 ? [...problems, problem] : problems,
+      problems: problem !== undefined && index === images.length - 1 ? [...problems, problem] : problems,
     })),
     checkpoints,
     unknown,
@@ -169,10 +195,10 @@ async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem
 async function checkpoint(
   images: readonly InspectedImage[],
   name: string,
-  madeIn: number | undefined,
+  origin: OriginEvidence,
 ): Promise<CheckedCheckpoint> {
   const holdings = holdingsOf(images, name);
-  const { accepted, problems } = judge(name, holdings, madeIn);
+  const { accepted, problems } = judge(name, holdings, origin);
   const lowest = originOf(images, name) ?? -1;
   const concerned = images.slice(0, lowest + 1);
   const isKnown = concerned.every((image) => stateIn(image, name) !== 'recording');
@@ -194,7 +220,7 @@ async function checkpoint(
       };
     }),
     problems,
-    advice: repairAdvice(name, holdings, madeIn),
+    advice: repairAdvice(name, holdings, origin),
   };
 }
 

@@ -50,7 +50,7 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
       'BITMAP_INCONSISTENT',
       `${top}: checkpoint "${name}" is not valid: ${problem.message}`,
       {
-        hint: `Repair it first: ${repairAdvice(name, holdings, undefined) ?? `bitmap-tool check ${shellPath(top)}`}`,
+        hint: `Repair it first: ${repairAdvice(name, holdings, { kind: 'unknown' }) ?? `bitmap-tool check ${shellPath(top)}`}`,
         context,
       },
     );

@@ -4,11 +4,12 @@
 import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
 import { claimForWriting } from '../../chain/locking.ts';
 import { parseReference } from '../../chain/reference.ts';
-import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import { type DiskRepair, planRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair, RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
 import type { Consent } from '../../checkpoint/repair/repair-action.ts';
+import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
@@ -45,6 +46,8 @@ export interface RepairedDisk {
   readonly images: readonly RepairedImage[];
   /** Left alone, since their topmost bitmap is not valid and nobody named them. */
   readonly unclear: readonly string[];
+  /** Checkpoints that another of the disks has and no image of this one; libvirt wants them on all that a backup is of. */
+  readonly absent: readonly string[];
   /** Left alone, since no known checkpoint has the name. */
   readonly unknown: readonly string[];
 }
@@ -83,19 +86,26 @@ export async function repairCheckpoints(
       });
       chains.push(chain);
     }
+    const read: ChainImage[][] = [];
+    for (const chain of chains) read.push(await readChainImages(chain));
+    const known = await records?.of(read);
     const disks: DiskRepair[] = [];
-    for (const [position, chain] of chains.entries()) {
-      const images = await readChainImages(chain);
-      const known = await records?.of(images, position);
-      disks.push(await planRepair(chain, images, { ...options, known }, options));
+    for (const [index, chain] of chains.entries()) {
+      disks.push(await planRepair(chain, read[index]!, { ...options, known: known?.[index] }, options));
     }
-    records?.warnOfOtherDisks();
     requireConsent(disks, options);
     const writes = disks.flatMap(({ images }) => orderWrites(images));
     await refuseSharedImages(chains, writes);
     options.signal?.throwIfAborted();
     if (!options.dryRun) await writeAll(writes, options);
-    return { schema: 1, dryRun: options.dryRun === true, disks: disks.map((disk) => report(disk, options)) };
+    // Without XML, what is a checkpoint of one disk is taken for one of the others.
+    const everywhere =
+      known === undefined && options.names === undefined && read.length > 1 ? checkpointNamesOf(read) : [];
+    return {
+      schema: 1,
+      dryRun: options.dryRun === true,
+      disks: disks.map((disk) => report(disk, everywhere, options)),
+    };
   } finally {
     await Promise.all(chains.map((chain) => chain.close()));
   }
@@ -121,7 +131,7 @@ function requireConsent(
   { rebuildOrigin, enableDisabled }: RepairOptions,
 ): void {
   const given = { 'rebuild-origin': rebuildOrigin === true, 'enable-disabled': enableDisabled === true };
-  const wanting = disks.flatMap(({ chain, images }) =>
+  const wanting = disks.flatMap(({ chain, images, chosen }) =>
     images.flatMap(({ layer, bitmaps }) =>
       bitmaps.flatMap(({ name, action, consent, dirtyBytes }) =>
         consent === null || given[consent]
@@ -129,7 +139,7 @@ function requireConsent(
           : [
               {
                 consent,
-                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent].found}${action === 'add' ? PATH_DOUBT : ''}; ${CONSENT_WORDS[consent].made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
+                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent].found}${action === 'add' && isByPath(chosen, name) ? PATH_DOUBT : ''}; ${CONSENT_WORDS[consent].made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
               },
             ],
       ),
@@ -141,6 +151,12 @@ function requireConsent(
     hint: `Agree with ${flags.join(' ')}, or choose the checkpoints to repair with --name.`,
     context: { file: disks[0]!.chain.top.path, consents: flags },
   });
+}
+
+function isByPath(chosen: readonly KnownCheckpoint[], name: string): boolean {
+  return chosen.some(
+    (each) => each.name === name && each.origin.kind === 'in-chain' && !each.origin.isCertain,
+  );
 }
 
 /**
@@ -197,12 +213,23 @@ function failedAt(index: number, writes: readonly ImageRepair[], error: FailedEr
   );
 }
 
-function report(disk: DiskRepair, { dryRun, onWarning }: RepairOptions): RepairedDisk {
+function report(
+  disk: DiskRepair,
+  everywhere: readonly string[],
+  { dryRun, onWarning }: RepairOptions,
+): RepairedDisk {
   const { chain, chosen, wasValid, images, unclear, unknown } = disk;
   const { path } = chain.top;
   for (const name of unclear) {
     onWarning?.(
       `${path}: "${name}" was left alone, as its topmost bitmap is not valid; if that checkpoint still exists, name it: --name`,
+    );
+  }
+  const own = new Set([...chosen.map(({ name }) => name), ...unclear]);
+  const absent = everywhere.filter((name) => !own.has(name));
+  for (const name of absent) {
+    onWarning?.(
+      `${path}: no image of the chain has a bitmap "${name}", and that of another disk has; if the checkpoint covers this disk, repair it by name, or say in which image it begins here: --name, --origin`,
     );
   }
   for (const name of unknown) onWarning?.(`${path}: "${name}" was left alone: no checkpoint has that name`);
@@ -216,6 +243,7 @@ function report(disk: DiskRepair, { dryRun, onWarning }: RepairOptions): Repaire
       plan: plan === undefined ? null : reportPlan(layer.image, plan, dryRun === true),
     })),
     unclear,
+    absent,
     unknown,
   };
 }

@@ -2,9 +2,9 @@
  * Makes the XML with which libvirt takes checkpoints up again: from the bitmaps of images, or from what
  * `virsh checkpoint-dumpxml` once printed.
  */
-import type { Checkpoint, CheckpointDisk } from '../../checkpoint/checkpoint.ts';
+import type { CheckpointDisk } from '../../checkpoint/checkpoint.ts';
 import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
-import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
+import { type CheckpointToDefine, checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
 import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
@@ -67,13 +67,7 @@ export async function checkpointsOfImages(
         parent: index === 0 ? parent : chosen[index - 1],
         creationTime: time + index,
         description: undefined,
-        disks: disks.map((disk) => ({
-          name: disk,
-          checkpoint: 'bitmap',
-          bitmap: name,
-          target: undefined,
-          source: undefined,
-        })),
+        disks: disks.map((disk) => ({ name: disk, checkpoint: 'bitmap', bitmap: name })),
       }),
     ),
   };
@@ -103,7 +97,7 @@ export async function checkpointsOfFiles(
   return { schema: 1, checkpoints: checkpoints.map(documentOf) };
 }
 
-function documentOf(checkpoint: Checkpoint): CheckpointDocument {
+function documentOf(checkpoint: CheckpointToDefine): CheckpointDocument {
   const { name, parent, creationTime, disks } = checkpoint;
   return {
     name,

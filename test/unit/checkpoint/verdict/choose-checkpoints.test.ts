@@ -8,7 +8,11 @@ import { RefusedError, UsageError } from '../../../../src/errors.ts';
 import { chainOf } from '../chain-of.ts';
 
 const known = (...names: string[]): KnownCheckpoint[] =>
-  names.map((name, index) => ({ name, parent: names[index - 1], madeIn: index }));
+  names.map((name, index) => ({
+    name,
+    parent: names[index - 1],
+    origin: { kind: 'in-chain' as const, index, isCertain: true },
+  }));
 const namesOf = (checkpoints: readonly KnownCheckpoint[]) => checkpoints.map(({ name }) => name);
 
 /** Top first. */
@@ -21,7 +25,7 @@ const images = chainOf(
 test('without knowledge a checkpoint is what the topmost image that has its bitmap has as a good one', () => {
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, undefined);
   expect(chosen).toEqual(
-    ['oldest', 'old', 'new'].map((name) => ({ name, parent: undefined, madeIn: undefined })),
+    ['oldest', 'old', 'new'].map((name) => ({ name, parent: undefined, origin: { kind: 'unknown' } })),
   );
   expect(unclear).toEqual(['off', 'used']);
   expect(unknown).toEqual([]);

@@ -11,6 +11,7 @@ import { madeUpImage } from '../chain-of.ts';
 interface Disk {
   target: string;
   source?: string;
+  backing?: string[];
   covered?: boolean;
 }
 
@@ -32,14 +33,19 @@ async function checkpoint(...disks: Disk[]): Promise<void> {
     ({ target, covered = true }) => `<disk name='${target}' checkpoint='${covered ? 'bitmap' : 'no'}'/>`,
   );
   const told = disks.map(
-    ({ target, source }) =>
-      `<disk>${source === undefined ? '' : `<source file='${source}'/>`}<target dev='${target}'/></disk>`,
+    ({ target, source, backing }) =>
+      `<disk>${source === undefined ? '' : `<source file='${source}'/>`}${storesOf(backing ?? [])}<target dev='${target}'/></disk>`,
   );
   await writeFile(
     path,
     `<domaincheckpoint><name>c${files.length}</name>${parent}<creationTime>1</creationTime><disks>${listed.join('')}</disks><domain><devices>${told.join('')}</devices></domain></domaincheckpoint>`,
   );
   files.push(path);
+}
+
+function storesOf([path, ...more]: string[] = []): string {
+  if (path === undefined) return '<backingStore/>';
+  return `<backingStore><source file='${path}'/>${storesOf(more)}</backingStore>`;
 }
 
 /** Top first; each has the bitmaps. */
@@ -78,76 +84,152 @@ describe('files', () => {
 });
 
 describe('the checkpoints of a disk', () => {
+  /** Of one disk alone. */
+  const of = async (images: ChainImage[], more: CheckpointFiles = {}) =>
+    (await (await read(1, more)).of([images]))[0]!;
+  const at = (name: string) => join(folder, name);
+
   test('come with their parents and with the image that was active, where that is still in the chain', async () => {
     const images = await chain(['top', 'middle', 'base']);
-    await chain(['gone']);
-    await checkpoint({ target: 'vda', source: join(folder, 'base') });
-    await checkpoint({ target: 'vda', source: join(folder, 'top') });
-    const records = await read();
-    expect(await records.of(images, 0)).toEqual([
-      { name: 'c0', parent: undefined, madeIn: 2 },
-      { name: 'c1', parent: 'c0', madeIn: 0 },
+    await checkpoint({ target: 'vda', source: at('base') });
+    await checkpoint({ target: 'vda', source: at('top'), backing: [at('middle'), at('base')] });
+    expect(await of(images)).toEqual([
+      { name: 'c0', parent: undefined, origin: { kind: 'in-chain', index: 2, isCertain: true } },
+      { name: 'c1', parent: 'c0', origin: { kind: 'in-chain', index: 0, isCertain: true } },
     ]);
   });
 
-  test('leave open where they were made, where nothing tells, or the image has gone since', async () => {
+  test('leave open where they were made, where nothing tells, or everything has gone since', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vda' });
-    await checkpoint({ target: 'vda', source: join(folder, 'gone') });
-    const records = await read(1, { disks: ['vda'] });
-    expect((await records.of(images, 0)).map(({ madeIn }) => madeIn)).toEqual([undefined, undefined]);
+    await checkpoint({ target: 'vda', source: at('gone') });
+    expect((await of(images, { disks: ['vda'] })).map(({ origin }) => origin.kind)).toEqual([
+      'unknown',
+      'unknown',
+    ]);
   });
 
   test('are those that cover it', async () => {
     const images = await chain(['top']);
-    const source = join(folder, 'top');
+    const source = at('top');
     await checkpoint({ target: 'vda', source });
     await checkpoint({ target: 'vda', source, covered: false }, { target: 'vdb' });
-    const records = await read();
-    expect((await records.of(images, 0)).map(({ name }) => name)).toEqual(['c0']);
+    expect((await of(images)).map(({ name }) => name)).toEqual(['c0']);
     expect(warnings).toEqual([]);
   });
 
   test('go by what a person says, for each image by its position', async () => {
     const [top] = await chain(['top']);
-    await checkpoint({ target: 'vda', source: '/a' }, { target: 'vdb', source: join(folder, 'top') });
-    const records = await read(2, { disks: ['vdb', 'vda'] });
-    expect((await records.of([top!], 0))[0]!.madeIn).toBe(0);
-    expect((await records.of([top!], 1))[0]!.madeIn).toBeUndefined();
+    await checkpoint({ target: 'vda', source: '/a' }, { target: 'vdb', source: at('top') });
+    const [vdb, vda] = await (await read(2, { disks: ['vdb', 'vda'] })).of([[top!], [top!]]);
+    expect(vdb![0]!.origin.kind).toBe('in-chain');
+    expect(vda![0]!.origin.kind).toBe('unknown');
   });
 
   test('may tell no path where the image is the only one', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vda' });
-    expect(await (await read(1)).of(images, 0)).toHaveLength(1);
-    await expect((await read(2)).of(images, 0)).rejects.toMatchObject({
+    expect(await of(images)).toHaveLength(1);
+    await expect((await read(2)).of([images, images])).rejects.toMatchObject({
       code: 'INVALID_CHECKPOINT',
       message: expect.stringMatching(/top: not a disk of these checkpoints: .*"c0"/),
-      hint: expect.stringContaining('--disk vda'),
-      context: { file: join(folder, 'top') },
+      context: { file: at('top') },
     });
   });
 
-  test('that are of other disks are left out with a warning, unless all are', async () => {
-    const images = await chain(['top', 'base']);
-    await checkpoint({ target: 'vda', source: '/elsewhere/a' });
-    await expect((await read()).of(images, 0)).rejects.toThrow(/not a disk of these checkpoints: .*"c0"/);
-    await checkpoint({ target: 'vda', source: join(folder, 'base') });
-    expect((await (await read()).of(images, 0)).map(({ name }) => name)).toEqual(['c1']);
-    expect(warnings).toEqual([expect.stringMatching(/top: left out: .*checkpoint "c0"/)]);
+  test('that are surely of other disks are left out with a warning, unless all are', async () => {
+    const [base, other] = await chain(['base', 'other']);
+    await checkpoint({ target: 'vda', source: at('base') });
+    await expect(of([other!])).rejects.toThrow(/not a disk of these checkpoints: .*"c0"/);
+    await checkpoint({ target: 'vda', source: at('base') }, { target: 'vdb', source: at('other') });
+    expect((await of([other!])).map(({ name }) => name)).toEqual(['c1']);
+    expect(warnings[0]).toMatch(/other: left out: .*checkpoint "c0"/);
+    expect((await of([base!])).map(({ name }) => name)).toEqual(['c0', 'c1']);
   });
 
-  test('are refused where the chain has the bitmap and only the path is another', async () => {
-    const images = await chain(['top'], 'c0');
+  test('that nothing tells from one of it are refused, and so is one of which it has the bitmap', async () => {
+    const [top] = await chain(['top'], 'c0');
     await checkpoint({ target: 'vda', source: '/elsewhere/a' });
-    await checkpoint({ target: 'vda', source: join(folder, 'top') });
-    await expect((await read()).of(images, 0)).rejects.toThrow(
-      /top: not a disk of these checkpoints: .*"c0"/,
-    );
+    await checkpoint({ target: 'vda', source: '/elsewhere/a' }, { target: 'vdb', source: at('top') });
+    // c0 is surely of the other disk, and yet its bitmap is here.
+    await expect(of([top!])).rejects.toThrow(/top: not a disk of these checkpoints: .*"c0"/);
     // With --disk the person has said which disk it is.
-    await checkpoint({ target: 'vdb', source: join(folder, 'top') });
-    const records = await read(1, { disks: ['vdb'] });
-    expect((await records.of(images, 0)).map(({ name }) => name)).toEqual(['c2']);
+    expect((await of([top!], { disks: ['vdb'] })).map(({ name }) => name)).toEqual(['c1']);
+    await checkpoint({ target: 'sda', source: '/elsewhere/b' });
+    await expect(of((await chain(['top'])) as ChainImage[])).rejects.toThrow(/checkpoint "c2"/);
+  });
+
+  test('whose image is in no chain are those of the disk that has their target', async () => {
+    const images = await chain(['base']);
+    await chain(['overlay']);
+    await checkpoint({ target: 'vda', source: at('base') });
+    await checkpoint({ target: 'vda', source: at('overlay'), backing: [at('base')] });
+    await checkpoint({ target: 'vda', source: at('gone'), backing: [at('base')] });
+    await checkpoint({ target: 'vda', source: at('overlay') });
+    expect((await of(images)).slice(1).map(({ origin }) => origin)).toEqual([
+      { kind: 'left', path: at('overlay'), isThere: true, fork: 0 },
+      { kind: 'left', path: at('gone'), isThere: false, fork: 0 },
+      { kind: 'left', path: at('overlay'), isThere: true, fork: undefined },
+    ]);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe('the image in which a checkpoint began', () => {
+  const at = (name: string) => join(folder, name);
+  const originIn = async (names: string[], source: string, backing?: string[]) => {
+    const images = await chain(names);
+    files = [];
+    const listed = backing?.map(at);
+    await checkpoint({
+      target: 'vda',
+      source: at(source),
+      ...(listed === undefined ? {} : { backing: listed }),
+    });
+    return (await (await read(1, { disks: ['vda'] })).of([images]))[0]![0]!.origin;
+  };
+  const lower = (path: string, imagesThen: number, first: number, last = first) => ({
+    kind: 'lower',
+    path: at(path),
+    imagesThen,
+    first,
+    last,
+  });
+
+  test('is the one with the path of then, though images below were committed or have moved', async () => {
+    for (const backing of [['base'], ['middle', 'base'], ['gone']])
+      expect(await originIn(['disk', 'base'], 'disk', backing)).toEqual({
+        kind: 'in-chain',
+        index: 0,
+        isCertain: true,
+      });
+  });
+
+  test('is not the one with the path of then, where more images lie below than did', async () => {
+    expect(await originIn(['disk', 'base'], 'disk', [])).toEqual(lower('disk', 1, 1));
+    expect(await originIn(['disk', 'one', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 1));
+    expect(await originIn(['disk', 'one', 'two', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 2));
+    expect(await originIn(['disk', 'one', 'two'], 'disk', ['gone'])).toEqual(lower('disk', 2, 1, 2));
+    expect(await originIn(['top', 'disk', 'one', 'two'], 'disk', [])).toEqual(lower('disk', 1, 3));
+  });
+
+  test('lies as deep as that day, where all images have moved', async () => {
+    expect(await originIn(['new-overlay', 'new-disk'], 'gone', [])).toEqual(lower('gone', 1, 1));
+    expect(await originIn(['new-disk'], 'gone', [])).toEqual({ kind: 'unknown' });
+  });
+
+  test('is open where XML without its chain tells the path of an image with others below', async () => {
+    const images = await chain(['top', 'disk', 'base']);
+    await writeFile(
+      at('0.xml'),
+      `<domaincheckpoint><name>c0</name><creationTime>1</creationTime><disks><disk name='${at('disk')}'/></disks></domaincheckpoint>`,
+    );
+    files = [at('0.xml')];
+    expect((await (await read()).of([images]))[0]![0]!.origin).toEqual({
+      kind: 'in-chain',
+      index: 1,
+      isCertain: false,
+    });
   });
 });
 
@@ -160,28 +242,19 @@ describe('other disks of a checkpoint', () => {
       { target: 'vdc', covered: false },
       { target: 'vdd' },
     );
-    const records = await read();
-    await records.of(images, 0);
-    records.warnOfOtherDisks();
+    await (await read()).of([images]);
     expect(warnings).toEqual([
       'checkpoint "c0" covers vdb, vdd too, and is valid only if those disks are in order',
     ]);
   });
 
-  test('are not, when all of them were asked about, or none', async () => {
+  test('are not, when all of them were asked about', async () => {
     const [top, other] = await chain(['top', 'other']);
-    await checkpoint({ target: 'vda', source: join(folder, 'top') });
     await checkpoint(
       { target: 'vda', source: join(folder, 'top') },
       { target: 'vdb', source: join(folder, 'other') },
     );
-    const records = await read(2);
-    records.warnOfOtherDisks();
-    expect(warnings).toEqual([]);
-    await records.of([top!], 0);
-    await records.of([other!], 1);
-    warnings = [];
-    records.warnOfOtherDisks();
+    await (await read(2)).of([[top!], [other!]]);
     expect(warnings).toEqual([]);
   });
 });

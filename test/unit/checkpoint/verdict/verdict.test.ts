@@ -7,6 +7,7 @@ import {
 } from '../../../../src/checkpoint/chain/bitmap-state.ts';
 import { remedyFor } from '../../../../src/checkpoint/repair/repair-action.ts';
 import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
+import type { OriginEvidence } from '../../../../src/checkpoint/verdict/origin-evidence.ts';
 import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
 
 const MIB = 1 << 20;
@@ -32,8 +33,13 @@ function chain(states: string, changes: Readonly<Record<number, Partial<Holding>
   }));
 }
 
-function found(holdings: readonly Holding[], madeIn?: number): string[] {
-  return judge('c', holdings, madeIn).problems.map(({ code, image }) => `${image ?? 'chain'}: ${code}`);
+/** Its XML tells the image of then; without the index, nothing does. */
+function madeIn(index: number | undefined, isCertain = true): OriginEvidence {
+  return index === undefined ? { kind: 'unknown' } : { kind: 'in-chain', index, isCertain };
+}
+
+function found(holdings: readonly Holding[], origin?: OriginEvidence): string[] {
+  return judge('c', holdings, origin).problems.map(({ code, image }) => `${image ?? 'chain'}: ${code}`);
 }
 
 describe('libvirt', () => {
@@ -94,12 +100,37 @@ describe('a verdict', () => {
   });
 
   test('finds what is lost where a checkpoint is known to have begun', () => {
-    expect(found(chain('g..'), 1)).toEqual(['1.qcow2: bitmap-lost']);
-    expect(judge('c', chain('g..'), 2).accepted).toBe(true);
-    expect(found(chain('g..'), 2)).toEqual(['1.qcow2: bitmap-lost', '2.qcow2: bitmap-lost']);
+    expect(found(chain('g..'), madeIn(1))).toEqual(['1.qcow2: bitmap-lost']);
+    expect(judge('c', chain('g..'), madeIn(2)).accepted).toBe(true);
+    expect(found(chain('g..'), madeIn(2))).toEqual(['1.qcow2: bitmap-lost', '2.qcow2: bitmap-lost']);
     // The lowest that has a bitmap then is above the origin.
-    expect(found(chain('gg.', { 1: { missingBytes: 1 } }), 2)).toContain('1.qcow2: bitmap-incomplete');
-    expect(found(chain('gg'), 0)).toEqual([]);
+    expect(found(chain('gg.', { 1: { missingBytes: 1 } }), madeIn(2))).toContain(
+      '1.qcow2: bitmap-incomplete',
+    );
+    expect(found(chain('gg'), madeIn(0))).toEqual([]);
+  });
+
+  test('finds that another image has the path of the one in which it began', () => {
+    const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 2, last: 2 } as const;
+    expect(found(chain('...'), lower)).toEqual(['chain: no-bitmap']);
+    expect(judge('c', chain('...'), lower).problems[0]!.message).toMatch(
+      /another image .* began in 2\.qcow2/,
+    );
+    expect(judge('c', chain('g..'), lower).accepted).toBe(true);
+    expect(found(chain('gg.', { 1: { missingBytes: 1 } }), lower)).toEqual([
+      '1.qcow2: bitmap-incomplete',
+      '2.qcow2: origin-replaced',
+    ]);
+    expect(found(chain('ggg'), lower)).toEqual([]);
+  });
+
+  test('finds that the image in which it began has left the chain, unless its bitmap was merged below', () => {
+    const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
+    expect(judge('c', chain('..'), left).problems).toEqual([
+      { code: 'no-bitmap', image: null, message: expect.stringMatching(/s1\.qcow2, .*is not in the chain/) },
+    ]);
+    expect(found(chain('g.'), left)).toEqual(['0.qcow2: origin-left']);
+    expect(found(chain('gg'), left)).toEqual([]);
   });
 });
 
@@ -150,23 +181,44 @@ describe('advice', () => {
     ['..', undefined, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
     ['..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
     ['.', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
-    ['..', 0, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
     ['g.', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
-    ['g..', 1, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
+    ['..', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
+    ['g..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
     ['d.', 1, 'bitmap-tool repair --name c --enable-disabled --origin 1.qcow2 0.qcow2'],
     ['gg', 1, null],
     ['.g', 1, 'bitmap-tool repair 0.qcow2'],
-  ])('for %s (known origin: %s) is %s', (states, madeIn, advice) => {
-    expect(repairAdvice('c', chain(states), madeIn)).toBe(advice);
+  ])('for %s (known origin: %s) is %s', (states, origin, advice) => {
+    expect(repairAdvice('c', chain(states), madeIn(origin))).toBe(advice);
+  });
+
+  test('leaves the image to a person where a path alone tells it, and images lie below', () => {
+    expect(repairAdvice('c', chain('..'), madeIn(0, false))).toBe(
+      'bitmap-tool repair --name c --origin IMAGE 0.qcow2',
+    );
+  });
+
+  test('names the image of then where another one has its path, and none where it has left the chain', () => {
+    const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 1, last: 1 } as const;
+    expect(repairAdvice('c', chain('..'), lower)).toBe(
+      'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2',
+    );
+    const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
+    expect(repairAdvice('c', chain('..'), left)).toBeNull();
+    expect(repairAdvice('c', chain('g.'), left)).toBeNull();
+    expect(repairAdvice('c', chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
   });
 
   test('for disks of different sizes is to make the smaller one larger, once its bitmap can be resized', () => {
     const sizes = { 0: { virtualSizeBytes: 2 * MIB } };
-    expect(repairAdvice('c', chain('gg', sizes), undefined)).toBe(`qemu-img resize 1.qcow2 ${2 * MIB}`);
-    expect(repairAdvice('c', chain('gu', sizes), undefined)).toBe(
+    expect(repairAdvice('c', chain('gg', sizes), madeIn(undefined))).toBe(
+      `qemu-img resize 1.qcow2 ${2 * MIB}`,
+    );
+    expect(repairAdvice('c', chain('gu', sizes), madeIn(undefined))).toBe(
       'bitmap-tool repair --name c --rebuild-origin 1.qcow2',
     );
     const smallTop = { 1: { virtualSizeBytes: 2 * MIB } };
-    expect(repairAdvice('c', chain('ug', smallTop), undefined)).toBe('bitmap-tool repair --name c 0.qcow2');
+    expect(repairAdvice('c', chain('ug', smallTop), madeIn(undefined))).toBe(
+      'bitmap-tool repair --name c 0.qcow2',
+    );
   });
 });

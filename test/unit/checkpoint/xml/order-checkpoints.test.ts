@@ -8,7 +8,14 @@ function order(...families: string[]): string {
   const checkpoints = families.map((family): Checkpoint => {
     const [ancestry, time = '0'] = family.split(' @ ');
     const [name, parent] = ancestry!.split(' < ');
-    return { name: name!, parent, creationTime: Number(time), description: undefined, disks: [] };
+    return {
+      name: name!,
+      parent,
+      creationTime: Number(time),
+      description: undefined,
+      guest: undefined,
+      disks: [],
+    };
   });
   return orderCheckpoints(checkpoints)
     .map(({ name }) => name)

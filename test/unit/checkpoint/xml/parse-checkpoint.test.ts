@@ -71,6 +71,39 @@ describe('a checkpoint', () => {
     expect(parseCheckpoint(DUMP)).toEqual(CHECKPOINT);
   });
 
+  test('has the chain of that day where libvirt has written all of it, and whose it is', () => {
+    const store = (inner: string, source = '') =>
+      `<backingStore type='file'>${source}${inner}</backingStore>`;
+    const stores = [
+      '<backingStore/>',
+      store(store('<backingStore/>', `<source dev='/dev/base'/>`), `<source file='/mid'/>`),
+      store('<backingStore/>', `<source protocol='nbd' name='x'/>`),
+      store('', `<source file='/mid'/>`),
+      '',
+    ];
+    const elements = stores.map((each, index) => `<disk><target dev='vd${index}'/>${each}</disk>`);
+    const domain = `<domain><uuid>u1</uuid><devices>${elements.join('')}</devices></domain>`;
+    const named = stores.map((_, index) => `<disk name='vd${index}'/>`);
+    const checkpoint = parseCheckpoint(minimal(`<disks>${named.join('')}</disks>${domain}`));
+    expect(checkpoint.guest).toBe('u1');
+    expect(checkpoint.disks.map(({ backing }) => backing)).toEqual([
+      [],
+      ['/mid', '/dev/base'],
+      [undefined],
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test('may have as many images in its chain as libvirt takes', () => {
+    const chain = `${`<backingStore><source file='/x'/>`.repeat(199)}<backingStore/>${'</backingStore>'.repeat(199)}`;
+    const domain = `<domain><devices><disk><target dev='vda'/>${chain}</disk></devices></domain>`;
+    const {
+      disks: [disk],
+    } = parseCheckpoint(minimal(`<disks><disk name='vda'/></disks>${domain}`));
+    expect(disk!.backing).toHaveLength(199);
+  });
+
   test('needs no disks, no domain and no parent', () => {
     expect(parseCheckpoint(minimal())).toEqual({
       name: 'c1',
@@ -123,7 +156,7 @@ describe('refused is', () => {
     ['an entity that nobody defined', minimal('&lol;'), /undefined entity/],
     ['a DOCTYPE', `<!DOCTYPE x [<!ENTITY a "b">]>\n${minimal()}`, /line 1: a DOCTYPE/],
     ['another encoding', `<?xml version='1.0' encoding='latin1'?>${minimal()}`, /the encoding latin1/],
-    ['nesting without end', '<a>'.repeat(65), /nested more than 64 deep/],
+    ['nesting without end', '<a>'.repeat(257), /nested more than 256 deep/],
     ['a snapshot', '<domainsnapshot/>', /of a <domainsnapshot>, must be of a <domaincheckpoint>/],
     ['no name', minimal().replace(/<name>.*<.name>/, ''), /the checkpoint has no <name>/],
     ['a second name', minimal('<name>c2</name>'), /<domaincheckpoint> has 2 <name>, must have one/],

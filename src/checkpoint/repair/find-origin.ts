@@ -1,0 +1,81 @@
+/**
+ * In which image of the chain a checkpoint that is to be repaired began: by its bitmaps, by its XML, or by what a person says.
+ */
+import { RefusedError, UsageError } from '../../errors.ts';
+import { shellPath } from '../../text/shell-word.ts';
+import { type ChainImage, originOf } from '../chain/chain-images.ts';
+import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
+import { originIn } from '../verdict/origin-evidence.ts';
+import { contradiction, noBitmap } from '../verdict/verdict.ts';
+
+/** Whether neither its bitmaps nor its XML tell where it began, or they contradict each other. */
+export function isOriginOpen(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
+  return originIn(origin, originOf(images, name)) === undefined;
+}
+
+/**
+ * @param said index of the image that a person says was active
+ * @param isNamed the person has named the checkpoint: then `said` may also place it lower than its bitmaps do
+ * @throws RefusedError where it cannot be known, or what the person says contradicts the checkpoint's XML
+ */
+export function findOrigin(
+  images: readonly ChainImage[],
+  checkpoint: KnownCheckpoint,
+  said: number | undefined,
+  isNamed: boolean,
+): number {
+  const { name, origin: evidence } = checkpoint;
+  const lowest = originIn(evidence, originOf(images, name));
+  if (lowest !== undefined) {
+    if (said === undefined || !isNamed || said >= lowest)
+      return said !== undefined && isNamed ? said : lowest;
+    throw new UsageError(
+      `--origin ${pathOf(images, said)}: ${pathOf(images, lowest)} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
+    );
+  }
+  switch (evidence.kind) {
+    case 'unknown':
+    case 'in-chain':
+      if (said !== undefined) return said;
+      throw refused(
+        images,
+        checkpoint,
+        'If you know which image was active when the checkpoint was made, name it: --origin IMAGE.',
+      );
+    case 'lower': {
+      if (said !== undefined && said >= evidence.first) return said;
+      const [first, last] = [pathOf(images, evidence.first), pathOf(images, evidence.last)];
+      const others = first === last ? '' : `, or ${shellPath(first)} if nothing below it was committed since`;
+      throw refused(
+        images,
+        checkpoint,
+        `Name the image of then: --name ${name} --origin ${shellPath(last)}${others}.`,
+      );
+    }
+    case 'left':
+      throw refused(
+        images,
+        checkpoint,
+        `What was written to it counts as changed, and no image of this chain tells what that is.`,
+      );
+  }
+}
+
+function refused(
+  images: readonly ChainImage[],
+  { name, origin }: KnownCheckpoint,
+  hint: string,
+): RefusedError {
+  const chain = images.map(({ layer }) => ({ image: layer.path }));
+  const top = chain[0]!.image;
+  const isHeld = originOf(images, name) !== undefined;
+  const what = isHeld ? `"${name}": ${contradiction(name, chain, origin)}` : noBitmap(name, chain, origin);
+  return new RefusedError('BITMAP_NOT_FOUND', `${top}: ${what}`, {
+    hint,
+    context: { file: top, bitmap: name },
+  });
+}
+
+function pathOf(images: readonly ChainImage[], index: number): string {
+  return images[index]!.layer.path;
+}

@@ -1,0 +1,97 @@
+/**
+ * In which image of today's chain a checkpoint began, by what its XML says of the chain of that day.
+ */
+import type { ChainImage } from '../chain/chain-images.ts';
+import type { CheckpointDisk } from '../checkpoint.ts';
+import { type IdentityOf, isMissing } from './file-identities.ts';
+
+export type OriginEvidence =
+  /** Nothing says. */
+  | { readonly kind: 'unknown' }
+  /** The image that was active is there, and no more images lie below it than did that day. */
+  | {
+      readonly kind: 'in-chain';
+      readonly index: number;
+      /** The XML tells the chain of that day, or nothing lies below: no other image can have taken that path. */
+      readonly isCertain: boolean;
+    }
+  /**
+   * More images lie below that path than did that day: what was active is one of `first` to `last` now, and another image
+   * has taken its path.
+   */
+  | {
+      readonly kind: 'lower';
+      readonly path: string;
+      readonly imagesThen: number;
+      readonly first: number;
+      readonly last: number;
+    }
+  /**
+   * The image that was active is not in the chain: it was committed, or the guest went back to what lay below it. `fork` is
+   * the highest image of today that lay below it.
+   */
+  | {
+      readonly kind: 'left';
+      readonly path: string;
+      readonly isThere: boolean;
+      readonly fork: number | undefined;
+    };
+
+/** @param images today's chain, top first */
+export async function originEvidence(
+  { source, backing }: CheckpointDisk,
+  images: readonly ChainImage[],
+  identityOf: IdentityOf,
+): Promise<OriginEvidence> {
+  if (source === undefined) return { kind: 'unknown' };
+  const indexOf = async (path: string | undefined) => {
+    if (path === undefined) return -1;
+    const identity = await identityOf(path);
+    return images.findIndex(({ layer }) => layer.storage.identity === identity);
+  };
+  const index = await indexOf(source);
+  const lowerThen = await Promise.all((backing ?? []).map(indexOf));
+  const known = lowerThen.flatMap((today, below) => (today < 0 ? [] : [{ today, place: below + 1 }]));
+  const isThere = !isMissing(await identityOf(source));
+  if (index < 0 && known.length > 0) {
+    return { kind: 'left', path: source, isThere, fork: Math.min(...known.map(({ today }) => today)) };
+  }
+  // Images may have been committed or pulled since, so that fewer lie below.
+  const first =
+    backing === undefined
+      ? 0
+      : Math.max(images.length - 1 - backing.length, ...known.map(({ today, place }) => today - place), 0);
+  const last = Math.max(first, Math.min(images.length - 1, ...known.map(({ today }) => today - 1)));
+  if (index >= first) {
+    return { kind: 'in-chain', index, isCertain: backing !== undefined || index === images.length - 1 };
+  }
+  if (index < 0 && isThere) return { kind: 'left', path: source, isThere, fork: undefined };
+  if (first === 0) return { kind: 'unknown' };
+  return { kind: 'lower', path: source, imagesThen: backing!.length + 1, first, last };
+}
+
+/**
+ * The lowest image in which the checkpoint must have begun.
+ *
+ * @param held index of the lowest image that has its bitmap
+ * @returns undefined where neither the bitmaps nor the XML tell, or they contradict each other
+ */
+export function originIn(evidence: OriginEvidence, held: number | undefined): number | undefined {
+  switch (evidence.kind) {
+    case 'unknown':
+      return held;
+    case 'left':
+      // libvirt merges bitmaps into the image that it commits to; above it, none has what was written to the one that left.
+      return held !== undefined && held >= (evidence.fork ?? 0) ? held : undefined;
+    case 'in-chain':
+      return Math.max(held ?? evidence.index, evidence.index);
+    case 'lower':
+      return held !== undefined && held >= evidence.first ? held : undefined;
+  }
+}
+
+/** Images above this one were put on after the checkpoint: their bitmaps must mark all that they hold. */
+export function firstPossible(evidence: OriginEvidence): number {
+  if (evidence.kind === 'in-chain') return evidence.index;
+  return evidence.kind === 'lower' ? evidence.first : 0;
+}

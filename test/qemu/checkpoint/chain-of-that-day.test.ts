@@ -1,0 +1,267 @@
+/**
+ * Checkpoints on file whose XML says what today's chain does not show: each is judged or refused, and none is called good that
+ * misses a change.
+ */
+import { mkdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { CheckResult, RepairResult } from '../../../src/index.ts';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { putCheckpoint } from '../../support/checkpoint-file.ts';
+import { compareImages, qemuBitmaps, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+const UNIT = 64 << 10;
+
+let folder: string;
+let cp: string;
+const at = (name: string) => join(folder, name);
+
+beforeEach(async () => {
+  folder = await scratchFolder();
+  cp = at('checkpoints');
+  await mkdir(cp);
+});
+
+async function image(name: string, backing?: string): Promise<string> {
+  const over = backing === undefined ? [] : ['-b', backing, '-F', 'qcow2'];
+  await qemuImg('create', '-q', '-f', 'qcow2', ...over, at(name), ...(backing === undefined ? ['8M'] : []));
+  return at(name);
+}
+
+/** Writes one unit each. */
+async function write(path: string, ...units: number[]): Promise<void> {
+  await qemuIo(path, ...units.map((unit) => `write -q -P ${(unit % 250) + 1} ${unit * 64}k 64k`));
+}
+
+async function check(...args: string[]) {
+  const { exitCode, json, error } = await bitmapTool('check', '--json', '--checkpoints', cp, ...args);
+  const [disk] = (json as CheckResult | undefined)?.disks ?? [];
+  return { exitCode, error, checkpoints: disk?.checkpoints ?? [] };
+}
+
+/** Neither that verb writes anything, nor does it call anything well. */
+async function expectRefused(images: readonly string[], ...args: string[]) {
+  const before = await Promise.all(images.map((path) => readFile(path)));
+  const result = await bitmapTool('repair', '--json', '--checkpoints', cp, ...args);
+  expect(result, result.stderr).toMatchObject({ exitCode: 4, stdout: '' });
+  for (const [index, path] of images.entries())
+    expect((await readFile(path)).equals(before[index]!)).toBe(true);
+  return result.error!;
+}
+
+/** Units that the bitmaps of that name mark together. */
+async function marked(name: string, ...images: string[]): Promise<number[]> {
+  const units = new Set<number>();
+  for (const path of images) {
+    for (const { offset, length, type } of await dirtyExtents(path, name)) {
+      if (type === 1) for (let at = offset; at < offset + length; at += UNIT) units.add(at / UNIT);
+    }
+  }
+  return [...units].sort((a, b) => a - b);
+}
+
+describe('an overlay that was committed with its checkpoint', () => {
+  let base: string;
+
+  beforeEach(async () => {
+    base = await image('base.qcow2');
+    await write(base, 0, 1, 2, 3);
+    await qemuImg('bitmap', '--add', base, 'c1');
+    const overlay = await image('overlay.qcow2', base);
+    for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', overlay, name);
+    await write(overlay, 10);
+    await putCheckpoint(cp, 'c1', { disks: { vda: [base] } });
+    await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [overlay, base] } });
+    await qemuImg('commit', '-q', overlay);
+  });
+
+  test('leaves the bitmap of an older one alone in the base, as QEMU has it', async () => {
+    expect((await qemuBitmaps(base)).map(({ name }) => name)).toEqual(['c1']);
+    expect(await marked('c1', base)).toEqual([10]);
+  });
+
+  test.each([[[]], [['--disk', 'vda']]])('is found lost, with %j', async (options) => {
+    const { exitCode, checkpoints } = await check(...options, base);
+    expect({ exitCode, checkpoints }).toMatchObject({
+      exitCode: 3,
+      checkpoints: [
+        { name: 'c1', valid: true },
+        { name: 'c2', valid: false, libvirt: 'refuses', problems: [{ code: 'no-bitmap' }] },
+      ],
+    });
+    expect(checkpoints[1]!.problems[0]!.message).toContain(
+      `${at('overlay.qcow2')}, which was the active image`,
+    );
+  });
+
+  test('is not repaired by guessing', async () => {
+    for (const args of [[], ['--rebuild-origin'], ['--name', 'c2', '--origin', base]])
+      expect(await expectRefused([base], ...args, base)).toMatchObject({
+        code: 'BITMAP_NOT_FOUND',
+        bitmap: 'c2',
+      });
+  });
+
+  test('is found lost where the XML does not tell the chain, by the parent or by the guest', async () => {
+    await putCheckpoint(cp, 'c2', { disks: { vda: [at('overlay.qcow2')] } });
+    expect(await check(base)).toMatchObject({ exitCode: 3, checkpoints: [{}, { name: 'c2', valid: false }] });
+    await putCheckpoint(cp, 'c2', { parent: 'c1', guest: 'another', disks: { vda: ['/gone'] } });
+    expect(await check(base)).toMatchObject({ exitCode: 3, checkpoints: [{}, { name: 'c2', valid: false }] });
+  });
+
+  test('of another guest is left out with a warning, and a disk of another name refused', async () => {
+    await putCheckpoint(cp, 'c2', { guest: 'another', disks: { vda: ['/gone'] } });
+    expect(await check(base)).toMatchObject({ exitCode: 0, checkpoints: [{ name: 'c1' }] });
+    await putCheckpoint(cp, 'c2', { disks: { sda: ['/gone'] } });
+    expect(await check(base)).toMatchObject({ exitCode: 4, error: { code: 'INVALID_CHECKPOINT' } });
+  });
+});
+
+describe('an overlay that took the path of the image under it, after QEMU died before it stored any bitmap', () => {
+  let disk: string;
+  let base: string;
+  let then: string;
+
+  beforeEach(async () => {
+    disk = await image('disk.qcow2');
+    await write(disk, 0, 1, 2, 3);
+    then = at('then.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', disk, then);
+    await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
+    await write(disk, 2);
+    await qemuIo(disk, 'write -q -P 77 64k 64k');
+    base = at('base.qcow2');
+    await rename(disk, base);
+    await image('disk.qcow2', base);
+    await write(disk, 20);
+  });
+
+  /** Whether what the bitmaps mark, copied over the backup of then, makes the disk. */
+  async function restores(...images: string[]): Promise<boolean> {
+    const incremental = at('incremental.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-b', then, '-F', 'qcow2', incremental);
+    const raw = at('disk.raw');
+    await qemuImg('convert', '-O', 'raw', disk, raw);
+    const content = await readFile(raw);
+    for (const unit of await marked('c1', ...images)) {
+      const pattern = content[unit * UNIT]!;
+      await qemuIo(incremental, `write -q -P ${pattern} ${unit * 64}k 64k`);
+    }
+    return (await compareImages(incremental, disk)).identical;
+  }
+
+  test('is told from the image of then, and no consent marks the overlay alone', async () => {
+    const { exitCode, checkpoints } = await check(disk);
+    expect(exitCode).toBe(3);
+    expect(checkpoints[0]!.problems[0]!.message).toMatch(/another image has taken that path .*base\.qcow2/);
+    expect(checkpoints[0]!.advice).toMatch(`--origin ${base} ${disk}`);
+    expect(checkpoints[0]!.advice).not.toContain('IMAGE');
+    for (const args of [[], ['--rebuild-origin'], ['--name', 'c1', '--rebuild-origin']]) {
+      const { message, hint } = (await expectRefused([disk, base], ...args, disk)) as {
+        message: string;
+        hint?: string;
+      };
+      expect(message).toContain('another image has taken that path');
+      expect(hint).toContain(`--origin ${base}`);
+      expect(hint).not.toContain('--rebuild-origin');
+    }
+    expect(
+      await bitmapTool('repair', '--checkpoints', cp, '--name', 'c1', '--origin', disk, disk),
+    ).toMatchObject({ exitCode: 4 });
+  });
+
+  test('is repaired from the image of then, and then restores', async () => {
+    const { exitCode } = await bitmapTool('repair', '--checkpoints', cp, '--origin', base, disk);
+    expect(exitCode).toBe(0);
+    expect(await check(disk)).toMatchObject({ exitCode: 0, checkpoints: [{ valid: true }] });
+    expect(await restores(disk, base)).toBe(true);
+  });
+
+  test('is not called valid for a bitmap that somebody has added to the overlay alone', async () => {
+    await bitmapTool('create-from', '--allocated', '--name', 'c1', disk);
+    expect(await restores(disk)).toBe(false);
+    const { exitCode, checkpoints } = await check(disk);
+    expect({ exitCode, checkpoints }).toMatchObject({
+      exitCode: 3,
+      checkpoints: [
+        { libvirt: 'accepts', valid: false, problems: [{ code: 'origin-replaced', image: base }] },
+      ],
+    });
+    await expectRefused([disk, base], disk);
+  });
+});
+
+describe('a guest that went back to an external snapshot', () => {
+  let base: string;
+  let fresh: string;
+
+  beforeEach(async () => {
+    base = await image('base.qcow2');
+    await write(base, 0, 1, 2, 3);
+    const branch = await image('disk.s1', base);
+    await write(branch, 40);
+    await putCheckpoint(cp, 'c2', { disks: { vda: [branch, base] } });
+    await qemuImg('bitmap', '--add', branch, 'c2');
+    await write(branch, 44);
+    fresh = await image('disk.s2', base);
+    await write(fresh, 48);
+  });
+
+  test('lacks a checkpoint of the branch that it left, and none of its images can bring that back', async () => {
+    const { exitCode, checkpoints } = await check(fresh);
+    expect({ exitCode, checkpoints }).toMatchObject({
+      exitCode: 3,
+      checkpoints: [{ name: 'c2', valid: false, problems: [{ code: 'no-bitmap' }] }],
+    });
+    for (const options of [[], ['--rebuild-origin'], ['--disk', 'vda', '--name', 'c2', '--origin', base]]) {
+      const { message } = await expectRefused([fresh, base], ...options, fresh);
+      expect(message).toMatch(/disk\.s1, which was the active image .* is not in the chain/);
+    }
+  });
+
+  test('has no valid checkpoint where somebody has added its bitmap to the new overlay', async () => {
+    await bitmapTool('create-from', '--allocated', '--name', 'c2', fresh);
+    const { exitCode, checkpoints } = await check(fresh);
+    expect({ exitCode, checkpoints }).toMatchObject({
+      exitCode: 3,
+      checkpoints: [{ libvirt: 'accepts', valid: false, problems: [{ code: 'origin-left' }] }],
+    });
+    await expectRefused([fresh, base], fresh);
+  });
+});
+
+describe('disks of one guest', () => {
+  let vda: string;
+  let vdb: string;
+
+  beforeEach(async () => {
+    [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
+    await qemuImg('bitmap', '--add', vda, 'c1');
+  });
+
+  test('must all have a checkpoint that one of them has', async () => {
+    const { exitCode, json } = await bitmapTool('check', '--json', vda, vdb);
+    expect(exitCode).toBe(3);
+    expect((json as CheckResult).disks).toMatchObject([
+      { checkpoints: [{ name: 'c1', valid: true }] },
+      { checkpoints: [{ name: 'c1', valid: false, problems: [{ code: 'no-bitmap' }] }] },
+    ]);
+    expect(await bitmapTool('check', vda)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('are repaired as far as they tell, with a warning and exit code 3 for a disk that lacks one', async () => {
+    const { exitCode, stderr, json } = await bitmapTool('repair', '--json', vda, vdb);
+    expect(exitCode).toBe(3);
+    expect((json as RepairResult).disks.map(({ absent }) => absent)).toEqual([[], ['c1']]);
+    expect(stderr).toMatch(/vdb\.qcow2: no image of the chain has a bitmap \\"c1\\"/);
+  });
+
+  test('need no checkpoint that by its XML is of other disks only', async () => {
+    await putCheckpoint(cp, 'c1', { disks: { vda: [vda] } });
+    await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [vda], vdb: [vdb] } });
+    for (const path of [vda, vdb]) await qemuImg('bitmap', '--add', path, 'c2');
+    expect(await check(vda, vdb)).toMatchObject({ exitCode: 0 });
+  });
+});
