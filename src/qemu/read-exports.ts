@@ -12,7 +12,7 @@ import type { Session } from './session.ts';
  *
  * @param depth how many images from `node` down count: 1 for itself alone
  */
-export async function readHeldByQemu(
+export async function readAllocatedByQemu(
   session: Session,
   node: ImageNode,
   depth: number,

@@ -1,6 +1,8 @@
 /**
  * The backing chain of one disk, with what each of its images has of checkpoints.
  */
+import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
@@ -17,6 +19,20 @@ export interface ChainImage {
   readonly unreadable: 'all' | ReadonlySet<string>;
   /** A program has it open for writing: then its bitmaps are in use, as they must be. */
   readonly isBeingWritten: boolean;
+  /** Set where a running QEMU has it open: there, and not in the file, its bitmaps are changed. */
+  readonly running?: RunningImage | undefined;
+}
+
+export interface RunningImage {
+  /** Set where QEMU writes to it: the file does not tell then what it holds, and what its bitmaps mark. */
+  readonly reader?: RunningReader | undefined;
+}
+
+export interface RunningReader {
+  /** What the image holds. */
+  readAllocated(granularityBits: number): Promise<DirtyBitmap>;
+  /** What a bitmap marks; of one that is inconsistent what is left of it, undefined where nothing is. */
+  readMarks(name: string): Promise<DirtyBitmap | undefined>;
 }
 
 /**
@@ -56,17 +72,26 @@ function chainImage(layer: Layer, entries: readonly BitmapDirectoryEntry[]): Cha
 }
 
 export function stateIn(
-  { layer, bitmaps, unreadable, isBeingWritten }: ChainImage,
+  { layer, bitmaps, unreadable, isBeingWritten, running }: ChainImage,
   name: string,
 ): BitmapState {
   if (layer.format === 'raw') return 'missing';
   const entry = bitmaps.get(name);
+  if (running?.reader !== undefined) return entry === undefined ? 'missing' : stateOfEntry(entry);
   if (unreadable === 'all') return 'unreadable';
   if (entry === undefined) return 'missing';
   if (layer.image.bitmaps.kind === 'stale') return 'stale';
   if (unreadable.has(name)) return 'unreadable';
   const state = stateOfEntry(entry);
   return state === 'in-use' && isBeingWritten ? 'recording' : state;
+}
+
+/** What a bitmap marks that is neither broken nor outdated. */
+export async function readMarks({ layer, bitmaps, running }: ChainImage, name: string): Promise<DirtyBitmap> {
+  const marks = await running?.reader?.readMarks(name);
+  if (marks !== undefined) return marks;
+  if (layer.format === 'raw') throw new Error(`${layer.path}: a raw image has no bitmaps`);
+  return readBitmap(layer.image, bitmaps.get(name)!);
 }
 
 /** Index of the lowest image that has the bitmap. */

@@ -5,16 +5,15 @@
 
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
 import { ownGranularityBits } from '../../bitmap/granularity.ts';
-import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { takeCensus } from '../../census/census.ts';
 import { RefusedError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
-import { type ActiveTables, type Image, readActiveTables } from '../../image/image.ts';
+import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
 import { type BitmapInspection, inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import { isWrittenElsewhere } from '../../storage/locks.ts';
-import { type ChainImage, stateIn } from './chain-images.ts';
+import { type ChainImage, type RunningReader, readMarks, stateIn } from './chain-images.ts';
 
 export interface InspectedImage extends ChainImage {
   readonly problems: readonly Problem[];
@@ -36,6 +35,10 @@ export async function inspectChainImage(
 ): Promise<InspectedImage> {
   const { layer } = examined;
   if (layer.format === 'raw') return { ...examined, problems: [], missingBytes: new Map() };
+  // Its tables change under the reader's hands; QEMU itself looks after them.
+  const reader = examined.running?.reader;
+  if (reader !== undefined)
+    return { ...examined, problems: [], missingBytes: await missingInQemu(examined, reader, covering) };
   const isBeingWritten = isShared && (await isWrittenElsewhere(layer.storage.fd));
   try {
     const { image } = layer;
@@ -54,7 +57,7 @@ export async function inspectChainImage(
     return {
       ...inspected,
       problems: isBeingWritten ? whileWritten(inspection.problems) : inspection.problems,
-      missingBytes: await missingIn(inspected, image, allocated, covering),
+      missingBytes: await missingIn(inspected, allocated, covering),
     };
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
@@ -96,15 +99,27 @@ export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainIm
 
 async function missingIn(
   inspected: ChainImage,
-  image: Image,
   allocated: DirtyBitmap,
   covering: readonly string[],
 ): Promise<Map<string, number>> {
   const missing = new Map<string, number>();
   for (const name of covering) {
     if (stateIn(inspected, name) !== 'good') continue;
-    const bitmap = await readBitmap(image, inspected.bitmaps.get(name)!);
+    const bitmap = await readMarks(inspected, name);
     missing.set(name, dirtyBytes(withoutMarks(resample(allocated, bitmap.granularityBits), bitmap)));
   }
   return missing;
+}
+
+/** What the image holds is read first: what the guest writes meanwhile is in the bitmaps then. */
+async function missingInQemu(
+  examined: ChainImage,
+  reader: RunningReader,
+  covering: readonly string[],
+): Promise<Map<string, number>> {
+  const granularities = covering.flatMap((name) =>
+    stateIn(examined, name) === 'good' ? examined.bitmaps.get(name)!.granularityBits : [],
+  );
+  if (granularities.length === 0) return new Map();
+  return missingIn(examined, await reader.readAllocated(Math.min(...granularities)), covering);
 }

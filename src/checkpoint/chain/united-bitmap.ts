@@ -2,8 +2,7 @@
  * The bitmaps of one name in several images of a chain, as one: what libvirt takes for an incremental backup.
  */
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
-import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import type { ChainImage } from './chain-images.ts';
+import { type ChainImage, readMarks } from './chain-images.ts';
 
 /**
  * Unites at the finest granularity, for the disk of the first image.
@@ -14,8 +13,6 @@ export async function uniteBitmaps(images: readonly ChainImage[], name: string):
   const entries = images.map(({ bitmaps }) => bitmaps.get(name)!);
   const granularityBits = Math.min(...entries.map((entry) => entry.granularityBits));
   const united = cleanBitmap(images[0]!.layer.virtualSizeBytes, granularityBits);
-  for (const [index, { layer }] of images.entries()) {
-    if (layer.format === 'qcow2') mergeInto(united, await readBitmap(layer.image, entries[index]!));
-  }
+  for (const image of images) mergeInto(united, await readMarks(image, name));
   return united;
 }

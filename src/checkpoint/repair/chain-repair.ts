@@ -80,6 +80,10 @@ export async function planRepair(
   return { ...choice, chain, wasValid, images: repairs };
 }
 
+function isActive({ running }: ChainImage): boolean {
+  return running?.reader !== undefined;
+}
+
 /** Whether the checkpoint is as it must be before any repair. */
 function isValid(
   images: readonly ChainImage[],
@@ -116,7 +120,8 @@ function unusedOrigin(origin: string): UsageError {
 }
 
 /** @throws RefusedError when the image cannot have or get a bitmap */
-function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
+function requireHolder(holder: ChainImage): Qcow2Layer {
+  const { layer, present } = holder;
   if (layer.format === 'raw') {
     throw new RefusedError(
       'UNSUPPORTED',
@@ -127,7 +132,8 @@ function requireHolder({ layer, present }: ChainImage): Qcow2Layer {
       },
     );
   }
-  requireWritable(layer.image);
+  // While QEMU writes to it, the dirty bit is as it must be.
+  if (!isActive(holder)) requireWritable(layer.image);
   const names = new Set(present.map(({ name }) => name));
   if (names.size < present.length) {
     throw new RefusedError(

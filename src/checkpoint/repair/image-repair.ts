@@ -4,7 +4,7 @@
 
 import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory, requireStorableSize } from '../../bitmap/granularity.ts';
-import { readBitmap, readInUseMarks } from '../../bitmap/read-bitmap.ts';
+import { readInUseMarks } from '../../bitmap/read-bitmap.ts';
 import { countMissing } from '../../bytes/bits.ts';
 import { type Census, takeCensus } from '../../census/census.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
@@ -18,7 +18,7 @@ import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { planBitmaps } from '../../plan/plan-bitmaps.ts';
 import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
 import { shellPath } from '../../text/shell-word.ts';
-import { type ChainImage, stateIn } from '../chain/chain-images.ts';
+import { type ChainImage, readMarks, stateIn } from '../chain/chain-images.ts';
 import { unreadableIn } from '../chain/inspect-chain-image.ts';
 import { type Consent, type Remedy, remedyFor } from './repair-action.ts';
 
@@ -52,9 +52,13 @@ export interface ImageRepair {
   readonly bitmaps: readonly RepairedBitmap[];
   /** For each checkpoint, bytes of granules that the image holds a part of and that its bitmap did not mark. */
   readonly uncovered: ReadonlyMap<string, number>;
-  /** undefined: nothing has to be written. */
+  /** What its bitmaps become, where they are not kept. */
+  readonly stores: ReadonlyMap<string, BitmapStore>;
+  /** undefined: nothing has to be written to the file. */
   readonly plan: Plan | undefined;
 }
+
+export type BitmapStore = Extract<BitmapSlot, { kind: 'store' }>;
 
 /**
  * @param tasks parents before children
@@ -71,16 +75,20 @@ export async function planImageRepair(
     virtualSizeBytes: image.header.virtualSizeBytes,
     granularityBits: Math.min(...tasks.map(({ granularityBits }) => granularityBits)),
   } as const;
-  const { bitmap: allocated, scan } = await layerBitmap(tables, form, reading);
-  const census = await takeCensus(scan, reading);
-  await refuseUnreadable(target, census, tasks, reading);
+  const { running } = target;
+  const reader = running?.reader;
+  const found = reader === undefined ? await layerBitmap(tables, form, reading) : undefined;
+  const allocated = found?.bitmap ?? (await reader!.readAllocated(form.granularityBits));
+  // QEMU finds room for the bitmaps of an image that it has open.
+  const census = running === undefined ? await takeCensus(found!.scan, reading) : undefined;
+  if (census !== undefined) await refuseUnreadable(target, census, tasks, reading);
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
   /** Bitmaps that are alike may be one in memory. */
   const made = new Set<DirtyBitmap>();
   let madeBytes = 0;
-  const stores = new Map<string, Extract<BitmapSlot, { kind: 'store' }>>();
+  const stores = new Map<string, BitmapStore>();
   for (const { name, nameBytes, parent, isOrigin, isAgreed, granularityBits } of tasks) {
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
@@ -116,10 +124,12 @@ export async function planImageRepair(
       consent: isAgreed ? null : (consent ?? null),
     });
   }
-  if (stores.size === 0) return { layer, bitmaps, uncovered, plan: undefined };
+  if (stores.size === 0 || census === undefined) {
+    return { layer, bitmaps, uncovered, stores, plan: undefined };
+  }
   const plan = await planStores(target, census, stores, reading);
   refuseGrowingDevice(image.storage, plan);
-  return { layer, bitmaps, uncovered, plan };
+  return { layer, bitmaps, uncovered, stores, plan };
 }
 
 /**
@@ -179,9 +189,11 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
     case 'good':
     case 'disabled':
     case 'recording':
-      return readBitmap(image, entry!);
-    case 'in-use':
-      return readInUseMarks(image, entry!);
+      return readMarks(target, name);
+    case 'in-use': {
+      const reader = target.running?.reader;
+      return reader === undefined ? readInUseMarks(image, entry!) : reader.readMarks(name);
+    }
   }
 }
 

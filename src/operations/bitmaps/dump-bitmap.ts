@@ -70,7 +70,7 @@ async function readIn(image: Image, name: string, options: OperationOptions): Pr
 }
 
 /** Adds the bitmaps of that name that images below have; the finest granularity is kept. */
-async function withLowerImages(
+export async function withLowerImages(
   own: DirtyBitmap,
   chain: Chain,
   name: string,
@@ -88,7 +88,7 @@ async function withLowerImages(
   return united;
 }
 
-function* wholeDisk(bitmap: DirtyBitmap): Generator<DumpExtent> {
+export function* wholeDisk(bitmap: DirtyBitmap): Generator<DumpExtent> {
   let end = 0;
   for (const { offset, length } of dirtyExtents(bitmap)) {
     if (offset > end) yield { offset: end, length: offset - end, type: 0, description: 'clean' };

@@ -24,6 +24,13 @@ export interface ListedBitmap {
   readonly diskBytes: number;
   /** Where asked for: the marked share of each of so many equal parts of the disk; not of a bitmap in use. */
   readonly profile?: readonly number[];
+  /** Of a running QEMU only. */
+  readonly running?: {
+    /** It is stored in the image when QEMU closes that. */
+    readonly persistent: boolean;
+    /** A job or an export uses it. */
+    readonly busy: boolean;
+  };
 }
 
 export interface ListedImage {
@@ -62,7 +69,7 @@ export async function listBitmaps(imageName: string, options: ListOptions = {}):
   }
 }
 
-async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {
+export async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {
   const { path: image, format, virtualSizeBytes: virtualSize } = layer;
   if (layer.format === 'raw') return { image, format, virtualSize, bitmaps: [], stale: false };
   const entries = await readBitmapDirectory(layer.image);

@@ -21,7 +21,11 @@ import {
   type KnownCheckpoint,
 } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
-import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import {
+  type CheckpointFiles,
+  type CheckpointRecords,
+  readRecords,
+} from '../../checkpoint/verdict/known-checkpoints.ts';
 import type { OriginEvidence } from '../../checkpoint/verdict/origin-evidence.ts';
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
@@ -91,7 +95,6 @@ export async function checkCheckpoints(
 ): Promise<CheckResult> {
   const records = await readRecords(options, imageNames.length, options);
   const chains: Chain[] = [];
-  const disks: CheckedDisk[] = [];
   try {
     for (const name of imageNames) {
       const chain = await openChain(parseReference(name, undefined), {
@@ -102,19 +105,36 @@ export async function checkCheckpoints(
       });
       chains.push(chain);
     }
-    const examined: ExaminedDisk[] = [];
-    for (const chain of chains) examined.push(await examine(chain));
-    const known = await records?.of(examined.map(({ images }) => images));
-    // Without XML, what is a checkpoint of one disk is taken for one of the others.
-    const names =
-      known === undefined && examined.length > 1
-        ? checkpointNamesOf(examined.map(({ images }) => images))
-        : [];
-    for (const [index, disk] of examined.entries())
-      disks.push(await checkDisk(disk, known?.[index], names, options));
+    return await checkChains(
+      chains.map((chain) => ({ chain, examine: examineChainImage })),
+      records,
+      options,
+    );
   } finally {
     await Promise.all(chains.map((chain) => chain.close()));
   }
+}
+
+export interface ChainToCheck {
+  readonly chain: Chain;
+  /** Tells what an image of the chain, the topmost being number 0, has of bitmaps. */
+  readonly examine: (layer: Layer, index: number) => Promise<ChainImage>;
+}
+
+export async function checkChains(
+  chains: readonly ChainToCheck[],
+  records: CheckpointRecords | undefined,
+  options: OperationOptions,
+): Promise<CheckResult> {
+  const examined: ExaminedDisk[] = [];
+  for (const each of chains) examined.push(await examineDisk(each));
+  const known = await records?.of(examined.map(({ images }) => images));
+  // Without XML, what is a checkpoint of one disk is taken for one of the others.
+  const names =
+    known === undefined && examined.length > 1 ? checkpointNamesOf(examined.map(({ images }) => images)) : [];
+  const disks: CheckedDisk[] = [];
+  for (const [index, disk] of examined.entries())
+    disks.push(await checkDisk(disk, known?.[index], names, options));
   const healthy = disks.every(
     ({ images, checkpoints }) =>
       checkpoints.every(({ valid }) => valid !== false) &&
@@ -130,10 +150,10 @@ interface ExaminedDisk {
   readonly problem: Problem | undefined;
 }
 
-async function examine(chain: Chain): Promise<ExaminedDisk> {
+async function examineDisk({ chain, examine }: ChainToCheck): Promise<ExaminedDisk> {
   const { layers, problem } = await reachableLayers(chain);
   const images: ChainImage[] = [];
-  for (const layer of layers) images.push(await examineChainImage(layer));
+  for (const [index, layer] of layers.entries()) images.push(await examine(layer, index));
   return { chain, images, problem };
 }
 

@@ -10,7 +10,11 @@ import type { ImageRepair, RepairedBitmap } from '../../checkpoint/repair/image-
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
 import type { Consent } from '../../checkpoint/repair/repair-action.ts';
 import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
-import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import {
+  type CheckpointFiles,
+  type CheckpointRecords,
+  readRecords,
+} from '../../checkpoint/verdict/known-checkpoints.ts';
 import { FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
 import { formatSize } from '../../text/size.ts';
@@ -88,27 +92,47 @@ export async function repairCheckpoints(
     }
     const read: ChainImage[][] = [];
     for (const chain of chains) read.push(await readChainImages(chain));
-    const known = await records?.of(read);
-    const disks: DiskRepair[] = [];
-    for (const [index, chain] of chains.entries()) {
-      disks.push(await planRepair(chain, read[index]!, { ...options, known: known?.[index] }, options));
-    }
-    requireConsent(disks, options);
+    const { disks, everywhere } = await planRepairs(chains, read, records, options);
     const writes = disks.flatMap(({ images }) => orderWrites(images));
     await refuseSharedImages(chains, writes);
     options.signal?.throwIfAborted();
     if (!options.dryRun) await writeAll(writes, options);
-    // Without XML, what is a checkpoint of one disk is taken for one of the others.
-    const everywhere =
-      known === undefined && options.names === undefined && read.length > 1 ? checkpointNamesOf(read) : [];
     return {
       schema: 1,
       dryRun: options.dryRun === true,
-      disks: disks.map((disk) => report(disk, everywhere, options)),
+      disks: disks.map((disk) => reportRepair(disk, everywhere, options)),
     };
   } finally {
     await Promise.all(chains.map((chain) => chain.close()));
   }
+}
+
+export interface PlannedRepairs {
+  readonly disks: readonly DiskRepair[];
+  /** Names of checkpoints that should be on every disk. */
+  readonly everywhere: readonly string[];
+}
+
+/**
+ * @param read the images of each chain, top first
+ * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing
+ */
+export async function planRepairs(
+  chains: readonly Chain[],
+  read: readonly (readonly ChainImage[])[],
+  records: CheckpointRecords | undefined,
+  options: RepairOptions,
+): Promise<PlannedRepairs> {
+  const known = await records?.of(read);
+  const disks: DiskRepair[] = [];
+  for (const [index, chain] of chains.entries()) {
+    disks.push(await planRepair(chain, read[index]!, { ...options, known: known?.[index] }, options));
+  }
+  requireConsent(disks, options);
+  // Without XML, what is a checkpoint of one disk is taken for one of the others.
+  const everywhere =
+    known === undefined && options.names === undefined && read.length > 1 ? checkpointNamesOf(read) : [];
+  return { disks, everywhere };
 }
 
 const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> = {
@@ -213,7 +237,8 @@ function failedAt(index: number, writes: readonly ImageRepair[], error: FailedEr
   );
 }
 
-function report(
+/** @param everywhere names of checkpoints that should be on every disk */
+export function reportRepair(
   disk: DiskRepair,
   everywhere: readonly string[],
   { dryRun, onWarning }: RepairOptions,

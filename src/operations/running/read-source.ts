@@ -7,7 +7,7 @@ import { ALLOCATED } from '../../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { recordWrites } from '../../qemu/change-node.ts';
-import { readHeldByQemu } from '../../qemu/read-exports.ts';
+import { readAllocatedByQemu } from '../../qemu/read-exports.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import { visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
@@ -57,7 +57,7 @@ export async function readRunningSource(
   const marks = cleanBitmap(node.virtualSizeBytes, granularityBits);
   const held = async (depth: number): Promise<ReadSource> => {
     const sources = options.dryRun ? [] : [await recordWrites(session, node, 2 ** granularityBits)];
-    return { marks: await readHeldByQemu(session, node, depth, granularityBits, options), sources };
+    return { marks: await readAllocatedByQemu(session, node, depth, granularityBits, options), sources };
   };
   switch (source.kind) {
     case 'allocated':

@@ -34,12 +34,23 @@ export async function withRunningImage<T>(
   options: OperationOptions,
   work: (image: RunningImage) => Promise<T>,
 ): Promise<T> {
+  return withRunningImages(qemu, [imageName], options, ([image]) => work(image!));
+}
+
+/** The same with several images. */
+export async function withRunningImages<T>(
+  qemu: RunningQemu,
+  imageNames: readonly string[],
+  options: OperationOptions,
+  work: (images: readonly RunningImage[], session: Session) => Promise<T>,
+): Promise<T> {
   return withSession(qemu, async (session) => {
-    const image = await openRunningImage(session, imageName, options);
+    const images: RunningImage[] = [];
     try {
-      return await work(image);
+      for (const name of imageNames) images.push(await openRunningImage(session, name, options));
+      return await work(images, session);
     } finally {
-      await image.chain.close();
+      await Promise.all(images.map(({ chain }) => chain.close()));
     }
   });
 }
@@ -92,7 +103,7 @@ async function openRunningImage(
 }
 
 /** QEMU's persistent bitmaps of a node. Others are lost when it ends: they are no checkpoint's. */
-function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
+export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
   return bitmaps
     .filter(({ persistent }) => persistent)
     .map(({ name, granularity, recording, inconsistent }) => ({

@@ -1,7 +1,9 @@
 /**
  * The operations in a running QEMU, loaded together.
  */
+export { checkRunning } from './check-checkpoints.ts';
 export { createFromRunning } from './create-from.ts';
+export { dumpRunning } from './dump-bitmap.ts';
 export {
   addRunning,
   clearRunning,
@@ -10,4 +12,6 @@ export {
   mergeRunning,
   removeRunning,
 } from './edit-bitmaps.ts';
+export { listRunning } from './list-bitmaps.ts';
 export { openQemu, type RunningQemu } from './open-qemu.ts';
+export { repairRunning } from './repair-checkpoints.ts';

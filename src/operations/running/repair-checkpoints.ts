@@ -1,0 +1,106 @@
+/**
+ * Makes the checkpoints of disks valid again that a running QEMU has open: all are read first, then all bitmaps appear in one
+ * transaction.
+ */
+import { allLayers } from '../../chain/chain.ts';
+import type { ChainImage } from '../../checkpoint/chain/chain-images.ts';
+import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
+import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { RefusedError } from '../../errors.ts';
+import type { ImageNode } from '../../qemu/block-nodes.ts';
+import { changeNodes, type NodeChange, recordWrites } from '../../qemu/change-node.ts';
+import {
+  planRepairs,
+  type RepairOptions,
+  type RepairResult,
+  reportRepair,
+} from '../checkpoints/repair-checkpoints.ts';
+import type { RunningQemu } from './open-qemu.ts';
+import { refuseTransient } from './read-source.ts';
+import { examineRunning } from './running-chain.ts';
+import { type RunningImage, withRunningImages } from './running-image.ts';
+
+/**
+ * @param imageNames the active image of each disk
+ * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was changed then
+ * @throws InUseError while QEMU is busy
+ */
+export async function repairRunning(
+  qemu: RunningQemu,
+  imageNames: readonly string[],
+  options: RepairOptions = {},
+): Promise<RepairResult> {
+  const records = await readRecords(options, imageNames.length, options);
+  return withRunningImages(qemu, imageNames, options, async (images, session) => {
+    const recorders = new Map<ImageNode, string>();
+    if (!options.dryRun) for (const running of images) await recordAll(running, recorders);
+    const read: ChainImage[][] = [];
+    for (const running of images) read.push(await examineAll(running, options));
+    const chains = images.map(({ chain }) => chain);
+    const { disks, everywhere } = await planRepairs(chains, read, records, options);
+    const changes = disks.flatMap((disk, index) => changesOf(images[index]!, disk, recorders));
+    if (!options.dryRun) await changeNodes(session, changes, options.signal);
+    return {
+      schema: 1,
+      dryRun: options.dryRun === true,
+      disks: disks.map((disk) => reportRepair(disk, everywhere, options)),
+    };
+  });
+}
+
+async function examineAll(running: RunningImage, options: RepairOptions): Promise<ChainImage[]> {
+  const examine = examineRunning(running, options);
+  const images: ChainImage[] = [];
+  for (const [index, layer] of (await allLayers(running.chain)).entries()) {
+    images.push(await examine(layer, index));
+  }
+  return images;
+}
+
+/** What is written while images are read is recorded at the finest granularity that a bitmap of the chain has. */
+async function recordAll({ session, nodes }: RunningImage, recorders: Map<ImageNode, string>): Promise<void> {
+  const granularity = Math.min(
+    65536,
+    ...nodes.flatMap(({ bitmaps }) => bitmaps.map((bitmap) => bitmap.granularity)),
+  );
+  for (const node of nodes) {
+    if (!node.options.readOnly) recorders.set(node, await recordWrites(session, node, granularity));
+  }
+}
+
+function changesOf(
+  running: RunningImage,
+  { images }: DiskRepair,
+  recorders: ReadonlyMap<ImageNode, string>,
+): NodeChange[] {
+  return images.flatMap(({ stores, bitmaps }, index) =>
+    [...stores.values()].map(({ name, bitmap }): NodeChange => {
+      const node = running.nodes[index]!;
+      refuseReadOnly(node);
+      refuseTransient({ ...running, nodes: [node] }, name);
+      const { action } = bitmaps.find((each) => each.name === name)!;
+      const recorder = recorders.get(node);
+      return {
+        node,
+        name,
+        granularity: 2 ** bitmap.granularityBits,
+        recording: true,
+        start: action === 'top-up' || action === 'enable' ? 'kept' : 'new',
+        marks: bitmap,
+        sources: recorder === undefined ? [] : [recorder],
+      };
+    }),
+  );
+}
+
+function refuseReadOnly({ path, options }: ImageNode): void {
+  if (!options.readOnly) return;
+  throw new RefusedError(
+    'UNSUPPORTED',
+    `${path}: needs a bitmap, and the running QEMU has this image open read-only`,
+    {
+      hint: 'Shut the guest down for this image, or merge it into the one above: virsh blockcommit.',
+      context: { file: path },
+    },
+  );
+}
