@@ -87,13 +87,17 @@ export { type MapOptions, type MappedImage, mapAllocation } from './operations/m
 export type { OperationOptions } from './operations/options.ts';
 export {
   addRunning,
+  checkRunning,
   clearRunning,
   createFromRunning,
   disableRunning,
+  dumpRunning,
   enableRunning,
+  listRunning,
   mergeRunning,
   openQemu,
   type RunningQemu,
   removeRunning,
+  repairRunning,
 } from './operations/running/running.ts';
 export type { BitmapFate } from './plan/mended-directory.ts';

@@ -18,9 +18,10 @@ import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { type Cell, table } from '../print/table.ts';
+import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
 
 export function checkCommand(): Command {
-  return addCheckpointOptions(addCommonOptions(new Command('check')))
+  return addQemuOption(addCheckpointOptions(addCommonOptions(new Command('check'))))
     .description('tell whether the checkpoints of backing chains are fit for incremental backups')
     .argument('<image...>', 'the active image of each disk')
     .addHelpText(
@@ -33,10 +34,12 @@ Examples:
 
 Exit code: 0 nothing to do, 3 problems found.`,
     )
-    .action(async (images: string[], options: CommonOptions & CheckpointFlags) => {
-      const result = await invoke(options, (common) =>
-        checkCheckpoints(images, { ...common, ...checkpointFilesOf(options) }),
-      );
+    .action(async (images: string[], options: CommonOptions & CheckpointFlags & QemuFlag) => {
+      const result = await invoke(options, (common) => {
+        const all = { ...common, ...checkpointFilesOf(options) };
+        if (options.qmp === undefined) return checkCheckpoints(images, all);
+        return withQemu(options.qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, all));
+      });
       if (!result.healthy) process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (options.quiet) return;
       await print(options.json ? `${printableJson(result, 2)}\n` : describe(result));

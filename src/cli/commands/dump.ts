@@ -9,14 +9,15 @@ import { addCommonOptions, type CommonOptions } from '../common-options.ts';
 import { invoke } from '../invocation.ts';
 import { outputClosed, print } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
+import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
 
-interface DumpFlags extends CommonOptions {
+interface DumpFlags extends CommonOptions, QemuFlag {
   picture?: string;
   chain?: boolean;
 }
 
 export function dumpCommand(): Command {
-  return addCommonOptions(new Command('dump'))
+  return addQemuOption(addCommonOptions(new Command('dump')))
     .description('show the dirty parts of a stored bitmap; #ALLOCATED stands for what the image itself holds')
     .argument('<image>', 'qcow2 image')
     .argument('<bitmap>', 'name of a bitmap, or #ALLOCATED')
@@ -29,7 +30,13 @@ export function dumpCommand(): Command {
     .action(async (image: string, name: string, options: DumpFlags) => {
       const { picture, chain, quiet, json } = options;
       const draw = picture === undefined ? undefined : await openDrawing(picture);
-      const dump = await invoke(options, (common) => dumpBitmap(image, name, { ...common, chain }));
+      const dump = await invoke(options, (common) =>
+        options.qmp === undefined
+          ? dumpBitmap(image, name, { ...common, chain })
+          : withQemu(options.qmp, (qemu, { dumpRunning }) =>
+              dumpRunning(qemu, image, name, { ...common, chain }),
+            ),
+      );
       await draw?.(dump);
       if (quiet) return;
       if (json) await printJson(dump);

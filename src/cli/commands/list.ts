@@ -11,11 +11,12 @@ import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
 import { shade } from '../print/disk-picture.ts';
 import { type Cell, table } from '../print/table.ts';
+import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
 
 const BAR_CELLS = 20;
 
 export function listCommand(): Command {
-  return addCommonOptions(new Command('list'))
+  return addQemuOption(addCommonOptions(new Command('list')))
     .description('list stored bitmaps, their state, their dirty bytes and what they cost on disk')
     .argument('<image>', 'qcow2 image')
     .option('--chain', 'the backing images too')
@@ -23,9 +24,12 @@ export function listCommand(): Command {
       'after',
       '\nExamples:\n  bitmap-tool list disk.qcow2\n  bitmap-tool list --chain --json disk.qcow2',
     )
-    .action(async (image: string, options: CommonOptions & { chain?: boolean }) => {
+    .action(async (image: string, options: CommonOptions & QemuFlag & { chain?: boolean }) => {
+      const { chain, qmp } = options;
       const list = await invoke(options, (common) =>
-        listBitmaps(image, { ...common, chain: options.chain, profileParts: profileParts(options) }),
+        qmp === undefined
+          ? listBitmaps(image, { ...common, chain, profileParts: profileParts(options) })
+          : withQemu(qmp, (qemu, { listRunning }) => listRunning(qemu, image, { ...common, chain })),
       );
       if (options.quiet) return;
       if (options.json) await print(`${printableJson(list, 2)}\n`);
@@ -51,7 +55,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
     formatSize(bitmap.granularity),
     bitmap.dirtyBytes === null ? '-' : formatSize(bitmap.dirtyBytes),
     bitmap.dirtyBytes === null ? '-' : formatShare(bitmap.dirtyBytes, virtualSize),
-    formatSize(bitmap.diskBytes),
+    bitmap.running === undefined ? formatSize(bitmap.diskBytes) : '-',
     ...(hasBars ? [(bitmap.profile ?? []).map(shade).join('')] : []),
   ]);
   return `${title}\n${table(
@@ -68,7 +72,22 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
   )}`;
 }
 
-function stateOf({ flags }: ListedBitmap): Cell {
+function stateOf({ flags, running }: ListedBitmap): Cell {
+  if (running !== undefined) return runningState(flags, running);
   if (flags.includes('in-use')) return { text: 'in use or broken', paint: color.red };
   return flags.includes('auto') ? 'enabled' : { text: 'disabled', paint: color.yellow };
+}
+
+/** QEMU's own words. */
+function runningState(
+  flags: ListedBitmap['flags'],
+  { persistent, busy }: NonNullable<ListedBitmap['running']>,
+): Cell {
+  if (flags.includes('in-use')) return { text: 'inconsistent', paint: color.red };
+  const states = [
+    flags.includes('auto') ? 'recording' : 'disabled',
+    ...(busy ? ['busy'] : []),
+    ...(persistent ? [] : ['not persistent']),
+  ];
+  return states.join(', ');
 }

@@ -19,11 +19,12 @@ import { addWritingOptions, type WritingOptions } from '../common-options.ts';
 import { PROBLEMS_EXIT_CODE } from '../errors.ts';
 import { invoke } from '../invocation.ts';
 import { print } from '../output.ts';
-import { describePlan } from '../print/plan.ts';
+import { describePlan, describeRunning } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
+import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
 import { listOf } from '../source-options.ts';
 
-interface RepairFlags extends WritingOptions, CheckpointFlags {
+interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
   name?: string[];
   origin?: string;
   rebuildOrigin?: boolean;
@@ -32,7 +33,7 @@ interface RepairFlags extends WritingOptions, CheckpointFlags {
 }
 
 export function repairCommand(): Command {
-  return addCheckpointOptions(addWritingOptions(new Command('repair')))
+  return addQemuOption(addCheckpointOptions(addWritingOptions(new Command('repair'))))
     .description('make the checkpoints of whole backing chains valid again')
     .argument('<image...>', 'the active image of each disk, qcow2 (version 3)')
     .addOption(
@@ -72,8 +73,8 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
     .action(async (images: string[], flags: RepairFlags) => {
       if (flags.directory) return repairDirectories(images, flags);
       const { name: names, origin, rebuildOrigin, enableDisabled, dryRun } = flags;
-      const result = await invoke(flags, (common) =>
-        repairCheckpoints(images, {
+      const result = await invoke(flags, (common) => {
+        const all = {
           ...common,
           ...checkpointFilesOf(flags),
           names,
@@ -81,8 +82,10 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
           rebuildOrigin,
           enableDisabled,
           dryRun,
-        }),
-      );
+        };
+        if (flags.qmp === undefined) return repairCheckpoints(images, all);
+        return withQemu(flags.qmp, (qemu, { repairRunning }) => repairRunning(qemu, images, all));
+      });
       if (result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0))
         process.exitCode ??= PROBLEMS_EXIT_CODE;
       if (flags.quiet) return;
@@ -91,8 +94,8 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
 }
 
 async function repairDirectories(images: readonly string[], flags: RepairFlags): Promise<void> {
-  const { name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, dryRun } = flags;
-  const others = [name, origin, rebuildOrigin, enableDisabled, checkpoints, disk];
+  const { name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, qmp, dryRun } = flags;
+  const others = [name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, qmp];
   if (others.some((value) => value !== undefined) || images.length > 1) {
     throw new UsageError(
       '--directory repairs the bitmaps of one image, and takes no options about checkpoints',
@@ -152,7 +155,7 @@ function describeImage(
   { virtualSize }: RepairedDisk,
   dryRun: boolean,
 ): string {
-  if (plan === null) return `${printable(image)}: stays as it is\n`;
+  if (bitmaps.every(({ action }) => action === 'keep')) return `${printable(image)}: stays as it is\n`;
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     actionOf(bitmap, dryRun),
@@ -169,7 +172,7 @@ function describeImage(
     { title: 'share', align: 'right' },
     { title: 'newly marked', align: 'right' },
   ] as const;
-  return `${printable(image)}\n${table(columns, rows)}${describePlan(plan, dryRun)}`;
+  return `${printable(image)}\n${table(columns, rows)}${plan === null ? describeRunning(dryRun) : describePlan(plan, dryRun)}`;
 }
 
 const ACTION_WORDS: Readonly<Record<RepairedBitmap['action'], string>> = {

@@ -1,48 +1,12 @@
 /** The job in a running QEMU: what QEMU stores when it ends must mark all that the image holds, and nothing else. */
+
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
-import { normalised, roundedOut } from '../../support/extents.ts';
-import { ownAllocation } from '../../support/map-answers.ts';
-import { qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
-import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { startQmpProxy } from '../../support/qmp-proxy.ts';
-import { leftIn, qcow2Nodes, type RunningQemu, startQemu } from '../../support/running-qemu.ts';
-import { scratchFolder } from '../../support/scratch.ts';
-
-interface Chain {
-  base: string;
-  top: string;
-}
-
-/** The base has the bitmap c1; the overlay was written to without one. */
-async function brokenChain(): Promise<Chain> {
-  const folder = await scratchFolder();
-  const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];
-  await qemuImg('create', '-q', '-f', 'qcow2', base, '64M');
-  await qemuIo(base, 'write -q -P 1 0 3M');
-  await qemuImg('bitmap', '--add', base, 'c1');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', top);
-  await qemuIo(top, 'write -q -P 2 1M 1M', 'write -q -z 10M 128k', 'write -q -P 3 63M 1M');
-  return { base, top };
-}
-
-async function marksOf(image: string, bitmap: string) {
-  const extents = await dirtyExtents(image, bitmap);
-  return normalised(
-    extents.filter(({ type }) => type === 1).map(({ offset, length }) => ({ start: offset, length })),
-  );
-}
-
-/** Ends QEMU, and expects the bitmap to mark just what the image holds then. */
-async function expectExact(qemu: RunningQemu, image: string, bitmap: string, granularity = 65536) {
-  expect(await leftIn(qemu)).toEqual([]);
-  await qemu.stop();
-  expect(await qemuBitmaps(image)).toContainEqual({ name: bitmap, granularity, flags: ['auto'] });
-  const held = ownAllocation(await qemuMap(image));
-  expect(await marksOf(image, bitmap)).toEqual(roundedOut(held, granularity, 64 * 2 ** 20));
-  expect(await qemuCheck(image)).toMatchObject({ errors: 0, corruptions: 0, leaks: 0 });
-}
+import { brokenChain, expectExact, HELD_BYTES } from '../../support/running-chain.ts';
+import { leftIn, qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
 
 describe.each(['qemu-system-x86_64', 'qemu-storage-daemon'] as const)('create-from --qmp with %s', (kind) => {
   it('gives the active image the bitmap of its base, with all that it holds', async () => {
@@ -56,7 +20,7 @@ describe.each(['qemu-system-x86_64', 'qemu-storage-daemon'] as const)('create-fr
       top,
     );
     expect(result.bitmaps).toEqual([
-      { name: 'c1', action: 'created', granularity: 65536, enabled: true, dirtyBytes: 2 * 2 ** 20 + 131072 },
+      { name: 'c1', action: 'created', granularity: 65536, enabled: true, dirtyBytes: HELD_BYTES },
     ]);
     await expectExact(qemu, top, 'c1');
   });
@@ -105,9 +69,9 @@ describe('create-from --qmp', () => {
     await createFrom('--bitmap', 'old', '-n', 'copy');
     await createFrom('--everything', '-n', 'whole', '--disabled');
     expect(await qemu.bitmaps('top')).toMatchObject({
-      old: { count: 2 * 2 ** 20 + 131072 + 65536, recording: true },
+      old: { count: HELD_BYTES + 65536, recording: true },
       coarse: { count: 64 * 2 ** 20, granularity: 2 ** 20 },
-      copy: { count: 2 * 2 ** 20 + 131072 + 65536, persistent: true },
+      copy: { count: HELD_BYTES + 65536, persistent: true },
       whole: { count: 64 * 2 ** 20, recording: false },
     });
     await expectExact(qemu, top, 'old');
@@ -117,7 +81,7 @@ describe('create-from --qmp', () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top));
     const result = await bitmapToolJson('create-from', '--allocated', '--dry-run', '--qmp', qemu.socket, top);
-    expect(result).toMatchObject({ dryRun: true, bitmaps: [{ dirtyBytes: 2 * 2 ** 20 + 131072 }] });
+    expect(result).toMatchObject({ dryRun: true, bitmaps: [{ dirtyBytes: HELD_BYTES }] });
     expect(await qemu.bitmaps('top')).toEqual({});
     expect(await leftIn(qemu)).toEqual([]);
   });

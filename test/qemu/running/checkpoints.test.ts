@@ -1,0 +1,104 @@
+/** check and repair in a running QEMU: what they say must be what QEMU has, and what they make must cover what it holds. */
+import { expect, it } from 'vitest';
+import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { qemuImg, qemuIo } from '../../support/qemu.ts';
+import { startQmpProxy } from '../../support/qmp-proxy.ts';
+import { brokenChain, expectExact, HELD_BYTES } from '../../support/running-chain.ts';
+import { leftIn, qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
+
+interface Checked {
+  disks: {
+    checkpoints: { valid: boolean; libvirt: string; dirtyBytes: number | null; bitmaps: object[] }[];
+  }[];
+}
+
+async function check(socket: string, image: string) {
+  const { json } = await bitmapTool('check', '--json', '--qmp', socket, image);
+  return (json as Checked).disks[0]!.checkpoints;
+}
+
+it('finds the bitmap that the active image lacks, and repair adds it while the guest writes', async () => {
+  const { top } = await brokenChain();
+  const qemu = await startQemu(qcow2Nodes('top', top));
+  expect(await check(qemu.socket, top)).toMatchObject([{ valid: false, libvirt: 'refuses' }]);
+  const proxy = await startQmpProxy(
+    qemu.socket,
+    async (_, number) => qemu.write('top', `write -q -P 7 ${20 + number}M 64k`),
+    async (_, number) => qemu.write('top', `write -q -P 8 ${20 + number}.5M 64k`),
+  );
+  await bitmapToolJson('repair', '--qmp', proxy.socket, top);
+  expect(await check(qemu.socket, top)).toMatchObject([{ valid: true, libvirt: 'accepts' }]);
+  await expectExact(qemu, top, 'c1');
+});
+
+it('finds the silent trap, a bitmap that was added to a written overlay, and tops it up', async () => {
+  const { top } = await brokenChain();
+  await qemuImg('bitmap', '--add', top, 'c1');
+  const qemu = await startQemu(qcow2Nodes('top', top));
+  await qemu.write('top', 'write -q -P 9 30M 1M');
+  expect(await check(qemu.socket, top)).toMatchObject([
+    {
+      valid: false,
+      libvirt: 'accepts',
+      bitmaps: [{ state: 'good', missingBytes: HELD_BYTES }, { state: 'good' }],
+    },
+  ]);
+  await bitmapToolJson('repair', '--qmp', qemu.socket, top);
+  expect(await check(qemu.socket, top)).toMatchObject([{ valid: true, dirtyBytes: HELD_BYTES + 2 ** 20 }]);
+  await expectExact(qemu, top, 'c1');
+});
+
+it('sees no gap in a bitmap that a guest goes on writing to while it is read', async () => {
+  const { top } = await brokenChain();
+  const qemu = await startQemu(qcow2Nodes('top', top));
+  await bitmapToolJson('repair', '--qmp', qemu.socket, top);
+  const proxy = await startQmpProxy(qemu.socket, async (_, number) =>
+    qemu.write('top', `write -q -P 7 ${20 + number}M 64k`),
+  );
+  expect(await check(proxy.socket, top)).toMatchObject([{ valid: true }]);
+  expect(await leftIn(qemu)).toEqual([]);
+});
+
+it('replaces a bitmap that an earlier crash has left inconsistent, the origin only with consent', async () => {
+  const { base, top } = await brokenChain();
+  await qemuImg('bitmap', '--add', top, 'c1');
+  await qemuImg('bitmap', '--add', top, 'own');
+  const crashed = await startQemu(qcow2Nodes('top', top));
+  await crashed.write('top', 'write -q -P 5 30M 64k');
+  await crashed.crash();
+  const qemu = await startQemu(qcow2Nodes('top', top));
+  const checked = await check(qemu.socket, top);
+  expect(checked).toMatchObject([
+    { valid: false, libvirt: 'refuses', bitmaps: [{ state: 'in-use' }, { state: 'good' }] },
+    { valid: false, libvirt: 'refuses', bitmaps: [{ state: 'in-use' }] },
+  ]);
+  const repair = (...names: string[]) =>
+    bitmapTool('repair', '--json', '--qmp', qemu.socket, ...names.flatMap((name) => ['-n', name]), top);
+  expect(await repair('own')).toMatchObject({ exitCode: 4, error: { code: 'NEEDS_CONSENT' } });
+  expect(await qemu.bitmaps('top')).toMatchObject({
+    own: { inconsistent: true },
+    c1: { inconsistent: true },
+  });
+  expect(await repair('c1')).toMatchObject({ exitCode: 0 });
+  await bitmapToolJson('repair', '--qmp', qemu.socket, '-n', 'own', '--rebuild-origin', top);
+  expect(await check(qemu.socket, top)).toMatchObject([{ valid: true }, { valid: true }]);
+  await expectExact(qemu, top, 'c1');
+  expect(await bitmapTool('check', top)).toMatchObject({ exitCode: 0 });
+  await qemuIo(base, 'read -q 0 64k');
+});
+
+it('repairs two disks together, or none of them when one cannot be repaired', async () => {
+  const [a, b] = [await brokenChain(), await brokenChain()];
+  await qemuImg('bitmap', '--disable', b.base, 'c1');
+  const nodes = [...qcow2Nodes('a', a.top), ...qcow2Nodes('b', b.top)];
+  const qemu = await startQemu(nodes);
+  const args = ['repair', '--json', '--qmp', qemu.socket, '-n', 'c1'];
+  expect(await bitmapTool(...args, a.top, b.top)).toMatchObject({ exitCode: 4 });
+  expect([await qemu.bitmaps('a'), await qemu.bitmaps('b')]).toEqual([{}, {}]);
+  await qemu.stop();
+  await qemuImg('bitmap', '--enable', b.base, 'c1');
+  const again = await startQemu(nodes);
+  await bitmapToolJson('repair', '--qmp', again.socket, a.top, b.top);
+  await expectExact(again, a.top, 'c1');
+  expect(await bitmapTool('check', b.top)).toMatchObject({ exitCode: 0 });
+});
