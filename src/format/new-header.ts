@@ -15,7 +15,7 @@ export interface NewHeader {
   readonly refcountTableOffset: number;
   readonly refcountTableClusters: number;
   readonly refcountOrder: number;
-  readonly backing: NewBacking;
+  readonly backing: NewBacking | undefined;
 }
 
 export interface NewBacking {
@@ -33,20 +33,14 @@ const HEADER_LENGTH_BYTES = 112;
  * @throws FormatError when the name or the format is longer than QEMU allows
  */
 export function encodeHeaderCluster(header: NewHeader): Uint8Array {
-  const { clusterBits, backing } = header;
-  const name = encodeText(backing.name, 'backing file name', MAX_BACKING_NAME_BYTES);
-  const format = encodeText(backing.format, 'backing format', MAX_BACKING_FORMAT_BYTES);
-  const { sizeBytes: frameBytes } = extensionFrame;
-  const endMarkerOffset = HEADER_LENGTH_BYTES + frameBytes + alignUp(format.length, 8);
-  const nameOffset = endMarkerOffset + frameBytes + frameBytes + bitmapsExtensionStruct.sizeBytes;
-
-  const bytes = new Uint8Array(2 ** clusterBits);
+  const bytes = new Uint8Array(2 ** header.clusterBits);
+  const name = header.backing && writeBacking(bytes, header.backing);
   headerStruct.write(bytes, {
     magic: MAGIC,
     version: 3,
-    backingFileOffset: nameOffset,
-    backingFileSize: name.length,
-    clusterBits,
+    backingFileOffset: name?.offset ?? 0,
+    backingFileSize: name?.lengthBytes ?? 0,
+    clusterBits: header.clusterBits,
     size: header.virtualSizeBytes,
     cryptMethod: 0,
     l1Size: header.l1EntryCount,
@@ -61,14 +55,24 @@ export function encodeHeaderCluster(header: NewHeader): Uint8Array {
     refcountOrder: header.refcountOrder,
     headerLength: HEADER_LENGTH_BYTES,
   });
+  return bytes;
+}
+
+/** Writes the extension that says the format, and the name. */
+function writeBacking(bytes: Uint8Array, backing: NewBacking): { offset: number; lengthBytes: number } {
+  const name = encodeText(backing.name, 'backing file name', MAX_BACKING_NAME_BYTES);
+  const format = encodeText(backing.format, 'backing format', MAX_BACKING_FORMAT_BYTES);
+  const { sizeBytes: frameBytes } = extensionFrame;
+  const endMarkerOffset = HEADER_LENGTH_BYTES + frameBytes + alignUp(format.length, 8);
+  const offset = endMarkerOffset + frameBytes + frameBytes + bitmapsExtensionStruct.sizeBytes;
   extensionFrame.write(
     bytes,
     { type: EXTENSION_TYPE.backingFormat, length: format.length },
     HEADER_LENGTH_BYTES,
   );
   bytes.set(format, HEADER_LENGTH_BYTES + frameBytes);
-  bytes.set(name, nameOffset);
-  return bytes;
+  bytes.set(name, offset);
+  return { offset, lengthBytes: name.length };
 }
 
 function encodeText(text: string, what: string, mostBytes: number): Uint8Array {

@@ -4,12 +4,11 @@
  */
 import { open } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
-import { censusOf } from '../census/census.ts';
 import { FailedError } from '../errors.ts';
 import { openImage } from '../image/image.ts';
 import { applyPlan } from '../plan/apply-plan.ts';
-import { planEmptyImage } from '../plan/empty-image.ts';
-import { planBitmaps } from '../plan/plan-bitmaps.ts';
+import { planNewImage, planNewImageWithBitmaps } from '../plan/new-image.ts';
+import { plannedFile } from '../plan/planned-file.ts';
 import { openFile } from '../storage/file.ts';
 
 export interface CarriedBitmap {
@@ -37,18 +36,17 @@ export async function writeCarrier(
       context: { file: path },
     });
   }
+  const wanted = bitmaps.map(({ name, bitmap }) => ({
+    kind: 'store' as const,
+    name,
+    nameBytes: new TextEncoder().encode(name),
+    auto: false,
+    bitmap,
+  }));
+  const steps = planNewImage({ virtualSizeBytes });
+  const plan = await planNewImageWithBitmaps(await openImage(plannedFile(path, steps)), steps, wanted);
   const storage = await openFile(path, 'write', async () => {});
   try {
-    await applyPlan(storage, planEmptyImage(virtualSizeBytes));
-    const image = await openImage(storage);
-    const wanted = bitmaps.map(({ name, bitmap }) => ({
-      kind: 'store' as const,
-      name,
-      nameBytes: new TextEncoder().encode(name),
-      auto: false,
-      bitmap,
-    }));
-    const plan = await planBitmaps(await censusOf(image), { present: [], wanted });
     await applyPlan(storage, plan);
   } finally {
     await storage.close();

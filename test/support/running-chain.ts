@@ -37,7 +37,7 @@ export async function expectExact(
   await expectExactAtRest(image, bitmap, granularity);
 }
 
-export async function expectExactAtRest(image: string, bitmap: string, granularity = 65536): Promise<void> {
+async function expectExactAtRest(image: string, bitmap: string, granularity = 65536): Promise<void> {
   expect(await qemuBitmaps(image)).toContainEqual({ name: bitmap, granularity, flags: ['auto'] });
   const held = ownAllocation(await qemuMap(image));
   const extents = await dirtyExtents(image, bitmap);

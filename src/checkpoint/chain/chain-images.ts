@@ -23,7 +23,7 @@ export interface ChainImage {
   readonly running?: RunningImage | undefined;
 }
 
-export interface RunningImage {
+interface RunningImage {
   /** Set where QEMU writes to it: the file does not tell then what it holds, and what its bitmaps mark. */
   readonly reader?: RunningReader | undefined;
 }

@@ -58,7 +58,7 @@ export interface ImageRepair {
   readonly plan: Plan | undefined;
 }
 
-export type BitmapStore = Extract<BitmapSlot, { kind: 'store' }>;
+type BitmapStore = Extract<BitmapSlot, { kind: 'store' }>;
 
 /**
  * @param tasks parents before children

@@ -10,8 +10,6 @@ import {
   requireBitmapMemory,
   requireStorableSize,
 } from '../../bitmap/granularity.ts';
-import { divideUp } from '../../bytes/align.ts';
-import { censusOf } from '../../census/census.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
@@ -19,9 +17,8 @@ import { bitmapBytes } from '../../format/bitmap-directory.ts';
 import { type Image, naming, openImage } from '../../image/image.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
 import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
-import { planNewOverlay } from '../../plan/new-overlay.ts';
-import { flush, type Plan } from '../../plan/plan.ts';
-import { planBitmaps } from '../../plan/plan-bitmaps.ts';
+import { planNewImage, planNewImageWithBitmaps } from '../../plan/new-image.ts';
+import type { Plan } from '../../plan/plan.ts';
 import { plannedFile } from '../../plan/planned-file.ts';
 import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
 import { reportPlan } from '../change-bitmaps.ts';
@@ -70,7 +67,7 @@ async function overlayOn(
   const { top } = chain;
   const { names, disabled, dryRun, signal } = options;
   const emptySteps = naming({ name: into }, () =>
-    planNewOverlay({
+    planNewImage({
       virtualSizeBytes: top.virtualSizeBytes,
       // QEMU looks for it from wherever the overlay is.
       backing: { name: resolve(top.path), format: top.format },
@@ -79,7 +76,7 @@ async function overlayOn(
   const overlay = await openImage(plannedFile(into, emptySteps));
   const { bitmap, sharedImages } = await readMarks(chain, source, overlay, options);
   const wanted = names === undefined || names.length === 0 ? [defaultName] : [...new Set(names)];
-  const plan = await planOverlay(
+  const plan = await planNewImageWithBitmaps(
     overlay,
     emptySteps,
     wanted.map((name) => newSlot(name, disabled !== true, bitmap)),
@@ -138,17 +135,6 @@ async function readMarks(
 
 function newSlot(name: string, auto: boolean, bitmap: DirtyBitmap): BitmapSlot {
   return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto, bitmap };
-}
-
-async function planOverlay(
-  overlay: Image,
-  emptySteps: Plan['steps'],
-  wanted: readonly BitmapSlot[],
-): Promise<Plan> {
-  const change = await planBitmaps(await censusOf(overlay), { present: [], wanted });
-  const steps = [...emptySteps, flush('the image without bitmaps'), ...change.steps];
-  const claimedClusters = divideUp(change.newEndOffset, overlay.header.clusterSizeBytes);
-  return { ...change, steps, commitIndex: steps.length - 1, claimedClusters };
 }
 
 async function writeNewFile(into: string, plan: Plan, { signal }: CreateFromOptions): Promise<void> {

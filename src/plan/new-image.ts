@@ -1,15 +1,19 @@
 /**
- * Plans a new qcow2 image over another one: it holds no data, and reads as its backing image does.
+ * Plans a new qcow2 image that holds no data: it reads as its backing image does, or as zeros.
  */
 import { divideUp } from '../bytes/align.ts';
+import { censusOf } from '../census/census.ts';
 import { L1_ENTRY_BYTES, MAX_L1_TABLE_BYTES } from '../format/header.ts';
 import { encodeHeaderCluster, type NewBacking } from '../format/new-header.ts';
 import { encodeRefcountTableEntries, writeRefcount } from '../format/refcounts.ts';
-import { type Step, write } from './plan.ts';
+import type { Image } from '../image/image.ts';
+import type { BitmapSlot } from './bitmap-slot.ts';
+import { flush, type Plan, type Step, write } from './plan.ts';
+import { planBitmaps } from './plan-bitmaps.ts';
 
-export interface NewOverlay {
+export interface NewImage {
   readonly virtualSizeBytes: number;
-  readonly backing: NewBacking;
+  readonly backing?: NewBacking | undefined;
 }
 
 /** QEMU's default; larger ones only for disks that need an L1 table above QEMU's limit with these. */
@@ -21,7 +25,7 @@ const REFCOUNT_BLOCK_CLUSTER = 2;
 const L1_TABLE_CLUSTER = 3;
 
 /** @throws FormatError when the name of the backing image is too long */
-export function planNewOverlay({ virtualSizeBytes, backing }: NewOverlay): Step[] {
+export function planNewImage({ virtualSizeBytes, backing }: NewImage): Step[] {
   const clusterBits = clusterBitsFor(virtualSizeBytes);
   const clusterSizeBytes = 2 ** clusterBits;
   const l1EntryCount = l1EntriesFor(virtualSizeBytes, clusterBits);
@@ -51,6 +55,22 @@ export function planNewOverlay({ virtualSizeBytes, backing }: NewOverlay): Step[
     write(at(REFCOUNT_BLOCK_CLUSTER), refcountBlock, 'refcount block'),
     write(at(L1_TABLE_CLUSTER), new Uint8Array(l1Clusters * clusterSizeBytes), 'L1 table without entries'),
   ];
+}
+
+/**
+ * Plans the image with bitmaps in it.
+ *
+ * @param image opened from a file that the steps of `planNewImage` are planned for
+ */
+export async function planNewImageWithBitmaps(
+  image: Image,
+  emptySteps: readonly Step[],
+  wanted: readonly BitmapSlot[],
+): Promise<Plan> {
+  const change = await planBitmaps(await censusOf(image), { present: [], wanted });
+  const steps = [...emptySteps, flush('the image without bitmaps'), ...change.steps];
+  const claimedClusters = divideUp(change.newEndOffset, image.header.clusterSizeBytes);
+  return { ...change, steps, commitIndex: steps.length - 1, claimedClusters };
 }
 
 function clusterBitsFor(virtualSizeBytes: number): number {
