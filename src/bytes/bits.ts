@@ -8,6 +8,8 @@ const POPCOUNT = Uint8Array.from({ length: 256 }, (_, byte) => {
   return count;
 });
 
+import type { Span } from './range.ts';
+
 type Mutator = 'copyWithin' | 'fill' | 'reverse' | 'set' | 'sort';
 
 /** Bits that are complete: who has them by this type only reads them. */
@@ -133,11 +135,7 @@ export function findBit(bits: ReadonlyBits, value: 0 | 1, start: number, end: nu
 }
 
 /** Yields every maximal run of set bits in [start, end). */
-export function* runsOfOnes(
-  bits: ReadonlyBits,
-  start: number,
-  end: number,
-): Generator<{ start: number; end: number }> {
+export function* runsOfOnes(bits: ReadonlyBits, start: number, end: number): Generator<Span> {
   let from = findBit(bits, 1, start, end);
   while (from < end) {
     const to = findBit(bits, 0, from, end);

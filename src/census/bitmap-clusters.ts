@@ -1,8 +1,8 @@
 /**
  * Which host clusters the bitmaps of an image and their directory point at, and which of those belong to something else too.
  */
-import { divideUp } from '../bytes/align.ts';
 import { findBit, getBit, setBit } from '../bytes/bits.ts';
+import { type ClusterRange, type HostCluster, offsetOf } from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
@@ -15,7 +15,7 @@ export interface BitmapClusters {
   readonly contested: HostClusters;
 }
 
-type ClusterLists = AsyncIterable<Iterable<number>> | Iterable<Iterable<number>>;
+type ClusterLists = AsyncIterable<Iterable<HostCluster>> | Iterable<Iterable<HostCluster>>;
 
 /**
  * @param certain lists of clusters, one for each bitmap and the directory: what two of them share, or one of them and the image
@@ -51,9 +51,9 @@ export function isEmpty({ bits, clusterCount }: HostClusters): boolean {
 /** Which of `clusters` are in the set: the first one, and how many. */
 export function within(
   { bits, clusterCount }: HostClusters,
-  clusters: Iterable<number>,
+  clusters: Iterable<HostCluster>,
 ): FoundClusters | undefined {
-  let first: number | undefined;
+  let first: HostCluster | undefined;
   let count = 0;
   for (const cluster of clusters) {
     if (cluster >= clusterCount || !getBit(bits, cluster)) continue;
@@ -64,12 +64,12 @@ export function within(
 }
 
 /** Names who else points at a contested cluster. */
-export function otherOwner({ image, refcounts, ofImage, structures }: Census, cluster: number): string {
+export function otherOwner({ image, refcounts, ofImage, structures }: Census, cluster: HostCluster): string {
   const { clusterSizeBytes } = image.header;
-  const start = cluster * clusterSizeBytes;
+  const start = offsetOf(cluster, image.header);
   if (start === 0) return 'the header';
   const structure = structures.find(
-    ({ offset, lengthBytes }) => offset < start + clusterSizeBytes && start < offset + lengthBytes,
+    ({ offset, length }) => offset < start + clusterSizeBytes && start < offset + length,
   );
   if (structure !== undefined) return structure.what;
   const blockIndex = refcounts.blockOffsets.indexOf(start);
@@ -81,17 +81,15 @@ export function otherOwner({ image, refcounts, ofImage, structures }: Census, cl
 
 /** Some clusters of a bitmap or of the directory. */
 export interface FoundClusters {
-  readonly first: number;
+  readonly first: HostCluster;
   readonly count: number;
 }
 
-export function clustersOfRange({ header }: Image, offset: number, lengthBytes: number): number[] {
-  const start = Math.floor(offset / header.clusterSizeBytes);
-  const end = divideUp(offset + lengthBytes, header.clusterSizeBytes);
-  return Array.from({ length: end - start }, (_, index) => start + index);
+export function* eachCluster({ start, end }: ClusterRange): Generator<HostCluster> {
+  for (let cluster = start; cluster < end; cluster++) yield cluster;
 }
 
 export function clustersInWords({ header }: Image, { first, count }: FoundClusters): string {
-  const place = hex(first * header.clusterSizeBytes);
+  const place = hex(offsetOf(first, header));
   return count === 1 ? `1 cluster, at ${place},` : `${count} clusters, the first at ${place},`;
 }

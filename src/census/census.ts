@@ -2,6 +2,7 @@
  * Who owns each host cluster of an image, apart from its bitmaps: these are what a plan keeps, stores and drops.
  */
 import type { Brand } from '../bytes/brand.ts';
+import { type HostCluster, type HostRange, hostOffset } from '../format/addresses.ts';
 import {
   addRange,
   findOverlap,
@@ -18,7 +19,7 @@ import { addSnapshots, ownStructures, type Structure } from './metadata.ts';
 /** A structure that does not lie by itself. */
 interface MisplacedStructure extends Structure {
   /** The first of its clusters that something else points at too; undefined: it reaches beyond the end of the file. */
-  readonly taken: number | undefined;
+  readonly taken: HostCluster | undefined;
 }
 
 interface Owners {
@@ -53,18 +54,19 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
   const { clusterSizeBytes } = header;
   const refcounts = await readRefcountTable(image);
   const misplaced: MisplacedStructure[] = [];
-  const place = (offset: number, lengthBytes: number, name: () => string): void => {
-    const taken = findOverlap(named, image, offset, lengthBytes);
-    const isBeyondEnd = offset + lengthBytes > storage.sizeBytes;
-    if (taken !== undefined || isBeyondEnd) misplaced.push({ what: name(), offset, lengthBytes, taken });
-    addRange(named, image, offset, lengthBytes);
+  const place = (range: HostRange, name: () => string): void => {
+    const taken = findOverlap(named, range, header);
+    const isBeyondEnd = range.offset + range.length > storage.sizeBytes;
+    if (taken !== undefined || isBeyondEnd) misplaced.push({ ...range, what: name(), taken });
+    addRange(named, range, header);
   };
   await addSnapshots(scan, reading);
-  addRange(named, image, 0, clusterSizeBytes);
+  addRange(named, { offset: hostOffset(0), length: clusterSizeBytes }, header);
   const structures = ownStructures(image, refcounts);
-  for (const { what, offset, lengthBytes } of structures) place(offset, lengthBytes, () => what);
+  for (const structure of structures) place(structure, () => structure.what);
   refcounts.blockOffsets.forEach((offset, index) => {
-    if (offset !== 0) place(offset, clusterSizeBytes, () => `refcount block ${index}`);
+    if (offset === 0) return;
+    place({ offset: hostOffset(offset), length: clusterSizeBytes }, () => `refcount block ${index}`);
   });
   const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced };
   return owners as Census;
@@ -80,7 +82,7 @@ export function requireSound(census: Census): SoundCensus {
   const { image, misplaced } = census;
   const [first] = misplaced;
   if (first === undefined) return census as SoundCensus;
-  const { what, offset, lengthBytes, taken } = first;
-  requireInside(image.storage, what, offset, lengthBytes);
-  throw needsCheck(image, overlapMessage(image, what, offset, taken!));
+  const { what, taken } = first;
+  requireInside(image.storage, what, first);
+  throw needsCheck(image, overlapMessage(image, what, first, taken!));
 }

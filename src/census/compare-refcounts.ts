@@ -3,6 +3,7 @@
  * is pointed at without being counted.
  */
 import { newBits } from '../bytes/bits.ts';
+import { hostOffset } from '../format/addresses.ts';
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
@@ -58,7 +59,9 @@ export async function compareRefcounts(
   };
 
   for (const [index, offset] of blockOffsets.entries()) {
-    if (offset !== 0) requireInside(storage, `refcount block ${index}`, offset, header.clusterSizeBytes);
+    if (offset === 0) continue;
+    const range = { offset: hostOffset(offset), length: header.clusterSizeBytes };
+    requireInside(storage, `refcount block ${index}`, range);
   }
   // Refcount blocks are read as L2 tables are: one cluster each, all over the file.
   await visitL2Tables(

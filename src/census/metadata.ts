@@ -4,6 +4,7 @@
 import { divideUp } from '../bytes/align.ts';
 import { getBit, newBits, setBit } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
+import type { HostRange } from '../format/addresses.ts';
 import { L1_ENTRY_BYTES } from '../format/header.ts';
 import { encryptionHeader } from '../format/header-extensions.ts';
 import { REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
@@ -20,11 +21,9 @@ import { passOver, type Scan } from '../image/scan.ts';
 import { shellPath } from '../text/shell-word.ts';
 
 /** A structure that must have its clusters for itself. */
-export interface Structure {
+export interface Structure extends HostRange {
   /** Its name in messages. */
   readonly what: string;
-  readonly offset: number;
-  readonly lengthBytes: number;
 }
 
 /** The image's own structures except header and refcount blocks. */
@@ -34,15 +33,13 @@ export function ownStructures({ storage, header, extensions }: Image, refcounts:
     {
       what: 'the active L1 table',
       offset: header.l1TableOffset,
-      lengthBytes: header.l1EntryCount * L1_ENTRY_BYTES,
+      length: header.l1EntryCount * L1_ENTRY_BYTES,
     },
-    ...(encryption === undefined
-      ? []
-      : [{ what: 'the encryption header', offset: encryption.offset, lengthBytes: encryption.length }]),
+    ...(encryption === undefined ? [] : [{ what: 'the encryption header', ...encryption }]),
     {
       what: 'the refcount table',
       offset: header.refcountTableOffset,
-      lengthBytes: refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES,
+      length: refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES,
     },
   ];
 }
@@ -58,7 +55,7 @@ export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): 
   if (header.snapshotCount === 0) return;
   if (header.snapshotsOffset === 0) throw needsCheck(image, 'the snapshot table lies in the header');
   const { snapshots, sizeBytes } = await readSnapshotTable(image);
-  addRange(named, image, header.snapshotsOffset, sizeBytes);
+  addRange(named, { offset: header.snapshotsOffset, length: sizeBytes }, header);
 
   const scanned = newBits(named.clusterCount);
   const firstTime = (offset: number): boolean => {
@@ -81,7 +78,7 @@ export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): 
     requireOwnClusters(image, 'the L1 tables of its snapshots', tableClusters);
     const what = `the L1 table of snapshot ${index}`;
     const l2Offsets = await readL1Table(image, what, l1TableOffset, l1EntryCount);
-    addRange(named, image, l1TableOffset, l1EntryCount * L1_ENTRY_BYTES);
+    addRange(named, { offset: l1TableOffset, length: l1EntryCount * L1_ENTRY_BYTES }, header);
     const unscanned = l2Offsets.map((offset) => (firstTime(offset) ? offset : 0));
     await passOver(pass, unscanned, undefined, reading);
   }

@@ -4,6 +4,7 @@
 import { alignDown, alignUp, divideUp } from '../bytes/align.ts';
 import { cStringBytes } from '../bytes/c-string.ts';
 import { struct } from '../bytes/struct.ts';
+import { type HostOffset, hostOffset } from './addresses.ts';
 import { type BitmapRule, refusal, type Violation } from './bitmap-rules.ts';
 import { type BitmapDirectoryLocation, MAX_BITMAPS, type PossibleDirectory } from './bitmaps-extension.ts';
 import { hex } from './format-error.ts';
@@ -46,7 +47,7 @@ export interface BitmapDirectoryEntry {
   readonly auto: boolean;
   /** Was not stored after its last use: normal under a running guest, otherwise its content is worthless. */
   readonly inUse: boolean;
-  readonly tableOffset: number;
+  readonly tableOffset: HostOffset;
   readonly tableEntryCount: number;
 }
 
@@ -68,7 +69,7 @@ export function bitmapBytes(virtualSizeBytes: number, granularityBits: number): 
 export interface ExaminedEntry {
   readonly index: number;
   /** Where it stands in the image. */
-  readonly offset: number;
+  readonly offset: HostOffset;
   /** Undefined when it does not end where the directory does or before. Fields that break a rule are as stored. */
   readonly entry: BitmapDirectoryEntry | undefined;
   readonly violations: readonly Violation[];
@@ -102,7 +103,7 @@ export function parseBitmapDirectory(
  */
 export function examineBitmapDirectory(
   bytes: Uint8Array,
-  { offset = 0, bitmapCount, sizeBytes }: PossibleDirectory,
+  { offset = hostOffset(0), bitmapCount, sizeBytes }: PossibleDirectory,
   header: Header,
 ): ExaminedDirectory {
   const entries: ExaminedEntry[] = [];
@@ -145,7 +146,7 @@ export function examineBitmapDirectory(
     }
     entries.push({
       index: entries.length,
-      offset: offset + at,
+      offset: hostOffset(offset + at),
       entry: stored?.entry,
       violations: broken,
     });
@@ -187,7 +188,9 @@ function readStoredEntry(bytes: Uint8Array, at: number): StoredEntry | undefined
     granularityBits: raw.granularityBits,
     auto: (raw.flags & FLAG_AUTO) !== 0,
     inUse: (raw.flags & FLAG_IN_USE) !== 0,
-    tableOffset: Number(raw.bitmapTableOffset < BEYOND_ANY_FILE ? raw.bitmapTableOffset : BEYOND_ANY_FILE),
+    tableOffset: hostOffset(
+      Number(raw.bitmapTableOffset < BEYOND_ANY_FILE ? raw.bitmapTableOffset : BEYOND_ANY_FILE),
+    ),
     tableEntryCount: raw.bitmapTableSize,
   };
   return { entry, raw, end };

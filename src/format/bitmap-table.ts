@@ -3,13 +3,14 @@
  */
 import { alignDown } from '../bytes/align.ts';
 import { view } from '../bytes/struct.ts';
+import { type HostOffset, hostOffset } from './addresses.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
 
 export const BITMAP_TABLE_ENTRY_BYTES = 8;
 
 /** All bits clear, all bits set, or a cluster that holds them. */
-export type BitmapTableEntry = 'zeros' | 'ones' | { readonly dataOffset: number };
+export type BitmapTableEntry = 'zeros' | 'ones' | { readonly dataOffset: HostOffset };
 
 const ALL_ONES = 1;
 const RESERVED_HIGH = 0xff000000;
@@ -22,7 +23,7 @@ export function decodeBitmapTable(bytes: Uint8Array, { clusterSizeBytes }: Heade
     const high = data.getUint32(index * BITMAP_TABLE_ENTRY_BYTES);
     const low = data.getUint32(index * BITMAP_TABLE_ENTRY_BYTES + 4);
     const allOnes = (low & ALL_ONES) !== 0;
-    const dataOffset = high * 2 ** 32 + low - (allOnes ? ALL_ONES : 0);
+    const dataOffset = hostOffset(high * 2 ** 32 + low - (allOnes ? ALL_ONES : 0));
     if (
       (high & RESERVED_HIGH) !== 0 ||
       (low & RESERVED_LOW) !== 0 ||
@@ -40,13 +41,13 @@ export function decodeBitmapTable(bytes: Uint8Array, { clusterSizeBytes }: Heade
 }
 
 /** Where the data of a table with broken entries might be: their offsets, whatever else is set in them. */
-export function possibleDataOffsets(bytes: Uint8Array, { clusterSizeBytes }: Header): number[] {
+export function possibleDataOffsets(bytes: Uint8Array, { clusterSizeBytes }: Header): HostOffset[] {
   const data = view(bytes);
-  const offsets: number[] = [];
+  const offsets: HostOffset[] = [];
   for (let at = 0; at < bytes.length; at += BITMAP_TABLE_ENTRY_BYTES) {
     const offset = (data.getUint32(at) & ~RESERVED_HIGH) * 2 ** 32 + data.getUint32(at + 4);
     const aligned = alignDown(offset, clusterSizeBytes);
-    if (aligned !== 0) offsets.push(aligned);
+    if (aligned !== 0) offsets.push(hostOffset(aligned));
   }
   return offsets;
 }

@@ -2,6 +2,7 @@
  * The bitmaps header extension ("Bitmaps extension" in the specification).
  */
 import { struct } from '../bytes/struct.ts';
+import { type HostOffset, hostOffset } from './addresses.ts';
 import { type BitmapRule, refusal, type Violation } from './bitmap-rules.ts';
 import { AUTOCLEAR } from './features.ts';
 import { FormatError, hex } from './format-error.ts';
@@ -30,12 +31,14 @@ export const MAX_BITMAP_DIRECTORY_BYTES = 67_107_840;
 
 export interface BitmapDirectoryLocation {
   readonly bitmapCount: number;
-  readonly offset: number;
+  readonly offset: HostOffset;
   readonly sizeBytes: number;
 }
 
 /** The same, of an extension that may be broken: undefined where a field cannot be right. */
-export type PossibleDirectory = { readonly [Field in keyof BitmapDirectoryLocation]: number | undefined };
+export type PossibleDirectory = {
+  readonly [Field in keyof BitmapDirectoryLocation]: BitmapDirectoryLocation[Field] | undefined;
+};
 
 /**
  * What the header says of bitmaps.
@@ -165,7 +168,7 @@ function examinePayload(
     bitmapDirectoryOffset > 0n &&
       bitmapDirectoryOffset <= Number.MAX_SAFE_INTEGER &&
       Number(bitmapDirectoryOffset) % clusterSizeBytes === 0,
-    Number(bitmapDirectoryOffset),
+    hostOffset(Number(bitmapDirectoryOffset)),
     'directory-offset',
     `bitmap_directory_offset is ${hex(bitmapDirectoryOffset)}, must be a multiple of the cluster size, not 0, and below 2^53`,
   );

@@ -4,6 +4,7 @@
 import { alignUp } from '../bytes/align.ts';
 import { cString } from '../bytes/c-string.ts';
 import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
+import { type HostRange, hostOffset } from './addresses.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
 
@@ -94,10 +95,7 @@ export function backingFormat(extensions: HeaderExtensions): string | undefined 
 }
 
 /** Where the full disk encryption header (LUKS) lies. */
-export function encryptionHeader(
-  extensions: HeaderExtensions,
-  header: Header,
-): { offset: number; length: number } | undefined {
+export function encryptionHeader(extensions: HeaderExtensions, header: Header): HostRange | undefined {
   const extension = findExtension(extensions, EXTENSION_TYPE.encryptionHeader);
   if (extension === undefined) return undefined;
   const where = `encryption header extension at ${hex(extension.offset)}`;
@@ -113,7 +111,7 @@ export function encryptionHeader(
   if (offset % header.clusterSizeBytes !== 0) {
     throw new FormatError(`${where}: offset is ${hex(offset)}, must be a multiple of the cluster size`);
   }
-  return { offset, length };
+  return { offset: hostOffset(offset), length };
 }
 
 function readEncryptionHeader(data: Uint8Array, where: string) {

@@ -3,6 +3,7 @@
  */
 import { divideUp } from '../bytes/align.ts';
 import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
+import { type HostOffset, hostOffset } from './addresses.ts';
 import { INCOMPATIBLE } from './features.ts';
 import { FormatError, hex } from './format-error.ts';
 
@@ -81,12 +82,12 @@ export interface Header {
   readonly backingFileOffset: number;
   readonly backingFileSizeBytes: number;
   readonly l1EntryCount: number;
-  readonly l1TableOffset: number;
-  readonly refcountTableOffset: number;
+  readonly l1TableOffset: HostOffset;
+  readonly refcountTableOffset: HostOffset;
   readonly refcountTableClusters: number;
   readonly refcountOrder: number;
   readonly snapshotCount: number;
-  readonly snapshotsOffset: number;
+  readonly snapshotsOffset: HostOffset;
   readonly incompatibleFeatures: bigint;
   readonly compatibleFeatures: bigint;
   readonly autoclearFeatures: bigint;
@@ -137,12 +138,12 @@ export function parseHeader(bytes: Uint8Array): Header {
     backingFileOffset: raw.backingFileOffset,
     backingFileSizeBytes: raw.backingFileOffset === 0 ? 0 : raw.backingFileSize,
     l1EntryCount: raw.l1Size,
-    l1TableOffset: raw.l1TableOffset,
-    refcountTableOffset: raw.refcountTableOffset,
+    l1TableOffset: hostOffset(raw.l1TableOffset),
+    refcountTableOffset: hostOffset(raw.refcountTableOffset),
     refcountTableClusters: raw.refcountTableClusters,
     refcountOrder: raw.refcountOrder,
     snapshotCount: raw.nbSnapshots,
-    snapshotsOffset: raw.snapshotsOffset,
+    snapshotsOffset: hostOffset(raw.snapshotsOffset),
     incompatibleFeatures: raw.incompatibleFeatures,
     compatibleFeatures: raw.compatibleFeatures,
     autoclearFeatures: raw.autoclearFeatures,

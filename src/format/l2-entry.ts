@@ -1,6 +1,7 @@
 /**
  * L2 table entries, decoded to what a cluster is: the one place where their bits are judged.
  */
+import { type GuestOffset, type HostOffset, hostOffset } from './addresses.ts';
 import { FormatError, hex } from './format-error.ts';
 import { type Header, subclustersPerCluster } from './header.ts';
 
@@ -10,15 +11,15 @@ import { type Header, subclustersPerCluster } from './header.ts';
  */
 export type Cluster =
   | { readonly kind: 'unallocated' }
-  | { readonly kind: 'data'; readonly hostOffset: number }
+  | { readonly kind: 'data'; readonly hostOffset: HostOffset }
   /** Reads as zeros; `hostOffset` is undefined where no cluster is kept for it. */
-  | { readonly kind: 'zero'; readonly hostOffset: number | undefined }
+  | { readonly kind: 'zero'; readonly hostOffset: HostOffset | undefined }
   /** `lengthBytes` is rounded up to whole 512-byte sectors, as it is stored. */
-  | { readonly kind: 'compressed'; readonly hostOffset: number; readonly lengthBytes: number }
+  | { readonly kind: 'compressed'; readonly hostOffset: HostOffset; readonly lengthBytes: number }
   /** Extended L2 entry: bit n of a mask stands for subcluster n; no bit is in both. */
   | {
       readonly kind: 'subclusters';
-      readonly hostOffset: number | undefined;
+      readonly hostOffset: HostOffset | undefined;
       readonly dataMask: number;
       readonly zeroMask: number;
     };
@@ -47,23 +48,23 @@ const UNALLOCATED: Cluster = { kind: 'unallocated' };
  * @param guestOffset where the cluster stands on the disk, in bytes
  * @throws FormatError when the entry is one that QEMU would call corrupt
  */
-export function decodeL2Entry(words: L2EntryWords, guestOffset: number, header: Header): Cluster {
+export function decodeL2Entry(words: L2EntryWords, guestOffset: GuestOffset, header: Header): Cluster {
   const { high, low } = words;
   if ((high & COMPRESSED_HIGH) !== 0) return decodeCompressed(words, guestOffset, header);
 
   if ((high & RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0) {
     throw invalid(words, guestOffset, 'has reserved bits set');
   }
-  const hostOffset = (high & OFFSET_HIGH) * 2 ** 32 + ((low & OFFSET_LOW) >>> 0);
-  if (hostOffset % header.clusterSizeBytes !== 0) {
+  const offset = hostOffset((high & OFFSET_HIGH) * 2 ** 32 + ((low & OFFSET_LOW) >>> 0));
+  if (offset % header.clusterSizeBytes !== 0) {
     throw invalid(words, guestOffset, 'has an offset that is not a multiple of the cluster size');
   }
   // Offset 0 is a real place only in an external data file, and only the COPIED bit tells it from "none".
-  const hasHost = hostOffset !== 0 || (header.hasDataFile && (high & COPIED_HIGH) !== 0);
-  if (hasHost && header.hasDataFile && hostOffset !== guestOffset) {
+  const hasHost = offset !== 0 || (header.hasDataFile && (high & COPIED_HIGH) !== 0);
+  if (hasHost && header.hasDataFile && (offset as number) !== guestOffset) {
     throw invalid(words, guestOffset, 'does not point at the same offset of the external data file');
   }
-  const host = hasHost ? hostOffset : undefined;
+  const host = hasHost ? offset : undefined;
   const zeroFlag = (low & ZERO_LOW) !== 0;
 
   if (header.hasExtendedL2) {
@@ -77,7 +78,11 @@ export function decodeL2Entry(words: L2EntryWords, guestOffset: number, header: 
   return host === undefined ? UNALLOCATED : { kind: 'data', hostOffset: host };
 }
 
-function decodeSubclusters(words: L2EntryWords, guestOffset: number, host: number | undefined): Cluster {
+function decodeSubclusters(
+  words: L2EntryWords,
+  guestOffset: GuestOffset,
+  host: HostOffset | undefined,
+): Cluster {
   const { dataMask, zeroMask } = words;
   if ((dataMask & zeroMask) !== 0) {
     throw invalid(words, guestOffset, 'marks a subcluster both allocated and zero');
@@ -90,7 +95,7 @@ function decodeSubclusters(words: L2EntryWords, guestOffset: number, host: numbe
 }
 
 /** "Compressed Clusters Descriptor" in the specification. */
-function decodeCompressed(words: L2EntryWords, guestOffset: number, header: Header): Cluster {
+function decodeCompressed(words: L2EntryWords, guestOffset: GuestOffset, header: Header): Cluster {
   if (header.hasDataFile) {
     throw invalid(words, guestOffset, 'is compressed, which an external data file does not allow');
   }
@@ -100,12 +105,12 @@ function decodeCompressed(words: L2EntryWords, guestOffset: number, header: Head
   // Bits 0…x-1 are the offset, x…61 the number of further sectors; x = 62 - (cluster_bits - 8) is at least 49.
   const offsetHighBits = 62 - (header.clusterBits - 8) - 32;
   const high = words.high & 0x3fffffff;
-  const hostOffset = (high & (2 ** offsetHighBits - 1)) * 2 ** 32 + (words.low >>> 0);
+  const offset = hostOffset((high & (2 ** offsetHighBits - 1)) * 2 ** 32 + (words.low >>> 0));
   const sectors = (high >>> offsetHighBits) + 1;
-  return { kind: 'compressed', hostOffset, lengthBytes: sectors * 512 - (hostOffset % 512) };
+  return { kind: 'compressed', hostOffset: offset, lengthBytes: sectors * 512 - (offset % 512) };
 }
 
-function invalid({ high, low }: L2EntryWords, guestOffset: number, what: string): FormatError {
+function invalid({ high, low }: L2EntryWords, guestOffset: GuestOffset, what: string): FormatError {
   const stored = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
   return new FormatError(`L2 entry of the cluster at ${hex(guestOffset)}: ${hex(stored)} ${what}`, {
     hint: 'Run "qemu-img check" on it.',

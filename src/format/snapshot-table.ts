@@ -3,6 +3,7 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
+import { type HostOffset, hostOffset } from './addresses.ts';
 import { FormatError, hex } from './format-error.ts';
 import { type Header, L1_ENTRY_BYTES, MAX_L1_TABLE_BYTES } from './header.ts';
 
@@ -22,7 +23,7 @@ const entryStruct = struct({
 });
 
 interface Snapshot {
-  readonly l1TableOffset: number;
+  readonly l1TableOffset: HostOffset;
   readonly l1EntryCount: number;
 }
 
@@ -49,7 +50,7 @@ export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotT
         { hint: 'Run "qemu-img check -r all" on it.' },
       );
     }
-    snapshots.push({ l1TableOffset, l1EntryCount: l1Size });
+    snapshots.push({ l1TableOffset: hostOffset(l1TableOffset), l1EntryCount: l1Size });
     const end = at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize;
     // The padding of the last entry need not be there: QEMU ends a file without it.
     if (end > bytes.length) return undefined;

@@ -1,6 +1,7 @@
 /**
  * Looks up single clusters of an image by where they stand on its disk.
  */
+import { type GuestOffset, hostOffset } from '../format/addresses.ts';
 import { guestBytesPerL2Table } from '../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../format/l2-entry.ts';
 import { readL2Entry } from '../format/l2-table.ts';
@@ -8,7 +9,7 @@ import { type Image, naming, readActiveTables, readInside } from './image.ts';
 
 export interface ClusterLookup {
   /** @param guestOffset of the cluster's start, in bytes of the disk */
-  find(guestOffset: number): Promise<Cluster>;
+  find(guestOffset: GuestOffset): Promise<Cluster>;
 }
 
 /** Keeps the L1 table and the last L2 table, so that looking in the order of the disk reads each table once. */
@@ -26,7 +27,7 @@ export async function openClusterLookup(image: Image): Promise<ClusterLookup> {
       if (l2Offset === 0) return { kind: 'unallocated' };
       if (l1Index !== lastIndex || lastTable === undefined) {
         lastIndex = l1Index;
-        lastTable = readInside(image, `L2 table ${l1Index}`, l2Offset, header.clusterSizeBytes);
+        lastTable = readInside(image, `L2 table ${l1Index}`, hostOffset(l2Offset), header.clusterSizeBytes);
       }
       const table = await lastTable;
       const index = (guestOffset % tableBytes) / header.clusterSizeBytes;

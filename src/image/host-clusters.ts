@@ -4,7 +4,9 @@
 import { divideUp } from '../bytes/align.ts';
 import { findBit, newBits, type ReadonlyBits, setBits } from '../bytes/bits.ts';
 import { RefusedError } from '../errors.ts';
+import { clustersIn, type HostCluster, type HostRange, hostCluster, offsetOf } from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
+import type { Header } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
 import { shellPath } from '../text/shell-word.ts';
 
@@ -41,29 +43,34 @@ export function fileClusterCount({ storage, header }: Image): number {
 }
 
 /** Adds every cluster that the range touches; what lies beyond the end of the file is left out. */
-export function addRange(set: GrowingHostClusters, image: Image, offset: number, lengthBytes: number): void {
-  const { clusterSizeBytes } = image.header;
-  const start = Math.floor(offset / clusterSizeBytes);
-  const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
-  setBits(set.bits, start, end);
+export function addRange(
+  { bits, clusterCount }: GrowingHostClusters,
+  range: HostRange,
+  header: Header,
+): void {
+  const { start, end } = clustersIn(range, header);
+  setBits(bits, start, Math.min(end, clusterCount));
 }
 
 /** The first cluster of the range that is in the set already. */
 export function findOverlap(
-  set: HostClusters,
-  image: Image,
-  offset: number,
-  lengthBytes: number,
-): number | undefined {
-  const { clusterSizeBytes } = image.header;
-  const start = Math.floor(offset / clusterSizeBytes);
-  const end = Math.min(divideUp(offset + lengthBytes, clusterSizeBytes), set.clusterCount);
-  const taken = findBit(set.bits, 1, start, end);
-  return taken < end ? taken : undefined;
+  { bits, clusterCount }: HostClusters,
+  range: HostRange,
+  header: Header,
+): HostCluster | undefined {
+  const { start, end } = clustersIn(range, header);
+  const inside = Math.min(end, clusterCount);
+  const taken = findBit(bits, 1, start, inside);
+  return taken < inside ? hostCluster(taken) : undefined;
 }
 
-export function overlapMessage({ header }: Image, what: string, offset: number, taken: number): string {
-  return `${what} at ${hex(offset)} overlaps something else in the image at ${hex(taken * header.clusterSizeBytes)}`;
+export function overlapMessage(
+  { header }: Image,
+  what: string,
+  { offset }: HostRange,
+  taken: HostCluster,
+): string {
+  return `${what} at ${hex(offset)} overlaps something else in the image at ${hex(offsetOf(taken, header))}`;
 }
 
 /** For structures that lie where something else is. */

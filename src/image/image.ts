@@ -5,6 +5,7 @@ import { divideUp } from '../bytes/align.ts';
 import type { Brand } from '../bytes/brand.ts';
 import { cString } from '../bytes/c-string.ts';
 import { RefusedError } from '../errors.ts';
+import type { HostOffset, HostRange } from '../format/addresses.ts';
 import {
   type BitmapsState,
   bitmapsState,
@@ -110,10 +111,10 @@ export function naming<T>({ name }: Pick<Storage, 'name'>, parse: () => T): T {
 export async function readInside(
   { storage }: Image,
   what: string,
-  offset: number,
+  offset: HostOffset,
   lengthBytes: number,
 ): Promise<Uint8Array> {
-  requireInside(storage, what, offset, lengthBytes);
+  requireInside(storage, what, { offset, length: lengthBytes });
   return readBytes(storage, offset, lengthBytes);
 }
 
@@ -121,13 +122,12 @@ export async function readInside(
 export function requireInside(
   { name, sizeBytes }: Storage,
   what: string,
-  offset: number,
-  lengthBytes: number,
+  { offset, length }: HostRange,
 ): void {
-  if (offset + lengthBytes <= sizeBytes) return;
+  if (offset + length <= sizeBytes) return;
   throw new RefusedError(
     'INVALID_IMAGE',
-    `${name}: ${what} at ${hex(offset)} (${lengthBytes} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
+    `${name}: ${what} at ${hex(offset)} (${length} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
     {
       hint: 'The file is cut off: restore it from a complete copy, or look at it with "qemu-img check".',
       context: { file: name },
@@ -173,7 +173,7 @@ export async function readActiveTables(image: Image): Promise<ActiveTables> {
 export async function readL1Table(
   image: Image,
   what: string,
-  offset: number,
+  offset: HostOffset,
   entryCount: number,
 ): Promise<Float64Array> {
   const bytes = await readInside(image, what, offset, entryCount * L1_ENTRY_BYTES);

@@ -3,6 +3,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { alignDown } from '../bytes/align.ts';
+import { hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
 
@@ -171,7 +172,8 @@ function* batchesOf(
     while (end < order.length) {
       const next = l2Offsets[order[end]!]!;
       if (next > endOffset || next + clusterSizeBytes - offset > longest || end - start === MAX_TABLES) break;
-      requireInside(storage, `L2 table ${order[end]}`, next, clusterSizeBytes);
+      const range = { offset: hostOffset(next), length: clusterSizeBytes };
+      requireInside(storage, `L2 table ${order[end]}`, range);
       endOffset = next + clusterSizeBytes;
       end++;
     }

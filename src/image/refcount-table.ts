@@ -2,6 +2,7 @@
  * Refcounts of an image: the table is read at once, blocks when they are asked for.
  */
 
+import { type HostCluster, hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
 import {
   clustersPerRefcountBlock,
@@ -31,18 +32,18 @@ export async function readRefcountBlock(
 ): Promise<Uint8Array | undefined> {
   const offset = blockOffsets[blockIndex] ?? 0;
   if (offset === 0) return undefined;
-  return readInside(image, `refcount block ${blockIndex}`, offset, image.header.clusterSizeBytes);
+  return readInside(image, `refcount block ${blockIndex}`, hostOffset(offset), image.header.clusterSizeBytes);
 }
 
-export function blockIndexOf(cluster: number, header: Header): number {
+export function blockIndexOf(cluster: HostCluster, header: Header): number {
   return Math.floor(cluster / clustersPerRefcountBlock(header));
 }
 
 /** The refcount of `cluster` in the block that counts it. */
-export function refcountIn(block: Uint8Array, cluster: number, header: Header): bigint {
+export function refcountIn(block: Uint8Array, cluster: HostCluster, header: Header): bigint {
   return readRefcount(block, cluster % clustersPerRefcountBlock(header), header.refcountOrder);
 }
 
-export function setRefcountIn(block: Uint8Array, cluster: number, header: Header, value: bigint): void {
+export function setRefcountIn(block: Uint8Array, cluster: HostCluster, header: Header, value: bigint): void {
   writeRefcount(block, cluster % clustersPerRefcountBlock(header), header.refcountOrder, value);
 }

@@ -5,6 +5,12 @@
 import { divideUp } from '../bytes/align.ts';
 import { setBit } from '../bytes/bits.ts';
 import type { Brand } from '../bytes/brand.ts';
+import {
+  type HostOffset,
+  type HostRange,
+  hostOffset,
+  guestOffset as toGuestOffset,
+} from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
 import {
   guestBytesPerL2Table,
@@ -84,7 +90,8 @@ export async function passOver(
     l2Offsets,
     room,
     (l1Index, table) => {
-      addRange(named, image, l2Offsets[l1Index]!, header.clusterSizeBytes);
+      const offset = hostOffset(l2Offsets[l1Index]!);
+      addRange(named, { offset, length: header.clusterSizeBytes }, header);
       // The fast pass finds what is allocated, nothing finer.
       const done = scanL2Table(table, header, fast) && content === 'allocated';
       if (!done) decodeTable(pass, table, l1Index, content);
@@ -107,7 +114,7 @@ function decodeTable(
   units.fill(0);
   naming(storage, () => {
     for (let index = 0; index < l2EntriesPerTable(header); index++) {
-      const guestOffset = tableOffset + index * clusterSizeBytes;
+      const guestOffset = toGuestOffset(tableOffset + index * clusterSizeBytes);
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
       const mask = contentMask(cluster, content, header);
       for (let unit = 0; unit < unitsPerCluster; unit++) {
@@ -116,9 +123,9 @@ function decodeTable(
       const host = hostRange(cluster, header);
       if (host !== undefined) {
         const what = `the cluster of disk offset ${hex(guestOffset)}`;
-        requireInside(storage, what, host.offset, 1);
+        requireInside(storage, what, { offset: host.offset, length: 1 });
         requireBehindHeader(image, what, host.offset);
-        addRange(named, image, host.offset, host.lengthBytes);
+        addRange(named, host, header);
       }
     }
   });
@@ -128,22 +135,22 @@ function decodeTable(
 export function hostRange(
   cluster: Cluster,
   { clusterSizeBytes, hasDataFile }: Header,
-): { offset: number; lengthBytes: number } | undefined {
+): HostRange | undefined {
   switch (cluster.kind) {
     case 'unallocated':
       return undefined;
     case 'compressed':
-      return { offset: cluster.hostOffset, lengthBytes: cluster.lengthBytes };
+      return { offset: cluster.hostOffset, length: cluster.lengthBytes };
     case 'data':
     case 'zero':
     case 'subclusters':
       if (cluster.hostOffset === undefined || hasDataFile) return undefined;
-      return { offset: cluster.hostOffset, lengthBytes: clusterSizeBytes };
+      return { offset: cluster.hostOffset, length: clusterSizeBytes };
   }
 }
 
 /** Only compressed data can be said to lie there: in other entries such an offset means none. */
-function requireBehindHeader(image: Image, what: string, offset: number): void {
+function requireBehindHeader(image: Image, what: string, offset: HostOffset): void {
   if (offset >= image.header.clusterSizeBytes) return;
   throw needsCheck(image, `${what} at ${hex(offset)} lies in the header`);
 }

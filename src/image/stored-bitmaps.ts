@@ -3,6 +3,7 @@
  */
 import { alignUp, divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
+import type { HostRange } from '../format/addresses.ts';
 import {
   type BitmapDirectoryEntry,
   type ExaminedDirectory,
@@ -113,7 +114,8 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
   });
   for (const each of table) {
     if (typeof each === 'object') {
-      requireInside(storage, `a data cluster of ${what}`, each.dataOffset, header.clusterSizeBytes);
+      const range = { offset: each.dataOffset, length: header.clusterSizeBytes };
+      requireInside(storage, `a data cluster of ${what}`, range);
     }
   }
   return table;
@@ -134,11 +136,10 @@ export function bitmapRanges(
   { header }: Image,
   entry: BitmapDirectoryEntry,
   table: readonly BitmapTableEntry[],
-): { offset: number; lengthBytes: number }[] {
-  const ranges = [{ offset: entry.tableOffset, lengthBytes: tableBytes(entry) }];
+): HostRange[] {
+  const ranges = [{ offset: entry.tableOffset, length: tableBytes(entry) }];
   for (const each of table) {
-    if (typeof each === 'object')
-      ranges.push({ offset: each.dataOffset, lengthBytes: header.clusterSizeBytes });
+    if (typeof each === 'object') ranges.push({ offset: each.dataOffset, length: header.clusterSizeBytes });
   }
   return ranges;
 }

@@ -2,6 +2,8 @@
  * The table of one bitmap, read without giving up at what is wrong with it.
  */
 import { findBit } from '../bytes/bits.ts';
+import { eachCluster } from '../census/bitmap-clusters.ts';
+import { clustersIn, type HostCluster, type HostOffset } from '../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { bitmapTableEntryCount, isGranularity } from '../format/bitmap-directory.ts';
 import {
@@ -46,7 +48,7 @@ export async function examineTable(image: Image, entry: BitmapDirectoryEntry): P
     };
     return { table: await readUnsoundTable(image, entry), problems: [problem] };
   }
-  const isBeyond = (each: BitmapTableEntry): each is { dataOffset: number } =>
+  const isBeyond = (each: BitmapTableEntry): each is { dataOffset: HostOffset } =>
     typeof each === 'object' && each.dataOffset + header.clusterSizeBytes > storage.sizeBytes;
   const beyond = table.filter(isBeyond);
   if (beyond.length === 0) return { table, problems: [] };
@@ -65,12 +67,8 @@ export function* bitmapClusters(
   image: Image,
   entry: BitmapDirectoryEntry,
   table: readonly BitmapTableEntry[],
-): Generator<number> {
-  const { clusterSizeBytes } = image.header;
-  for (const { offset, lengthBytes } of bitmapRanges(image, entry, table)) {
-    const end = Math.ceil((offset + lengthBytes) / clusterSizeBytes);
-    for (let cluster = offset / clusterSizeBytes; cluster < end; cluster++) yield cluster;
-  }
+): Generator<HostCluster> {
+  for (const range of bitmapRanges(image, entry, table)) yield* eachCluster(clustersIn(range, image.header));
 }
 
 /**

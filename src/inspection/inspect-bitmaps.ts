@@ -4,14 +4,15 @@
 import {
   type BitmapClusters,
   clustersInWords,
-  clustersOfRange,
   countBitmapClusters,
+  eachCluster,
   type FoundClusters,
   isEmpty,
   otherOwner,
   within,
 } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
+import { clustersIn, type HostCluster, offsetOf } from '../format/addresses.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapDirectoryBytes,
@@ -128,27 +129,28 @@ function about({ index, entry }: InspectedEntry): Pick<Problem, 'index' | 'bitma
 }
 
 function misplacedStructures({ image, misplaced }: Census): Problem[] {
-  return misplaced.flatMap(({ what, offset, taken }): Problem[] =>
-    taken === undefined
+  return misplaced.flatMap((structure): Problem[] => {
+    const { what, taken } = structure;
+    return taken === undefined
       ? []
       : [
           {
             code: 'metadata-overlap',
             severity: 'error',
-            message: overlapMessage(image, what, offset, taken),
+            message: overlapMessage(image, what, structure, taken),
             hint: 'Take a copy of the image before anything is written to it, then look at it with "qemu-img check".',
             unopenable: false,
-            offset: taken * image.header.clusterSizeBytes,
+            offset: offsetOf(taken, image.header),
           },
-        ],
-  );
+        ];
+  });
 }
 
 async function* certainClusters(
   image: Image,
-  ofDirectory: readonly number[],
+  ofDirectory: readonly HostCluster[],
   entries: readonly InspectedEntry[],
-): AsyncGenerator<Iterable<number>> {
+): AsyncGenerator<Iterable<HostCluster>> {
   yield ofDirectory;
   for (const each of entries) if (each.table === 'sound') yield await clustersOf(image, each);
 }
@@ -157,27 +159,28 @@ async function* certainClusters(
 async function* guessedClusters(
   image: Image,
   entries: readonly InspectedEntry[],
-): AsyncGenerator<Iterable<number>> {
+): AsyncGenerator<Iterable<HostCluster>> {
   for (const each of entries) if (each.table === 'guess') yield await clustersOf(image, each);
   yield allegedDirectory(image);
 }
 
 /** What the entries take that can be made out: a size that is wrong makes nobody's clusters the directory's. */
-function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): number[] {
+function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): HostCluster[] {
   const { bitmaps } = image;
   if (bitmaps.kind === 'none' || bitmaps.directory.offset === undefined) return [];
   const { offset } = bitmaps.directory;
   const last = entries.findLast(({ entry }) => entry !== undefined);
   const end = last === undefined ? offset + 1 : last.offset + bitmapDirectoryBytes([last.entry!]);
-  return clustersOfRange(image, offset, end - offset);
+  return [...eachCluster(clustersIn({ offset, length: end - offset }, image.header))];
 }
 
 /** All that the extension calls the directory. */
-function allegedDirectory(image: Image): number[] {
+function allegedDirectory(image: Image): HostCluster[] {
   const { bitmaps } = image;
   if (bitmaps.kind === 'none') return [];
   const { offset, sizeBytes } = bitmaps.directory;
-  return offset === undefined || sizeBytes === undefined ? [] : clustersOfRange(image, offset, sizeBytes);
+  if (offset === undefined || sizeBytes === undefined) return [];
+  return [...eachCluster(clustersIn({ offset, length: sizeBytes }, image.header))];
 }
 
 /** A reason not to rely on some clusters. */
@@ -212,7 +215,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
 function doubtful(
   { header }: Image,
   what: string,
-  clusters: Iterable<number>,
+  clusters: Iterable<HostCluster>,
   doubts: readonly Doubt[],
 ): Problem[] {
   const list = [...clusters];
@@ -223,7 +226,7 @@ function doubtful(
       ...doubt.describe(what, found),
       severity: 'error' as const,
       unopenable: false,
-      offset: found.first * header.clusterSizeBytes,
+      offset: offsetOf(found.first, header),
       clusters: found.count,
     };
   });

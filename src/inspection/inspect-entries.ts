@@ -2,6 +2,7 @@
  * Inspects the entries of a bitmap directory and the tables they name, one by one.
  */
 import { divideUp } from '../bytes/align.ts';
+import type { HostCluster } from '../format/addresses.ts';
 import {
   type BitmapDirectoryEntry,
   type ExaminedEntry,
@@ -134,7 +135,10 @@ function inUseProblem(name: string): Pick<Problem, 'code' | 'severity' | 'messag
 }
 
 /** Every cluster that the bitmap points at, as far as that can be made out. */
-export async function clustersOf(image: Image, { entry, table }: InspectedEntry): Promise<Iterable<number>> {
+export async function clustersOf(
+  image: Image,
+  { entry, table }: InspectedEntry,
+): Promise<Iterable<HostCluster>> {
   if (entry === undefined || table === 'none') return [];
   return bitmapClusters(image, entry, (await examineTable(image, entry)).table);
 }

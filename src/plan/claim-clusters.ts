@@ -3,9 +3,10 @@
  */
 import { divideUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
+import { type ClusterRange, clusterRange, type HostCluster, hostCluster } from '../format/addresses.ts';
 import { clustersPerRefcountBlock, REFCOUNT_TABLE_ENTRY_BYTES } from '../format/refcounts.ts';
 import { blockIndexOf } from '../image/refcount-table.ts';
-import type { ClusterRun, FreeClusters } from './free-clusters.ts';
+import type { FreeClusters } from './free-clusters.ts';
 
 export interface ClusterNeeds {
   /** Lengths of what must lie in one piece, in clusters. */
@@ -16,12 +17,12 @@ export interface ClusterNeeds {
 
 export interface Claims {
   /** In the order of the needs. */
-  readonly contiguous: readonly ClusterRun[];
-  readonly scattered: readonly ClusterRun[];
+  readonly contiguous: readonly ClusterRange[];
+  readonly scattered: readonly ClusterRange[];
   /** The cluster of each refcount block to be added, by block index. */
-  readonly newBlocks: ReadonlyMap<number, number>;
+  readonly newBlocks: ReadonlyMap<number, HostCluster>;
   /** Where the refcount table goes when it must grow. */
-  readonly newTable: ClusterRun | undefined;
+  readonly newTable: ClusterRange | undefined;
 }
 
 /** @throws RefusedError when the refcount table cannot grow that far */
@@ -30,15 +31,15 @@ export async function claimClusters(
   free: FreeClusters,
   needs: ClusterNeeds,
 ): Promise<Claims> {
-  const contiguous: ClusterRun[] = [];
+  const contiguous: ClusterRange[] = [];
   for (const count of needs.contiguous) contiguous.push(await free.take(count));
   const scattered = await free.takeScattered(needs.scattered);
 
   const { header } = census.image;
   const perBlock = clustersPerRefcountBlock(header);
   const entriesPerCluster = header.clusterSizeBytes / REFCOUNT_TABLE_ENTRY_BYTES;
-  const newBlocks = new Map<number, number>();
-  let newTable: ClusterRun | undefined;
+  const newBlocks = new Map<number, HostCluster>();
+  let newTable: ClusterRange | undefined;
   let uncounted = blocksOf(census, [...contiguous, ...scattered]);
   let capacity = census.refcounts.blockOffsets.length;
   // A block or a table takes clusters itself, which may need a block: until nothing is left uncounted.
@@ -46,7 +47,7 @@ export async function claimClusters(
     const blockIndex = uncounted.find((index) => !newBlocks.has(index));
     if (blockIndex !== undefined) {
       // Where it counts itself, it is right from the moment it is named. Failing that, further up.
-      const range = { start: blockIndex * perBlock, end: (blockIndex + 1) * perBlock };
+      const range = clusterRange(blockIndex * perBlock, (blockIndex + 1) * perBlock);
       const run = (await free.take(1, range)) ?? (await free.take(1));
       newBlocks.set(blockIndex, run.start);
       uncounted = [...uncounted, ...blocksOf(census, [run])];
@@ -61,11 +62,11 @@ export async function claimClusters(
 }
 
 /** Indexes of the refcount blocks that the runs would need and that do not exist yet. */
-function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRun[]): number[] {
+function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRange[]): number[] {
   const { blockOffsets } = refcounts;
   const indexes = new Set<number>();
   for (const { start, end } of runs) {
-    const last = blockIndexOf(end - 1, image.header);
+    const last = blockIndexOf(hostCluster(end - 1), image.header);
     for (let index = blockIndexOf(start, image.header); index <= last; index++) {
       if ((blockOffsets[index] ?? 0) === 0) indexes.add(index);
     }
@@ -74,11 +75,11 @@ function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRun[]
 }
 
 /** All that is claimed, in no order. */
-export function claimedRuns({ contiguous, scattered, newBlocks, newTable }: Claims): ClusterRun[] {
-  const blocks = [...newBlocks.values()].map((cluster) => ({ start: cluster, end: cluster + 1 }));
+export function claimedRuns({ contiguous, scattered, newBlocks, newTable }: Claims): ClusterRange[] {
+  const blocks = [...newBlocks.values()].map((cluster) => clusterRange(cluster, cluster + 1));
   return [...contiguous, ...scattered, ...blocks, ...(newTable === undefined ? [] : [newTable])];
 }
 
-export function clusterCount(runs: readonly ClusterRun[]): number {
+export function clusterCount(runs: readonly ClusterRange[]): number {
   return runs.reduce((sum, { start, end }) => sum + end - start, 0);
 }

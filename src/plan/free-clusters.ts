@@ -5,6 +5,7 @@
 import { findBit, newBits, type ReadonlyBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
 import type { SoundCensus } from '../census/census.ts';
 import { RefusedError } from '../errors.ts';
+import { type ClusterRange, clusterRange } from '../format/addresses.ts';
 import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
 import {
   areFree,
@@ -15,28 +16,22 @@ import {
 import type { HostClusters } from '../image/host-clusters.ts';
 import { readRefcountBlock } from '../image/refcount-table.ts';
 
-/** Clusters [start, end). */
-export interface ClusterRun {
-  readonly start: number;
-  readonly end: number;
-}
-
 export interface FreeClusters {
   /**
    * Takes `count` clusters side by side, as low as they go.
    *
    * @param within only there; undefined is returned when they do not fit
    */
-  take(count: number): Promise<ClusterRun>;
-  take(count: number, within: ClusterRun): Promise<ClusterRun | undefined>;
+  take(count: number): Promise<ClusterRange>;
+  take(count: number, within: ClusterRange): Promise<ClusterRange | undefined>;
   /** Takes `count` clusters wherever they are, as low as they go. */
-  takeScattered(count: number): Promise<ClusterRun[]>;
+  takeScattered(count: number): Promise<ClusterRange[]>;
 }
 
 /** @param taken further clusters that must not be used, whatever their refcounts are */
 export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]): FreeClusters {
   const { image } = census;
-  const found: ClusterRun[] = [];
+  const found: ClusterRange[] = [];
   const more = findFreeRuns(census, taken);
 
   /** Looks further into the file; joins what touches the run before it. */
@@ -53,11 +48,11 @@ export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]
       );
     }
     const last = found.at(-1);
-    if (last?.end === next.value.start) found[found.length - 1] = { start: last.start, end: next.value.end };
+    if (last?.end === next.value.start) found[found.length - 1] = { ...last, end: next.value.end };
     else found.push(next.value);
   }
 
-  function takeFrom(position: number, taken: ClusterRun): ClusterRun {
+  function takeFrom(position: number, taken: ClusterRange): ClusterRange {
     const run = found[position]!;
     const rest = [
       { start: run.start, end: taken.start },
@@ -67,32 +62,32 @@ export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]
     return taken;
   }
 
-  async function take(count: number): Promise<ClusterRun>;
-  async function take(count: number, within: ClusterRun): Promise<ClusterRun | undefined>;
-  async function take(count: number, within?: ClusterRun): Promise<ClusterRun | undefined> {
-    const { start: lowest, end: highest } = within ?? { start: 0, end: Number.MAX_SAFE_INTEGER };
+  async function take(count: number): Promise<ClusterRange>;
+  async function take(count: number, within: ClusterRange): Promise<ClusterRange | undefined>;
+  async function take(count: number, within?: ClusterRange): Promise<ClusterRange | undefined> {
+    const { start: lowest, end: highest } = within ?? clusterRange(0, Number.MAX_SAFE_INTEGER);
     for (;;) {
       for (const [position, run] of found.entries()) {
         const start = Math.max(run.start, lowest);
         if (start + count <= Math.min(run.end, highest))
-          return takeFrom(position, { start, end: start + count });
+          return takeFrom(position, clusterRange(start, start + count));
       }
       if ((found.at(-1)?.end ?? 0) >= highest) return undefined;
       await findMore();
     }
   }
 
-  async function takeScattered(count: number): Promise<ClusterRun[]> {
-    const taken: ClusterRun[] = [];
+  async function takeScattered(count: number): Promise<ClusterRange[]> {
+    const taken: ClusterRange[] = [];
     for (let missing = count; missing > 0; ) {
       const run = found[0];
       if (run === undefined) {
         await findMore();
         continue;
       }
-      const part = takeFrom(0, { start: run.start, end: Math.min(run.end, run.start + missing) });
+      const part = takeFrom(0, clusterRange(run.start, Math.min(run.end, run.start + missing)));
       const last = taken.at(-1);
-      if (last?.end === part.start) taken[taken.length - 1] = { start: last.start, end: part.end };
+      if (last?.end === part.start) taken[taken.length - 1] = { ...last, end: part.end };
       else taken.push(part);
       missing -= part.end - part.start;
     }
@@ -105,7 +100,7 @@ export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]
 async function* findFreeRuns(
   { image, refcounts, ofImage }: SoundCensus,
   taken: readonly HostClusters[],
-): AsyncGenerator<ClusterRun, undefined> {
+): AsyncGenerator<ClusterRange, undefined> {
   const { header } = image;
   const sets = [ofImage.bits, ...taken.map(({ bits }) => bits)];
   const perBlock = clustersPerRefcountBlock(header);
@@ -130,7 +125,7 @@ async function* findFreeRuns(
         if (isFree(block, cluster - start, header.refcountOrder)) setBit(free, cluster - start);
       }
     }
-    for (const run of runsOfOnes(free, 0, perBlock)) yield { start: start + run.start, end: start + run.end };
+    for (const run of runsOfOnes(free, 0, perBlock)) yield clusterRange(start + run.start, start + run.end);
   }
   return undefined;
 }
@@ -140,17 +135,17 @@ function unreferencedRuns(
   clusterCount: number,
   start: number,
   end: number,
-): ClusterRun[] {
-  const runs: ClusterRun[] = [];
+): ClusterRange[] {
+  const runs: ClusterRange[] = [];
   const inside = Math.min(end, clusterCount);
   let from = start < inside ? firstInNone(sets, start, inside) : start;
   while (from < inside) {
     const to = Math.min(...sets.map((bits) => findBit(bits, 1, from, inside)));
-    runs.push({ start: from, end: to });
+    runs.push(clusterRange(from, to));
     from = firstInNone(sets, to, inside);
   }
   const beyond = Math.max(start, clusterCount);
-  if (beyond < end) runs.push({ start: beyond, end });
+  if (beyond < end) runs.push(clusterRange(beyond, end));
   return runs;
 }
 

@@ -5,7 +5,7 @@ import { alignUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { headerStruct } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
-import { type Step, write } from './plan.ts';
+import { type Step, writeHeader } from './plan.ts';
 
 export const BACKING_FILE_OFFSET = headerStruct.byteOf('backingFileOffset');
 
@@ -26,12 +26,12 @@ export function moveBackingName(image: Image, end: number): { copy: Step; change
     );
   }
   return {
-    copy: write(
+    copy: writeHeader(
       newOffset,
       headerCluster.slice(backingFileOffset, nameEnd),
       'backing file name, a copy at its new place',
     ),
-    change: write(
+    change: writeHeader(
       BACKING_FILE_OFFSET,
       headerStruct.encodeField('backingFileOffset', newOffset),
       'backing_file_offset',

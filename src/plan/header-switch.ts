@@ -12,7 +12,7 @@ import { EXTENSION_TYPE, extensionAreaEnd, extensionFrame } from '../format/head
 import type { Image } from '../image/image.ts';
 import { SECTOR_BYTES } from '../storage/storage.ts';
 import { BACKING_FILE_OFFSET, moveBackingName, noRoom } from './header-room.ts';
-import { flush, type Step, write } from './plan.ts';
+import { flush, type Step, writeHeader } from './plan.ts';
 
 export interface HeaderSwitch {
   /** Before anything else is written to the image. */
@@ -51,7 +51,7 @@ export function clearUnknownAutoclear({ header }: Image): Step[] {
 }
 
 function autoclear(value: bigint, reason: string): Step {
-  return write(AUTOCLEAR_OFFSET, headerStruct.encodeField('autoclearFeatures', value), reason);
+  return writeHeader(AUTOCLEAR_OFFSET, headerStruct.encodeField('autoclearFeatures', value), reason);
 }
 
 function withBitmapsBit({ header }: Image, set: boolean): bigint {
@@ -77,7 +77,7 @@ function mendFrames({ extensions }: Image): Step[] {
   if (misframed.length === 0) return [];
   return [
     ...misframed.map(({ offset }) =>
-      write(offset, extensionHead(), 'length of a bitmaps extension not in view'),
+      writeHeader(offset, extensionHead(), 'length of a bitmaps extension not in view'),
     ),
     flush('the length of the bitmaps extension'),
   ];
@@ -117,7 +117,7 @@ function withinOneSector(image: Image, payload: Uint8Array | undefined): Step | 
   let end = old.length;
   while (end > start && old[end - 1] === wanted[end - 1]) end--;
   if (start === end || straddles(start, end - start)) return undefined;
-  return write(
+  return writeHeader(
     start,
     wanted.subarray(start, end),
     'header: bitmaps extension and autoclear bit 0, in one sector',
@@ -169,7 +169,7 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   if (isWritable && (image.bitmaps.kind === 'live' || (existing.length === 1 && isShown(image)))) {
     return {
       prepare: [],
-      commit: [write(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
+      commit: [writeHeader(payloadAt, payload, 'bitmaps extension'), flush('the bitmaps extension')],
       after: [],
     };
   }
@@ -180,7 +180,7 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
       commit: [
         ...(image.bitmaps.kind === 'broken' ? hideBitmaps(image) : []),
         ...existing.map((slot) =>
-          write(slot + FRAME_BYTES, payload, 'bitmaps extension, still without autoclear bit 0'),
+          writeHeader(slot + FRAME_BYTES, payload, 'bitmaps extension, still without autoclear bit 0'),
         ),
         flush('the bitmaps extension'),
         bitmapsBit(image, true),
@@ -195,9 +195,9 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
     return {
       prepare: [],
       commit: [
-        write(earlier + FRAME_BYTES, payload, 'bitmaps extension, still overruled by a later one'),
+        writeHeader(earlier + FRAME_BYTES, payload, 'bitmaps extension, still overruled by a later one'),
         flush('the bitmaps extension'),
-        write(live, END_MARKER, 'end marker over the later bitmaps extension'),
+        writeHeader(live, END_MARKER, 'end marker over the later bitmaps extension'),
         flush('the end marker'),
       ],
       after: [],
@@ -211,13 +211,13 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
     prepare,
     commit: [
       ...clear,
-      write(endMarkerOffset, extensionHead(), 'bitmaps extension in place of the end marker'),
+      writeHeader(endMarkerOffset, extensionHead(), 'bitmaps extension in place of the end marker'),
       flush('the bitmaps extension'),
     ],
     after: [
-      write(payloadAt, payload, 'bitmaps extension, overruled by the later one'),
+      writeHeader(payloadAt, payload, 'bitmaps extension, overruled by the later one'),
       flush('the bitmaps extension'),
-      write(endMarkerOffset, END_MARKER, 'end marker over the later bitmaps extension'),
+      writeHeader(endMarkerOffset, END_MARKER, 'end marker over the later bitmaps extension'),
       flush('the end marker'),
     ],
   };
@@ -233,10 +233,12 @@ function addition(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'
     const bytes = image.headerCluster.slice(AUTOCLEAR_OFFSET, endMarkerOffset + FRAME_BYTES);
     bytes.set(headerStruct.encodeField('autoclearFeatures', withBitmapsBit(image, true)));
     bytes.set(head, endMarkerOffset - AUTOCLEAR_OFFSET);
-    commit.push(write(AUTOCLEAR_OFFSET, bytes, 'autoclear bit 0 and the bitmaps extension, in one sector'));
+    commit.push(
+      writeHeader(AUTOCLEAR_OFFSET, bytes, 'autoclear bit 0 and the bitmaps extension, in one sector'),
+    );
   } else {
     commit.push(
-      write(endMarkerOffset, head, 'bitmaps extension in place of the end marker'),
+      writeHeader(endMarkerOffset, head, 'bitmaps extension in place of the end marker'),
       flush('the bitmaps extension'),
       bitmapsBit(image, true),
     );
@@ -258,7 +260,7 @@ function behindEndMarker(
   const tailOffset = endMarkerOffset + FRAME_BYTES;
   const tail = new Uint8Array(EXTENSION_BYTES);
   tail.set(payload);
-  const put = write(tailOffset, tail, 'payload and new end marker, behind the old end marker');
+  const put = writeHeader(tailOffset, tail, 'payload and new end marker, behind the old end marker');
   const move = moveBackingName(image, tailOffset + tail.length);
   if (move === undefined) return { prepare: [put], clear: [], endMarkerOffset };
   const { copy, change } = move;
@@ -286,8 +288,11 @@ function removalOfExtensions(image: Image): Step[] {
   const cut = list[lastOther + 1];
   const steps = slots(image)
     .filter((slot) => cut === undefined || slot < cut.offset)
-    .map((slot) => write(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'));
-  if (cut !== undefined) steps.push(write(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
+    .map((slot) =>
+      writeHeader(slot + FRAME_BYTES, new Uint8Array(PAYLOAD_BYTES), 'bitmaps extension emptied'),
+    );
+  if (cut !== undefined)
+    steps.push(writeHeader(cut.offset, END_MARKER, 'end marker over the bitmaps extension'));
   return steps;
 }
 

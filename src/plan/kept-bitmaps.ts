@@ -4,6 +4,7 @@
 import { alignUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
 import { RefusedError } from '../errors.ts';
+import type { HostRange } from '../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { hex } from '../format/format-error.ts';
 import {
@@ -29,11 +30,11 @@ export async function keptClusters(
   for (const slot of wanted) {
     if (slot.kind !== 'keep') continue;
     const table = await readBitmapTable(image, slot.entry);
-    for (const { offset, lengthBytes } of bitmapRanges(image, slot.entry, table)) {
+    for (const range of bitmapRanges(image, slot.entry, table)) {
       // What a bitmap in use points at is a guess, and yet QEMU frees it with the bitmap: none of it may be claimed.
-      if (slot.entry.inUse) requireInsideFile(image, slot.entry, offset + lengthBytes);
-      else requireOwn(census, kept, `bitmap "${slot.entry.name}"`, offset, lengthBytes);
-      addRange(kept, image, offset, lengthBytes);
+      if (slot.entry.inUse) requireInsideFile(image, slot.entry, range);
+      else requireOwn(census, kept, `bitmap "${slot.entry.name}"`, range);
+      addRange(kept, range, image.header);
     }
   }
   return kept;
@@ -48,16 +49,20 @@ function requireOwn(
   { image, ofImage }: SoundCensus,
   kept: GrowingHostClusters,
   what: string,
-  offset: number,
-  lengthBytes: number,
+  range: HostRange,
 ): void {
-  requireInside(image.storage, what, offset, lengthBytes);
-  const taken = [ofImage, kept].flatMap((set) => findOverlap(set, image, offset, lengthBytes) ?? []);
-  if (taken.length > 0) throw needsCheck(image, overlapMessage(image, what, offset, Math.min(...taken)));
+  requireInside(image.storage, what, range);
+  const taken = [ofImage, kept].flatMap((set) => findOverlap(set, range, image.header) ?? []);
+  const [lowest] = taken.toSorted((a, b) => a - b);
+  if (lowest !== undefined) throw needsCheck(image, overlapMessage(image, what, range, lowest));
 }
 
-function requireInsideFile({ storage, header }: Image, { name }: BitmapDirectoryEntry, end: number): void {
-  if (end <= alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
+function requireInsideFile(
+  { storage, header }: Image,
+  { name }: BitmapDirectoryEntry,
+  { offset, length }: HostRange,
+): void {
+  if (offset + length <= alignUp(storage.sizeBytes, header.clusterSizeBytes)) return;
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
     `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,

@@ -5,13 +5,13 @@
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { type BitmapPiece, encodeBitmap } from '../bitmap/encode-bitmap.ts';
 import { alignUp } from '../bytes/align.ts';
+import { type ClusterRange, type HostCluster, type HostOffset, offsetOf } from '../format/addresses.ts';
 import { type BitmapDirectoryEntry, encodeBitmapDirectory } from '../format/bitmap-directory.ts';
 import { type BitmapTableEntry, encodeBitmapTable } from '../format/bitmap-table.ts';
 import { encodeBitmapsPayload } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 import type { Claims } from './claim-clusters.ts';
-import type { ClusterRun } from './free-clusters.ts';
 import { type Step, write } from './plan.ts';
 
 /** Many new bitmaps often are one: it is looked through once. */
@@ -34,7 +34,7 @@ export function layOut(
   pieces: readonly BitmapPiece[][],
   claims: Claims,
 ): { steps: Step[]; payload: Uint8Array | undefined } {
-  const { clusterSizeBytes } = image.header;
+  const { header } = image;
   if (wanted.length === 0) return { steps: [], payload: undefined };
   const [directoryRun, ...tableRuns] = claims.contiguous;
   const nextCluster = clustersOf(claims.scattered);
@@ -47,12 +47,12 @@ export function layOut(
       continue;
     }
     const ownPieces = pieces[stored]!;
-    const tableOffset = tableRuns[stored]!.start * clusterSizeBytes;
+    const tableOffset = offsetOf(tableRuns[stored]!.start, header);
     stored++;
-    const data: { offset: number; bytes: Uint8Array }[] = [];
+    const data: Placed[] = [];
     const table = ownPieces.map((bytes): BitmapTableEntry => {
       if (typeof bytes !== 'object') return bytes;
-      const dataOffset = nextCluster.next().value! * clusterSizeBytes;
+      const dataOffset = offsetOf(nextCluster.next().value!, header);
       data.push({ offset: dataOffset, bytes });
       return { dataOffset };
     });
@@ -72,7 +72,7 @@ export function layOut(
     });
   }
   const directory = encodeBitmapDirectory(entries);
-  const offset = directoryRun!.start * clusterSizeBytes;
+  const offset = offsetOf(directoryRun!.start, header);
   steps.push(write(offset, wholeClusters(directory, image), 'bitmap directory'));
   return {
     steps,
@@ -80,16 +80,19 @@ export function layOut(
   };
 }
 
-function* clustersOf(runs: readonly ClusterRun[]): Generator<number, undefined> {
+function* clustersOf(runs: readonly ClusterRange[]): Generator<HostCluster, undefined> {
   for (const { start, end } of runs) for (let cluster = start; cluster < end; cluster++) yield cluster;
   return undefined;
 }
 
+interface Placed {
+  readonly offset: HostOffset;
+  readonly bytes: Uint8Array;
+}
+
 /** Makes one write of data clusters that lie side by side both in the file and in the bitmap. */
-function* joinAdjacent(
-  parts: readonly { offset: number; bytes: Uint8Array }[],
-): Generator<{ offset: number; bytes: Uint8Array }> {
-  let current: { offset: number; bytes: Uint8Array } | undefined;
+function* joinAdjacent(parts: readonly Placed[]): Generator<Placed> {
+  let current: Placed | undefined;
   for (const part of parts) {
     const { bytes } = part;
     if (
@@ -98,14 +101,11 @@ function* joinAdjacent(
       current.bytes.byteOffset + current.bytes.length === bytes.byteOffset &&
       current.offset + current.bytes.length === part.offset
     ) {
-      current.bytes = new Uint8Array(
-        bytes.buffer,
-        current.bytes.byteOffset,
-        current.bytes.length + bytes.length,
-      );
+      const { byteOffset, length } = current.bytes;
+      current = { ...current, bytes: new Uint8Array(bytes.buffer, byteOffset, length + bytes.length) };
     } else {
       if (current !== undefined) yield current;
-      current = { ...part };
+      current = part;
     }
   }
   if (current !== undefined) yield current;

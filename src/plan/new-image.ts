@@ -3,12 +3,13 @@
  */
 import { divideUp } from '../bytes/align.ts';
 import { censusOf } from '../census/census.ts';
+import { hostOffset } from '../format/addresses.ts';
 import { L1_ENTRY_BYTES, MAX_L1_TABLE_BYTES } from '../format/header.ts';
 import { encodeHeaderCluster, type NewBacking } from '../format/new-header.ts';
 import { encodeRefcountTableEntries, writeRefcount } from '../format/refcounts.ts';
 import type { Image } from '../image/image.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
-import { flush, type Plan, type Step, write } from './plan.ts';
+import { flush, type Plan, type Step, write, writeHeader } from './plan.ts';
 import { planBitmaps } from './plan-bitmaps.ts';
 
 export interface NewImage {
@@ -48,9 +49,9 @@ export function planNewImage({ virtualSizeBytes, backing }: NewImage): Step[] {
   for (let cluster = 0; cluster < L1_TABLE_CLUSTER + l1Clusters; cluster++) {
     writeRefcount(refcountBlock, cluster, REFCOUNT_ORDER, 1n);
   }
-  const at = (cluster: number) => cluster * clusterSizeBytes;
+  const at = (cluster: number) => hostOffset(cluster * clusterSizeBytes);
   return [
-    write(0, header, 'header'),
+    writeHeader(0, header, 'header'),
     write(at(REFCOUNT_TABLE_CLUSTER), refcountTable, 'refcount table'),
     write(at(REFCOUNT_BLOCK_CLUSTER), refcountBlock, 'refcount block'),
     write(at(L1_TABLE_CLUSTER), new Uint8Array(l1Clusters * clusterSizeBytes), 'L1 table without entries'),

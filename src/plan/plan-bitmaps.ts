@@ -1,17 +1,16 @@
 /**
  * Plans another set of bitmaps for a sound image.
  */
-import { divideUp } from '../bytes/align.ts';
 import { getBit, setBit } from '../bytes/bits.ts';
 import { type Census, requireSound, type SoundCensus } from '../census/census.ts';
 import { RefusedError } from '../errors.ts';
+import { type ClusterRange, clusterRange, clustersIn, type HostRange } from '../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import type { BitmapTableEntry } from '../format/bitmap-table.ts';
 import type { GrowingHostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
 import { bitmapRanges, readBitmapTable, readUnsoundTable } from '../image/stored-bitmaps.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
-import type { ClusterRun } from './free-clusters.ts';
 import { keptClusters } from './kept-bitmaps.ts';
 import type { Plan } from './plan.ts';
 import { planDirectory } from './plan-directory.ts';
@@ -40,11 +39,11 @@ async function takeReleased(
   ofBitmaps: GrowingHostClusters,
   present: readonly BitmapDirectoryEntry[],
   wanted: readonly BitmapSlot[],
-): Promise<ClusterRun[]> {
+): Promise<ClusterRange[]> {
   const { header, bitmaps } = image;
-  const ranges: { offset: number; lengthBytes: number }[] = [];
+  const ranges: HostRange[] = [];
   if (bitmaps.kind === 'live') {
-    ranges.push({ offset: bitmaps.directory.offset, lengthBytes: bitmaps.directory.sizeBytes });
+    ranges.push({ offset: bitmaps.directory.offset, length: bitmaps.directory.sizeBytes });
   }
   const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
   for (const entry of present) {
@@ -52,13 +51,13 @@ async function takeReleased(
     // Millions of ranges are too many for the arguments of one call.
     for (const range of bitmapRanges(image, entry, await tableOf(image, entry))) ranges.push(range);
   }
-  const released: ClusterRun[] = [];
-  for (const { offset, lengthBytes } of ranges) {
-    const end = Math.min(divideUp(offset + lengthBytes, header.clusterSizeBytes), ofImage.clusterCount);
-    for (let cluster = offset / header.clusterSizeBytes; cluster < end; cluster++) {
+  const released: ClusterRange[] = [];
+  for (const range of ranges) {
+    const { start, end } = clustersIn(range, header);
+    for (let cluster = start; cluster < end && cluster < ofImage.clusterCount; cluster++) {
       if (getBit(ofImage.bits, cluster) || getBit(ofBitmaps.bits, cluster)) continue;
       setBit(ofBitmaps.bits, cluster);
-      released.push({ start: cluster, end: cluster + 1 });
+      released.push(clusterRange(cluster, cluster + 1));
     }
   }
   return released;

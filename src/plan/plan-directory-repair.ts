@@ -5,6 +5,7 @@ import { runsOfOnes } from '../bytes/bits.ts';
 import { requireSound, type SoundCensus } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
 import { RefusedError } from '../errors.ts';
+import { type ClusterRange, clusterRange } from '../format/addresses.ts';
 import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
@@ -15,7 +16,6 @@ import type { Problem } from '../inspection/problem.ts';
 import { shellPath } from '../text/shell-word.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 import { type Claims, clusterCount } from './claim-clusters.ts';
-import type { ClusterRun } from './free-clusters.ts';
 import { clearUnknownAutoclear } from './header-switch.ts';
 import { keptClusters } from './kept-bitmaps.ts';
 import { type MendedBitmap, mendDirectory } from './mended-directory.ts';
@@ -103,14 +103,14 @@ async function leakedRuns(
   census: SoundCensus,
   ofBitmaps: HostClusters,
   reading: L2Reading,
-): Promise<ClusterRun[]> {
-  const runs: ClusterRun[] = [];
+): Promise<ClusterRange[]> {
+  const runs: ClusterRange[] = [];
   await compareRefcounts(
     census,
     ofBitmaps,
     ({ start, count, leaked }) => {
       for (const run of runsOfOnes(leaked, 0, count)) {
-        runs.push({ start: start + run.start, end: start + run.end });
+        runs.push(clusterRange(start + run.start, start + run.end));
       }
     },
     reading,

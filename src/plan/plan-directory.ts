@@ -5,6 +5,7 @@
 import { divideUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
 import { RefusedError } from '../errors.ts';
+import type { ClusterRange } from '../format/addresses.ts';
 import { bitmapDirectoryBytes } from '../format/bitmap-directory.ts';
 import { BITMAP_TABLE_ENTRY_BYTES } from '../format/bitmap-table.ts';
 import { MAX_BITMAP_DIRECTORY_BYTES, MAX_BITMAPS } from '../format/bitmaps-extension.ts';
@@ -12,7 +13,7 @@ import type { HostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 import { claimClusters, claimedRuns, clusterCount } from './claim-clusters.ts';
-import { type ClusterRun, freeClusters } from './free-clusters.ts';
+import { freeClusters } from './free-clusters.ts';
 import { planHeaderSwitch } from './header-switch.ts';
 import { encodeAll, layOut } from './lay-out-directory.ts';
 import { flush, type Plan, type Step } from './plan.ts';
@@ -22,9 +23,9 @@ export interface ClustersOfBitmaps {
   /** Every cluster that bitmaps point at, before and after; none of them is claimed. */
   readonly taken: readonly HostClusters[];
   /** What is in use until the new directory is. */
-  readonly released: readonly ClusterRun[];
+  readonly released: readonly ClusterRange[];
   /** What is counted though nothing points at it. */
-  readonly leaked: readonly ClusterRun[];
+  readonly leaked: readonly ClusterRange[];
 }
 
 /**

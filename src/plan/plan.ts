@@ -3,12 +3,13 @@
  * applyPlan.
  */
 import { RefusedError } from '../errors.ts';
+import { type HostOffset, hostOffset } from '../format/addresses.ts';
 import type { Storage } from '../storage/storage.ts';
 
 export type Step =
   | {
       readonly kind: 'write';
-      readonly offset: number;
+      readonly offset: HostOffset;
       readonly bytes: Uint8Array;
       /** What these bytes are, in the specification's words. */
       readonly reason: string;
@@ -30,8 +31,13 @@ export interface Plan {
   readonly newEndOffset: number;
 }
 
-export function write(offset: number, bytes: Uint8Array, reason: string): Step {
+export function write(offset: HostOffset, bytes: Uint8Array, reason: string): Step {
   return { kind: 'write', offset, bytes, reason };
+}
+
+/** @param byte of the header cluster, which is the first */
+export function writeHeader(byte: number, bytes: Uint8Array, reason: string): Step {
+  return write(hostOffset(byte), bytes, reason);
 }
 
 export function flush(reason: string): Step {

@@ -2,7 +2,16 @@
  * The steps that count claimed clusters and give released ones back, in an order in which a cut only leaks.
  */
 
+import type { Span } from '../bytes/range.ts';
 import type { SoundCensus } from '../census/census.ts';
+import {
+  type ClusterRange,
+  clustersIn,
+  type HostCluster,
+  hostCluster,
+  hostOffset,
+  offsetOf,
+} from '../format/addresses.ts';
 import { type Header, headerStruct } from '../format/header.ts';
 import {
   clustersPerRefcountBlock,
@@ -11,8 +20,7 @@ import {
 } from '../format/refcounts.ts';
 import { blockIndexOf, readRefcountBlock, refcountIn, setRefcountIn } from '../image/refcount-table.ts';
 import { type Claims, claimedRuns } from './claim-clusters.ts';
-import type { ClusterRun } from './free-clusters.ts';
-import { flush, type Step, write } from './plan.ts';
+import { flush, type Step, write, writeHeader } from './plan.ts';
 
 export interface RefcountSteps {
   /** With the data of the new clusters, before a flush. */
@@ -28,11 +36,11 @@ export type LoadedBlocks = ReadonlyMap<number, Uint8Array>;
 
 export async function loadBlocks(
   { image, refcounts }: SoundCensus,
-  runs: readonly ClusterRun[],
+  runs: readonly ClusterRange[],
 ): Promise<LoadedBlocks> {
   const blocks = new Map<number, Uint8Array>();
   for (const { start, end } of runs) {
-    const last = blockIndexOf(end - 1, image.header);
+    const last = blockIndexOf(hostCluster(end - 1), image.header);
     for (let index = blockIndexOf(start, image.header); index <= last; index++) {
       if (blocks.has(index)) continue;
       const block = await readRefcountBlock(image, refcounts, index);
@@ -50,8 +58,8 @@ export function planRefcounts(
   census: SoundCensus,
   loaded: LoadedBlocks,
   claims: Claims,
-  released: readonly ClusterRun[],
-  leaked: readonly ClusterRun[] = [],
+  released: readonly ClusterRange[],
+  leaked: readonly ClusterRange[] = [],
 ): RefcountSteps {
   const { image, refcounts } = census;
   const { header } = image;
@@ -70,11 +78,11 @@ export function planRefcounts(
     claim.push(
       cluster === undefined
         ? write(
-            refcounts.blockOffsets[index]! + span.start,
+            hostOffset(refcounts.blockOffsets[index]! + span.start),
             block.slice(span.start, span.end),
             `refcounts in block ${index}`,
           )
-        : write(cluster * clusterSizeBytes, block.slice(), `new refcount block ${index}`),
+        : write(offsetOf(cluster, header), block.slice(), `new refcount block ${index}`),
     );
   }
   const { steps: reveal, table } = revealBlocks(census, claims);
@@ -97,25 +105,23 @@ export function planRefcounts(
   const release: Step[] = [];
   for (const [index, span] of spansByBlock(header, [...freed, ...mended])) {
     const bytes = blocks.get(index)!.slice(span.start, span.end);
-    release.push(
-      write(refcounts.blockOffsets[index]! + span.start, bytes, `released refcounts in block ${index}`),
-    );
+    const offset = hostOffset(refcounts.blockOffsets[index]! + span.start);
+    release.push(write(offset, bytes, `released refcounts in block ${index}`));
   }
   return { claim, reveal, release };
 }
 
 /** Where the refcount table is now. */
-export function tableRun({ image, refcounts }: SoundCensus): ClusterRun {
-  const { header } = image;
-  const start = header.refcountTableOffset / header.clusterSizeBytes;
-  return {
-    start,
-    end: start + (refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES) / header.clusterSizeBytes,
-  };
+export function tableRun({ image, refcounts }: SoundCensus): ClusterRange {
+  const length = refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES;
+  return clustersIn({ offset: image.header.refcountTableOffset, length }, image.header);
 }
 
-function forEachCluster(runs: readonly ClusterRun[], change: (cluster: number) => boolean): number[] {
-  const changed: number[] = [];
+function forEachCluster(
+  runs: readonly ClusterRange[],
+  change: (cluster: HostCluster) => boolean,
+): HostCluster[] {
+  const changed: HostCluster[] = [];
   for (const { start, end } of runs) {
     for (let cluster = start; cluster < end; cluster++) if (change(cluster)) changed.push(cluster);
   }
@@ -123,11 +129,8 @@ function forEachCluster(runs: readonly ClusterRun[], change: (cluster: number) =
 }
 
 /** For each block, the bytes that hold the refcounts of `clusters`. */
-function spansByBlock(
-  header: Header,
-  clusters: readonly number[],
-): Map<number, { start: number; end: number }> {
-  const spans = new Map<number, { start: number; end: number }>();
+function spansByBlock(header: Header, clusters: readonly HostCluster[]): Map<number, Span> {
+  const spans = new Map<number, Span>();
   const bitsPerRefcount = 2 ** header.refcountOrder;
   for (const cluster of clusters) {
     const firstBit = (cluster % clustersPerRefcountBlock(header)) * bitsPerRefcount;
@@ -153,12 +156,12 @@ function revealBlocks(
     const clusters = newTable.end - newTable.start;
     const offsets = new Float64Array((clusters * header.clusterSizeBytes) / REFCOUNT_TABLE_ENTRY_BYTES);
     offsets.set(refcounts.blockOffsets);
-    for (const [index, cluster] of newBlocks) offsets[index] = cluster * header.clusterSizeBytes;
-    const offset = newTable.start * header.clusterSizeBytes;
+    for (const [index, cluster] of newBlocks) offsets[index] = offsetOf(cluster, header);
+    const offset = offsetOf(newTable.start, header);
     return {
       table: write(offset, encodeRefcountTableEntries(offsets), 'larger refcount table'),
       steps: [
-        write(
+        writeHeader(
           headerStruct.byteOf('refcountTableOffset'),
           Uint8Array.of(
             ...headerStruct.encodeField('refcountTableOffset', offset),
@@ -180,8 +183,8 @@ function revealBlocks(
     });
     if (ready.length === 0) throw new Error('refcount blocks that only count each other');
     for (const [index, cluster] of ready) {
-      const entry = encodeRefcountTableEntries(Float64Array.of(cluster * header.clusterSizeBytes));
-      const offset = header.refcountTableOffset + index * REFCOUNT_TABLE_ENTRY_BYTES;
+      const entry = encodeRefcountTableEntries(Float64Array.of(offsetOf(cluster, header)));
+      const offset = hostOffset(header.refcountTableOffset + index * REFCOUNT_TABLE_ENTRY_BYTES);
       steps.push(write(offset, entry, `refcount table entry ${index}`));
       hidden.delete(index);
     }

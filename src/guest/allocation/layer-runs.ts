@@ -3,6 +3,7 @@
  */
 
 import type { Layer, Qcow2Layer, RawLayer } from '../../chain/layer.ts';
+import { hostOffset, guestOffset as toGuestOffset } from '../../format/addresses.ts';
 import { hex } from '../../format/format-error.ts';
 import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
@@ -46,7 +47,7 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
       }
       const tables = await Promise.all(
         indexes.map((index) =>
-          readInside(image, `L2 table ${index}`, l2Offsets[index]!, header.clusterSizeBytes),
+          readInside(image, `L2 table ${index}`, hostOffset(l2Offsets[index]!), header.clusterSizeBytes),
         ),
       );
       const runs = runsBuilder(start);
@@ -74,13 +75,14 @@ function addTable(
   const first = Math.max(0, Math.floor((start - tableStart) / clusterSizeBytes));
   naming(storage, () => {
     for (let index = first; index < l2EntriesPerTable(header); index++) {
-      const guestOffset = tableStart + index * clusterSizeBytes;
+      const guestOffset = toGuestOffset(tableStart + index * clusterSizeBytes);
       if (guestOffset >= virtualSizeBytes) return;
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
       const host = hostRange(cluster, header);
       // Asked first, since the text of the complaint would cost more than all the rest.
       if (host !== undefined && host.offset >= storage.sizeBytes) {
-        requireInside(storage, `the cluster of disk offset ${hex(guestOffset)}`, host.offset, 1);
+        const what = `the cluster of disk offset ${hex(guestOffset)}`;
+        requireInside(storage, what, { offset: host.offset, length: 1 });
       }
       addCluster(image, cluster, guestOffset, runs);
     }

@@ -3,6 +3,7 @@
  */
 import { alignDown } from '../../bytes/align.ts';
 import { RefusedError } from '../../errors.ts';
+import { guestOffset as toGuestOffset } from '../../format/addresses.ts';
 import { hex } from '../../format/format-error.ts';
 import { type ClusterLookup, openClusterLookup } from '../../image/cluster-lookup.ts';
 import type { Image } from '../../image/image.ts';
@@ -69,7 +70,7 @@ async function findAll(
 ): Promise<StoredCluster[]> {
   const clusters: StoredCluster[] = [];
   for (const guestOffset of guestOffsets) {
-    const found = await lookup.find(guestOffset);
+    const found = await lookup.find(toGuestOffset(guestOffset));
     if (found.kind !== 'compressed') {
       throw new Error(`${storage.name}: the cluster at ${hex(guestOffset)} is no longer compressed`);
     }

@@ -100,7 +100,7 @@ async function listEntry(
     flags: [...(entry.inUse ? (['in-use'] as const) : []), ...(entry.auto ? (['auto'] as const) : [])],
     dirtyBytes: bitmap === undefined ? null : dirtyBytes(bitmap),
     diskBytes: bitmapRanges(image, entry, table).reduce(
-      (sum, { lengthBytes }) => sum + alignUp(lengthBytes, clusterSizeBytes),
+      (sum, { length }) => sum + alignUp(length, clusterSizeBytes),
       0,
     ),
     ...(profileParts === undefined || bitmap === undefined

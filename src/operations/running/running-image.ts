@@ -5,6 +5,7 @@ import { type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { RefusedError } from '../../errors.ts';
+import { hostOffset } from '../../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import { chainOfNode, type ImageNode, nodeOfFile, readBlockNodes } from '../../qemu/block-nodes.ts';
@@ -112,7 +113,7 @@ export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
       granularityBits: Math.log2(granularity),
       auto: recording || inconsistent,
       inUse: inconsistent,
-      tableOffset: 0,
+      tableOffset: hostOffset(0),
       tableEntryCount: 0,
     }));
 }

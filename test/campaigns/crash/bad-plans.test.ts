@@ -1,7 +1,8 @@
 /** The power-cut tests can fail: plans with one thing wrong each are caught, and QEMU agrees that they break images. */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { flush, type Plan, type Step, write } from '../../../src/plan/plan.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
+import { flush, type Plan, type Step, write, writeHeader } from '../../../src/plan/plan.ts';
 import { seededRandom } from '../../support/random.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 import { type BitmapChange, planChange } from './bitmap-plan.ts';
@@ -64,7 +65,7 @@ const headerAtOnce: Spoil = (plan, { bytes, header }) => {
   const last = plan.steps.findLastIndex(inHeader);
   const steps = [
     ...plan.steps.slice(0, first),
-    write(8, done.slice(8, 2048), 'the header in one write'),
+    writeHeader(8, done.slice(8, 2048), 'the header in one write'),
     flush('the header'),
     ...plan.steps.slice(last + 2),
   ];
@@ -78,7 +79,7 @@ const releasedFirst: Spoil = (plan) => {
 
 const ontoTheDisk: Spoil = (plan, { guest }) =>
   withSteps(plan, [
-    write(guest.ranges[0]!.start, Uint8Array.of(1, 2, 3), 'in the wrong place'),
+    write(hostOffset(guest.ranges[0]!.start), Uint8Array.of(1, 2, 3), 'in the wrong place'),
     ...plan.steps,
   ]);
 

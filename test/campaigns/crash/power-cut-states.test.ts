@@ -1,10 +1,15 @@
 /** The states of a power cut, on plans small enough to list them by hand. */
 import { describe, expect, it } from 'vitest';
-import { flush, type Step, write } from '../../../src/plan/plan.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
+import { flush, type Step, write as writeAt } from '../../../src/plan/plan.ts';
 import { seededRandom } from '../../support/random.ts';
 import { type PowerCutState, powerCutStates } from './power-cut-states.ts';
 
 const sectorBytes = 512;
+
+function write(offset: number, bytes: Uint8Array, reason: string): Step {
+  return writeAt(hostOffset(offset), bytes, reason);
+}
 
 function bytesOf(value: number, length = sectorBytes): Uint8Array {
   return new Uint8Array(length).fill(value);

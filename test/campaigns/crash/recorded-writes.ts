@@ -5,6 +5,7 @@
  */
 import type * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { flush, type Step, write } from '../../../src/plan/plan.ts';
 
 let recorded: Step[] = [];
@@ -18,7 +19,7 @@ export async function recordingFs(importOriginal: () => Promise<unknown>): Promi
     ...original,
     write: promising((fd: number, bytes: Uint8Array, from: number, length: number, offset: number) => {
       const data = Uint8Array.from(bytes.subarray(from, from + length));
-      recorded.push(write(offset, data, `write ${recorded.length}`));
+      recorded.push(write(hostOffset(offset), data, `write ${recorded.length}`));
       return writeAt(fd, bytes, from, length, offset);
     }),
     fdatasync: promising((fd: number) => {

@@ -1,6 +1,7 @@
 /** A stored bitmap is read as its table has it, cluster by cluster, and nothing else is read. */
 import { describe, expect, test } from 'vitest';
 import { readBitmap, readInUseMarks } from '../../../src/bitmap/read-bitmap.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { openImage } from '../../../src/image/image.ts';
 import { memoryStorage } from '../../support/memory.ts';
@@ -35,7 +36,7 @@ async function stored(table: readonly bigint[], changes: Partial<BitmapDirectory
     granularityBits: 9,
     auto: true,
     inUse: false,
-    tableOffset: TABLE,
+    tableOffset: hostOffset(TABLE),
     tableEntryCount: table.length,
     ...changes,
   };
@@ -82,7 +83,7 @@ describe('a bitmap in use', () => {
   });
 
   test('tells nothing where its table reaches beyond the end of the file', async () => {
-    const { image, entry } = await stored([0n, 0n, 0n], { ...inUse, tableOffset: 42 * CLUSTER });
+    const { image, entry } = await stored([0n, 0n, 0n], { ...inUse, tableOffset: hostOffset(42 * CLUSTER) });
     expect(await readInUseMarks(image, entry)).toBeUndefined();
   });
 

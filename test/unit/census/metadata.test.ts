@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { censusOf } from '../../../src/census/census.ts';
+import { hostCluster } from '../../../src/format/addresses.ts';
 import { addRange, noHostClusters } from '../../../src/image/host-clusters.ts';
 import { openImage } from '../../../src/image/image.ts';
 import { blockIndexOf, readRefcountBlock, refcountIn } from '../../../src/image/refcount-table.ts';
@@ -18,16 +19,16 @@ async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted:
   const ofBitmaps = noHostClusters(image);
   if (image.bitmaps.kind === 'live') {
     const { offset, sizeBytes } = image.bitmaps.directory;
-    addRange(ofBitmaps, image, offset, sizeBytes);
+    addRange(ofBitmaps, { offset, length: sizeBytes }, image.header);
   }
   for (const entry of await readBitmapDirectory(image)) {
-    for (const { offset, lengthBytes } of bitmapRanges(image, entry, await readBitmapTable(image, entry))) {
-      addRange(ofBitmaps, image, offset, lengthBytes);
+    for (const range of bitmapRanges(image, entry, await readBitmapTable(image, entry))) {
+      addRange(ofBitmaps, range, image.header);
     }
   }
   const pointedAt: number[] = [];
   const counted: number[] = [];
-  for (let cluster = 0; cluster < ofImage.clusterCount; cluster++) {
+  for (let cluster = hostCluster(0); cluster < ofImage.clusterCount; cluster++) {
     if (getBit(ofImage.bits, cluster) || getBit(ofBitmaps.bits, cluster)) pointedAt.push(cluster);
     const block = await readRefcountBlock(image, refcounts, blockIndexOf(cluster, image.header));
     if (block !== undefined && refcountIn(block, cluster, image.header) > 0n) counted.push(cluster);

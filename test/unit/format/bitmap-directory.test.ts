@@ -1,6 +1,7 @@
 /** The stored form of the bitmap directory and of the extension that names it. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapBytes,
@@ -22,7 +23,7 @@ const anyEntries = fc.uniqueArray(
       granularityBits: fc.integer({ min: 9, max: 31 }),
       auto: fc.boolean(),
       inUse: fc.boolean(),
-      tableOffset: fc.integer({ min: 1, max: 2 ** 30 }).map((cluster) => cluster * 65536),
+      tableOffset: fc.integer({ min: 1, max: 2 ** 30 }).map((cluster) => hostOffset(cluster * 65536)),
     })
     .map(
       (entry): BitmapDirectoryEntry => ({
@@ -42,7 +43,7 @@ describe('a bitmap directory', () => {
       granularityBits: 16,
       auto: true,
       inUse: false,
-      tableOffset: 0x1234560000,
+      tableOffset: hostOffset(0x1234560000),
       tableEntryCount: 1,
     };
     expect(Buffer.from(encodeBitmapDirectory([entry])).toString('hex')).toBe(
@@ -67,7 +68,11 @@ describe('a bitmap directory', () => {
       fc.property(anyEntries, (entries) => {
         const bytes = encodeBitmapDirectory(entries);
         expect(bytes.length).toBe(bitmapDirectoryBytes(entries));
-        const location = { bitmapCount: entries.length, offset: 0x50000, sizeBytes: bytes.length };
+        const location = {
+          bitmapCount: entries.length,
+          offset: hostOffset(0x50000),
+          sizeBytes: bytes.length,
+        };
         expect(parseBitmapDirectory(bytes, location, header)).toEqual(entries);
       }),
     );
@@ -78,7 +83,11 @@ describe('a bitmap directory', () => {
       fc.property(anyEntries, fc.nat(), fc.integer({ min: 1, max: 255 }), (entries, at, change) => {
         const bytes = encodeBitmapDirectory(entries);
         bytes[at % bytes.length]! ^= change;
-        const location = { bitmapCount: entries.length, offset: 0x50000, sizeBytes: bytes.length };
+        const location = {
+          bitmapCount: entries.length,
+          offset: hostOffset(0x50000),
+          sizeBytes: bytes.length,
+        };
         try {
           expect(parseBitmapDirectory(bytes, location, header)).toHaveLength(entries.length);
         } catch (error) {
@@ -97,13 +106,13 @@ describe('a bitmap directory', () => {
         granularityBits: 16,
         auto: true,
         inUse: false,
-        tableOffset: 0x60000,
+        tableOffset: hostOffset(0x60000),
         tableEntryCount: 1,
       },
     ]);
     const [entry] = parseBitmapDirectory(
       bytes,
-      { bitmapCount: 1, offset: 0, sizeBytes: bytes.length },
+      { bitmapCount: 1, offset: hostOffset(0), sizeBytes: bytes.length },
       header,
     );
     expect(entry?.name).toBe('A\\xff\\x0a');
@@ -130,7 +139,7 @@ describe('the size of a bitmap', () => {
 });
 
 test('the payload of the extension has count, reserved field, size and offset', () => {
-  const payload = encodeBitmapsPayload({ bitmapCount: 3, offset: 0x50000, sizeBytes: 96 });
+  const payload = encodeBitmapsPayload({ bitmapCount: 3, offset: hostOffset(0x50000), sizeBytes: 96 });
   expect(Buffer.from(payload).toString('hex')).toBe(
     '0000000300000000' + '0000000000000060' + '0000000000050000',
   );

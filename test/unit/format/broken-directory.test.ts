@@ -1,5 +1,6 @@
 /** A bitmap directory that breaks rules: each is named, and what can be read beside it is read. */
 import { describe, expect, test } from 'vitest';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import {
   examineBitmapDirectory,
   isGranularity,
@@ -9,7 +10,7 @@ import type { PossibleDirectory } from '../../../src/format/bitmaps-extension.ts
 import { type RawEntry, rawEntry } from '../image/edited-image.ts';
 import { geometry } from './stored-header.ts';
 
-const OFFSET = 0x50000;
+const OFFSET = hostOffset(0x50000);
 /** A disk whose bitmaps at 512 bytes need 4 clusters. */
 const header = geometry(16, false, { size: 2 ** 30 });
 

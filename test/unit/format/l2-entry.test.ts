@@ -1,6 +1,7 @@
 /** L2 entries, bit by bit as the specification has them, against a big-integer reading. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { guestOffset, hostOffset } from '../../../src/format/addresses.ts';
 import { type Header, l2EntriesPerTable } from '../../../src/format/header.ts';
 import { type Cluster, contentMask, decodeL2Entry } from '../../../src/format/l2-entry.ts';
 import { readL2Entry } from '../../../src/format/l2-table.ts';
@@ -9,13 +10,13 @@ import { geometry, parsedHeader } from './stored-header.ts';
 const COPIED = 1n << 63n;
 const COMPRESSED = 1n << 62n;
 
-function decode(header: Header, entry: bigint, bitmap = 0n, guestOffset = 0): Cluster {
+function decode(header: Header, entry: bigint, bitmap = 0n, offset = 0): Cluster {
   const table = new Uint8Array(32);
   const data = new DataView(table.buffer);
   const entryBytes = header.hasExtendedL2 ? 16 : 8;
   data.setBigUint64(entryBytes, entry);
   if (header.hasExtendedL2) data.setBigUint64(entryBytes + 8, bitmap);
-  return decodeL2Entry(readL2Entry(table, 1, header), guestOffset, header);
+  return decodeL2Entry(readL2Entry(table, 1, header), guestOffset(offset), header);
 }
 
 const standard = geometry(16);
@@ -27,18 +28,30 @@ describe('a standard entry', () => {
   test.each<[string, Header, bigint, Cluster, number]>([
     ['nothing', standard, 0n, { kind: 'unallocated' }, 0],
     ['COPIED without an offset', standard, COPIED, { kind: 'unallocated' }, 0],
-    ['an offset', standard, 0x50000n, { kind: 'data', hostOffset: 0x50000 }, 1],
-    ['an offset and COPIED', standard, COPIED | 0x50000n, { kind: 'data', hostOffset: 0x50000 }, 1],
+    ['an offset', standard, 0x50000n, { kind: 'data', hostOffset: hostOffset(0x50000) }, 1],
+    [
+      'an offset and COPIED',
+      standard,
+      COPIED | 0x50000n,
+      { kind: 'data', hostOffset: hostOffset(0x50000) },
+      1,
+    ],
     [
       'the highest offset',
       standard,
       0xff_ffff_ffff_0000n,
-      { kind: 'data', hostOffset: 0xff_ffff_ffff_0000 },
+      { kind: 'data', hostOffset: hostOffset(0xff_ffff_ffff_0000) },
       1,
     ],
     ['the zero flag alone', standard, 1n, { kind: 'zero', hostOffset: undefined }, 1],
-    ['the zero flag and an offset', standard, 0x50001n, { kind: 'zero', hostOffset: 0x50000 }, 1],
-    ['an offset in version 2', version2, COPIED | 0x50000n, { kind: 'data', hostOffset: 0x50000 }, 1],
+    ['the zero flag and an offset', standard, 0x50001n, { kind: 'zero', hostOffset: hostOffset(0x50000) }, 1],
+    [
+      'an offset in version 2',
+      version2,
+      COPIED | 0x50000n,
+      { kind: 'data', hostOffset: hostOffset(0x50000) },
+      1,
+    ],
   ])('with %s', (_, header, entry, cluster, mask) => {
     expect(decode(header, entry)).toEqual(cluster);
     expect(contentMask(decode(header, entry), 'allocated', header)).toBe(mask);
@@ -69,13 +82,18 @@ describe('a standard entry', () => {
 
 describe('an entry of an image with an external data file', () => {
   test.each<[string, bigint, number, Cluster]>([
-    ['offset 0 with COPIED is the first cluster', COPIED, 0, { kind: 'data', hostOffset: 0 }],
+    ['offset 0 with COPIED is the first cluster', COPIED, 0, { kind: 'data', hostOffset: hostOffset(0) }],
     ['offset 0 without COPIED is nothing', 0n, 0, { kind: 'unallocated' }],
-    ['its own offset', COPIED | 0x30000n, 0x30000, { kind: 'data', hostOffset: 0x30000 }],
-    ['zeros that keep their place', COPIED | 0x30001n, 0x30000, { kind: 'zero', hostOffset: 0x30000 }],
+    ['its own offset', COPIED | 0x30000n, 0x30000, { kind: 'data', hostOffset: hostOffset(0x30000) }],
+    [
+      'zeros that keep their place',
+      COPIED | 0x30001n,
+      0x30000,
+      { kind: 'zero', hostOffset: hostOffset(0x30000) },
+    ],
     ['zeros without a place', 1n, 0x30000, { kind: 'zero', hostOffset: undefined }],
-  ])('%s', (_, entry, guestOffset, cluster) => {
-    expect(decode(withDataFile, entry, 0n, guestOffset)).toEqual(cluster);
+  ])('%s', (_, entry, offset, cluster) => {
+    expect(decode(withDataFile, entry, 0n, offset)).toEqual(cluster);
   });
 
   test('is refused where it does not point at its own offset', () => {
@@ -96,21 +114,21 @@ describe('an extended entry', () => {
       'a host cluster and no subcluster',
       COPIED | 0x50000n,
       0n,
-      { kind: 'subclusters', hostOffset: 0x50000, dataMask: 0, zeroMask: 0 },
+      { kind: 'subclusters', hostOffset: hostOffset(0x50000), dataMask: 0, zeroMask: 0 },
       0,
     ],
     [
       'data in subclusters 0 and 31',
       0x50000n,
       0x80000001n,
-      { kind: 'subclusters', hostOffset: 0x50000, dataMask: 0x80000001, zeroMask: 0 },
+      { kind: 'subclusters', hostOffset: hostOffset(0x50000), dataMask: 0x80000001, zeroMask: 0 },
       0x80000001,
     ],
     [
       'zeros in subcluster 31, data in 0',
       0x50000n,
       0x80000000_00000001n,
-      { kind: 'subclusters', hostOffset: 0x50000, dataMask: 1, zeroMask: 0x80000000 },
+      { kind: 'subclusters', hostOffset: hostOffset(0x50000), dataMask: 1, zeroMask: 0x80000000 },
       0x80000001,
     ],
     [

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { guestOffset } from '../../../src/format/addresses.ts';
 import { FormatError } from '../../../src/format/format-error.ts';
 import { type Header, l2EntriesPerTable, subclustersPerCluster } from '../../../src/format/header.ts';
 import { type Cluster, contentMask, decodeL2Entry } from '../../../src/format/l2-entry.ts';
@@ -51,7 +52,7 @@ function decoded({ header, table, hostClusterCount }: TestedTable): DecodedTable
     const words = readL2Entry(table, index, header);
     let cluster: Cluster;
     try {
-      cluster = decodeL2Entry(words, index * header.clusterSizeBytes, header);
+      cluster = decodeL2Entry(words, guestOffset(index * header.clusterSizeBytes), header);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       plain = false;

@@ -1,5 +1,6 @@
 /** Looking up single clusters by their place on the disk: each table is read once while the order is that of the disk. */
 import { expect, test } from 'vitest';
+import { guestOffset } from '../../../src/format/addresses.ts';
 import { openClusterLookup } from '../../../src/image/cluster-lookup.ts';
 import { openImage } from '../../../src/image/image.ts';
 import { memoryStorage } from '../../support/memory.ts';
@@ -20,7 +21,7 @@ test('finds what stands where, and reads no table twice in a row', async () => {
   data.setBigUint64(4 * 512 + 8, 6n * 512n);
   const reads: number[] = [];
   const storage = memoryStorage(bytes, { name: 'disk.qcow2' });
-  const { find } = await openClusterLookup(
+  const lookup = await openClusterLookup(
     await openImage({
       ...storage,
       sizeBytes: bytes.length,
@@ -30,6 +31,7 @@ test('finds what stands where, and reads no table twice in a row', async () => {
       },
     }),
   );
+  const find = (offset: number) => lookup.find(guestOffset(offset));
   reads.length = 0;
   expect(await find(0)).toMatchObject({ kind: 'data', hostOffset: 5 * 512 });
   expect(await find(512)).toEqual({ kind: 'unallocated' });
@@ -51,6 +53,6 @@ test('a broken entry is told with the name of the file', async () => {
   data.setBigUint64(1024, 3n * 512n);
   data.setBigUint64(3 * 512, 5n * 512n + 16n);
   const { find } = await openClusterLookup(await openImage(memoryStorage(bytes, { name: 'disk.qcow2' })));
-  await expect(find(0)).rejects.toThrow(/^disk\.qcow2: /);
-  expect(await find(512)).toEqual({ kind: 'unallocated' });
+  await expect(find(guestOffset(0))).rejects.toThrow(/^disk\.qcow2: /);
+  expect(await find(guestOffset(512))).toEqual({ kind: 'unallocated' });
 });

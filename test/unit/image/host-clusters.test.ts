@@ -1,6 +1,7 @@
 /** Sets of clusters of a file: what is put in, what is met, and what must be nobody else's. */
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import {
   addRange,
   findOverlap,
@@ -42,14 +43,15 @@ describe('a range', () => {
     ['of nothing', 1024, 0, []],
   ])('%s adds every cluster that it touches', async (_, offset, length, expected) => {
     const { image, set } = await emptySet();
-    addRange(set, image, offset, length);
+    addRange(set, { offset: hostOffset(offset), length }, image.header);
     expect(clustersIn(set)).toEqual(expected);
   });
 
   test('meets what was added before, and the lowest of it', async () => {
     const { image, set } = await emptySet();
-    addRange(set, image, 5 * 512, 3 * 512);
-    const meets = (offset: number, length: number) => findOverlap(set, image, offset, length);
+    addRange(set, { offset: hostOffset(5 * 512), length: 3 * 512 }, image.header);
+    const meets = (offset: number, length: number) =>
+      findOverlap(set, { offset: hostOffset(offset), length }, image.header);
     expect(meets(0, 5 * 512)).toBeUndefined();
     expect(meets(0, 5 * 512 + 1)).toBe(5);
     expect(meets(6 * 512, 20 * 512)).toBe(6);

@@ -1,6 +1,7 @@
 /** Opening an image: what its header says, what is refused, and reads that stay inside the file. */
 import { describe, expect, test } from 'vitest';
 import { RefusedError } from '../../../src/errors.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { encodeBitmapsPayload } from '../../../src/format/bitmaps-extension.ts';
 import { FormatError } from '../../../src/format/format-error.ts';
 import {
@@ -95,7 +96,7 @@ describe('an image', () => {
   });
 
   test('that QEMU refuses for its bitmaps is opened only to look at it', async () => {
-    const payload = encodeBitmapsPayload({ bitmapCount: 0, offset: 512, sizeBytes: 32 });
+    const payload = encodeBitmapsPayload({ bitmapCount: 0, offset: hostOffset(512), sizeBytes: 32 });
     const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
     await expect(open(bytes)).rejects.toEqual(refusal('INVALID_IMAGE', /nb_bitmaps is 0/));
     await expect(open(bytes, 'strict')).rejects.toThrow(/nb_bitmaps is 0/);
@@ -103,7 +104,7 @@ describe('an image', () => {
   });
 
   test('whose bitmaps extension has a wrong length is read with the right one only to look at it', async () => {
-    const payload = encodeBitmapsPayload({ bitmapCount: 1, offset: 512, sizeBytes: 32 });
+    const payload = encodeBitmapsPayload({ bitmapCount: 1, offset: hostOffset(512), sizeBytes: 32 });
     const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
     bytes[104 + 7] = 16;
     await expect(open(bytes)).rejects.toBeInstanceOf(RefusedError);
@@ -115,15 +116,17 @@ describe('an image', () => {
 describe('what is read', () => {
   test('lies inside the file, up to its last byte', async () => {
     const image = await opened({});
-    expect(await readInside(image, 'it', 2000, 48)).toHaveLength(48);
-    await expect(readInside(image, 'it', 2000, 49)).rejects.toEqual(
+    expect(await readInside(image, 'it', hostOffset(2000), 48)).toHaveLength(48);
+    await expect(readInside(image, 'it', hostOffset(2000), 49)).rejects.toEqual(
       refusal(
         'INVALID_IMAGE',
         /^disk\.qcow2: it at 0x7d0 \(49 bytes\) reaches beyond the end of the file at 0x800/,
       ),
     );
-    expect(requireInside(image.storage, 'it', 2048, 0)).toBeUndefined();
-    expect(() => requireInside(image.storage, 'it', 2049, 0)).toThrow(RefusedError);
+    expect(requireInside(image.storage, 'it', { offset: hostOffset(2048), length: 0 })).toBeUndefined();
+    expect(() => requireInside(image.storage, 'it', { offset: hostOffset(2049), length: 0 })).toThrow(
+      RefusedError,
+    );
   });
 
   test('takes no more clusters than the file has', async () => {
@@ -178,9 +181,11 @@ function catching(body: () => unknown): unknown {
 
 describe('bitmaps', () => {
   const extensions = [
-    [BITMAPS, encodeBitmapsPayload({ bitmapCount: 1, offset: 512, sizeBytes: 32 })],
+    [BITMAPS, encodeBitmapsPayload({ bitmapCount: 1, offset: hostOffset(512), sizeBytes: 32 })],
   ] as const;
-  const broken = [[BITMAPS, encodeBitmapsPayload({ bitmapCount: 0, offset: 512, sizeBytes: 32 })]] as const;
+  const broken = [
+    [BITMAPS, encodeBitmapsPayload({ bitmapCount: 0, offset: hostOffset(512), sizeBytes: 32 })],
+  ] as const;
   const stale = () => opened({}, { extensions });
   const withBit = { autoclear_features: 1 };
 

@@ -1,5 +1,6 @@
 /** Refcounts are read from the block that counts a cluster; where there is none all its clusters are free. */
 import { expect, test } from 'vitest';
+import { hostCluster, hostOffset } from '../../../src/format/addresses.ts';
 import {
   blockIndexOf,
   readRefcountBlock,
@@ -19,7 +20,7 @@ test('the table has as many entries as its clusters hold, 0 where there is no bl
 
 test('a table or a block beyond the end of the file is refused', async () => {
   const { image } = await buildImage(layout);
-  const moved = { ...image, header: { ...image.header, refcountTableOffset: 600 * 512 } };
+  const moved = { ...image, header: { ...image.header, refcountTableOffset: hostOffset(600 * 512) } };
   await expect(readRefcountTable(moved)).rejects.toThrow(/the refcount table at .* beyond the end/);
   const wide = { ...image, header: { ...image.header, refcountTableClusters: 600 } };
   await expect(readRefcountTable(wide)).rejects.toThrow(/the refcount table at .* beyond the end/);
@@ -30,11 +31,21 @@ test('a table or a block beyond the end of the file is refused', async () => {
 test('a cluster is counted by the block of its place', async () => {
   const { image, refcounts } = await buildImage({ ...layout, counted: [515] });
   const { header } = image;
-  expect([0, 255, 256, 515].map((cluster) => blockIndexOf(cluster, header))).toEqual([0, 0, 1, 2]);
+  expect([0, 255, 256, 515].map(hostCluster).map((cluster) => blockIndexOf(cluster, header))).toEqual([
+    0, 0, 1, 2,
+  ]);
   const block = (await readRefcountBlock(image, refcounts, 2))!;
-  expect([512, 515, 516].map((cluster) => refcountIn(block, cluster, header))).toEqual([0n, 1n, 0n]);
-  setRefcountIn(block, 516, header, 7n);
-  expect([515, 516, 517].map((cluster) => refcountIn(block, cluster, header))).toEqual([1n, 7n, 0n]);
+  expect([512, 515, 516].map(hostCluster).map((cluster) => refcountIn(block, cluster, header))).toEqual([
+    0n,
+    1n,
+    0n,
+  ]);
+  setRefcountIn(block, hostCluster(516), header, 7n);
+  expect([515, 516, 517].map(hostCluster).map((cluster) => refcountIn(block, cluster, header))).toEqual([
+    1n,
+    7n,
+    0n,
+  ]);
   for (const index of [1, 3, 64, 1000])
     expect(await readRefcountBlock(image, refcounts, index)).toBeUndefined();
 });

@@ -1,7 +1,8 @@
 /** One pass over L2 tables: what they hold, what they name, and what they must not name. */
 import { describe, expect, test } from 'vitest';
 import { getBit, type ReadonlyBits } from '../../../src/bytes/bits.ts';
-import type { Content } from '../../../src/format/l2-entry.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
+import type { Cluster, Content } from '../../../src/format/l2-entry.ts';
 import type { HostClusters } from '../../../src/image/host-clusters.ts';
 import type { ActiveTables, Image } from '../../../src/image/image.ts';
 import { hostRange, scanActiveTables, type TableVisitor } from '../../../src/image/scan.ts';
@@ -140,27 +141,35 @@ describe('refused is', () => {
 describe('a cluster lies in the image', () => {
   const header = geometry(16);
 
-  test.each([
+  test.each<[string, Cluster, object | undefined]>([
     ['nowhere, unallocated', { kind: 'unallocated' }, undefined],
-    ['where its data does', { kind: 'data', hostOffset: 65536 }, { offset: 65536, lengthBytes: 65536 }],
-    ['where it is kept as zeros', { kind: 'zero', hostOffset: 65536 }, { offset: 65536, lengthBytes: 65536 }],
+    [
+      'where its data does',
+      { kind: 'data', hostOffset: hostOffset(65536) },
+      { offset: 65536, length: 65536 },
+    ],
+    [
+      'where it is kept as zeros',
+      { kind: 'zero', hostOffset: hostOffset(65536) },
+      { offset: 65536, length: 65536 },
+    ],
     ['nowhere, as zeros alone', { kind: 'zero', hostOffset: undefined }, undefined],
     [
       'in the sectors of its compressed data',
-      { kind: 'compressed', hostOffset: 700, lengthBytes: 324 },
-      { offset: 700, lengthBytes: 324 },
+      { kind: 'compressed', hostOffset: hostOffset(700), lengthBytes: 324 },
+      { offset: 700, length: 324 },
     ],
     [
       'whole, however many subclusters it has',
-      { kind: 'subclusters', hostOffset: 65536, dataMask: 1, zeroMask: 0 },
-      { offset: 65536, lengthBytes: 65536 },
+      { kind: 'subclusters', hostOffset: hostOffset(65536), dataMask: 1, zeroMask: 0 },
+      { offset: 65536, length: 65536 },
     ],
     [
       'nowhere, with subclusters of zeros alone',
       { kind: 'subclusters', hostOffset: undefined, dataMask: 0, zeroMask: 1 },
       undefined,
     ],
-  ] as const)('%s', (_, cluster, range) => {
+  ])('%s', (_, cluster, range) => {
     expect(hostRange(cluster, header)).toEqual(range);
     // With a data file it lies there; compressed there is none then.
     if (cluster.kind !== 'compressed')

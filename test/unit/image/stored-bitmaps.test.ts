@@ -1,6 +1,7 @@
 /** The bitmaps of an image as its directory and their tables have them, and what is left of them where these are broken. */
 import { describe, expect, test } from 'vitest';
 import { RefusedError } from '../../../src/errors.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { openImage } from '../../../src/image/image.ts';
 import {
   bitmapRanges,
@@ -222,9 +223,9 @@ describe('the table of a bitmap', () => {
   test('and the clusters that it names are what the bitmap occupies', async () => {
     const image = await open({ bitmaps: [bitmap('a')] });
     const [entry] = await readBitmapDirectory(image);
-    expect(bitmapRanges(image, entry!, ['zeros', { dataOffset: 8 * CLUSTER }, 'ones'])).toEqual([
-      { offset: 6 * CLUSTER, lengthBytes: 16 },
-      { offset: 8 * CLUSTER, lengthBytes: CLUSTER },
+    expect(bitmapRanges(image, entry!, ['zeros', { dataOffset: hostOffset(8 * CLUSTER) }, 'ones'])).toEqual([
+      { offset: 6 * CLUSTER, length: 16 },
+      { offset: 8 * CLUSTER, length: CLUSTER },
     ]);
   });
 });

@@ -1,6 +1,7 @@
 /** Carrying a plan out: every step in its order, and where one fails, what is on disk then. */
 import { describe, expect, test } from 'vitest';
 import { FailedError, RefusedError } from '../../../src/errors.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { applyPlan } from '../../../src/plan/apply-plan.ts';
 import { flush, type Plan, write } from '../../../src/plan/plan.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
@@ -8,12 +9,12 @@ import type { Storage } from '../../../src/storage/storage.ts';
 /** The write at 3 is the commit: the one whose flush makes the new bitmaps durable. */
 const plan: Plan = {
   steps: [
-    write(512, Uint8Array.of(1), 'data of bitmap "c1"'),
-    write(1024, Uint8Array.of(2, 3), 'table of bitmap "c1"'),
+    write(hostOffset(512), Uint8Array.of(1), 'data of bitmap "c1"'),
+    write(hostOffset(1024), Uint8Array.of(2, 3), 'table of bitmap "c1"'),
     flush('new clusters'),
-    write(104, Uint8Array.of(4), 'bitmaps extension'),
+    write(hostOffset(104), Uint8Array.of(4), 'bitmaps extension'),
     flush('the bitmaps extension'),
-    write(2048, Uint8Array.of(5), 'released refcounts'),
+    write(hostOffset(2048), Uint8Array.of(5), 'released refcounts'),
     flush('released refcounts'),
   ],
   commitIndex: 4,

@@ -1,5 +1,6 @@
 /** Which clusters a change takes: what it asked for, and exactly the blocks and the table to count them. */
 import { expect, test } from 'vitest';
+import { clusterRange, hostCluster } from '../../../src/format/addresses.ts';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../../../src/plan/claim-clusters.ts';
 import { freeClusters } from '../../../src/plan/free-clusters.ts';
 import { buildImage, censusWith, type Layout } from '../image/built-image.ts';
@@ -68,17 +69,13 @@ test('a table that is full by one entry grows by one cluster', async () => {
 
 test('all that is claimed are the runs, the blocks and the table', () => {
   const claims: Claims = {
-    contiguous: [{ start: 4, end: 6 }],
-    scattered: [{ start: 8, end: 9 }],
-    newBlocks: new Map([[1, 300]]),
-    newTable: { start: 310, end: 312 },
+    contiguous: [clusterRange(4, 6)],
+    scattered: [clusterRange(8, 9)],
+    newBlocks: new Map([[1, hostCluster(300)]]),
+    newTable: clusterRange(310, 312),
   };
-  const runs = [
-    { start: 4, end: 6 },
-    { start: 8, end: 9 },
-    { start: 300, end: 301 },
-  ];
-  expect(claimedRuns(claims)).toEqual([...runs, { start: 310, end: 312 }]);
+  const runs = [clusterRange(4, 6), clusterRange(8, 9), clusterRange(300, 301)];
+  expect(claimedRuns(claims)).toEqual([...runs, clusterRange(310, 312)]);
   expect(claimedRuns({ ...claims, newTable: undefined })).toEqual(runs);
   expect(clusterCount(runs)).toBe(4);
 });

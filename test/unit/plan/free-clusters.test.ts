@@ -1,10 +1,12 @@
 /** Free clusters: never one that is counted or pointed at, low ones first, side by side where that is asked. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.ts';
+import type { Span } from '../../../src/bytes/range.ts';
+import { clusterRange } from '../../../src/format/addresses.ts';
+import { freeClusters } from '../../../src/plan/free-clusters.ts';
 import { buildImage, censusWith, referencing } from '../image/built-image.ts';
 
-const clustersOf = (runs: readonly ClusterRun[]) =>
+const clustersOf = (runs: readonly Span[]) =>
   runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
 
 const anyLayout = fc.record({
@@ -133,7 +135,7 @@ describe('free clusters', () => {
     const end = ((8 << 20) / 8) * perBlock;
     const free = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await free.take(end - 5)).toEqual({ start: 4, end: end - 1 });
-    expect(await free.take(2, { start: 0, end })).toBeUndefined();
+    expect(await free.take(2, clusterRange(0, end))).toBeUndefined();
     await expect(free.take(2)).rejects.toMatchObject({
       code: 'NO_ROOM',
       message: 'built.qcow2: its refcount table can count no more clusters',
@@ -163,10 +165,10 @@ describe('free clusters', () => {
       counted: [20, 22],
     });
     const free = freeClusters(censusWith({ image, refcounts }, []), []);
-    expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 21, end: 22 });
-    expect(await free.take(1, { start: 20, end: 24 })).toEqual({ start: 23, end: 24 });
-    expect(await free.take(1, { start: 20, end: 24 })).toBeUndefined();
-    expect(await free.take(3, { start: 17, end: 21 })).toEqual({ start: 17, end: 20 });
+    expect(await free.take(1, clusterRange(20, 24))).toEqual({ start: 21, end: 22 });
+    expect(await free.take(1, clusterRange(20, 24))).toEqual({ start: 23, end: 24 });
+    expect(await free.take(1, clusterRange(20, 24))).toBeUndefined();
+    expect(await free.take(3, clusterRange(17, 21))).toEqual({ start: 17, end: 20 });
     expect(await free.take(2)).toEqual({ start: 4, end: 6 });
   });
 });

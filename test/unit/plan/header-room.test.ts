@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { openImage } from '../../../src/image/image.ts';
 import { moveBackingName, noRoom } from '../../../src/plan/header-room.ts';
-import { write } from '../../../src/plan/plan.ts';
+import { writeHeader } from '../../../src/plan/plan.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
 
@@ -22,8 +22,8 @@ async function expectMove(from: number, end: number, to: number, name = NAME): P
   const offset = Buffer.alloc(8);
   offset.writeBigUInt64BE(BigInt(to));
   expect(moveBackingName(await withNameAt(from, name), end)).toEqual({
-    copy: write(to, Uint8Array.from(Buffer.from(name)), expect.any(String)),
-    change: write(8, Uint8Array.from(offset), expect.any(String)),
+    copy: writeHeader(to, Uint8Array.from(Buffer.from(name)), expect.any(String)),
+    change: writeHeader(8, Uint8Array.from(offset), expect.any(String)),
   });
 }
 

@@ -1,6 +1,7 @@
 /** The switch of the header: the old set of bitmaps or the new one at every moment, and all else as it was. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { encodeBitmapsPayload } from '../../../src/format/bitmaps-extension.ts';
 import { type Image, openImage } from '../../../src/image/image.ts';
 import { planHeaderSwitch } from '../../../src/plan/header-switch.ts';
@@ -22,8 +23,8 @@ interface HeaderLayout {
   unknownAutoclear?: boolean;
 }
 
-const oldDirectory = { bitmapCount: 2, offset: 0x10000, sizeBytes: 64 };
-const newDirectory = { bitmapCount: 3, offset: 0x20000, sizeBytes: 0x3210fe8 };
+const oldDirectory = { bitmapCount: 2, offset: hostOffset(0x10000), sizeBytes: 64 };
+const newDirectory = { bitmapCount: 3, offset: hostOffset(0x20000), sizeBytes: 0x3210fe8 };
 
 /** undefined where the layout does not fit into the header cluster. */
 function layOut(layout: HeaderLayout): Uint8Array | undefined {

@@ -1,6 +1,7 @@
 /** Bitmaps that stay where they are must have their clusters for themselves. */
 import { expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { keptClusters } from '../../../src/plan/kept-bitmaps.ts';
 import { buildImage, censusWith } from '../image/built-image.ts';
@@ -14,7 +15,7 @@ const bitmapAt = (tableCluster: number, tableEntryCount: number): BitmapDirector
   granularityBits: 9,
   auto: true,
   inUse: false,
-  tableOffset: tableCluster * 512,
+  tableOffset: hostOffset(tableCluster * 512),
   tableEntryCount,
 });
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { censusOf, requireSound } from '../../../src/census/census.ts';
+import { clusterRange, hostOffset } from '../../../src/format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { type Image, openImage } from '../../../src/image/image.ts';
 import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
@@ -275,7 +276,7 @@ describe('another set', () => {
   test('gives nothing back twice, nor what is kept, nor what is beyond the end of the file, whatever a table says', async () => {
     const { storage, old, kept } = await twoBitmaps();
     const image = await openImage(storage);
-    const beyond = { ...old, tableOffset: 100 * CLUSTER };
+    const beyond = { ...old, tableOffset: hostOffset(100 * CLUSTER) };
     expect((await planOn(image, [keep(kept)], [old, beyond, old, kept])).releasedClusters).toBe(5);
     // Now its first entry names a cluster of the bitmap that is kept.
     const entry = Buffer.alloc(8);
@@ -327,7 +328,7 @@ describe('a directory', () => {
       granularityBits: 9,
       auto: true,
       inUse: false,
-      tableOffset: 7 * CLUSTER,
+      tableOffset: hostOffset(7 * CLUSTER),
       tableEntryCount: 3,
     };
     return Array(count).fill(keep(entry));
@@ -362,7 +363,7 @@ describe('a directory', () => {
   test('gives back what has leaked', async () => {
     const storage = await emptyImage({ clusters: 8, counted: [7] });
     const image = await openImage(storage);
-    const leaked = [{ start: 7, end: 8 }];
+    const leaked = [clusterRange(7, 8)];
     const census = requireSound(await censusOf(image));
     const plan = await planDirectory(census, [], { taken: [], released: [], leaked });
     await applyPlan(storage, plan);

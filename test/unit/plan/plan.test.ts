@@ -1,9 +1,15 @@
 /** Plans as data: what they write, and the devices that are too small for them. */
 import { describe, expect, test } from 'vitest';
+import { hostOffset } from '../../../src/format/addresses.ts';
 import { bytesWritten, flush, refuseGrowingDevice, write } from '../../../src/plan/plan.ts';
 
 const plan = {
-  steps: [write(0, new Uint8Array(7), 'a'), flush('a'), write(512, new Uint8Array(5), 'b'), flush('b')],
+  steps: [
+    write(hostOffset(0), new Uint8Array(7), 'a'),
+    flush('a'),
+    write(hostOffset(512), new Uint8Array(5), 'b'),
+    flush('b'),
+  ],
   commitIndex: 1,
   claimedClusters: 0,
   releasedClusters: 0,

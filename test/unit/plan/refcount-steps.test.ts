@@ -1,6 +1,7 @@
 /** Claiming clusters and planning their refcounts: after the steps, all that is in use is counted, by its own block. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { type ClusterRange, clusterRange, hostCluster } from '../../../src/format/addresses.ts';
 import { clustersPerRefcountBlock } from '../../../src/format/refcounts.ts';
 import { openImage } from '../../../src/image/image.ts';
 import {
@@ -10,7 +11,7 @@ import {
   refcountIn,
 } from '../../../src/image/refcount-table.ts';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../../../src/plan/claim-clusters.ts';
-import { type ClusterRun, freeClusters } from '../../../src/plan/free-clusters.ts';
+import { freeClusters } from '../../../src/plan/free-clusters.ts';
 import type { Step } from '../../../src/plan/plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from '../../../src/plan/refcount-steps.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
@@ -25,14 +26,14 @@ async function refcountsNow(storage: Storage, count: number): Promise<bigint[]> 
   const image = await openImage(storage);
   const refcounts = await readRefcountTable(image);
   const found: bigint[] = [];
-  for (let cluster = 0; cluster < count; cluster++) {
+  for (let cluster = hostCluster(0); cluster < count; cluster++) {
     const block = await readRefcountBlock(image, refcounts, blockIndexOf(cluster, image.header));
     found.push(block === undefined ? 0n : refcountIn(block, cluster, image.header));
   }
   return found;
 }
 
-const clustersOf = (runs: readonly ClusterRun[]) =>
+const clustersOf = (runs: readonly ClusterRange[]) =>
   runs.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, index) => start + index));
 
 async function claim(
@@ -46,7 +47,7 @@ async function claim(
 }
 
 /** Carries out the plan phase by phase, and judges the image after each. */
-async function carryOut(built: BuiltImage, claims: Claims, released: readonly ClusterRun[]): Promise<void> {
+async function carryOut(built: BuiltImage, claims: Claims, released: readonly ClusterRange[]): Promise<void> {
   const { counted } = built;
   const census = censusWith(built);
   const { storage } = built.image;
@@ -105,7 +106,7 @@ describe('claiming', () => {
               (cluster) => cluster > 3 + built.refcounts.blockOffsets.filter((offset) => offset > 0).length,
             )
             .slice(0, 9)
-            .map((cluster) => ({ start: cluster, end: cluster + 1 }));
+            .map((cluster) => clusterRange(cluster, cluster + 1));
           await carryOut(built, claims, released);
         },
       ),
@@ -184,10 +185,7 @@ describe('releasing', () => {
     const block = 3 * 512;
     await built.image.storage.write(block + 41 * 2, Uint8Array.of(1, 0));
     const claims = await claim(built, [], 1);
-    const released = [
-      { start: 40, end: 42 },
-      { start: 50, end: 51 },
-    ];
+    const released = [clusterRange(40, 42), clusterRange(50, 51)];
     const loaded = await loadBlocks(censusWith(built), [...claimedRuns(claims), ...released]);
     const { release } = planRefcounts(censusWith(built), loaded, claims, released);
     expect(release).toMatchObject([
@@ -198,9 +196,12 @@ describe('releasing', () => {
 
 describe('a new block is named', () => {
   const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
-  const reveal = async (...newBlocks: [index: number, cluster: number][]) => {
+  const reveal = async (...places: [index: number, cluster: number][]) => {
     const census = censusWith(await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 }));
-    const claims = { ...NO_CLAIMS, newBlocks: new Map(newBlocks) };
+    const claims = {
+      ...NO_CLAIMS,
+      newBlocks: new Map(places.map(([index, cluster]) => [index, hostCluster(cluster)])),
+    };
     const steps = planRefcounts(census, await loadBlocks(census, []), claims, []);
     return steps.reveal.map(({ kind, reason }) => `${kind} ${reason}`);
   };
@@ -232,14 +233,14 @@ describe('blocks', () => {
         return image.storage.read(offset, into);
       },
     };
-    const load = async (...runs: ClusterRun[]) => {
+    const load = async (...runs: ClusterRange[]) => {
       reads.length = 0;
       return [...(await loadBlocks(censusWith({ image: { ...image, storage }, refcounts }), runs)).keys()];
     };
-    expect(await load({ start: 254, end: 256 }, { start: 9, end: 10 })).toEqual([0]);
+    expect(await load(clusterRange(254, 256), clusterRange(9, 10))).toEqual([0]);
     expect(reads).toEqual([3]);
-    expect(await load({ start: 255, end: 513 })).toEqual([0, 1, 2]);
-    expect(await load({ start: 768, end: 769 })).toEqual([]);
+    expect(await load(clusterRange(255, 513))).toEqual([0, 1, 2]);
+    expect(await load(clusterRange(768, 769))).toEqual([]);
   });
 
   test('the table lies in its clusters', async () => {
@@ -260,8 +261,8 @@ test('what leaked is free afterwards, whatever its count was; what no block coun
   });
   const census = censusWith(built);
   await built.image.storage.write(3 * 512 + 41 * 2, Uint8Array.of(0, 7));
-  const leaked = [{ start: 40, end: 42 }];
-  const released = [{ start: 300, end: 301 }];
+  const leaked = [clusterRange(40, 42)];
+  const released = [clusterRange(300, 301)];
   const claims: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
   const blocks = await loadBlocks(census, [...leaked, ...released]);
   expect(planRefcounts(census, blocks, claims, released, leaked)).toMatchObject({

@@ -1,0 +1,15 @@
+/**
+ * The two shapes that ranges have.
+ */
+
+/** Bytes [offset, offset + length). */
+export interface ByteRange<Offset extends number = number> {
+  readonly offset: Offset;
+  readonly length: number;
+}
+
+/** Whatever is counted, [start, end): clusters, bits, places in a list. */
+export interface Span<Index extends number = number> {
+  readonly start: Index;
+  readonly end: Index;
+}
