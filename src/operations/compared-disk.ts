@@ -2,18 +2,19 @@
  * Opens another image, of any kind that is read here, to compare a disk with it.
  */
 import { type Chain, openChain } from '../chain/chain.ts';
+import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
 import { RefusedError } from '../errors.ts';
 import { type Comparison, compareDisks } from '../guest/comparison/compare-disks.ts';
-import { sharedImages } from '../guest/comparison/shared-images.ts';
+import { type SharedImage, sharedImages } from '../guest/comparison/shared-images.ts';
 import { openGuestReader } from '../guest/data/guest-reader.ts';
 import { shellPath } from '../text/shell-word.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 export interface ComparedDisk {
   readonly compared: Chain;
-  /** Paths of images below the top that both disks are read through: a change of these is a difference to neither. */
-  readonly sharedImages: readonly string[];
+  /** Images below the top that both disks are read through: a change of these is a difference to neither. */
+  readonly shared: readonly SharedImage[];
 }
 
 /**
@@ -43,15 +44,15 @@ export async function withComparedDisk<T>(
       );
     }
     const shared = await sharedImages(chain, compared);
-    if (shared[0]?.depth === 0) throw selfComparison(chain, compared);
-    return await work({ compared, sharedImages: shared.map((image) => image.path) });
+    if (shared[0]?.depth === 0) throw selfComparison(chain.top, compared);
+    return await work({ compared, shared });
   } finally {
     await compared.close();
   }
 }
 
 /** A push backup of libvirt is left so, unless its image was made before with another backing file. */
-function selfComparison({ top }: Chain, { top: other }: Chain): RefusedError {
+export function selfComparison(top: Pick<Layer, 'path' | 'storage'>, { top: other }: Chain): RefusedError {
   const isSame = other.storage.identity === top.storage.identity;
   const what = isSame
     ? 'is this image itself'

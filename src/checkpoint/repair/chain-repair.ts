@@ -11,16 +11,18 @@ import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { shellPath } from '../../text/shell-word.ts';
-import { type ChainImage, stateIn } from '../chain/chain-images.ts';
+import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
 import { requireStorableName } from '../names.ts';
 import {
   type CheckpointChoice,
   chooseCheckpoints,
   type KnownCheckpoint,
 } from '../verdict/choose-checkpoints.ts';
+import { originIn } from '../verdict/origin-evidence.ts';
 import { judge } from '../verdict/verdict.ts';
 import { findOrigin, isOriginOpen } from './find-origin.ts';
 import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';
+import { givenFor, type KnownChanges } from './known-changes.ts';
 
 export interface RepairTarget {
   /** Only these checkpoints. */
@@ -29,6 +31,8 @@ export interface RepairTarget {
   readonly known?: readonly KnownCheckpoint[] | undefined;
   /** The image that was active when the checkpoints were made of which no image has a bitmap, or that are named. */
   readonly origin?: string | undefined;
+  /** What a person has brought that tells what changed since a checkpoint. */
+  readonly changes?: KnownChanges | undefined;
 }
 
 export interface DiskRepair extends CheckpointChoice {
@@ -45,24 +49,39 @@ export interface DiskRepair extends CheckpointChoice {
 export async function planRepair(
   chain: Chain,
   images: readonly ChainImage[],
-  { names, known, origin }: RepairTarget,
+  { names, known, origin, changes }: RepairTarget,
   options: ProgressOptions,
 ): Promise<DiskRepair> {
   const choice = chooseCheckpoints(images, names, known);
   const named = origin === undefined ? undefined : await indexOfImage(images, origin);
-  const origins = choice.chosen.map((checkpoint) =>
-    findOrigin(images, checkpoint, named, names !== undefined),
+  const given = await givenFor(images, choice.chosen, changes, named);
+  const origins = choice.chosen.map(
+    (checkpoint, position) =>
+      given[position]?.index ?? findOrigin(images, checkpoint, named, names !== undefined),
   );
   if (named !== undefined && names === undefined && choice.chosen.length > 0) {
     const isUsed = choice.chosen.some((checkpoint) => isOriginOpen(images, checkpoint));
     if (!isUsed) throw unusedOrigin(origin!);
   }
   const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
-  const tasks = holders.map((layer, index) =>
-    choice.chosen.flatMap((checkpoint, position) =>
-      origins[position]! < index ? [] : [taskIn(images, layer, index, checkpoint, origins[position]!, named)],
-    ),
-  );
+  const ancestry = new Map(known?.map((checkpoint) => [checkpoint.name, checkpoint]));
+  const chosen = new Set(choice.chosen.map(({ name }) => name));
+  const tasks: Task[][] = [];
+  for (const [index, layer] of holders.entries()) {
+    tasks[index] = [];
+    for (const [position, checkpoint] of choice.chosen.entries()) {
+      const origin = origins[position]!;
+      if (origin < index) continue;
+      const older = olderThan(checkpoint, images, index, ancestry, chosen);
+      const task = taskIn(images, layer, index, checkpoint, { origin, named, older });
+      const readGiven = index === origin ? given[position]?.read : undefined;
+      tasks[index].push(
+        readGiven === undefined
+          ? task
+          : { ...task, isAgreed: true, given: await readGiven(task.granularityBits) },
+      );
+    }
+  }
   const tables = await Promise.all(holders.map(({ image }) => readActiveTables(image)));
   const reading = tableReading(tables, options);
 
@@ -103,12 +122,10 @@ function holding({ layer }: ChainImage) {
   return { image: layer.path, virtualSizeBytes: layer.virtualSizeBytes };
 }
 
+/** @param name of an image of the chain */
 async function indexOfImage(images: readonly ChainImage[], name: string): Promise<number> {
   const identity = await fileIdentity(parseReference(name, undefined).path);
-  const index = images.findIndex(({ layer }) => layer.storage.identity === identity);
-  if (index >= 0) return index;
-  const paths = images.map(({ layer }) => layer.path).join(' ← ');
-  throw new UsageError(`--origin ${name}: not in the backing chain, which is ${paths}`);
+  return images.findIndex(({ layer }) => layer.storage.identity === identity);
 }
 
 /** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */
@@ -152,9 +169,8 @@ function taskIn(
   images: readonly ChainImage[],
   { image }: Qcow2Layer,
   index: number,
-  { name, parent }: KnownCheckpoint,
-  origin: number,
-  named: number | undefined,
+  { name }: KnownCheckpoint,
+  { origin, named, older }: { origin: number; named: number | undefined; older: string | undefined },
 ): Task {
   const has = ({ bitmaps }: ChainImage) => bitmaps.has(name);
   // A new bitmap gets the granularity of the nearest below that has one, as libvirt's own snapshots do it.
@@ -164,12 +180,34 @@ function taskIn(
   return {
     name,
     nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
-    parent,
+    older,
+    given: undefined,
     isOrigin: index === origin,
     // Who names the origin has agreed to what it takes there.
     isAgreed: index === origin && index === named && !has(images[index]!),
     granularityBits: model?.granularityBits ?? defaultGranularityBits(image.header),
   };
+}
+
+/**
+ * The nearest ancestor of a checkpoint whose bitmap in an image has all that the checkpoint's should have: it is repaired with
+ * it, or began in that very image and is good.
+ */
+function olderThan(
+  { parent }: KnownCheckpoint,
+  images: readonly ChainImage[],
+  index: number,
+  known: ReadonlyMap<string, KnownCheckpoint>,
+  chosen: ReadonlySet<string>,
+): string | undefined {
+  for (let name = parent; name !== undefined; name = known.get(name)?.parent) {
+    const ancestor = known.get(name);
+    if (ancestor === undefined) return undefined;
+    if (chosen.has(name)) return name;
+    const isFit = originIn(ancestor.origin, originOf(images, name)) === index;
+    if (isFit && stateIn(images[index]!, name) === 'good') return name;
+  }
+  return undefined;
 }
 
 /** Lets libvirt's rule judge what the plan leads to. */

@@ -56,7 +56,9 @@ export function findOrigin(
       throw refused(
         images,
         checkpoint,
-        `What was written to it counts as changed, and no image of this chain tells what that is.`,
+        evidence.isThere && evidence.fork !== undefined
+          ? `What was written to that image counts as changed: --branch ${shellPath(evidence.path)} marks all that it holds, and --against BACKUP exactly what differs from the backup of the checkpoint.`
+          : 'What was written to that image counts as changed: --against BACKUP marks what differs from the backup of the checkpoint; without one a full backup is needed.',
       );
   }
 }

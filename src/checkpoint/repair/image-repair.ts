@@ -18,18 +18,31 @@ import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { planBitmaps } from '../../plan/plan-bitmaps.ts';
 import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
 import { shellPath } from '../../text/shell-word.ts';
+import type { BitmapState } from '../chain/bitmap-state.ts';
 import { type ChainImage, readMarks, stateIn } from '../chain/chain-images.ts';
 import { unreadableIn } from '../chain/inspect-chain-image.ts';
 import { type Consent, type Remedy, remedyFor } from './repair-action.ts';
 
 export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer; readonly tables: ActiveTables };
 
+export interface Given {
+  readonly marks: DirtyBitmap;
+  /**
+   * What may have changed besides: nothing; what an older checkpoint has recorded; or that, and without it all that the image
+   * holds.
+   */
+  readonly besides: 'nothing' | 'older' | 'allocated';
+}
+
 /** One checkpoint whose bitmap in an image has to be right. */
 export interface Task {
   readonly name: string;
   readonly nameBytes: Uint8Array;
-  readonly parent: string | undefined;
+  /** An older checkpoint that has recorded in this image all that this one should have. */
+  readonly older: string | undefined;
   readonly isOrigin: boolean;
+  /** What a person has brought that tells what changed since; only for the origin. */
+  readonly given: Given | undefined;
   /** A person has agreed to whatever its making takes. */
   readonly isAgreed: boolean;
   readonly granularityBits: number;
@@ -89,13 +102,14 @@ export async function planImageRepair(
   const made = new Set<DirtyBitmap>();
   let madeBytes = 0;
   const stores = new Map<string, BitmapStore>();
-  for (const { name, nameBytes, parent, isOrigin, isAgreed, granularityBits } of tasks) {
+  for (const task of tasks) {
+    const { name, nameBytes, isOrigin, isAgreed, granularityBits } = task;
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
     const wanted = resample(allocated, granularityBits);
     const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
-    const { action, consent } = remedyFor(state, isOrigin, missingGranules === 0);
+    const { action, consent } = remedyOf(task, state, old, missingGranules === 0);
     if (action !== 'keep') {
       requireStorableSize(image, granularityBits);
       requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
@@ -104,11 +118,9 @@ export async function planImageRepair(
       action === 'keep' && old !== undefined
         ? old
         : united(
-            old,
-            (isOrigin && state !== 'in-use'
-              ? await parentMarks(target, parent, uncovered, stores)
-              : undefined) ?? wanted,
+            [old, ...(isOrigin ? await originMarks(target, task, wanted, stores) : [wanted])],
             granularityBits,
+            image.header.virtualSizeBytes,
           );
     if (action !== 'keep') {
       stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
@@ -197,26 +209,56 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
   }
 }
 
-/**
- * An older checkpoint of the same image has recorded all that a younger one should have: tighter than all that the image
- * holds. Not so beside one that is in use: QEMU leaves all bitmaps of an image in use, so an older one that is good has been
- * made again since. Where it was kept, it is read again: all of them together may be more than memory takes.
- */
-async function parentMarks(
-  target: RepairableImage,
-  parent: string | undefined,
-  repaired: ReadonlyMap<string, unknown>,
-  stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>,
-): Promise<DirtyBitmap | undefined> {
-  if (parent === undefined || !repaired.has(parent)) return undefined;
-  return stores.get(parent)?.bitmap ?? readableMarks(target, parent);
+/** A good bitmap of the origin is kept, unless it lacks what a person has brought. */
+function remedyOf(
+  { isOrigin, given }: Task,
+  state: BitmapState,
+  old: DirtyBitmap | undefined,
+  coversAllocated: boolean,
+): Remedy {
+  const remedy = remedyFor(state, isOrigin, coversAllocated);
+  if (remedy.action !== 'keep' || given === undefined || old === undefined) return remedy;
+  const wanted = resample(given.marks, old.granularityBits);
+  return countMissing(wanted.bits, old.bits) === 0 ? remedy : { action: 'top-up', consent: undefined };
 }
 
-function united(old: DirtyBitmap | undefined, more: DirtyBitmap, granularityBits: number): DirtyBitmap {
-  if (old === undefined) return resample(more, granularityBits);
-  const bitmap = cleanBitmap(more.virtualSizeBytes, granularityBits);
-  mergeInto(bitmap, old);
-  mergeInto(bitmap, more);
+/**
+ * What the bitmap of an image in which a checkpoint began must mark. An older checkpoint of the same image has recorded all
+ * that a younger one should have: tighter than all that the image holds. Not so beside one that is in use: QEMU leaves all
+ * bitmaps of an image in use, so an older one that is good has been made again since.
+ */
+async function originMarks(
+  target: RepairableImage,
+  { name, given, older }: Task,
+  allocated: DirtyBitmap,
+  stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>,
+): Promise<(DirtyBitmap | undefined)[]> {
+  if (given?.besides === 'nothing') return [given.marks];
+  const recorded = stateIn(target, name) === 'in-use' ? undefined : await olderMarks(target, older, stores);
+  if (given?.besides === 'older') return [given.marks, recorded];
+  return [given?.marks, recorded ?? allocated];
+}
+
+/** Where it was kept, it is read again: all of them together may be more than memory takes. */
+async function olderMarks(
+  target: RepairableImage,
+  older: string | undefined,
+  stores: ReadonlyMap<string, { bitmap: DirtyBitmap }>,
+): Promise<DirtyBitmap | undefined> {
+  if (older === undefined) return undefined;
+  return stores.get(older)?.bitmap ?? readableMarks(target, older);
+}
+
+/** Alike bitmaps stay one in memory. */
+function united(
+  bitmaps: readonly (DirtyBitmap | undefined)[],
+  granularityBits: number,
+  virtualSizeBytes: number,
+): DirtyBitmap {
+  const [first, ...more] = bitmaps.filter((each) => each !== undefined);
+  if (first !== undefined && more.length === 0) return resample(first, granularityBits);
+  const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  for (const each of [first, ...more]) if (each !== undefined) mergeInto(bitmap, each);
   return bitmap;
 }
 

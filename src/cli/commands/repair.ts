@@ -26,7 +26,9 @@ import { listOf } from '../source-options.ts';
 
 interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
   name?: string[];
-  origin?: string;
+  origin?: string[];
+  against?: string[];
+  branch?: string[];
   rebuildOrigin?: boolean;
   enableDisabled?: boolean;
   directory?: boolean;
@@ -50,9 +52,23 @@ export function repairCommand(): Command {
       '--enable-disabled',
       'agree that disabled bitmaps are enabled, with all that their image holds marked',
     )
-    .option(
-      '--origin <image>',
-      'the image that was active when the checkpoint was made, if nothing of it is left in the chain',
+    .addOption(
+      new Option(
+        '--origin <image>',
+        'the image that was active when the checkpoint was made, if nothing of it is left in the chain; repeatable, one for a disk',
+      ).argParser(listOf),
+    )
+    .addOption(
+      new Option(
+        '--against <backup>',
+        'make a broken or lost bitmap from what differs from the backup of its checkpoint, qcow2 or raw; one for each image, in their order',
+      ).argParser(listOf),
+    )
+    .addOption(
+      new Option(
+        '--branch <image>',
+        'the image that was active before the guest went back to a snapshot: what it holds, down to where it stands on the chain, counts as changed; repeatable, one for a disk',
+      ).argParser(listOf),
     )
     .option(
       '--directory',
@@ -66,19 +82,24 @@ Examples:
   bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2
   bitmap-tool repair --name c1 --rebuild-origin disk.qcow2
   bitmap-tool repair --checkpoints backup/checkpoints disk.qcow2
+  bitmap-tool repair --checkpoints checkpoints --name c3 --against backup-of-c3.qcow2 disk.qcow2
+  bitmap-tool repair --checkpoints checkpoints --branch disk.s1 disk.s2
   bitmap-tool repair --directory base.qcow2
 
 Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.`,
     )
     .action(async (images: string[], flags: RepairFlags) => {
       if (flags.directory) return repairDirectories(images, flags);
-      const { name: names, origin, rebuildOrigin, enableDisabled, dryRun } = flags;
+      const { name: names, origin: origins, against, branch: branches } = flags;
+      const { rebuildOrigin, enableDisabled, dryRun } = flags;
       const result = await invoke(flags, (common) => {
         const all = {
           ...common,
           ...checkpointFilesOf(flags),
           names,
-          origin,
+          origins,
+          against,
+          branches,
           rebuildOrigin,
           enableDisabled,
           dryRun,
@@ -94,8 +115,9 @@ Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left 
 }
 
 async function repairDirectories(images: readonly string[], flags: RepairFlags): Promise<void> {
-  const { name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, qmp, dryRun } = flags;
-  const others = [name, origin, rebuildOrigin, enableDisabled, checkpoints, disk, qmp];
+  const { name, origin, against, branch, rebuildOrigin, enableDisabled } = flags;
+  const { checkpoints, disk, qmp, dryRun } = flags;
+  const others = [name, origin, against, branch, rebuildOrigin, enableDisabled, checkpoints, disk, qmp];
   if (others.some((value) => value !== undefined) || images.length > 1) {
     throw new UsageError(
       '--directory repairs the bitmaps of one image, and takes no options about checkpoints',

@@ -74,7 +74,7 @@ export async function verifyBitmap(
     const marked = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
     const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
     let differingBytes = 0;
-    const other = await withComparedDisk(chain, against, options, async ({ compared: old, sharedImages }) => {
+    const other = await withComparedDisk(chain, against, options, async ({ compared: old, shared }) => {
       requireSameSize(chain, old, 'A bitmap says nothing of what changed beside a change of size.');
       // Differences are counted in the sectors that QEMU compares too.
       const comparison = {
@@ -85,7 +85,7 @@ export async function verifyBitmap(
         },
       };
       await compareChains(chain, old, comparison, options);
-      return { against: old.top.path, sharedImages };
+      return { against: old.top.path, sharedImages: shared.map((image) => image.path) };
     });
     const [neededBytes, markedBytes] = [dirtyBytes(needed), dirtyBytes(marked)];
     const missing = withoutMarks(needed, marked);

@@ -5,7 +5,7 @@ import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
 import { claimForWriting } from '../../chain/locking.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
-import { type DiskRepair, planRepair } from '../../checkpoint/repair/chain-repair.ts';
+import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair, RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
 import type { Consent } from '../../checkpoint/repair/repair-action.ts';
@@ -20,12 +20,20 @@ import { applyPlan } from '../../plan/apply-plan.ts';
 import { formatSize } from '../../text/size.ts';
 import { type ChangeOptions, type PlanReport, reportPlan } from '../change-bitmaps.ts';
 import { lockingOf } from '../options.ts';
+import { planDisks } from './plan-disks.ts';
 
 export interface RepairOptions extends ChangeOptions, CheckpointFiles {
   /** Only these checkpoints; those of which no bitmap is valid must be named. */
   readonly names?: readonly string[] | undefined;
-  /** The image that was active when checkpoints were made of which nothing is left in the chain. */
-  readonly origin?: string | undefined;
+  /** For a disk each, the image that was active when checkpoints were made of which nothing is left in its chain. */
+  readonly origins?: readonly string[] | undefined;
+  /**
+   * For each disk, in their order, the disk as it was when the one checkpoint was made that is broken: a backup, qcow2 or raw,
+   * with its backing chain.
+   */
+  readonly against?: readonly string[] | undefined;
+  /** Images that were active before a guest went back to what lies below them; each stands on the chain of a disk. */
+  readonly branches?: readonly string[] | undefined;
   /** Agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds. */
   readonly rebuildOrigin?: boolean | undefined;
   /** Agree that disabled bitmaps are enabled, with all that their image holds marked. */
@@ -79,6 +87,11 @@ export async function repairCheckpoints(
       hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
     });
   }
+  if (options.against !== undefined && options.against.length !== imageNames.length) {
+    throw new UsageError(
+      `${options.against.length} --against for ${imageNames.length} images: one is needed for each, in their order`,
+    );
+  }
   const records = await readRecords(options, imageNames.length, options);
   const chains: Chain[] = [];
   try {
@@ -124,10 +137,7 @@ export async function planRepairs(
   options: RepairOptions,
 ): Promise<PlannedRepairs> {
   const known = await records?.of(read);
-  const disks: DiskRepair[] = [];
-  for (const [index, chain] of chains.entries()) {
-    disks.push(await planRepair(chain, read[index]!, { ...options, known: known?.[index] }, options));
-  }
+  const disks = await planDisks(chains, read, known, options);
   requireConsent(disks, options);
   // Without XML, what is a checkpoint of one disk is taken for one of the others.
   const everywhere =

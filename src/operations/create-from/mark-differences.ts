@@ -26,7 +26,7 @@ export async function markDifferences(
   { image, anySize }: ComparedImage,
   options: OperationOptions,
 ): Promise<readonly string[]> {
-  return withComparedDisk(chain, image, options, async ({ compared, sharedImages }) => {
+  return withComparedDisk(chain, image, options, async ({ compared, shared }) => {
     if (anySize !== true) {
       const hint = 'With --any-size what lies beyond the shorter disk counts as dirty.';
       requireSameSize(chain, compared, hint);
@@ -39,6 +39,6 @@ export async function markDifferences(
     };
     await compareChains(chain, compared, comparison, options);
     markRange(bitmap, otherSizeBytes, bitmap.virtualSizeBytes - otherSizeBytes);
-    return sharedImages;
+    return shared.map((image) => image.path);
   });
 }

@@ -6,7 +6,7 @@ import { allLayers } from '../../chain/chain.ts';
 import type { ChainImage } from '../../checkpoint/chain/chain-images.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
-import { RefusedError } from '../../errors.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange, recordWrites } from '../../qemu/change-node.ts';
 import {
@@ -30,6 +30,12 @@ export async function repairRunning(
   imageNames: readonly string[],
   options: RepairOptions = {},
 ): Promise<RepairResult> {
+  // Their content is in the memory of QEMU in part: a comparison of the files would miss changes.
+  if (options.against !== undefined) {
+    throw new UsageError('a disk that a running QEMU has open cannot be compared with a backup', {
+      hint: 'Shut the guest down for this.',
+    });
+  }
   const records = await readRecords(options, imageNames.length, options);
   return withRunningImages(qemu, imageNames, options, async (images, session) => {
     const recorders = new Map<ImageNode, string>();

@@ -171,7 +171,7 @@ describe('the image in which a checkpoint began', () => {
   test('which a person names needs no more consent, and has the granularity of the nearest above', async () => {
     const { top, base } = await copy();
     await remove(base, 'c2');
-    const disk = await repair(top, { names: ['c2'], origin: base });
+    const disk = await repair(top, { names: ['c2'], origins: [base] });
     // 0…3, 8 and 12 in granules of two units.
     expect(actions(disk)[2]).toEqual({ c2: 'add 8 +8' });
     expect(disk.images[2]!.bitmaps).toMatchObject([{ granularity: 2 * UNIT, consent: null }]);
@@ -181,7 +181,7 @@ describe('the image in which a checkpoint began', () => {
   test('which a person names still needs consent for a bitmap that is there and broken', async () => {
     const { top, base } = await copy();
     await setFlags(base, 'c2', IN_USE);
-    await expect(repair(top, { names: ['c2'], origin: base })).rejects.toEqual(
+    await expect(repair(top, { names: ['c2'], origins: [base] })).rejects.toEqual(
       refusal('NEEDS_CONSENT', /base\.qcow2/),
     );
   });
@@ -190,7 +190,7 @@ describe('the image in which a checkpoint began', () => {
     const { top, middle, base } = await copy();
     await remove(base, 'c2');
     await setFlags(middle, 'c2', DISABLED);
-    const options = { names: ['c2'], origin: base };
+    const options = { names: ['c2'], origins: [base] };
     await expect(repair(top, options)).rejects.toEqual(refusal('NEEDS_CONSENT', /middle\.qcow2/));
   });
 
@@ -293,7 +293,7 @@ describe('a repair is about', () => {
     const { folder } = await copy();
     const alone = `${folder}/alone.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', alone, '1M');
-    expect(await repair(alone, { origin: alone })).toMatchObject({ checkpoints: [], images: [] });
+    expect(await repair(alone, { origins: [alone] })).toMatchObject({ checkpoints: [], images: [] });
   });
 
   test('a checkpoint that nobody has a bitmap of, from the image that is named', async () => {
@@ -302,10 +302,10 @@ describe('a repair is about', () => {
     await expect(repair(top, { names })).rejects.toEqual(
       refusal('BITMAP_NOT_FOUND', /no image of the chain has a bitmap "c9"/),
     );
-    const disk = await repair(top, { names, origin: middle });
+    const disk = await repair(top, { names, origins: [middle] });
     expect(actions(disk)).toEqual([{ c9: 'add 1 +1' }, { c9: 'add 1 +1' }]);
     expect(disk.images[1]!.bitmaps).toMatchObject([{ granularity: UNIT, consent: null }]);
-    await expect(repair(top, { names: ['n'.repeat(1024)], origin: middle })).rejects.toEqual(
+    await expect(repair(top, { names: ['n'.repeat(1024)], origins: [middle] })).rejects.toEqual(
       refusal('USAGE', /1024 bytes/),
     );
   });
@@ -313,7 +313,7 @@ describe('a repair is about', () => {
   test('a checkpoint on file that nobody has a bitmap of, from the image that is named', async () => {
     const { folder, top, middle } = await copy();
     const checkpoints = [await writeCheckpoint(folder, 'c9'), await writeCheckpoint(folder, 'c1')];
-    const disk = await repair(top, { checkpoints, disks: ['vda'], origin: middle });
+    const disk = await repair(top, { checkpoints, disks: ['vda'], origins: [middle] });
     expect(actions(disk).map((image) => Object.keys(image))).toEqual([['c1', 'c9'], ['c1', 'c9'], ['c1']]);
   });
 });
@@ -322,7 +322,7 @@ describe('a bitmap that is made', () => {
   test('has the granularity of the nearest above where none below has one', async () => {
     const { top, base } = await copy();
     await qemuImg('bitmap', '--add', '-g', '8k', top, 'c9');
-    const disk = await repair(top, { names: ['c9'], origin: base });
+    const disk = await repair(top, { names: ['c9'], origins: [base] });
     expect(disk.images.map(({ bitmaps }) => bitmaps[0]!.granularity)).toEqual([8192, 8192, 8192]);
   });
 
@@ -340,7 +340,7 @@ describe('a bitmap that is made', () => {
     const { folder } = await copy();
     const empty = `${folder}/empty.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', empty, '0');
-    await expect(repair(empty, { names: ['c9'], origin: empty })).rejects.toEqual(
+    await expect(repair(empty, { names: ['c9'], origins: [empty] })).rejects.toEqual(
       refusal('BITMAP_LIMIT', /0 bytes/),
     );
   });
@@ -357,7 +357,8 @@ describe('a bitmap that is made', () => {
       const tasks = ['a', 'b', 'c', 'd'].map((name) => ({
         name,
         nameBytes: Buffer.from(name),
-        parent: undefined,
+        older: undefined,
+        given: undefined,
         isOrigin: false,
         isAgreed: false,
         granularityBits: 16,
@@ -374,19 +375,19 @@ describe('the origin that a person names', () => {
     const { folder, top } = await copy();
     const other = `${folder}/other.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', other, '1M');
-    await expect(repair(top, { names: ['c9'], origin: other })).rejects.toEqual(
+    await expect(repair(top, { names: ['c9'], origins: [other] })).rejects.toEqual(
       refusal('USAGE', /not in the backing chain/),
     );
   });
 
   test('may be the active image itself', async () => {
     const { top } = await copy();
-    expect(actions(await repair(top, { names: ['c9'], origin: top }))).toEqual([{ c9: 'add 1 +1' }]);
+    expect(actions(await repair(top, { names: ['c9'], origins: [top] }))).toEqual([{ c9: 'add 1 +1' }]);
   });
 
   test('must not lie above a bitmap of the checkpoint', async () => {
     const { top, middle } = await copy();
-    await expect(repair(top, { names: ['c1'], origin: middle })).rejects.toEqual(
+    await expect(repair(top, { names: ['c1'], origins: [middle] })).rejects.toEqual(
       refusal('USAGE', /middle\.qcow2: .*base\.qcow2 below it has the bitmap "c1" too/),
     );
   });
@@ -394,9 +395,11 @@ describe('the origin that a person names', () => {
   test('must be of use, where no checkpoint is named', async () => {
     const { folder, top, base } = await copy();
     await remove(base, 'c1');
-    await expect(repair(top, { origin: base })).rejects.toEqual(refusal('USAGE', /--origin .*base\.qcow2/));
+    await expect(repair(top, { origins: [base] })).rejects.toEqual(
+      refusal('USAGE', /--origin .*base\.qcow2/),
+    );
     const checkpoints = [await writeCheckpoint(folder, 'c1', { source: base })];
-    await expect(repair(top, { ...AGREED, checkpoints, origin: base })).rejects.toEqual(
+    await expect(repair(top, { ...AGREED, checkpoints, origins: [base] })).rejects.toEqual(
       refusal('USAGE', /--origin .*base\.qcow2/),
     );
   });
@@ -409,7 +412,7 @@ describe('refused, with nothing written, is', () => {
     await qemuImg('create', '-q', '-f', 'raw', raw, '8M');
     await qemuImg('rebase', '-u', '-b', raw, '-F', 'raw', base);
     expect(actions(await repair(base, {}))).toEqual([KEPT[2]]);
-    await expect(repair(base, { names: ['c9'], origin: raw })).rejects.toEqual(
+    await expect(repair(base, { names: ['c9'], origins: [raw] })).rejects.toEqual(
       refusal('UNSUPPORTED', /disk\.raw: a raw image cannot hold the bitmap/),
     );
   });

@@ -1,0 +1,324 @@
+/**
+ * repair --against a backup and --branch: what changed since a checkpoint is known from elsewhere, and the bitmap made from it
+ * misses no change. The judge is a restore: the backup of then, with what the bitmaps mark copied over it, must be the disk.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { RepairResult } from '../../../src/index.ts';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { putCheckpoint } from '../../support/checkpoint-file.ts';
+import { tryProgram } from '../../support/external-program.ts';
+import { qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+const UNIT = 64 << 10;
+
+let folder: string;
+let cp: string;
+const at = (name: string) => join(folder, name);
+
+beforeEach(async () => {
+  folder = await scratchFolder();
+  cp = at('checkpoints');
+  await mkdir(cp);
+});
+
+async function image(name: string, backing?: string, ...options: string[]): Promise<string> {
+  const over = backing === undefined ? [] : ['-b', backing, '-F', 'qcow2'];
+  const size = backing === undefined ? ['8M'] : [];
+  await qemuImg('create', '-q', '-f', 'qcow2', ...options, ...over, at(name), ...size);
+  return at(name);
+}
+
+async function write(path: string, pattern: number, ...units: number[]): Promise<void> {
+  await qemuIo(path, ...units.map((unit) => `write -q -P ${pattern} ${unit * 64}k 64k`));
+}
+
+/** A full backup of the disk as it is. */
+async function backUp(disk: string, name: string, format = 'qcow2'): Promise<string> {
+  await qemuImg('convert', '-O', format, disk, at(name));
+  return at(name);
+}
+
+/** Leaves the bitmaps of an image in use, as a QEMU does that is killed. */
+async function crash(path: string): Promise<void> {
+  const args = ['-c', 'write -q -P 99 0 512', '-c', 'flush', '-c', 'sigraise 9', path];
+  await expect(tryProgram('qemu-io', args)).rejects.toThrow('SIGKILL');
+}
+
+async function repair(...args: string[]) {
+  const { exitCode, stdout, stderr, json, error } = await bitmapTool('repair', '--json', ...args);
+  return { exitCode, stdout, stderr, error, disks: (json as RepairResult | undefined)?.disks };
+}
+
+async function marked(name: string, ...images: string[]): Promise<number[]> {
+  const units = new Set<number>();
+  for (const path of images) {
+    for (const { offset, length, type } of await dirtyExtents(path, name)) {
+      if (type === 1)
+        for (let place = offset; place < offset + length; place += UNIT) units.add(place / UNIT);
+    }
+  }
+  return [...units].sort((a, b) => a - b);
+}
+
+/** Copies what the bitmaps mark over the backup of then. */
+async function restores(then: string, disk: string, name: string, ...images: string[]): Promise<boolean> {
+  const copy = at(`restored-${name}.raw`);
+  await qemuImg('convert', '-O', 'raw', then, copy);
+  await qemuImg('convert', '-O', 'raw', disk, at('now.raw'));
+  const [restored, now] = [await readFile(copy), await readFile(at('now.raw'))];
+  for (const unit of await marked(name, ...images))
+    now.copy(restored, unit * UNIT, unit * UNIT, (unit + 1) * UNIT);
+  return restored.equals(now);
+}
+
+describe('repair --against', () => {
+  test.each(['qcow2', 'raw'])(
+    'makes a broken bitmap from what differs from a %s backup, exactly',
+    async (format) => {
+      const disk = await image('disk.qcow2');
+      await write(disk, 1, 1, 2, 3, 4, 5, 6, 7);
+      const full = await backUp(disk, 'full', format);
+      await qemuImg('bitmap', '--add', disk, 'c1');
+      await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
+      await write(disk, 2, 3, 20);
+      // Written with what was there before.
+      await write(disk, 1, 5);
+      await crash(disk);
+      const overlay = await image('overlay.qcow2', disk);
+      await write(overlay, 3, 30);
+      expect(await repair('--checkpoints', cp, overlay)).toMatchObject({
+        exitCode: 4,
+        error: { code: 'NEEDS_CONSENT' },
+      });
+
+      const before = await readFile(disk);
+      const planned = await repair('--checkpoints', cp, '--against', full, '--dry-run', overlay);
+      expect(planned).toMatchObject({ exitCode: 0 });
+      expect((await readFile(disk)).equals(before)).toBe(true);
+      const { exitCode, disks } = await repair('--checkpoints', cp, '--against', full, overlay);
+      expect(exitCode).toBe(0);
+      expect(disks![0]!.checkpoints).toEqual([{ name: 'c1', wasValid: false }]);
+      // What the bitmap still had from before the crash stays in it.
+      const exact = [0, 3, 20, 30];
+      expect((await marked('c1', disk, overlay)).filter((unit) => unit !== 5)).toEqual(exact);
+      expect(await marked('c1', overlay)).toEqual([30]);
+      expect(await restores(full, overlay, 'c1', disk, overlay)).toBe(true);
+      expect(await bitmapTool('check', '--checkpoints', cp, overlay)).toMatchObject({ exitCode: 0 });
+      expect(await qemuCheck(disk)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
+    },
+  );
+
+  test('marks little where a raw external data file makes all of the disk allocated', async () => {
+    const disk = await image('disk.qcow2', undefined, '-o', `data_file=${at('disk.raw')},data_file_raw=on`);
+    await write(disk, 1, 1, 2, 3);
+    const full = await backUp(disk, 'full.qcow2');
+    await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
+    await write(disk, 2, 9);
+    const loose = await repair('--checkpoints', cp, '--rebuild-origin', '--dry-run', disk);
+    const { disks } = await repair('--checkpoints', cp, '--against', full, disk);
+    const bytes = (each: typeof disks) => each![0]!.images[0]!.bitmaps[0]!.dirtyBytes;
+    expect([bytes(loose.disks), bytes(disks)]).toEqual([8 << 20, UNIT]);
+    expect(await restores(full, disk, 'c1', disk)).toBe(true);
+  });
+
+  test('takes an incremental backup over its full one, and refuses one that lies over the disk', async () => {
+    const disk = await image('disk.qcow2');
+    await write(disk, 1, 1, 2);
+    const full = await backUp(disk, 'full.qcow2');
+    await write(disk, 2, 5);
+    const incremental = await image('inc.qcow2', disk);
+    await write(incremental, 2, 5);
+    await putCheckpoint(cp, 'c2', { disks: { vda: [disk] } });
+    await write(disk, 3, 6);
+    const before = await readFile(disk);
+    const args = ['--checkpoints', cp, '--against', incremental, disk];
+    const refused = await repair(...args);
+    expect(refused).toMatchObject({ exitCode: 4, error: { code: 'SELF_COMPARISON' } });
+    expect((await readFile(disk)).equals(before)).toBe(true);
+    await qemuImg('rebase', '-u', '-b', full, '-F', 'qcow2', incremental);
+    expect(await repair(...args)).toMatchObject({ exitCode: 0 });
+    expect(await marked('c2', disk)).toEqual([6]);
+    expect(await restores(incremental, disk, 'c2', disk)).toBe(true);
+  });
+
+  test('refuses a backup over an image of the chain that was written to since, and takes one over an older image', async () => {
+    const oldest = await image('oldest.qcow2');
+    await write(oldest, 1, 0, 1);
+    const disk = await image('disk.qcow2', oldest);
+    await write(disk, 2, 3);
+    const shared = await image('shared.qcow2', oldest);
+    await write(shared, 2, 3);
+    const overlaid = await image('overlaid.qcow2', disk);
+    await putCheckpoint(cp, 'c1', { disks: { vda: [disk, oldest] } });
+    await write(disk, 3, 4);
+    const top = await image('top.qcow2', disk);
+    await write(top, 4, 5);
+    expect(await repair('--checkpoints', cp, '--against', overlaid, top)).toMatchObject({
+      exitCode: 4,
+      error: { code: 'SELF_COMPARISON', file: disk },
+    });
+    expect(await repair('--checkpoints', cp, '--against', shared, top)).toMatchObject({ exitCode: 0 });
+    expect(await marked('c1', disk, top)).toEqual([4, 5]);
+  });
+
+  test('is of one checkpoint: several that are broken are repaired one by one, each against its own backup', async () => {
+    const disk = await image('disk.qcow2');
+    await write(disk, 1, 1);
+    const one = await backUp(disk, 'one.qcow2');
+    await qemuImg('bitmap', '--add', disk, 'c1');
+    await write(disk, 2, 2);
+    const two = await backUp(disk, 'two.qcow2');
+    await qemuImg('bitmap', '--add', disk, 'c2');
+    await write(disk, 3, 3);
+    await crash(disk);
+    await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
+    await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [disk] } });
+    const both = await repair('--checkpoints', cp, '--against', two, disk);
+    expect(both).toMatchObject({ exitCode: 2, error: { message: expect.stringMatching(/c1, c2/) } });
+    for (const [name, backup] of [
+      ['c1', one],
+      ['c2', two],
+    ] as const) {
+      const args = ['--checkpoints', cp, '--name', name, '--against', backup, disk];
+      expect(await repair(...args)).toMatchObject({ exitCode: 0 });
+      expect(await restores(backup, disk, name, disk)).toBe(true);
+    }
+    expect([await marked('c1', disk), await marked('c2', disk)]).toEqual([
+      [0, 2, 3],
+      [0, 3],
+    ]);
+    expect(await bitmapTool('check', '--checkpoints', cp, disk)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('needs one backup for each image, of the same size', async () => {
+    const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
+    const full = await backUp(vda, 'full.qcow2');
+    await putCheckpoint(cp, 'c1', { disks: { vda: [vda], vdb: [vdb] } });
+    const both = ['--checkpoints', cp, vda, vdb];
+    expect(await repair('--against', full, ...both)).toMatchObject({ exitCode: 2 });
+    expect(await repair('--against', full, '--against', full, ...both)).toMatchObject({ exitCode: 0 });
+    await qemuImg('resize', '-q', full, '16M');
+    await qemuImg('bitmap', '--remove', vda, 'c1');
+    expect(await repair('--against', full, '--checkpoints', cp, vda)).toMatchObject({
+      exitCode: 4,
+      error: { code: 'SIZE_MISMATCH' },
+    });
+  });
+});
+
+describe('a guest that went back to an external snapshot', () => {
+  let base: string;
+  let branch: string;
+  let fresh: string;
+  let backup: string;
+
+  beforeEach(async () => {
+    base = await image('base.qcow2');
+    await write(base, 1, 0, 1, 2, 3);
+    branch = await image('disk.s1', base);
+    await write(branch, 2, 40, 1);
+    await qemuImg('bitmap', '--add', branch, 'c2');
+    await putCheckpoint(cp, 'c2', { disks: { vda: [branch, base] } });
+    backup = await backUp(branch, 'backup.qcow2');
+    await write(branch, 3, 44);
+    fresh = await image('disk.s2', base);
+    await write(fresh, 4, 48);
+  });
+
+  test('gets its checkpoint back from the branch that it left, whose images stay as they are', async () => {
+    const before = await readFile(branch);
+    const { exitCode } = await repair('--checkpoints', cp, '--branch', branch, fresh);
+    expect(exitCode).toBe(0);
+    expect((await readFile(branch)).equals(before)).toBe(true);
+    expect(await marked('c2', fresh)).toEqual([48]);
+    expect(await marked('c2', base)).toEqual([1, 40, 44]);
+    expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
+    expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('gets it back from the backup, exactly', async () => {
+    expect(await repair('--checkpoints', cp, '--against', backup, fresh)).toMatchObject({ exitCode: 0 });
+    expect(await marked('c2', base, fresh)).toEqual([1, 40, 48]);
+    expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
+    expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('loses it where only what the chain of today holds is marked', async () => {
+    await bitmapTool('create-from', '--allocated', '--name', 'c2', fresh);
+    await bitmapTool('create-from', '--allocated', '--name', 'c2', base);
+    expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(false);
+  });
+
+  test('takes the image of the branch in which the checkpoint was made, and what lies below it', async () => {
+    const later = await image('disk.s1b', branch);
+    await write(later, 5, 50);
+    expect(await repair('--checkpoints', cp, '--branch', later, fresh)).toMatchObject({ exitCode: 0 });
+    // Nothing above the image of then can have been in the backup.
+    expect(await marked('c2', base, fresh)).toEqual([1, 40, 44, 48]);
+    expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
+  });
+
+  test('needs no XML where the checkpoint is named', async () => {
+    const unnamed = await repair('--branch', branch, fresh);
+    expect(unnamed).toMatchObject({
+      exitCode: 2,
+      error: { message: expect.stringMatching(/no checkpoint/) },
+    });
+    expect(await repair('--name', 'c2', '--branch', branch, fresh)).toMatchObject({ exitCode: 0 });
+    expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
+  });
+
+  test('also marks what an older checkpoint of the image at the fork has recorded: the guest may have run on it', async () => {
+    await qemuImg('bitmap', '--add', base, 'c1');
+    await putCheckpoint(cp, 'c1', { disks: { vda: [base] } });
+    await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [branch, base] } });
+    await qemuImg('commit', '-q', '-d', branch);
+    await write(base, 6, 60);
+    expect(await repair('--checkpoints', cp, '--branch', branch, base)).toMatchObject({ exitCode: 0 });
+    expect(await marked('c2', base)).toEqual([1, 40, 44, 60]);
+    expect(await restores(backup, base, 'c2', base)).toBe(true);
+    expect(await bitmapTool('check', '--checkpoints', cp, base)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('refuses what is no branch of the chain, and a disk of another size', async () => {
+    for (const other of [base, fresh, backup])
+      expect(await repair('--checkpoints', cp, '--branch', other, fresh)).toMatchObject({
+        exitCode: 4,
+        error: { code: 'BROKEN_CHAIN', file: other },
+      });
+    await qemuImg('bitmap', '--remove', branch, 'c2');
+    await qemuImg('resize', '-q', branch, '16M');
+    expect(await repair('--checkpoints', cp, '--branch', branch, fresh)).toMatchObject({
+      exitCode: 4,
+      error: { code: 'SIZE_MISMATCH', file: branch },
+    });
+  });
+});
+
+describe('a disk that joined later', () => {
+  test('takes part in a checkpoint with all that it holds, by one command for the guest', async () => {
+    const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
+    await qemuImg('bitmap', '--add', vda, 'c1');
+    await write(vdb, 1, 7, 8);
+    const { exitCode } = await repair('--name', 'c1', '--origin', vdb, vda, vdb);
+    expect(exitCode).toBe(0);
+    expect([await marked('c1', vda), await marked('c1', vdb)]).toEqual([[], [7, 8]]);
+    expect(await bitmapTool('check', vda, vdb)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('is refused with two origins of one disk, or an image of none', async () => {
+    const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
+    for (const origins of [
+      [vda, vda],
+      [vda, at('restored.qcow2')],
+    ]) {
+      await image('restored.qcow2');
+      const args = origins.flatMap((path) => ['--origin', path]);
+      expect(await repair('--name', 'c1', ...args, vda, vdb)).toMatchObject({ exitCode: 2 });
+    }
+  });
+});
