@@ -16,7 +16,7 @@ export {
   RefusedError,
   UsageError,
 } from './errors.ts';
-export type { MapExtent } from './guest/allocation/chain-map.ts';
+export type { MapExtent } from './guest/allocation/map-columns.ts';
 export type { Progress } from './image/table-progress.ts';
 export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/bitmaps/add-bitmaps.ts';

@@ -2,6 +2,7 @@
  * Colour, by flag, by NO_COLOR (no-color.org) or FORCE_COLOR, or by what the stream is.
  */
 import type { ColorSupportLevel, supportsColor } from 'chalk';
+import { isTerminal } from './terminal.ts';
 
 type Paint = Readonly<Record<'red' | 'yellow' | 'green', (text: string) => string>>;
 
@@ -15,7 +16,7 @@ export let stderrColor = PLAIN;
 export async function loadColors(): Promise<void> {
   const asked =
     process.env['FORCE_COLOR'] !== undefined || process.argv.some((arg) => arg.startsWith('--color'));
-  if (!asked && !process.stdout.isTTY && !process.stderr.isTTY) return;
+  if (!asked && !isTerminal('stdout') && !isTerminal('stderr')) return;
   const { Chalk, supportsColor, supportsColorStderr } = await import('chalk');
   color = new Chalk({ level: level(supportsColor) });
   stderrColor = new Chalk({ level: level(supportsColorStderr) });

@@ -5,6 +5,7 @@ import { InterruptedError } from '../errors.ts';
 import type { OperationOptions } from '../operations/options.ts';
 import { printable, printableJson } from '../text/printable.ts';
 import type { CommonOptions } from './common-options.ts';
+import { printError } from './output.ts';
 import { openProgressLine } from './progress-line.ts';
 
 /** The first comes when the terminal is closed, or its connection is lost. */
@@ -53,7 +54,7 @@ export async function invoke<T>(
 
   function warn(message: string): void {
     line?.clear();
-    process.stderr.write(
+    printError(
       json ? `${printableJson({ warning: { message } })}\n` : `bitmap-tool: warning: ${printable(message)}\n`,
     );
   }

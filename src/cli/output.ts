@@ -1,23 +1,19 @@
 /**
- * The result on stdout, in large pieces, no faster than the reader takes them.
+ * The result on stdout, in large pieces, no faster than the reader takes them; and what else is to be said, on stderr.
  */
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
 import { FailedError } from '../errors.ts';
 
+const writeTo = promisify(fs.write);
+
+const STDOUT = 1;
 const PIECE_CHARACTERS = 64 * 1024;
 let pending = '';
 let readerGone = false;
 let failure: NodeJS.ErrnoException | undefined;
-let goOn = () => {};
-
-process.stdout.on('drain', () => goOn());
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  readerGone = true;
-  // `bitmap-tool map disk | head` is no failure.
-  if (error.code !== 'EPIPE') failure = error;
-  goOn();
-});
-// What cannot be told is no reason to stop: without a listener a lost warning would end the process amid a change.
-process.stderr.on('error', () => {});
+let write: (bytes: Uint8Array) => Promise<void> = writeOut;
+let stderrIsGuarded = false;
 
 /** Whether nobody reads the output any more. */
 export function outputClosed(): boolean {
@@ -29,11 +25,15 @@ export async function print(text: string): Promise<void> {
   if (pending.length >= PIECE_CHARACTERS) await finishOutput();
 }
 
+/** For results of millions of lines: the bytes are written at once, and are the caller's again after that. */
+export async function printBytes(bytes: Uint8Array): Promise<void> {
+  if (pending !== '') await finishOutput();
+  if (!readerGone) await write(bytes);
+}
+
 /** @throws FailedError when what was printed did not all reach its reader */
 export async function closeOutput(): Promise<void> {
   await finishOutput();
-  // The error of a write comes after it.
-  await new Promise((resolve) => setImmediate(resolve));
   if (failure === undefined) return;
   throw new FailedError('IO_ERROR', `the result could not be written to stdout: ${failure.message}`, {
     cause: failure,
@@ -45,9 +45,58 @@ export async function closeOutput(): Promise<void> {
 export async function finishOutput(): Promise<void> {
   const text = pending;
   pending = '';
-  if (text === '' || readerGone) return;
-  if (process.stdout.write(text)) return;
+  if (text !== '' && !readerGone) await write(Buffer.from(text));
+}
+
+/** For programs that run commands within themselves: the result goes there instead of to stdout. */
+export function redirectOutput(receive: (bytes: Uint8Array) => void): void {
+  write = async (bytes) => receive(bytes);
+}
+
+/** Warnings and errors. */
+export function printError(text: string): void {
+  guardStderr();
+  process.stderr.write(text);
+}
+
+/** What cannot be told is no reason to stop: without a listener a lost warning would end the process amid a change. */
+export function guardStderr(): void {
+  if (stderrIsGuarded) return;
+  stderrIsGuarded = true;
+  process.stderr.on('error', () => {});
+}
+
+/** Not through process.stdout, whose streams and sockets take a while to load. */
+async function writeOut(bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  try {
+    while (done < bytes.length) {
+      done += (await writeTo(STDOUT, bytes, done, bytes.length - done, null)).bytesWritten;
+    }
+  } catch (cause) {
+    const error = cause as NodeJS.ErrnoException;
+    // Somebody made the pipe one that does not wait: the stream does that.
+    if (error.code === 'EAGAIN') return writeThroughStream(bytes.subarray(done));
+    readerGone = true;
+    // `bitmap-tool map disk | head` is no failure.
+    if (error.code !== 'EPIPE') failure = error;
+  }
+}
+
+async function writeThroughStream(bytes: Uint8Array): Promise<void> {
+  const { stdout } = process;
   await new Promise<void>((resolve) => {
-    goOn = resolve;
+    const onError = (error: NodeJS.ErrnoException) => {
+      readerGone = true;
+      if (error.code !== 'EPIPE') failure = error;
+      resolve();
+    };
+    stdout.once('error', onError);
+    stdout.write(bytes, (error) => {
+      // After an error its event comes too.
+      if (error) return;
+      stdout.off('error', onError);
+      resolve();
+    });
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Draws a map while it is made: from the extents as they come to the file.
  */
-import type { MapExtent } from '../guest/allocation/chain-map.ts';
+import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import type { MappedImage } from '../operations/map-allocation.ts';
 import type { MapPicture } from '../picture/map-picture.ts';
 

@@ -3,7 +3,9 @@
  */
 import type { Ora } from 'ora';
 import type { Progress } from '../image/table-progress.ts';
+import { guardStderr } from './output.ts';
 import { progressText } from './print/progress.ts';
+import { terminalColumns } from './terminal.ts';
 
 /** Work shorter than this shows nothing, and never loads the spinner. */
 const PATIENCE_MS = 400;
@@ -20,9 +22,9 @@ export interface ProgressLine {
 
 /** undefined where stderr is no terminal. */
 export function openProgressLine(): ProgressLine | undefined {
-  const { isTTY, columns } = process.stderr;
   // A terminal of 0 columns would keep the spinner busy for ever.
-  if (!isTTY || !(columns > 0)) return undefined;
+  if (terminalColumns('stderr') === undefined) return undefined;
+  guardStderr();
   const started = performance.now();
   let phase: string | undefined;
   let phaseStarted = started;

@@ -3,7 +3,7 @@
  */
 import { loadColors } from './color.ts';
 import { errorReport, exitCodeOf } from './errors.ts';
-import { closeOutput, finishOutput } from './output.ts';
+import { closeOutput, finishOutput, printError } from './output.ts';
 import { buildProgram } from './program.ts';
 
 /** @returns the exit code */
@@ -18,7 +18,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   } catch (error) {
     await finishOutput();
     // Errors may come before the options are parsed.
-    process.stderr.write(errorReport(error, args.includes('--json')));
+    printError(errorReport(error, args.includes('--json')));
     return exitCodeOf(error);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Reads many L2 tables in the order in which they lie in the file, some reads ahead of the caller.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { hrtime } from 'node:process';
 import { alignDown } from '../bytes/align.ts';
 import { hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
@@ -94,16 +94,16 @@ async function readFromCache(
   onBatch: OnBatch,
 ): Promise<Batch | undefined> {
   let lateMs = 0;
-  let turn = performance.now();
+  let turn = milliseconds();
   for (let batch = batches.next().value; batch !== undefined; batch = batches.next().value) {
     const buffer = room.subarray(0, batch.lengthBytes);
-    const start = performance.now();
+    const start = milliseconds();
     if (lateMs > PATIENCE_MS || !storage.readNow?.(batch.offset, buffer)) return batch;
-    lateMs += performance.now() - start - batch.lengthBytes / CACHED_BYTES_PER_MS;
+    lateMs += milliseconds() - start - batch.lengthBytes / CACHED_BYTES_PER_MS;
     onBatch(batch, buffer);
     if (start - turn < TURN_MS) continue;
     await nextTurn();
-    turn = performance.now();
+    turn = milliseconds();
   }
   return undefined;
 }
@@ -138,6 +138,16 @@ async function readAhead(
   } finally {
     await Promise.allSettled(ahead.map(({ done }) => done));
   }
+}
+
+// `performance` and `timers/promises` take longer to load than many an image to read.
+function milliseconds(): number {
+  const [seconds, nanoseconds] = hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {

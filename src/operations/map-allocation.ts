@@ -5,7 +5,8 @@
 import { openChain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
-import { chainMap, type MapExtent } from '../guest/allocation/chain-map.ts';
+import { mapInColumns } from '../guest/allocation/chain-map.ts';
+import { extentsOf, type MapColumns, type MapExtent } from '../guest/allocation/map-columns.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 /** An image of the chain, as it comes into the map. */
@@ -24,6 +25,12 @@ export interface MapOptions extends OperationOptions {
   readonly layer?: boolean | undefined;
 }
 
+export interface MapBatch {
+  readonly columns: MapColumns;
+  /** Seen by itself, an overlay does not say what its gaps read as. */
+  readonly gapsAreUnknown: boolean;
+}
+
 /**
  * Yields the extents of the disk in order, in batches of some thousands. The images stay open, and locked, until
  * the iteration ends or is given up.
@@ -32,6 +39,13 @@ export async function* mapAllocation(
   imageName: string,
   options: MapOptions = {},
 ): AsyncGenerator<MapExtent[]> {
+  for await (const { columns, gapsAreUnknown } of mapInBatches(imageName, options)) {
+    yield extentsOf(columns, gapsAreUnknown);
+  }
+}
+
+/** As mapAllocation; a batch is valid until the next one is asked for. */
+export async function* mapInBatches(imageName: string, options: MapOptions = {}): AsyncGenerator<MapBatch> {
   const chain = await openChain(parseReference(imageName, undefined), {
     mode: 'read',
     locking: lockingOf(options),
@@ -40,7 +54,7 @@ export async function* mapAllocation(
   try {
     const alone = options.layer === true;
     let known = 0;
-    const batches = chainMap({
+    const batches = mapInColumns({
       layer: async (depth) => {
         const layer = alone && depth > 0 ? undefined : await chain.layer(depth);
         if (layer !== undefined && depth === known) {
@@ -50,17 +64,17 @@ export async function* mapAllocation(
         return layer;
       },
     });
-    // Seen by itself, an overlay does not say what its gaps read as.
     const gapsAreUnknown = alone && chain.top.backing !== undefined;
-    for await (const batch of batches) {
+    for await (const columns of batches) {
       options.signal?.throwIfAborted();
+      const last = columns.count - 1;
       options.onProgress?.({
         phase: 'mapping',
         image: chain.top.path,
-        doneBytes: batch.at(-1)!.start + batch.at(-1)!.length,
+        doneBytes: columns.starts[last]! + columns.lengths[last]!,
         totalBytes: chain.top.virtualSizeBytes,
       });
-      yield gapsAreUnknown ? batch.map((each) => (each.present ? each : { ...each, zero: false })) : batch;
+      yield { columns, gapsAreUnknown };
     }
   } finally {
     await chain.close();

@@ -1,7 +1,7 @@
 /**
  * Which image gives how much of each cell, added up from a stream of map extents.
  */
-import type { MapExtent } from '../guest/allocation/chain-map.ts';
+import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import { addRange, type CellSums, emptySums } from './cell-sums.ts';
 import type { Grid } from './grid.ts';
 

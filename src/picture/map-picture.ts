@@ -1,7 +1,7 @@
 /**
  * The picture of a map: each cell has the colour of the image that gives most of it, and a dot of what comes next.
  */
-import type { MapExtent } from '../guest/allocation/chain-map.ts';
+import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import { formatShare, formatSize } from '../text/size.ts';
 import { sumOf } from './cell-sums.ts';
 import { exactSize } from './exact-size.ts';

@@ -16,6 +16,9 @@ export interface Native {
   seekHole(fd: number, offset: number): number | undefined;
 }
 
+/** The one in package.json. */
+export const KOFFI_VERSION = '3.3.4';
+
 let loading: Promise<Native | undefined> | undefined;
 
 /** Undefined where koffi, an optional dependency, does not load, or where the numbers below do not hold. */
@@ -38,7 +41,7 @@ const LITTLE_ENDIAN_64_BIT = ['x64', 'arm64', 'riscv64', 'loong64'];
 
 async function bindLibc(): Promise<Native | undefined> {
   if (platform() !== 'linux' || !LITTLE_ENDIAN_64_BIT.includes(arch())) return undefined;
-  const { load, errno } = await import('koffi');
+  const { load, errno } = await loadKoffi();
   // Node itself is linked to libc, be it glibc or musl, so its own symbols are the right ones.
   const libc = load(null);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
@@ -74,6 +77,19 @@ async function bindLibc(): Promise<Native | undefined> {
     seekData: (fd, offset) => seek(fd, offset, SEEK_DATA),
     seekHole: (fd, offset) => seek(fd, offset, SEEK_HOLE),
   };
+}
+
+/**
+ * The package with koffi's binary is all that is needed here. Where it is not found, koffi itself finds it, which takes longer:
+ * its JavaScript takes more time to load than the binary.
+ */
+async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' | 'errno'>> {
+  const binaryPackage = `@koromix/koffi-linux-${arch()}`;
+  try {
+    const { default: binary } = await import(binaryPackage);
+    if (binary.version === KOFFI_VERSION) return binary;
+  } catch {}
+  return import('koffi');
 }
 
 /** util.getSystemErrorName() does not know ENOLCK. */

@@ -9,6 +9,7 @@ import { printable } from '../../text/printable.ts';
 import { parseQemuSize, QemuSizeError } from '../../text/qemu-size.ts';
 import { GetoptError, getopt, type LongOption } from '../getopt.ts';
 import { invoke } from '../invocation.ts';
+import { printError } from '../output.ts';
 
 const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable'] as const;
 
@@ -86,9 +87,9 @@ Examples:
             throw error;
           // qemu-img knows one way to fail.
           process.exitCode = 1;
-          process.stderr.write(`bitmap-tool: ${printable(error.message)}\n`);
+          printError(`bitmap-tool: ${printable(error.message)}\n`);
           if (error instanceof BitmapToolError && error.hint !== undefined) {
-            process.stderr.write(`${printable(error.hint)}\n`);
+            printError(`${printable(error.hint)}\n`);
           }
         }
       })

@@ -12,6 +12,7 @@ import { print } from '../output.ts';
 import { shade } from '../print/disk-picture.ts';
 import { type Cell, table } from '../print/table.ts';
 import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { terminalColumns } from '../terminal.ts';
 
 const BAR_CELLS = 20;
 
@@ -39,8 +40,8 @@ export function listCommand(): Command {
 
 /** Cells of the bar that shows where on the disk a bitmap marks: at a terminal with room for it. */
 function profileParts({ json, quiet }: CommonOptions): number | undefined {
-  const { isTTY, columns } = process.stdout;
-  return isTTY && columns >= 96 && !json && !quiet ? BAR_CELLS : undefined;
+  const columns = terminalColumns('stdout') ?? 0;
+  return columns >= 96 && !json && !quiet ? BAR_CELLS : undefined;
 }
 
 function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedImage): string {

@@ -3,23 +3,8 @@
  */
 import type { Layer } from '../../chain/layer.ts';
 import { openRunReader, type RunReader } from './layer-runs.ts';
+import { extentsOf, type MapColumns, type MapExtent } from './map-columns.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs } from './runs.ts';
-
-/** One line of `qemu-img map --output=json`; sizes and offsets in bytes. */
-export interface MapExtent {
-  readonly start: number;
-  readonly length: number;
-  /** How many images below the top the one is that gives this part; 0 is the top. */
-  readonly depth: number;
-  /** Whether that image itself holds it; false where none does, and it reads as zeros. */
-  readonly present: boolean;
-  /** Known to read as zeros. */
-  readonly zero: boolean;
-  readonly data: boolean;
-  readonly compressed: boolean;
-  /** Where it starts in that image's file, or in its external data file; absent where that says nothing. */
-  readonly offset?: number;
-}
 
 export interface MappedLayers {
   /** The image `depth` steps below the top, or undefined below the last one that counts. */
@@ -29,15 +14,19 @@ export interface MappedLayers {
 /** Extents that one item of the iteration brings at most. */
 const BATCH = 4096;
 
+/** As mapInColumns, for those who look at each extent by itself. */
+export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[]> {
+  for await (const columns of mapInColumns(layers)) yield extentsOf(columns, false);
+}
+
 /**
  * Yields the extents of the disk from its start to its end, in batches: a disk may have millions of them, and
  * waiting for each would cost more than reading it.
  */
-export async function* chainMap({ layer }: MappedLayers): AsyncGenerator<MapExtent[]> {
+export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<MapColumns> {
   const top = (await layer(0))!;
   const cursors: Cursor[] = [await openCursor(top)];
-  let batch: MapExtent[] = [];
-  let last: MapExtent | undefined;
+  const columns = columnsBuilder(BATCH);
 
   for (let offset = 0; offset < top.virtualSizeBytes; ) {
     let depth = 0;
@@ -58,45 +47,49 @@ export async function* chainMap({ layer }: MappedLayers): AsyncGenerator<MapExte
       depth++;
       if (cursors.length === depth) cursors.push(await openCursor(below));
     }
-    const next = extent(offset, end - offset, depth, kind, host);
+    if (!columns.extend(end - offset, depth, kind, host)) {
+      if (columns.isFull()) yield columns.take();
+      columns.add(offset, end - offset, depth, kind, host);
+    }
     offset = end;
-    if (last !== undefined && joins(last, next)) {
-      last = { ...last, length: last.length + next.length };
-      continue;
-    }
-    if (last !== undefined) batch.push(last);
-    last = next;
-    if (batch.length === BATCH) {
-      yield batch;
-      batch = [];
-    }
   }
-  if (last !== undefined) batch.push(last);
-  if (batch.length > 0) yield batch;
+  const rest = columns.take();
+  if (rest.count > 0) yield rest;
 }
 
-function extent(start: number, length: number, depth: number, kind: RunKind, host: number): MapExtent {
+function columnsBuilder(size: number) {
+  const starts = new Float64Array(size);
+  const lengths = new Float64Array(size);
+  const depths = new Uint16Array(size);
+  const kinds = new Uint8Array(size);
+  const hostOffsets = new Float64Array(size);
+  let count = 0;
   return {
-    start,
-    length,
-    depth,
-    present: kind !== RUN.unallocated,
-    zero: kind === RUN.zero || kind === RUN.hole || kind === RUN.unallocated,
-    data: kind === RUN.data || kind === RUN.hole || kind === RUN.compressed,
-    compressed: kind === RUN.compressed,
-    ...(host === NO_OFFSET ? {} : { offset: host }),
+    isFull: () => count === size,
+    add(start: number, length: number, depth: number, kind: RunKind, host: number): void {
+      starts[count] = start;
+      lengths[count] = length;
+      depths[count] = depth;
+      kinds[count] = kind;
+      hostOffsets[count] = host;
+      count++;
+    },
+    /** Makes the last extent longer, where what comes next goes on with it. */
+    extend(length: number, depth: number, kind: RunKind, host: number): boolean {
+      const last = count - 1;
+      if (count === 0 || kinds[last] !== kind || depths[last] !== depth) return false;
+      const lastHost = hostOffsets[last]!;
+      const next = lastHost === NO_OFFSET ? NO_OFFSET : lastHost + lengths[last]!;
+      if (host !== next) return false;
+      lengths[last]! += length;
+      return true;
+    },
+    take(): MapColumns {
+      const taken = { count, starts, lengths, depths, kinds, hostOffsets };
+      count = 0;
+      return taken;
+    },
   };
-}
-
-function joins(a: MapExtent, b: MapExtent): boolean {
-  return (
-    a.depth === b.depth &&
-    a.present === b.present &&
-    a.zero === b.zero &&
-    a.data === b.data &&
-    a.compressed === b.compressed &&
-    (a.offset === undefined ? b.offset === undefined : a.offset + a.length === b.offset)
-  );
 }
 
 /** A place in the runs of one image, moving forward. */

@@ -1,7 +1,7 @@
 /**
  * Walks along two disks side by side, and tells where they need no reading to be known as equal.
  */
-import type { MapExtent } from '../allocation/chain-map.ts';
+import type { MapExtent } from '../allocation/map-columns.ts';
 import type { GuestReader } from '../data/guest-reader.ts';
 
 /** Bytes [start, end) of the disk, which lie in one extent on either side. */

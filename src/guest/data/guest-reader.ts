@@ -3,7 +3,8 @@
  */
 
 import type { Locking } from '../../chain/locking.ts';
-import { chainMap, type MapExtent, type MappedLayers } from '../allocation/chain-map.ts';
+import { chainMap, type MappedLayers } from '../allocation/chain-map.ts';
+import type { MapExtent } from '../allocation/map-columns.ts';
 import { type LayerData, openLayerData } from './layer-data.ts';
 
 export interface GuestReader {

@@ -6,7 +6,7 @@ import type { Layer } from '../../chain/layer.ts';
 import type { Locking } from '../../chain/locking.ts';
 import { RefusedError } from '../../errors.ts';
 import type { FileStorage } from '../../storage/file.ts';
-import type { MapExtent } from '../allocation/chain-map.ts';
+import type { MapExtent } from '../allocation/map-columns.ts';
 import { type CompressedClusters, compressedClusters } from './compressed-clusters.ts';
 import { openDataFile } from './data-file.ts';
 

@@ -1,4 +1,5 @@
 /** Runs the command line inside this process, many times in a row, with its output caught. */
+import { redirectOutput } from '../../../src/cli/output.ts';
 import { runProgram } from '../../../src/cli/run-program.ts';
 
 export interface Outcome {
@@ -11,6 +12,8 @@ export async function runHere(args: readonly string[]): Promise<Outcome> {
   const { stdout, stderr } = process;
   const [writeOut, writeErr] = [stdout.write, stderr.write];
   const texts = { stdout: '', stderr: '' };
+  redirectOutput((bytes) => (texts.stdout += Buffer.from(bytes).toString()));
+  // Commander writes its help so.
   stdout.write = (chunk: string | Uint8Array) => {
     texts.stdout += String(chunk);
     return true;

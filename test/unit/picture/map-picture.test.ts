@@ -2,7 +2,7 @@
  * The picture of a map: who gives each cell, in chains of any depth.
  */
 import { expect, test } from 'vitest';
-import type { MapExtent } from '../../../src/guest/allocation/chain-map.ts';
+import type { MapExtent } from '../../../src/guest/allocation/map-columns.ts';
 import { openMapPicture } from '../../../src/picture/map-picture.ts';
 import { allElements, parseXml } from '../../support/well-formed.ts';
 

@@ -1,0 +1,126 @@
+/**
+ * The lines of a map, as JSON and as text, written as bytes: a disk may have millions of them.
+ */
+import { writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
+import { flagsOf, type MapColumns, type MapFlags } from '../../guest/allocation/map-columns.ts';
+import { NO_OFFSET, type RunKind } from '../../guest/allocation/runs.ts';
+
+/** Longer than any line is. */
+const LINE_BYTES = 256;
+const WIDTH = 16;
+const NARROW = 8;
+const KINDS = 8;
+
+export interface MapLines {
+  /** What is to be printed for these extents; valid until the next call. */
+  batch(columns: MapColumns): Uint8Array;
+  end(): string;
+}
+
+/** One array over all batches, an extent a line. */
+export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
+  const lines = room();
+  const middleOf = pieces(gapsAreUnknown, jsonFlags);
+  const next = Buffer.from(',\n{"start":');
+  const length = Buffer.from(',"length":');
+  const offset = Buffer.from(',"offset":');
+  const close = Buffer.from('}');
+  let isFirst = true;
+  return {
+    batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
+      const out = lines(count);
+      let at = 0;
+      for (let index = 0; index < count; index++) {
+        at = writePiece(out, at, next);
+        at = writeDecimal(out, at, starts[index]!);
+        at = writePiece(out, at, length);
+        at = writeDecimal(out, at, lengths[index]!);
+        at = writePiece(out, at, middleOf(depths[index]!, kinds[index]!));
+        const host = hostOffsets[index]!;
+        if (host !== NO_OFFSET) {
+          at = writePiece(out, at, offset);
+          at = writeDecimal(out, at, host);
+        }
+        at = writePiece(out, at, close);
+      }
+      if (!isFirst || count === 0) return out.subarray(0, at);
+      // Before the first, "[" stands instead of a comma and a new line.
+      isFirst = false;
+      out[1] = OPEN;
+      return out.subarray(1, at);
+    },
+    end: () => (isFirst ? '[]\n' : ']\n'),
+  };
+}
+
+const OPEN = '['.charCodeAt(0);
+
+function jsonFlags(depth: number, { present, zero, data, compressed }: MapFlags): string {
+  return `,"depth":${depth},"present":${present},"zero":${zero},"data":${data},"compressed":${compressed}`;
+}
+
+export function textMapLines(gapsAreUnknown: boolean): MapLines {
+  const lines = room();
+  const cells = (depth: string | number, what: string) =>
+    `  ${String(depth).padEnd(NARROW)}  ${what.padEnd(NARROW)}  `;
+  const beforeOffset = pieces(gapsAreUnknown, (depth, flags) => cells(depth, whatOf(flags)));
+  const atEnd = pieces(gapsAreUnknown, (depth, flags) => `${cells(depth, whatOf(flags)).trimEnd()}\n`);
+  const gap = Buffer.from('  ');
+  const newLine = Buffer.from('\n');
+  let title = `${'start'.padStart(WIDTH)}  ${'length'.padStart(WIDTH)}${cells('depth', 'what')}at\n`;
+  const takeTitle = () => {
+    const text = title;
+    title = '';
+    return text;
+  };
+  return {
+    batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
+      const out = lines(count);
+      let at = writePiece(out, 0, Buffer.from(takeTitle()));
+      for (let index = 0; index < count; index++) {
+        at = writeDecimalPadded(out, at, starts[index]!, WIDTH);
+        at = writePiece(out, at, gap);
+        at = writeDecimalPadded(out, at, lengths[index]!, WIDTH);
+        const host = hostOffsets[index]!;
+        if (host === NO_OFFSET) {
+          at = writePiece(out, at, atEnd(depths[index]!, kinds[index]!));
+          continue;
+        }
+        at = writePiece(out, at, beforeOffset(depths[index]!, kinds[index]!));
+        at = writeDecimal(out, at, host);
+        at = writePiece(out, at, newLine);
+      }
+      return out.subarray(0, at);
+    },
+    end: takeTitle,
+  };
+}
+
+function whatOf({ present, zero, compressed }: MapFlags): string {
+  if (!present) return zero ? 'none' : 'backing';
+  if (compressed) return 'compr.';
+  return zero ? 'zero' : 'data';
+}
+
+/** Keeps what is the same for all extents of a kind in one image. */
+function pieces(
+  gapsAreUnknown: boolean,
+  make: (depth: number, flags: MapFlags) => string,
+): (depth: number, kind: number) => Uint8Array {
+  const made: (Uint8Array | undefined)[] = [];
+  return (depth, kind) => {
+    const key = depth * KINDS + kind;
+    made[key] ??= Buffer.from(make(depth, flagsOf(kind as RunKind, gapsAreUnknown)));
+    return made[key];
+  };
+}
+
+/** A buffer for a title and so many lines, used again and again. */
+function room(): (lineCount: number) => Uint8Array {
+  let buffer = new Uint8Array(0);
+  return (lineCount) => {
+    const needed = (lineCount + 1) * LINE_BYTES;
+    if (buffer.length < needed) buffer = new Uint8Array(needed);
+    return buffer;
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * Extents of a map in columns: a disk may have millions of them, and an object for each would cost more than reading them.
+ */
+import { NO_OFFSET, RUN, type RunKind } from './runs.ts';
+
+/** Valid until the next ones are asked for; sizes and offsets in bytes. */
+export interface MapColumns {
+  readonly count: number;
+  readonly starts: Float64Array;
+  readonly lengths: Float64Array;
+  /** How many images below the top the one is that gives this part; 0 is the top. */
+  readonly depths: Uint16Array;
+  /** Of RunKind: what it is in that image. */
+  readonly kinds: Uint8Array;
+  /** Where it starts in that image's file, or in its external data file; NO_OFFSET where that says nothing. */
+  readonly hostOffsets: Float64Array;
+}
+
+/** One line of `qemu-img map --output=json`; sizes and offsets in bytes. */
+export interface MapExtent {
+  readonly start: number;
+  readonly length: number;
+  /** How many images below the top the one is that gives this part; 0 is the top. */
+  readonly depth: number;
+  /** Whether that image itself holds it; false where none does, and it reads as zeros. */
+  readonly present: boolean;
+  /** Known to read as zeros. */
+  readonly zero: boolean;
+  readonly data: boolean;
+  readonly compressed: boolean;
+  /** Where it starts in that image's file, or in its external data file; absent where that says nothing. */
+  readonly offset?: number;
+}
+
+export type MapFlags = Pick<MapExtent, 'present' | 'zero' | 'data' | 'compressed'>;
+
+const UNALLOCATED: MapFlags = { present: false, zero: true, data: false, compressed: false };
+const FLAGS: Readonly<Record<RunKind, MapFlags>> = {
+  [RUN.unallocated]: UNALLOCATED,
+  [RUN.data]: { present: true, zero: false, data: true, compressed: false },
+  [RUN.zero]: { present: true, zero: true, data: false, compressed: false },
+  [RUN.compressed]: { present: true, zero: false, data: true, compressed: true },
+  [RUN.hole]: { present: true, zero: true, data: true, compressed: false },
+};
+const UNKNOWN: MapFlags = { ...UNALLOCATED, zero: false };
+
+/** @param gapsAreUnknown where backing images are left out, so that nothing says what they hold */
+export function flagsOf(kind: RunKind, gapsAreUnknown: boolean): MapFlags {
+  return kind === RUN.unallocated && gapsAreUnknown ? UNKNOWN : FLAGS[kind];
+}
+
+export function extentsOf(columns: MapColumns, gapsAreUnknown: boolean): MapExtent[] {
+  const { count, starts, lengths, depths, kinds, hostOffsets } = columns;
+  return Array.from({ length: count }, (_, index) => ({
+    start: starts[index]!,
+    length: lengths[index]!,
+    depth: depths[index]!,
+    ...flagsOf(kinds[index] as RunKind, gapsAreUnknown),
+    ...(hostOffsets[index] === NO_OFFSET ? {} : { offset: hostOffsets[index]! }),
+  }));
+}

@@ -1,0 +1,36 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decimalDigits, writeDecimal, writeDecimalPadded, writePiece } from '../../../src/bytes/ascii.ts';
+
+const written = (write: (out: Uint8Array, at: number) => number) => {
+  const out = new Uint8Array(64);
+  const end = write(out, 3);
+  expect([...out.subarray(0, 3), ...out.subarray(end)].every((byte) => byte === 0)).toBe(true);
+  return Buffer.from(out.subarray(3, end)).toString();
+};
+
+const edges = Array.from({ length: 16 }, (_, power) => [
+  10 ** power - 1,
+  10 ** power,
+  10 ** power + 1,
+]).flat();
+
+test.each([...edges, 9_007_199_254_740_991, 9_007_199_199_999_999])('writes %i as String does', (value) => {
+  expect(written((out, at) => writeDecimal(out, at, value))).toBe(String(value));
+});
+
+test('writes any whole number as String does', () => {
+  fc.assert(
+    fc.property(fc.maxSafeNat(), fc.integer({ min: 0, max: 53 }), (large, bits) => {
+      const value = Math.floor(large / 2 ** bits);
+      expect(decimalDigits(value)).toBe(String(value).length);
+      expect(written((out, at) => writeDecimal(out, at, value))).toBe(String(value));
+      expect(written((out, at) => writeDecimalPadded(out, at, value, 16))).toBe(String(value).padStart(16));
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+test('writes a piece as it is', () => {
+  expect(written((out, at) => writePiece(out, at, Buffer.from('a piece')))).toBe('a piece');
+});
