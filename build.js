@@ -49,6 +49,8 @@ const LOADED_LATE = new Map([
   ['zstddec', 'zstddec'],
   ['./execa.ts', './src/qemu/execa.ts'],
 ]);
+/** Loaded with options that take the whole program, by src/cli/command-files.ts; the files of single commands lack it. */
+const OF_WHOLE_PROGRAM = new Set(['running', 'picture-file', 'map-picture', 'dump-picture']);
 const nameOf = (/** @type {string} */ path) => parse(path).name;
 /**
  * @param {string} lateFolder as the built file names it
@@ -61,8 +63,11 @@ const leftOut = (lateFolder, command) => ({
     onResolve({ filter: /./ }, ({ kind, path }) => {
       if (kind !== 'dynamic-import') return undefined;
       if (LOADED_LATE.has(path)) return { path: `${lateFolder}/${nameOf(path)}.cjs`, external: true };
-      const isOther = command !== undefined && dirname(path) === './commands' && nameOf(path) !== command;
-      return isOther ? { path: `./${nameOf(path)}.cjs`, external: true } : undefined;
+      if (command === undefined) return undefined;
+      const isOther = dirname(path) === './commands' && nameOf(path) !== command;
+      return isOther || OF_WHOLE_PROGRAM.has(nameOf(path))
+        ? { path: `./${nameOf(path)}.cjs`, external: true }
+        : undefined;
     });
   },
 });

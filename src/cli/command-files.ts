@@ -24,7 +24,16 @@ const COMMAND_FILES = {
 
 export type CommandFile = (typeof COMMAND_FILES)[keyof typeof COMMAND_FILES];
 
-/** Undefined where the arguments do not begin with a command, or with one that needs all of them. */
-export function commandFile([name = '']: readonly string[]): CommandFile | undefined {
-  return Object.hasOwn(COMMAND_FILES, name) ? COMMAND_FILES[name as keyof typeof COMMAND_FILES] : undefined;
+/** Seldom given, and what they need is much: it is in the whole program only (see build.js). */
+const OPTIONS_OF_WHOLE_PROGRAM = ['--qmp', '--domain', '--picture'];
+
+/** Undefined where the arguments do not begin with a command, or take the whole program. */
+export function commandFile([name = '', ...rest]: readonly string[]): CommandFile | undefined {
+  if (!Object.hasOwn(COMMAND_FILES, name)) return undefined;
+  if (rest.some((arg) => OPTIONS_OF_WHOLE_PROGRAM.some((option) => isOption(arg, option)))) return undefined;
+  return COMMAND_FILES[name as keyof typeof COMMAND_FILES];
+}
+
+function isOption(arg: string, option: string): boolean {
+  return arg === option || arg.startsWith(`${option}=`);
 }

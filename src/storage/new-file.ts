@@ -1,7 +1,6 @@
 /**
  * A new file that gets its name once it is complete, and never takes the name of another one.
  */
-import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -38,6 +37,8 @@ export interface NewFile {
 export async function createNewFile(path: string): Promise<NewFile> {
   await refuseExisting(path);
   const folder = dirname(path);
+  // Loaded only here: it takes longer to load than many an image to read.
+  const { randomBytes } = await import('node:crypto');
   const temporary = join(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
   // Nobody else knows the name, so nobody can be locked out.
   const storage = await createEmpty(path, temporary);

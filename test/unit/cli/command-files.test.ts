@@ -19,11 +19,17 @@ describe('the file that has a command', () => {
     },
   );
 
-  test.each([[[]], [['--help']], [['help', 'list']], [['lst']], [['completion', 'bash']], [['toString']]])(
-    'is none for %j: all are loaded',
-    async (args) => {
-      expect(commandFile(args)).toBeUndefined();
-      expect((await buildProgram(args)).commands).toHaveLength(all.length);
-    },
-  );
+  test.each([
+    [[]],
+    [['--help']],
+    [['help', 'list']],
+    [['lst']],
+    [['completion', 'bash']],
+    [['toString']],
+    [['list', '--qmp', 'socket', 'disk.qcow2']],
+    [['map', '--picture=map.svg', 'disk.qcow2']],
+  ])('is none for %j: all are loaded', async (args) => {
+    expect(commandFile(args)).toBeUndefined();
+    expect((await buildProgram(args)).commands).toHaveLength(all.length);
+  });
 });
