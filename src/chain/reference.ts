@@ -17,18 +17,24 @@ export interface ImageReference {
  * Parses a path, `file:…` or `json:{…}`. Paths in the last two are not relative to the naming image, but to the
  * current folder, as they are for QEMU.
  *
+ * @param format what the naming image or the command line says; QEMU takes it before the driver in `json:{…}`
  * @param namedBy path of the image in whose header `name` stands; a plain relative path starts at its folder
  * @throws RefusedError for anything that is not a local file
  */
 export function parseReference(name: string, format: string | undefined, namedBy?: string): ImageReference {
   if (name.startsWith('json:')) return parseJson(name, format);
-  if (name.startsWith('file:')) return { path: withoutAuthority(name.slice('file:'.length)), format };
+  if (name.startsWith('file:')) return plain(withoutAuthority(name.slice('file:'.length)), format);
   const protocol = /^([^/:]*):/.exec(name)?.[1];
   if (protocol !== undefined) {
     throw unsupported(name, `the protocol "${protocol}"`, `For a file of that name write ./${name}`);
   }
-  if (namedBy === undefined || isAbsolute(name)) return { path: name, format };
-  return { path: join(dirname(namedBy), name), format };
+  if (namedBy === undefined || isAbsolute(name)) return plain(name, format);
+  return plain(join(dirname(namedBy), name), format);
+}
+
+/** A file driver where QEMU expects a format gives the bytes of the file as they are (bdrv_fill_options). */
+function plain(path: string, format: string | undefined): ImageReference {
+  return { path, format: format !== undefined && FILE_DRIVERS.has(format) ? 'raw' : format };
 }
 
 function withoutAuthority(path: string): string {
@@ -93,9 +99,15 @@ function isGroup(value: unknown): value is Options {
 function fromOptions(options: Options, name: string, format: string | undefined): ImageReference {
   if (!('file' in options)) {
     if (options['driver'] === undefined) throw unsupported(name, 'no driver and no file');
-    return { path: filenameOf(options, name), format };
+    const path = filenameOf(options, name);
+    // QEMU looks for a file below the format then, and finds a name.
+    if (format !== undefined && !FILE_DRIVERS.has(format)) {
+      throw unsupported(name, `the format "${format}" for a file node`);
+    }
+    return { path, format: 'raw' };
   }
-  const { driver = format, file, backing, ...rest } = options;
+  const { driver: named, file, backing, ...rest } = options;
+  const driver = format ?? named;
   if (driver !== undefined && (typeof driver !== 'string' || !FORMAT_DRIVERS.has(driver))) {
     throw unsupported(name, `the driver ${JSON.stringify(driver)}`);
   }

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { allLayers, type Chain, openChain } from '../../../src/chain/chain.ts';
 import { parseReference } from '../../../src/chain/reference.ts';
 import { RefusedError } from '../../../src/errors.ts';
-import { qemuImg } from '../../support/qemu.ts';
+import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
 const create = (path: string, ...options: string[]) =>
@@ -67,6 +67,27 @@ describe('a chain', () => {
     await create(join(folder, 'top.qcow2'), '-b', 'base', '-F', 'raw');
     const [, base] = await allLayers(await open(join(folder, 'top.qcow2')));
     expect(base?.format).toBe('raw');
+  });
+
+  test('reads a backing file as raw where the header names a file driver for its format', async () => {
+    const folder = await scratchFolder();
+    const top = join(folder, 'top.qcow2');
+    await create(join(folder, 'base'));
+    await create(top, '-b', 'base', '-F', 'file');
+    expect(await qemuIo(top, 'read -v 0 4')).toContain('51 46 49 fb');
+    const [, base] = await allLayers(await open(top));
+    expect(base?.format).toBe('raw');
+  });
+
+  test('takes the format in the header before the driver in the name, as QEMU does', async () => {
+    const folder = await scratchFolder();
+    const [base, top] = [join(folder, 'base'), join(folder, 'top.qcow2')];
+    await create(base);
+    const name = `json:${JSON.stringify({ driver: 'qcow2', file: { driver: 'file', filename: base } })}`;
+    await create(top, '-b', name, '-F', 'raw');
+    expect(await qemuIo(top, 'read -v 0 4')).toContain('51 46 49 fb');
+    const [, layer] = await allLayers(await open(top));
+    expect(layer?.format).toBe('raw');
   });
 
   test('probes a backing file whose format is not named, and warns of it', async () => {

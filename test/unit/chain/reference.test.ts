@@ -24,6 +24,14 @@ describe('a path', () => {
     expect(parseReference(name, undefined, namedBy)).toEqual({ path, format: undefined });
     expect(parseReference(name, 'raw', namedBy)).toEqual({ path, format: 'raw' });
   });
+
+  test.each(['file', 'host_device'])(
+    'with %s as its format is raw: the bytes of the file as they are',
+    (driver) => {
+      expect(parseReference('disk', driver)).toEqual({ path: 'disk', format: 'raw' });
+      expect(parseReference('file:disk', driver)).toEqual({ path: 'disk', format: 'raw' });
+    },
+  );
 });
 
 describe('file:', () => {
@@ -43,7 +51,7 @@ describe('json:', () => {
   const qcow2 = { path: 'base.qcow2', format: 'qcow2' };
   test.each<[string, unknown, string | undefined, unknown]>([
     ['driver and file', { driver: 'qcow2', file: file('base.qcow2') }, undefined, qcow2],
-    ['the driver wins over the stored format', { driver: 'qcow2', file: file('base.qcow2') }, 'raw', qcow2],
+    ['the stored format wins over the driver', { driver: 'raw', file: file('base.qcow2') }, 'qcow2', qcow2],
     ['without a driver the stored format counts', { file: file('base.qcow2') }, 'qcow2', qcow2],
     [
       'dotted names',
@@ -57,13 +65,8 @@ describe('json:', () => {
       undefined,
       qcow2,
     ],
-    ['a file alone', file('base.qcow2'), 'qcow2', qcow2],
-    [
-      'a file alone leaves the format to probing',
-      file('base.qcow2'),
-      undefined,
-      { path: 'base.qcow2', format: undefined },
-    ],
+    ['a file alone is raw', file('base.raw'), undefined, { path: 'base.raw', format: 'raw' }],
+    ['a file alone with its driver as format', file('base.raw'), 'file', { path: 'base.raw', format: 'raw' }],
     [
       'a block device',
       { driver: 'raw', file: { driver: 'host_device', filename: '/dev/vg/disk' } },
@@ -184,6 +187,13 @@ describe('json:', () => {
     expect(() => parseReference(name, undefined)).toThrow(RefusedError);
     expect(() => parseReference(name, undefined)).toThrow(`unsupported image reference: ${what}`);
     expect(() => parseReference(name, undefined)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
+  });
+
+  test.each<[string, unknown, string, string]>([
+    ['a format over a file node', file('a'), 'qcow2', 'the format "qcow2" for a file node'],
+    ['a file driver over a format node', { driver: 'qcow2', file: file('a') }, 'file', 'the driver "file"'],
+  ])('is refused with %s, as by QEMU', (_, value, format, what) => {
+    expect(() => parseReference(json(value), format)).toThrow(`unsupported image reference: ${what}`);
   });
 
   test('does not take a qcow2 image below the raw driver for a raw file: its disk is not its bytes', () => {
