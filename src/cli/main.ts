@@ -1,7 +1,7 @@
 /**
  * Entry of the command line: runs one command and turns what happens into an exit code.
  */
-import { commandFile } from './command-files.ts';
+import { loadProgram } from './load-program.ts';
 import { version } from './version.ts';
 
 const UNFINISHED_EXIT_CODE = 13;
@@ -12,11 +12,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  // Built beside this file: each command by itself, and all of them together.
-  const command = commandFile(args);
-  const file = command === undefined ? './program.cjs' : `./commands/${command}.cjs`;
-  const { runProgram }: typeof import('./run-program.ts') = require(file);
-  return runProgram(args);
+  return loadProgram(args).runProgram(args);
 }
 
 // Reads that are under way at once. Node alone would take 4; from 9 on (congestion_threshold), file systems in FUSE read page

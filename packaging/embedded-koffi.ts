@@ -1,0 +1,49 @@
+/**
+ * Stands for koffi in the standalone program, which holds koffi's binary in itself.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { getRawAsset } from 'node:sea';
+
+const binary = new Uint8Array(getRawAsset('koffi.node') as ArrayBuffer);
+
+/** Programs may not be loaded from every one of these on every host (mount option noexec). */
+const folders = new Set([
+  tmpdir(),
+  process.env['XDG_RUNTIME_DIR'] ?? '/run',
+  '/var/tmp',
+  '/dev/shm',
+  homedir(),
+]);
+
+export const { load, errno } = loadBinary();
+
+function loadBinary(): typeof import('koffi') {
+  const failures: string[] = [];
+  for (const folder of folders) {
+    try {
+      return loadFrom(folder);
+    } catch (error) {
+      failures.push(`${folder}: ${(error as Error).message}`);
+    }
+  }
+  throw new Error(
+    `its binary can be loaded from no folder; set TMPDIR to one that can be written to and is not mounted noexec (${failures.join('; ')})`,
+  );
+}
+
+/** The dynamic loader takes files only. It keeps the file open, so nothing stays in the folder. */
+function loadFrom(folder: string): typeof import('koffi') {
+  // Made by this call, with access for its owner alone, so nobody else can put a file in.
+  const own = mkdtempSync(join(folder, '.bitmap-tool-'));
+  try {
+    const file = join(own, 'koffi.node');
+    writeFileSync(file, binary, { flag: 'wx', mode: 0o600 });
+    const module = { exports: {} };
+    process.dlopen(module, file);
+    return module.exports as typeof import('koffi');
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,143 @@
+#!/bin/sh
+# Installs the .deb and the .rpm of packages/ in a root without Node.js, and tries them there: `npm run package` first.
+#   installed.sh [ROOT]
+# ROOT is a folder with Debian 12 or later in it, man-db among it; it ends as it was. Without ROOT, debootstrap makes one.
+# Needs root's rights, debootstrap, rpm, and QEMU's tools on the host; the mounts are seen by this script only.
+set -eu
+
+if [ "${INSTALLED_SH:-}" != inside ]; then
+  INSTALLED_SH=inside exec unshare --mount --propagation private sh "$0" "$@"
+fi
+
+project=$(cd "$(dirname "$0")/../.." && pwd)
+deb=$(echo "$project"/packages/bitmap-tool_*_amd64.deb)
+rpm=$(echo "$project"/packages/bitmap-tool-*.x86_64.rpm)
+work=$(mktemp -d)
+root=${1:-$work/root}
+holder=
+end() {
+  [ -z "$holder" ] || kill "$holder" 2>/dev/null || true
+  umount -R "$root/proc" "$root/tmp" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+passed=0
+ok() {
+  passed=$((passed + 1))
+  echo "ok: $1"
+}
+fail() {
+  echo "FAILED: $1" >&2
+  exit 1
+}
+in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"; }
+# Succeeds where the command ends with the exit code $1.
+exits() {
+  wanted=$1
+  shift
+  status=0
+  "$@" >"$work/output" 2>&1 || status=$?
+  [ "$status" -eq "$wanted" ] || { cat "$work/output" >&2; fail "exit code $status instead of $wanted: $*"; }
+}
+files() { (cd "$root" && find . -xdev -path ./proc -prune -o -path ./tmp -prune -o -path ./var/lib/dpkg -prune -o \
+  -path ./var/lib/rpm -prune -o -path ./var/log -prune -o -path ./var/cache -prune -o -print | sort); }
+
+for file in "$deb" "$rpm"; do [ -f "$file" ] || fail "$file is missing: npm run package"; done
+(cd "$project/packages" && sha256sum --check --quiet SHA256SUMS) || fail 'SHA256SUMS does not hold'
+ok 'the checksums hold'
+
+[ -d "$root" ] || debootstrap --variant=minbase --include=man-db,bash-completion bookworm "$root" >"$work/debootstrap.log" 2>&1 ||
+  { tail "$work/debootstrap.log" >&2; fail 'debootstrap'; }
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/tmp"
+exits 127 in_root node --version
+ok 'the root has no Node.js'
+
+# Runs what users run, with whatever is installed.
+try_program() {
+  images=$root/tmp/images
+  rm -rf "$images"
+  cp -r "$project/fixtures/chain" "$images"
+  exits 3 in_root bitmap-tool check /tmp/images/overlay.qcow2
+  exits 0 in_root bitmap-tool create-from --allocated /tmp/images/overlay.qcow2
+  exits 0 in_root bitmap-tool check /tmp/images/overlay.qcow2
+  exits 0 qemu-img check "$images/overlay.qcow2"
+  qemu-img info --output=json "$images/overlay.qcow2" | grep -q '"name": "checkpoint-2026-11-01"' ||
+    fail 'QEMU does not see the bitmap'
+  [ -z "$(ls -A "$root/tmp" | grep -v '^images$')" ] || fail "left in /tmp: $(ls -A "$root/tmp")"
+  ok "$1: the demo chain gets its checkpoint bitmap, and QEMU finds it in order"
+
+  mkfifo "$work/commands"
+  qemu-io "$images/overlay.qcow2" <"$work/commands" >"$work/qemu-io.log" 2>&1 &
+  holder=$!
+  exec 9>"$work/commands"
+  echo 'write 0 512' >&9
+  until grep -q '^wrote' "$work/qemu-io.log"; do
+    kill -0 "$holder" 2>/dev/null || { cat "$work/qemu-io.log" >&2; fail 'qemu-io'; }
+    sleep 0.1
+  done
+  exits 5 in_root bitmap-tool add /tmp/images/overlay.qcow2 another
+  exits 5 in_root bitmap-tool list /tmp/images/overlay.qcow2
+  exits 0 in_root bitmap-tool list -U /tmp/images/overlay.qcow2
+  exec 9>&-
+  wait "$holder" || true
+  holder=
+  rm "$work/commands"
+  exits 0 in_root bitmap-tool add /tmp/images/overlay.qcow2 another
+  ok "$1: an image that QEMU has open is in use, and free afterwards"
+
+  # It waits for the list of extents with the image open.
+  mkfifo "$work/extents"
+  in_root bitmap-tool create-from --extents - --name held /tmp/images/overlay.qcow2 <"$work/extents" >"$work/held.log" 2>&1 &
+  holder=$!
+  exec 9>"$work/extents"
+  until qemu-io -c 'write 0 512' "$images/overlay.qcow2" 2>&1 | grep -q 'Failed to get "write" lock'; do
+    kill -0 "$holder" 2>/dev/null || { cat "$work/held.log" >&2; fail 'create-from --extents -'; }
+    sleep 0.1
+  done
+  exec 9>&-
+  wait "$holder" || { cat "$work/held.log" >&2; fail 'create-from --extents -'; }
+  holder=
+  rm "$work/extents"
+  ok "$1: QEMU cannot write to an image that the program has open"
+
+  mount -o remount,noexec "$root/tmp"
+  exits 0 in_root bitmap-tool clear /tmp/images/overlay.qcow2 another
+  mount -o remount,exec "$root/tmp"
+  ok "$1: locks work where no program may be loaded from /tmp"
+
+  exits 0 in_root bitmap-tool --help
+  exits 0 in_root bitmap-tool map --json /tmp/images/overlay.qcow2
+  exits 0 in_root bitmap-tool dump --picture /tmp/images/disk.svg /tmp/images/overlay.qcow2 another
+  ok "$1: parts that are loaded late are in the program"
+}
+
+files >"$work/before"
+exits 0 dpkg --root="$root" --install "$deb"
+try_program deb
+in_root man --where bitmap-tool | grep -q '/usr/share/man/man1/bitmap-tool.1' || fail 'man does not find the page'
+exits 0 in_root man --warnings bitmap-tool
+[ -s "$work/output" ] || fail 'the man page is empty'
+in_root bash -c '. /usr/share/bash-completion/bash_completion; _load_completion bitmap-tool || _completion_loader bitmap-tool; complete -p bitmap-tool' |
+  grep -q bitmap_tool || fail 'bash does not find the completion'
+ok 'deb: man page and completion are where man and bash look'
+exits 0 dpkg --root="$root" --remove bitmap-tool
+files >"$work/after"
+cmp -s "$work/before" "$work/after" || { diff "$work/before" "$work/after" >&2 || true; fail 'dpkg --remove leaves something'; }
+in_root dpkg-query --show bitmap-tool >/dev/null 2>&1 && fail 'dpkg knows it still'
+ok 'deb: nothing is left of it'
+
+[ -z "$(rpm --query --package --scripts "$rpm" 2>/dev/null)" ] || fail 'the rpm has scripts'
+# Debian's libraries are not in rpm's database.
+exits 0 rpm --root="$root" --nodeps --install "$rpm"
+exits 0 rpm --root="$root" --verify --nodeps bitmap-tool
+try_program rpm
+in_root man --where bitmap-tool | grep -q '/usr/share/man/man1/bitmap-tool.1' || fail 'man does not find the page'
+exits 0 rpm --root="$root" --erase bitmap-tool
+rm -rf "$root/var/lib/rpm"
+files >"$work/after"
+cmp -s "$work/before" "$work/after" || { diff "$work/before" "$work/after" >&2 || true; fail 'rpm --erase leaves something'; }
+ok 'rpm: nothing is left of it'
+echo "installed: $passed passed"
