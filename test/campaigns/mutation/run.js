@@ -2,74 +2,30 @@
  * Mutation testing of the parts that guard data: does some test fail for each small change of the source?
  *
  *   npm run mutation -- [--sample N] [--seed N] [--folder FOLDER] [source files…]
+ *   npm run mutation -- --unrecorded
  *
- * Without files all of FOLDERS are tried. A survivor must be explained in survivors.json, by file, text of the line and
- * change (or several changes), and is not tried again; one that is not is printed, and the exit code is 1. What is known
- * of a file is written to score.json.
- * FOLDER keeps what was found, so that a run goes on where one ended: what was killed stays killed while its file is as
+ * Without files all are tried. A mutant that survives must be explained in survivors.json, and is not tried again; one that
+ * is not is printed, and the exit code is 1. A whole run of a file is recorded in score.json; --unrecorded lists the files
+ * without a record, and explanations that no longer fit.
+ * FOLDER keeps what was found, so that a run goes on where one ended: a killed mutant stays killed while its file is as
  * it was, and only survivors are tried again.
  */
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { describedMutants } from './described.js';
+import { mutatedFiles, testsOf } from './files.js';
 import { mutantsOf } from './mutants.js';
 import { reachOf } from './reach.js';
+import { doubtfulExplanations, isExplained, unrecordedFiles, writeScore } from './records.js';
 import { root } from './vitest-run.js';
 
 /** @typedef {{ index: number, killer: string | null }} Result `killer` is a test file, or null of a survivor */
-
-const FOLDERS = ['src/bitmap', 'src/checkpoint', 'src/format', 'src/image', 'src/census', 'src/plan'];
-
-/** Tests that run the sources themselves, not the built program; the fastest that guard a file. */
-const FORMAT = [
-  'test/unit/format/!(l2-scan).test.ts',
-  'test/qemu/image/bitmap-rules.test.ts',
-  'test/unit/census/metadata.test.ts',
-];
-const L2 = [
-  'test/unit/format/l2-*.test.ts',
-  'test/unit/image/read-l2-tables.test.ts',
-  'test/unit/census/metadata.test.ts',
-];
-const IMAGE = [
-  'test/unit/format/!(l2-scan).test.ts',
-  'test/unit/{image,census,plan}/*.test.ts',
-  'test/unit/bitmap/*.test.ts',
-];
-const READING = [
-  ...IMAGE,
-  'test/unit/inspection/committed-images.test.ts',
-  'test/unit/golden/bitmaps.test.ts',
-];
-/** @type {Record<string, string[]>} by folder, or by file where that has its own */
-const TESTS = {
-  'src/bitmap': ['test/unit/bitmap/*.test.ts', 'test/unit/golden/bitmaps.test.ts'],
-  'src/checkpoint': ['test/{unit,qemu}/checkpoint/**/*.test.ts'],
-  'src/format': FORMAT,
-  'src/format/l2-entry.ts': L2,
-  'src/format/l2-kernel.ts': L2,
-  'src/format/l2-scan.ts': L2,
-  'src/format/l2-table.ts': L2,
-  'src/image': READING,
-  'src/census': READING,
-  'src/plan': READING,
-  'src/plan/apply-plan.ts': ['test/campaigns/crash/changes.test.ts'],
-  'src/plan/header-switch.ts': [...IMAGE, 'test/campaigns/crash/header.test.ts'],
-  'src/plan/header-room.ts': [...IMAGE, 'test/campaigns/crash/header.test.ts'],
-  'src/plan/refcount-steps.ts': [...IMAGE, 'test/campaigns/crash/refcounts.test.ts'],
-  'src/plan/claim-clusters.ts': [...IMAGE, 'test/campaigns/crash/refcounts.test.ts'],
-  'src/plan/free-clusters.ts': [
-    ...IMAGE,
-    'test/campaigns/crash/refcounts.test.ts',
-    'test/campaigns/crash/changes.test.ts',
-  ],
-  'src/census/host-clusters.ts': [...IMAGE, 'test/campaigns/crash/changes.test.ts'],
-  'src/census/metadata.ts': [...IMAGE, 'test/campaigns/crash/changes.test.ts'],
-};
+/** @typedef {import('./described.js').Described} Described */
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -77,12 +33,19 @@ const { values: options, positionals } = parseArgs({
     sample: { type: 'string' },
     seed: { type: 'string', default: '1' },
     folder: { type: 'string' },
+    unrecorded: { type: 'boolean' },
   },
 });
 
-/** @type {{ file: string, line: string, change: string | string[], reason: string }[]} */
-const explained = JSON.parse(readFileSync(new URL('survivors.json', import.meta.url), 'utf8'));
-const scores = new URL('score.json', import.meta.url);
+const doubtful = doubtfulExplanations();
+for (const each of doubtful) console.log(`explained in survivors.json: ${each}`);
+if (options.unrecorded) {
+  const files = unrecordedFiles();
+  for (const file of files) console.log(file);
+  console.log(`${files.length} of ${mutatedFiles().length} files have no record.`);
+  process.exit(files.length + doubtful.length > 0 ? 1 : 0);
+}
+
 const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'bitmap-tool-mutation-'));
 mkdirSync(folder, { recursive: true });
 Object.assign(process.env, {
@@ -92,25 +55,15 @@ Object.assign(process.env, {
 });
 
 const total = { killed: 0, explained: 0, survived: 0 };
-for (const file of positionals.length > 0 ? positionals : allFiles()) {
+for (const file of positionals.length > 0 ? positionals : mutatedFiles()) {
   const text = readFileSync(join(root, file), 'utf8');
   const mutants = describedMutants(text);
-  const isExplained = (/** @type {Described} */ { line, change }) =>
-    explained.some(
-      (each) => each.file === file && each.line === line && [each.change].flat().includes(change),
-    );
-  for (const { line, change } of explained.filter((each) => each.file === file)) {
-    for (const one of [change].flat()) {
-      if (mutants.some((mutant) => mutant.line === line && mutant.change === one)) continue;
-      throw new Error(`survivors.json explains what is no mutant of ${file}: ${one} in ${line}`);
-    }
-  }
   const indexes = chosen(mutants.length);
   const left = indexes.filter((index) => !isExplained(/** @type {Described} */ (mutants[index])));
   const survivors = await survivorsOf(file, text, left);
   for (const index of survivors) {
-    const { line, change, lineNumber } = /** @type {Described} */ (mutants[index]);
-    console.log(`survived: ${JSON.stringify({ file, line, change, reason: '' })} (line ${lineNumber})`);
+    const { within, change, line } = /** @type {Described} */ (mutants[index]);
+    console.log(`survived: ${JSON.stringify({ within, change, reason: '' })} (line ${line})`);
   }
   const survived = survivors.length;
   const killed = left.length - survived;
@@ -121,7 +74,7 @@ for (const file of positionals.length > 0 ? positionals : allFiles()) {
   const found = `${killed} of ${indexes.length} killed, ${known} explained, ${survived} survived`;
   console.log(`${file}: ${found} (${mutants.length} mutants)`);
   if (indexes.length === mutants.length)
-    record(file, { mutants: mutants.length, killed, explained: known, survived });
+    writeScore(file, { mutants: mutants.length, killed, explained: known, survived });
 }
 const { killed, explained: known, survived } = total;
 const count = killed + known + survived;
@@ -129,41 +82,6 @@ console.log(
   `${count} mutants: ${killed} killed (${((100 * killed) / Math.max(count, 1)).toFixed(1)} %), ${known} explained, ${survived} survived`,
 );
 process.exitCode = survived > 0 ? 1 : 0;
-
-function allFiles() {
-  return FOLDERS.flatMap((from) =>
-    readdirSync(join(root, from))
-      // The kernel's code is written by kernel.js.
-      .filter((name) => name.endsWith('.ts') && name !== 'l2-kernel-code.ts')
-      .map((name) => `${from}/${name}`),
-  );
-}
-
-/**
- * @typedef {{ line: string, change: string, lineNumber: number }} Described
- * @param {string} text
- * @returns {Described[]} the mutants as survivors.json names them
- */
-function describedMutants(text) {
-  const lines = text.split('\n').map((line) => line.trim());
-  const nameOf = (/** @type {number} */ index) => {
-    const line = lines[index] ?? '';
-    const same = lines.flatMap((each, at) => (each === line ? [at] : []));
-    return same.length === 1 ? line : `${line} (${same.indexOf(index) + 1} of ${same.length})`;
-  };
-  const mutants = mutantsOf(text).map(({ line, was, replacement }) => ({
-    line: nameOf(line - 1),
-    change: `${was} → ${replacement}`,
-    lineNumber: line,
-  }));
-  return mutants.map((mutant) => {
-    const same = mutants.filter(
-      ({ lineNumber, change }) => lineNumber === mutant.lineNumber && change === mutant.change,
-    );
-    if (same.length === 1) return mutant;
-    return { ...mutant, change: `${mutant.change} (${same.indexOf(mutant) + 1} of ${same.length})` };
-  });
-}
 
 /** @param {number} count */
 function chosen(count) {
@@ -182,16 +100,6 @@ function chosen(count) {
     .slice(0, size)
     .map(({ index }) => index)
     .sort((a, b) => a - b);
-}
-
-/** One line for each file, by name. @param {string} file @param {Record<string, number>} score */
-function record(file, score) {
-  const all = existsSync(scores) ? JSON.parse(readFileSync(scores, 'utf8')) : {};
-  all[file] = score;
-  const rows = Object.keys(all)
-    .sort()
-    .map((name) => `  "${name}": ${JSON.stringify(all[name], null, 1).replaceAll(/\n */g, ' ')}`);
-  writeFileSync(scores, `{\n${rows.join(',\n')}\n}\n`);
 }
 
 /**
@@ -230,8 +138,7 @@ async function survivorsOf(file, text, indexes) {
  * @param {(result: Result) => void} onResult
  */
 async function judge(file, text, indexes, onResult) {
-  const tests = TESTS[file] ?? TESTS[file.slice(0, file.lastIndexOf('/'))] ?? [];
-  const reaches = await reachOf(allFiles(), tests, folder);
+  const reaches = await reachOf(mutatedFiles(), testsOf(file), folder);
   const mutants = mutantsOf(text);
   const jobs = indexes.map((index) => {
     const { place } = /** @type {import('./mutants.js').Mutant} */ (mutants[index]);
