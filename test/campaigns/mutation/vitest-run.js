@@ -20,6 +20,8 @@ export async function startVitest(include, sourceOf) {
     'test',
     {
       root,
+      // The projects of vitest.config.ts have options of their own.
+      config: false,
       include,
       watch: false,
       reporters: [{}],
