@@ -1,7 +1,7 @@
 /**
  * A folder of checkpoints as XML, one file each, whose names sort in the order in which libvirt takes them.
  */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
 import type { CheckpointDocument } from '../operations/checkpoints/write-checkpoint-xml.ts';
@@ -26,9 +26,13 @@ export async function writeCheckpoints(
     }
     const digits = Math.max(3, String(checkpoints.length).length);
     const paths: string[] = [];
+    const nowSeconds = Math.floor(Date.now() / 1000);
     for (const [index, { name, xml }] of checkpoints.entries()) {
       const path = join(folder, `${String(index + 1).padStart(digits, '0')}-${name}.xml`);
       await writeFile(path, xml, { flag: 'wx' });
+      // virtnbdbackup takes the files of a folder in the order of their times, and file systems may round these.
+      const seconds = nowSeconds - (checkpoints.length - 1 - index);
+      await utimes(path, seconds, seconds);
       paths.push(path);
     }
     return paths;

@@ -145,7 +145,7 @@ function describeDirectory(result: DirectoryRepairResult): string {
   const openness = wasUnopenable ? `${dryRun ? 'QEMU would open' : 'QEMU opens'} it again` : 'done';
   const lines = [
     ...problems.map(({ message }) => `  found: ${printable(message)}\n`),
-    ...bitmaps.map((bitmap) => `  ${printable(bitmap.name ?? '(nameless)')}: ${FATE_WORDS[bitmap.fate]}\n`),
+    ...bitmaps.map((bitmap) => `  ${nameOf(bitmap)}: ${FATE_WORDS[bitmap.fate]}\n`),
     ...(leakedClusters === 0
       ? []
       : [
@@ -153,6 +153,11 @@ function describeDirectory(result: DirectoryRepairResult): string {
         ]),
   ];
   return `${path}: ${color.green(openness)}\n${lines.join('')}${describePlan(plan, dryRun)}`;
+}
+
+function nameOf({ name }: DirectoryRepairResult['bitmaps'][number]): string {
+  if (name === null) return '(unreadable name)';
+  return name === '' ? '(empty name)' : printable(name);
 }
 
 function describe({ disks, dryRun }: RepairResult): string {

@@ -7,6 +7,7 @@ import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
 import { type CheckpointToDefine, checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
 import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
+import { areNumbered, inNaturalOrder } from '../../text/natural-order.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
 import type { OperationOptions } from '../options.ts';
 import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
@@ -174,7 +175,8 @@ function theOnlyOne({ disks }: CheckResult): string {
     disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid !== false));
   const names = disks[0]!.checkpoints
     .map(({ name }) => name)
-    .filter((name) => isCheckpointName(name) && isValid(name));
+    .filter((name) => isCheckpointName(name) && isValid(name))
+    .sort(inNaturalOrder);
   const [name, ...more] = names;
   const images = disks.map(({ image }) => image);
   if (name === undefined) {
@@ -186,7 +188,7 @@ function theOnlyOne({ disks }: CheckResult): string {
   }
   if (more.length > 0) {
     throw new UsageError(`there are ${names.length} valid checkpoints: ${names.join(', ')}`, {
-      hint: `Name those you want, the oldest first: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
+      hint: `Name those you want, the oldest first${areNumbered(names) ? '' : ', which the images do not tell'}: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
     });
   }
   return name;

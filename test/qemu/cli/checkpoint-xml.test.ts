@@ -1,5 +1,5 @@
 /** checkpoint-xml: documents on stdout or in a folder, from images or from known checkpoints, and nothing guessed. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
@@ -61,6 +61,24 @@ const refusals = (overlay: string, base: string): [string[], number, RegExp][] =
 ];
 
 describe('from images', () => {
+  test('those that a program has counted up are offered by their numbers, and others without a word of their age', async () => {
+    const { base } = await chain();
+    for (const name of ['below-only', 'c1', 'c2'])
+      await qemuImg('bitmap', '--remove', base, name).catch(() => '');
+    for (const number of [11, 2, 10]) await qemuImg('bitmap', '--add', base, `virtnbdbackup.${number}`);
+    const numbered = await bitmapTool('checkpoint-xml', base);
+    expect(numbered).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining(
+        'the oldest first: -n virtnbdbackup.2 -n virtnbdbackup.10 -n virtnbdbackup.11',
+      ),
+    });
+    await qemuImg('bitmap', '--add', base, 'monday');
+    expect((await bitmapTool('checkpoint-xml', base)).stderr).toContain(
+      'the oldest first, which the images do not tell: -n monday',
+    );
+  });
+
   test('one checkpoint goes to stdout', async () => {
     const { overlay } = await chain();
     const args = ['-n', 'c1', '--disk', 'sda', '--time', '1700000000', '--parent', 'c0'];
@@ -98,6 +116,11 @@ describe('from images', () => {
     expect(stdout).toContain(`${output}/001-c2.xml\n${output}/002-c1.xml\n`);
     expect(stdout).toContain(`for file in ${output}/*.xml; do virsh checkpoint-create `);
     expect(await readdir(output)).toEqual(['001-c2.xml', '002-c1.xml']);
+    // virtnbdbackup goes by the times of the files.
+    const times = await Promise.all(
+      ['001-c2.xml', '002-c1.xml'].map(async (file) => (await stat(join(output, file))).mtimeMs),
+    );
+    expect(times[1]! - times[0]!).toBe(1000);
     const disks = ['vda', '/images/b.qcow2'];
     const read = async (file: string) => (await readFile(join(output, file), 'utf8')).trimEnd();
     expect(await read('001-c2.xml')).toBe(document('c2', 5, disks));

@@ -62,6 +62,14 @@ test('an image in which a checkpoint began keeps the name when its granularity m
   expect(c1).toMatchObject({ libvirt: 'refuses', bitmaps: [{ state: 'good' }, { state: 'in-use' }] });
 });
 
+test('a bitmap without a name is listed as one, and so is one whose name cannot be read', async () => {
+  const { base } = await goodChain();
+  await edit(base, (image) => image.changeEntry(0, { name: new Uint8Array(0), granularityBits: 40 }));
+  const { stdout } = await bitmapTool('repair', '--directory', base);
+  expect(stdout).toMatch(/^ {2}\((empty|unreadable) name\): /m);
+  expect(stdout).not.toMatch(/^ {2}: /m);
+});
+
 test('a directory that is dropped as a whole leaves a warning of what nobody would notice', async () => {
   const { top, base } = await goodChain();
   await edit(base, (image) => image.setExtension({ offset: 2 ** 30 }));

@@ -1,0 +1,35 @@
+/**
+ * The order of names with numbers in them: virtnbdbackup.2 before virtnbdbackup.11.
+ */
+
+/** By numbers where both names have one, else by their code units. */
+export function inNaturalOrder(a: string, b: string): number {
+  const [one, other] = [partsOf(a), partsOf(b)];
+  for (const [index, part] of one.entries()) {
+    const counterpart = other[index];
+    if (counterpart === undefined) return 1;
+    const order = compareParts(part, counterpart);
+    if (order !== 0) return order;
+  }
+  return one.length - other.length || compareText(a, b);
+}
+
+/** Whether names differ in their numbers alone: then the order of these is likely that in which they were made. */
+export function areNumbered(names: readonly string[]): boolean {
+  return new Set(names.map((name) => name.replaceAll(/\d+/g, '0'))).size === 1 && /\d/.test(names[0]!);
+}
+
+function partsOf(name: string): string[] {
+  return name.match(/\d+|\D+/g) ?? [];
+}
+
+function compareParts(a: string, b: string): number {
+  const areNumbers = /^\d/.test(a) && /^\d/.test(b);
+  if (!areNumbers) return compareText(a, b);
+  const [one, other] = [BigInt(a), BigInt(b)];
+  return one === other ? 0 : one < other ? -1 : 1;
+}
+
+function compareText(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
