@@ -2,12 +2,14 @@
  * The few kinds of failure a person can meet, each tied to one exit code; anything else thrown is a bug.
  */
 
+import type { Remedy } from './remedy.ts';
+
 /** What a message may carry for scripts, beside its text. */
 export type ErrorContext = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 export interface ErrorDetails {
-  /** What the person can do next, as one sentence or command. */
-  readonly hint?: string;
+  /** What a person can do next. */
+  readonly remedy?: Remedy | undefined;
   readonly context?: ErrorContext;
   readonly cause?: unknown;
 }
@@ -16,14 +18,14 @@ export interface ErrorDetails {
 export abstract class BitmapToolError<Code extends string = string> extends Error {
   abstract readonly exitCode: number;
   readonly code: Code;
-  readonly hint: string | undefined;
+  readonly remedy: Remedy | undefined;
   readonly context: ErrorContext;
 
   constructor(code: Code, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
     this.code = code;
-    this.hint = details.hint;
+    this.remedy = details.remedy;
     this.context = details.context ?? {};
   }
 }

@@ -64,7 +64,7 @@ export function requireStorableSize({ storage, header }: Image, granularityBits:
   throw new RefusedError(
     'BITMAP_LIMIT',
     `${storage.name}: at a granularity of ${2 ** granularityBits} a bitmap of this disk takes ${lengthBytes} bytes, QEMU allows ${MAX_BITMAP_BYTES}`,
-    { hint: `Use --granularity ${2 ** fitting} or more.`, context: { file: storage.name } },
+    { remedy: { kind: 'coarsen-granularity', leastBytes: 2 ** fitting }, context: { file: storage.name } },
   );
 }
 
@@ -78,7 +78,7 @@ export function requireBitmapMemory({ storage }: Image, count: number, bytes: nu
     'BITMAP_LIMIT',
     `${storage.name}: ${count} bitmaps would take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
     {
-      hint: 'Name fewer of them at a time, or choose a coarser --granularity.',
+      remedy: { kind: 'use-fewer-bitmaps' },
       context: { file: storage.name },
     },
   );

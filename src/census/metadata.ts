@@ -18,7 +18,6 @@ import { type Image, naming, readInside, readL1Table, requireOwnClusters } from 
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { Refcounts } from '../image/refcount-table.ts';
 import { passOver, type Scan } from '../image/scan.ts';
-import { shellPath } from '../text/shell-word.ts';
 
 /** A structure that must have its clusters for itself. */
 export interface Structure extends HostRange {
@@ -98,7 +97,7 @@ async function readSnapshotTable(image: Image): Promise<SnapshotTable> {
     'INVALID_IMAGE',
     `${storage.name}: the snapshot table reaches beyond the end of the file`,
     {
-      hint: `Look at it with "qemu-img check ${shellPath(storage.name)}".`,
+      remedy: { kind: 'check', file: storage.name },
       context: { file: storage.name },
     },
   );

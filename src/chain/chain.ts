@@ -3,7 +3,6 @@
  */
 import { type BitmapToolError, FailedError, RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
-import { shellPath } from '../text/shell-word.ts';
 import { type Layer, type OpenLayerOptions, openLayer } from './layer.ts';
 import type { ImageReference } from './reference.ts';
 
@@ -80,7 +79,8 @@ async function openBacking(
   const above = layers.at(-1)!;
   if (reference.format === undefined) {
     options.onWarning?.(
-      `${above.path}: names no format for its backing file ${reference.path}; it is probed, which a guest can fool (set it: qemu-img rebase -u -F)`,
+      `${above.path}: names no format for its backing file ${reference.path}; the format is probed, which a guest can fool`,
+      { kind: 'store-backing-format', file: above.path },
     );
   }
   try {
@@ -99,11 +99,10 @@ async function openBacking(
 }
 
 function broken({ path }: Layer, what: string, cause?: BitmapToolError): RefusedError {
-  const ofName = `See what it names with "qemu-img info ${shellPath(path)}"; "qemu-img rebase -u" corrects it.`;
   return new RefusedError('BROKEN_CHAIN', `${path}: ${what}`, {
     cause,
     // The name of a file that may not be read is none to correct.
-    hint: cause?.code === 'ACCESS_DENIED' ? cause.hint! : ofName,
+    remedy: cause?.code === 'ACCESS_DENIED' ? cause.remedy : { kind: 'correct-backing-name', file: path },
     context: { file: path },
   });
 }

@@ -4,6 +4,7 @@
 import { alignUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import { type BitmapsOpening, type Image, openImage } from '../image/image.ts';
+import type { OnWarning } from '../remedy.ts';
 import { type FileStorage, fileIdentity } from '../storage/file.ts';
 import { readBytes } from '../storage/storage.ts';
 import { type Locking, type OpenMode, openLocked } from './locking.ts';
@@ -36,7 +37,7 @@ export interface OpenLayerOptions {
   readonly heldIdentity?: string | undefined;
   /** Strict unless said otherwise: an image that QEMU refuses for its bitmaps is refused here too. */
   readonly bitmaps?: BitmapsOpening | undefined;
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /**
@@ -64,7 +65,7 @@ export async function openLayer(reference: ImageReference, options: OpenLayerOpt
         };
       default:
         throw new RefusedError('UNSUPPORTED', `${path}: unsupported image format "${format}"`, {
-          hint: 'Supported are qcow2 and raw; "qemu-img convert" makes one of the other.',
+          remedy: { kind: 'convert-format' },
           context: { file: path, format },
         });
     }

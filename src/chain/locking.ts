@@ -42,7 +42,7 @@ export async function openLocked(path: string, mode: OpenMode, locking: Locking)
 export async function claimForWriting(storage: FileStorage, locking: Locking): Promise<void> {
   if (!storage.canWrite) {
     throw new FailedError('ACCESS_DENIED', `${storage.name}: may not be opened for writing`, {
-      hint: 'Nothing was written. Run as a user who may write it, on a file system that is not read-only.',
+      remedy: { kind: 'get-permission', to: 'write' },
       context: { file: storage.name },
     });
   }

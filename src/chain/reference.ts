@@ -4,6 +4,7 @@
  */
 import { dirname, isAbsolute, join } from 'node:path';
 import { RefusedError } from '../errors.ts';
+import type { Remedy } from '../remedy.ts';
 
 export interface ImageReference {
   readonly path: string;
@@ -26,7 +27,7 @@ export function parseReference(name: string, format: string | undefined, namedBy
   if (name.startsWith('file:')) return plain(withoutAuthority(name.slice('file:'.length)), format);
   const protocol = /^([^/:]*):/.exec(name)?.[1];
   if (protocol !== undefined) {
-    throw unsupported(name, `the protocol "${protocol}"`, `For a file of that name write ./${name}`);
+    throw unsupported(name, `the protocol "${protocol}"`, { kind: 'write-as-path', path: `./${name}` });
   }
   if (namedBy === undefined || isAbsolute(name)) return plain(name, format);
   return plain(join(dirname(namedBy), name), format);
@@ -135,11 +136,9 @@ function refuseUnknown(options: Options, name: string): void {
   if (unknown !== undefined) throw unsupported(name, `the option "${unknown}"`);
 }
 
-function unsupported(name: string, what: string, hint?: string): RefusedError {
+function unsupported(name: string, what: string, remedy?: Remedy): RefusedError {
   return new RefusedError('UNSUPPORTED', `${name}: unsupported image reference: ${what}`, {
-    hint:
-      hint ??
-      'Supported are local files and block devices: a path, file:…, or json:{…} with driver qcow2 or raw over file or host_device.',
+    remedy: remedy ?? { kind: 'name-local-image' },
     context: { file: name },
   });
 }

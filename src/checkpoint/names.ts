@@ -39,7 +39,7 @@ export function requireStorableName(name: string): void {
     throw new RefusedError(
       'BITMAP_LIMIT',
       `"${ALLOCATED}" is not a stored bitmap: it always means what the image itself holds, and cannot be created or changed`,
-      { hint: 'Choose another name; use it only as a source to read from.' },
+      { remedy: { kind: 'choose-stored-name' } },
     );
   }
 }

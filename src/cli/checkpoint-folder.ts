@@ -5,6 +5,7 @@ import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
 import type { CheckpointDocument } from '../operations/checkpoints/write-checkpoint-xml.ts';
+import { CommandLineError } from './errors.ts';
 
 /**
  * Makes the folder if it is not there.
@@ -20,9 +21,10 @@ export async function writeCheckpoints(
     await mkdir(folder, { recursive: true });
     const other = (await readdir(folder)).find((name) => name.endsWith('.xml'));
     if (other !== undefined) {
-      throw new UsageError(`${join(folder, other)} is there already: it would be taken for one of these`, {
-        hint: 'Name a new folder.',
-      });
+      throw new CommandLineError(
+        `${join(folder, other)} is there already: it would be taken for one of these`,
+        'Name a new folder.',
+      );
     }
     const digits = Math.max(3, String(checkpoints.length).length);
     const paths: string[] = [];

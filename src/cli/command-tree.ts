@@ -1,18 +1,27 @@
 /**
- * The command tree as plain data: what completion scripts and the man page are made from.
+ * All commands, with what their flags and places mean taken apart: what completion scripts and the man page are made from.
  */
-import type { Argument, Command, Option } from 'commander';
+import { Argument, Option } from 'commander';
+import type { LoadedCommand } from './command.ts';
+import type { ArgumentDefinition, Completes, OptionDefinition } from './option.ts';
+import { PROGRAM } from './program.ts';
+
+export interface ProgramTree {
+  readonly name: string;
+  readonly description: string;
+  readonly options: readonly OptionNode[];
+  readonly examples: readonly string[];
+  readonly commands: readonly CommandNode[];
+}
 
 export interface CommandNode {
   readonly name: string;
   readonly description: string;
   /** Usage in its own words, where it is not "[options] <arguments>". */
-  readonly usage: string;
+  readonly usage: string | undefined;
   readonly arguments: readonly ArgumentNode[];
   readonly options: readonly OptionNode[];
-  /** Lines that its help shows as examples. */
   readonly examples: readonly string[];
-  readonly commands: readonly CommandNode[];
 }
 
 export interface ArgumentNode {
@@ -20,35 +29,33 @@ export interface ArgumentNode {
   readonly description: string;
   readonly isRequired: boolean;
   readonly isVariadic: boolean;
-  readonly choices: readonly string[];
+  readonly completes: Completes;
 }
 
 export interface OptionNode {
   /** For example `-g` and `--granularity`. */
   readonly names: readonly string[];
   readonly description: string;
-  /** For example `size`; undefined where it takes none. */
-  readonly valueName: string | undefined;
-  readonly choices: readonly string[];
+  /** What its value is called and can be; undefined where it takes none. */
+  readonly value: { readonly name: string; readonly completes: Completes } | undefined;
   readonly defaultValue: string | undefined;
 }
 
-export function commandTree(command: Command): CommandNode {
-  const help = command.createHelp();
+const HELP: OptionDefinition = { flags: '-h, --help', description: 'display help for command' };
+const VERSION: OptionDefinition = { flags: '-V, --version', description: 'output the version number' };
+
+export function commandTree(commands: readonly LoadedCommand[]): ProgramTree {
   return {
-    name: command.name(),
-    description: command.description(),
-    usage: command.usage(),
-    arguments: command.registeredArguments.map(argumentNode),
-    // With --help and --version.
-    options: help.visibleOptions(command).map(optionNode),
-    examples: examplesOf(command),
-    commands: command.commands.map(commandTree),
+    name: PROGRAM.name,
+    description: PROGRAM.description,
+    options: [VERSION, HELP].map(optionNode),
+    examples: PROGRAM.examples,
+    commands: commands.map(commandNode),
   };
 }
 
 /** Options that most commands have, alike. */
-export function commonOptions({ commands }: CommandNode): OptionNode[] {
+export function commonOptions({ commands }: ProgramTree): OptionNode[] {
   const counts = new Map<string, { option: OptionNode; count: number }>();
   for (const option of commands.flatMap(({ options }) => options)) {
     const key = keyOf(option);
@@ -63,37 +70,48 @@ export function isSameOption(a: OptionNode, b: OptionNode): boolean {
   return keyOf(a) === keyOf(b);
 }
 
+/** What its value can be, where there are few choices. */
+export function choicesOf({ value }: OptionNode): readonly string[] {
+  return value?.completes.kind === 'choice' ? value.completes.choices : [];
+}
+
 function keyOf({ names, description }: OptionNode): string {
   return `${names.join()} ${description}`;
 }
 
-function argumentNode(argument: Argument): ArgumentNode {
+function commandNode({ name, summary, definition }: LoadedCommand): CommandNode {
+  const { description = summary, usage, options, rawArguments, examples } = definition;
+  // A command that parses its arguments itself declares its --help, too.
+  const help = rawArguments === undefined ? [HELP] : [];
   return {
-    name: argument.name(),
-    description: argument.description,
-    isRequired: argument.required,
-    isVariadic: argument.variadic,
-    choices: argument.argChoices ?? [],
+    name,
+    description,
+    usage,
+    arguments: definition.arguments.map(argumentNode),
+    options: [...options, ...help].map(optionNode),
+    examples,
   };
 }
 
-function optionNode(option: Option): OptionNode {
-  const { short, long, flags, description, argChoices, defaultValue } = option;
+function argumentNode({ usage, description, completes }: ArgumentDefinition): ArgumentNode {
+  const argument = new Argument(usage);
+  return {
+    name: argument.name(),
+    description,
+    isRequired: argument.required,
+    isVariadic: argument.variadic,
+    completes,
+  };
+}
+
+function optionNode({ flags, description, completes, defaultValue }: OptionDefinition): OptionNode {
+  const { short, long } = new Option(flags);
+  const valueName = /[<[]([^\]>]+)[\]>]/.exec(flags)?.[1];
   return {
     names: [short, long].filter((name) => name !== undefined && name !== null),
     description,
-    valueName: /[<[]([^\]>]+)[\]>]/.exec(flags)?.[1],
-    choices: argChoices ?? [],
-    defaultValue: typeof defaultValue === 'string' ? defaultValue : undefined,
+    value:
+      valueName === undefined ? undefined : { name: valueName, completes: completes ?? { kind: 'free' } },
+    defaultValue,
   };
-}
-
-/** The lines of its help that are commands. */
-function examplesOf(command: Command): string[] {
-  let text = '';
-  const output = command.configureOutput();
-  command.configureOutput({ ...output, writeOut: (part) => (text += part) }).outputHelp();
-  command.configureOutput(output);
-  const lines = text.split('\n').map((line) => line.trim());
-  return lines.filter((line) => /^(\S+ .*\| )?bitmap-tool /.test(line));
 }

@@ -2,38 +2,60 @@
  * What a failure looks like on stderr, and which exit code it has.
  */
 import { CommanderError } from 'commander';
-import { BitmapToolError } from '../errors.ts';
+import { BitmapToolError, UsageError } from '../errors.ts';
 import { printable, printableJson } from '../text/printable.ts';
 import { stderrColor } from './color.ts';
+import { consentOption } from './remedy/checkpoint-words.ts';
+import { hintFor } from './remedy/hint.ts';
+import type { CommandAtHand } from './remedy/words.ts';
 
-const USAGE_EXIT_CODE = 2;
+export const DONE = 0;
 
 /** The command did what it was asked to do, and something is not in order: found, or left so. */
-export const PROBLEMS_EXIT_CODE = 3;
+export const PROBLEMS = 3;
 
-export function exitCodeOf(error: unknown): number {
-  if (error instanceof BitmapToolError) return error.exitCode;
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+/** A command line that is wrong, with words of its own about what to do. */
+export class CommandLineError extends UsageError {
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/** @param ofCommand the exit code of all errors that are not bugs, where the command has only one */
+export function exitCodeOf(error: unknown, ofCommand?: number): number {
+  if (error instanceof BitmapToolError) return ofCommand ?? error.exitCode;
   // --help and --version end a run this way too, with 0.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
-  return 1;
+  if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
+  return FAILED;
 }
 
 /** One line, and one of what to do next; with --json one document. A bug keeps its stack. */
-export function errorReport(error: unknown, json: boolean): string {
+export function errorReport(error: unknown, command: CommandAtHand, json: boolean): string {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0 || error.code === 'commander.help') return '';
     const message = error.message.replace(/^error: /, '');
-    return json ? document('USAGE', message) : lines(message, 'See bitmap-tool --help.');
+    return json ? document('USAGE', message) : lines(message, 'See "bitmap-tool --help".');
   }
   if (error instanceof BitmapToolError) {
-    const { code, message, hint, context } = error;
-    return json
-      ? document(code, message, { ...(hint === undefined ? {} : { hint }), ...context })
-      : lines(message, hint);
+    const { code, message, context, remedy } = error;
+    const hint = hintOf(error, command);
+    const consents = remedy?.kind === 'give-consent' ? remedy.consents.map(consentOption) : undefined;
+    return json ? document(code, message, { hint, ...context, consents }) : lines(message, hint);
   }
   const { stack, message } = error instanceof Error ? error : new Error(String(error));
   const report = 'This is a bug in bitmap-tool; please report it with the lines above.';
   return json ? document('BUG', message, { stack: stack ?? '' }) : `${stack}\n${report}\n`;
+}
+
+function hintOf(error: BitmapToolError, command: CommandAtHand): string | undefined {
+  if (error instanceof CommandLineError) return error.hint;
+  return error.remedy === undefined ? undefined : hintFor(error.remedy, command);
 }
 
 function document(code: string, message: string, more: object = {}): string {

@@ -3,8 +3,9 @@
  */
 import { createReadStream } from 'node:fs';
 import type { ByteRange } from '../bitmap/dirty-bitmap.ts';
-import { FailedError, UsageError } from '../errors.ts';
+import { FailedError } from '../errors.ts';
 import { parseSize } from '../text/size.ts';
+import { CommandLineError } from './errors.ts';
 
 /** Parses a list; each piece goes on where the one before ended. */
 interface ListParser {
@@ -163,8 +164,9 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function malformed(name: string, what: string): UsageError {
-  return new UsageError(`${name}: not a list of extents: ${what}`, {
-    hint: 'Known are JSON arrays of qemu-img map, nbdinfo --json --map and bitmap-tool dump, and lines "offset length".',
-  });
+function malformed(name: string, what: string): CommandLineError {
+  return new CommandLineError(
+    `${name}: not a list of extents: ${what}`,
+    'Use a JSON array as "qemu-img map", "nbdinfo --json --map" or "bitmap-tool dump" prints it, or lines "offset length".',
+  );
 }

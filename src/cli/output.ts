@@ -35,10 +35,8 @@ export async function printBytes(bytes: Uint8Array): Promise<void> {
 export async function closeOutput(): Promise<void> {
   await finishOutput();
   if (failure === undefined) return;
-  throw new FailedError('IO_ERROR', `the result could not be written to stdout: ${failure.message}`, {
-    cause: failure,
-    hint: 'What the command was asked to do to images is done.',
-  });
+  const message = `the result could not be written to stdout: ${failure.message}; the changes of images are complete`;
+  throw new FailedError('IO_ERROR', message, { cause: failure });
 }
 
 /** Returns once everything printed is on its way. */

@@ -4,6 +4,7 @@
 import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
+import { CommandLineError } from './errors.ts';
 
 export interface PictureFile {
   readonly name: string;
@@ -50,9 +51,10 @@ async function refuseOther(name: string, path: string): Promise<void> {
   const isPicture =
     found.isFile() && found.size <= MAX_PICTURE_BYTES && (await beginsAsSvg(path, found.size));
   if (isPicture) return;
-  throw new UsageError(`${name}: is there already and is no SVG picture: it is not overwritten`, {
-    hint: 'Name another file for the picture.',
-  });
+  throw new CommandLineError(
+    `${name}: exists and is not an SVG picture, so it is not overwritten`,
+    'Name another file for the picture.',
+  );
 }
 
 /** Where the root element comes first, behind a declaration and comments at most. */

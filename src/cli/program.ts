@@ -1,30 +1,32 @@
 /**
- * The program and its commands.
+ * The program as commander knows it: every command by name and summary, and those that are called with all of their options.
  */
-import { Command } from 'commander';
-import { type CommandFile, commandFile } from './command-files.ts';
+import { Argument, Command, Option } from 'commander';
+import type { CommandEntry, LoadedCommand } from './command.ts';
+import type { ArgumentDefinition, OptionDefinition } from './option.ts';
 import { version } from './version.ts';
 
-/** In the order in which the help lists them. The build puts each into a file of its own. */
-const LOADERS: Readonly<Record<CommandFile | 'completion', () => Promise<Command[]>>> = {
-  'create-from': async () => [(await import('./commands/create-from.ts')).createFromCommand()],
-  list: async () => [(await import('./commands/list.ts')).listCommand()],
-  map: async () => [(await import('./commands/map.ts')).mapCommand()],
-  dump: async () => [(await import('./commands/dump.ts')).dumpCommand()],
-  measure: async () => [(await import('./commands/measure.ts')).measureCommand()],
-  verify: async () => [(await import('./commands/verify.ts')).verifyCommand()],
-  check: async () => [(await import('./commands/check.ts')).checkCommand()],
-  repair: async () => [(await import('./commands/repair.ts')).repairCommand()],
-  'checkpoint-xml': async () => [(await import('./commands/checkpoint-xml.ts')).checkpointXmlCommand()],
-  edit: async () => (await import('./commands/edit.ts')).editCommands(),
-  bitmap: async () => [(await import('./commands/bitmap.ts')).bitmapCommand()],
-  completion: async () => [(await import('./commands/completion.ts')).completionCommand()],
-};
+export const PROGRAM = {
+  name: 'bitmap-tool',
+  description: 'Make, look at, change and judge the persistent dirty bitmaps of qcow2 images at rest.',
+  examples: ['bitmap-tool create-from --allocated disk.qcow2'],
+} as const;
 
-/** @param args those of the command line: of a command that they name only its own file is loaded */
-export async function buildProgram(args: readonly string[] = []): Promise<Command> {
-  const program = new Command('bitmap-tool')
-    .description('Make, look at, change and judge the persistent dirty bitmaps of qcow2 images at rest.')
+/** A call as parsed: arguments in their order, an array for several in one place; flags by commander's names. */
+export interface Call {
+  readonly command: LoadedCommand;
+  readonly args: readonly unknown[];
+  readonly flags: object;
+  showHelp(): void;
+}
+
+/** @param onCall carries a call out */
+export function buildProgram(
+  commands: readonly (CommandEntry | LoadedCommand)[],
+  onCall: (call: Call) => Promise<void>,
+): Command {
+  const program = new Command(PROGRAM.name)
+    .description(PROGRAM.description)
     .version(version)
     .showHelpAfterError(false)
     // With all of their arguments the names would leave no room for what the commands do.
@@ -33,17 +35,64 @@ export async function buildProgram(args: readonly string[] = []): Promise<Comman
       'after',
       `
 The main job, for an overlay that was made outside libvirt:
-  bitmap-tool create-from --allocated disk.qcow2
+  ${PROGRAM.examples.join('\n  ')}
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 problems found or left, 4 refused, 5 image in use, 129/130/143 interrupted.`,
     );
-  const file = commandFile(args);
-  const loaders = file === undefined ? Object.values(LOADERS) : [LOADERS[file]];
-  for (const command of (await Promise.all(loaders.map((load) => load()))).flat())
-    program.addCommand(command);
+  for (const each of commands) program.addCommand(commandOf(each, onCall));
   for (const command of [program, ...program.commands]) {
     // Errors are reported in one place, in one form.
     command.exitOverride().configureOutput({ outputError: () => {} });
   }
   return program;
+}
+
+function commandOf(entry: CommandEntry | LoadedCommand, onCall: (call: Call) => Promise<void>): Command {
+  const command = new Command(entry.name).summary(entry.summary);
+  if (!('definition' in entry)) return command;
+  const { description = entry.summary, usage, options, rawArguments, ...rest } = entry.definition;
+  command.description(description).addHelpText('after', helpText(rest));
+  if (usage !== undefined) command.usage(usage);
+  for (const each of rest.arguments) command.addArgument(argumentOf(each));
+  const shown = options.map(optionOf);
+  if (rawArguments === undefined) for (const option of shown) command.addOption(option);
+  else {
+    command
+      .helpOption(false)
+      .allowExcessArguments()
+      .allowUnknownOption()
+      .configureHelp({ visibleOptions: () => shown });
+  }
+  return command.action(async () => {
+    const { args, processedArgs } = command;
+    await onCall({
+      command: entry,
+      args: rawArguments === undefined ? processedArgs : args,
+      flags: command.opts(),
+      showHelp: () => command.outputHelp(),
+    });
+  });
+}
+
+function helpText({ examples, notes }: { examples: readonly string[]; notes?: string }): string {
+  const title = examples.length === 1 ? 'Example' : 'Examples';
+  const lines = `\n${title}:\n${examples.map((example) => `  ${example}`).join('\n')}`;
+  return notes === undefined ? lines : `${lines}\n\n${notes}`;
+}
+
+function argumentOf({ usage, description, completes }: ArgumentDefinition): Argument {
+  const argument = new Argument(usage, description);
+  return completes.kind === 'choice' ? argument.choices(completes.choices) : argument;
+}
+
+function optionOf(definition: OptionDefinition): Option {
+  const { flags, description, completes, isRepeatable, isRequired, defaultValue, parse } = definition;
+  const option = new Option(flags, description);
+  if (isRepeatable) {
+    option.argParser((value: string, values: unknown[] = []) => [...values, parse?.(value) ?? value]);
+  } else if (parse !== undefined) option.argParser(parse);
+  if (completes?.kind === 'choice') option.choices(completes.choices);
+  if (isRequired) option.makeOptionMandatory();
+  if (defaultValue !== undefined) option.default(defaultValue);
+  return option;
 }

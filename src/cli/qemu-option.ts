@@ -1,8 +1,8 @@
 /**
  * The option that names a running QEMU to work in, instead of on the files.
  */
-import { type Command, Option } from 'commander';
 import type * as running from '../operations/running/running.ts';
+import { FILE, type OptionDefinition } from './option.ts';
 
 export type RunningOperations = typeof running;
 export type { RunningQemu } from '../operations/running/running.ts';
@@ -11,14 +11,11 @@ export interface QemuFlag {
   qmp?: string;
 }
 
-export function addQemuOption(command: Command): Command {
-  return command.addOption(
-    new Option(
-      '--qmp <socket>',
-      'work through the QMP socket of the QEMU, or qemu-storage-daemon, that has the image open',
-    ),
-  );
-}
+export const QEMU_OPTION: OptionDefinition = {
+  flags: '--qmp <socket>',
+  description: 'work through the QMP socket of the QEMU, or qemu-storage-daemon, that has the image open',
+  completes: FILE,
+};
 
 /** Connects for the time of the work; all that only a running QEMU takes is loaded now. */
 export async function withQemu<T>(

@@ -1,24 +1,55 @@
 /**
- * Runs the command that the arguments name, and is the one boundary that every error meets.
+ * Runs the command that the arguments name. This is the one place that every error reaches, and that decides the exit code.
  */
 import { loadColors } from './color.ts';
-import { errorReport, exitCodeOf } from './errors.ts';
+import type { CommandEntry, LoadedCommand } from './command.ts';
+import { commandAtHand, NO_COMMAND } from './command-at-hand.ts';
+import { COMMANDS, loadCommand, loadCommands } from './command-table.ts';
+import { DONE, errorReport, exitCodeOf } from './errors.ts';
+import { openInvocation } from './invocation.ts';
 import { closeOutput, finishOutput, printError } from './output.ts';
 import { buildProgram } from './program.ts';
+import { hintFor } from './remedy/hint.ts';
 
 /** @returns the exit code */
 export async function runProgram(args: readonly string[]): Promise<number> {
+  let atHand = NO_COMMAND;
+  let errorExitCode: number | undefined;
   try {
     await loadColors();
-    const program = await buildProgram(args);
+    let exitCode: number = DONE;
+    const program = buildProgram(await commandsFor(args), async ({ command, args, flags, showHelp }) => {
+      atHand = commandAtHand(command);
+      errorExitCode = command.definition.rawArguments?.errorExitCode;
+      const { invoke, interruption } = openInvocation(atHand);
+      exitCode = await command.definition.run(args, flags, {
+        invoke,
+        hintFor: (remedy) => hintFor(remedy, atHand),
+        showHelp,
+        allCommands: loadCommands,
+      });
+      // A signal that came while a change was being completed.
+      exitCode = interruption()?.exitCode ?? exitCode;
+    });
     await program.parseAsync(args, { from: 'user' });
     await closeOutput();
-    // A signal that came while a change was being completed.
-    return Number(process.exitCode ?? 0);
+    return exitCode;
   } catch (error) {
     await finishOutput();
     // Errors may come before the options are parsed.
-    printError(errorReport(error, args.includes('--json')));
-    return exitCodeOf(error);
+    const json = errorExitCode === undefined && args.includes('--json');
+    printError(errorReport(error, atHand, json));
+    return exitCodeOf(error, errorExitCode);
   }
+}
+
+/**
+ * The command that is called, loaded; its name is the first word, or follows "help". The others are named only where help
+ * lists them, or where none is called.
+ */
+async function commandsFor(args: readonly string[]): Promise<(CommandEntry | LoadedCommand)[]> {
+  const [first, second] = args.filter((arg) => !arg.startsWith('-'));
+  const called = COMMANDS.find(({ name }) => name === (first === 'help' ? second : first));
+  if (called === undefined) return [...COMMANDS];
+  return [await loadCommand(called)];
 }

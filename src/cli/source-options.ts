@@ -1,10 +1,10 @@
 /**
  * The options that name the source of new bitmaps: exactly one of them.
  */
-import { type Command, Option } from 'commander';
-import { UsageError } from '../errors.ts';
 import type { BitmapSource } from '../operations/create-from/sources.ts';
+import { CommandLineError } from './errors.ts';
 import { readExtentList } from './extent-list.ts';
+import { FILE, type OptionDefinition, READABLE_BITMAP } from './option.ts';
 
 export interface SourceFlags {
   allocated?: boolean;
@@ -21,35 +21,47 @@ export interface SourceFlags {
 
 const SOURCES = ['allocated', 'data', 'bitmap', 'compare', 'extents', 'everything'] as const;
 
-export function addSourceOptions(command: Command): Command {
-  return command
-    .option('--allocated', 'mark what the image itself holds: data, compressed or zero clusters')
-    .option('--data', 'mark what the image itself holds and what is no zero cluster')
-    .option(
-      '--above <base>',
-      'with --allocated or --data: in any image from this one down to, not including, <base>',
-    )
-    .addOption(new Option('--bitmap <name>', 'mark what a stored bitmap marks, repeatable').argParser(listOf))
-    .option('--from <image>', 'with --bitmap: the image that has it')
-    .option(
-      '--chain',
+export const SOURCE_OPTIONS: readonly OptionDefinition[] = [
+  {
+    flags: '--allocated',
+    description: 'mark what the image itself holds: data, compressed or zero clusters',
+  },
+  { flags: '--data', description: 'mark what the image itself holds and what is no zero cluster' },
+  {
+    flags: '--above <base>',
+    description: 'with --allocated or --data: in any image from this one down to, not including, <base>',
+    completes: FILE,
+  },
+  {
+    flags: '--bitmap <name>',
+    description: 'mark what a stored bitmap marks, repeatable',
+    completes: READABLE_BITMAP,
+    isRepeatable: true,
+  },
+  { flags: '--from <image>', description: 'with --bitmap: the image that has it', completes: FILE },
+  {
+    flags: '--chain',
+    description:
       'with --bitmap: what the bitmaps of that checkpoint mark in all images of the chain together, if it is valid',
-    )
-    .option('--compare <image>', 'mark where guests see something else than in that image, qcow2 or raw')
-    .option(
-      '--any-size',
+  },
+  {
+    flags: '--compare <image>',
+    description: 'mark where guests see something else than in that image, qcow2 or raw',
+    completes: FILE,
+  },
+  {
+    flags: '--any-size',
+    description:
       'with --from or --compare: take an image of another size; beyond a shorter one all counts as dirty',
-    )
-    .option(
-      '--extents <file>',
+  },
+  {
+    flags: '--extents <file>',
+    description:
       'mark what a file (- for stdin) lists: JSON of qemu-img map, nbdinfo --map or dump, or lines "offset length"',
-    )
-    .option('--everything', 'mark the whole disk');
-}
-
-export function listOf(value: string, values: string[] = []): string[] {
-  return [...values, value];
-}
+    completes: FILE,
+  },
+  { flags: '--everything', description: 'mark the whole disk' },
+];
 
 /** @throws UsageError unless exactly one source is named, with options that belong to it */
 export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
@@ -58,9 +70,10 @@ export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
   if (source === undefined || named.length > 1) {
     const found =
       named.length === 0 ? 'none was named' : `${named.map((each) => `--${each}`).join(' and ')} were named`;
-    throw new UsageError(`one source is needed, ${found}`, {
-      hint: 'Say --allocated for what the image itself holds; bitmap-tool create-from --help lists the others.',
-    });
+    throw new CommandLineError(
+      `one source is needed, ${found}`,
+      'Use --allocated for what the image itself holds; "bitmap-tool create-from --help" lists the other sources.',
+    );
   }
   const { above, from, chain, anySize } = flags;
   if (above !== undefined && source !== 'allocated' && source !== 'data')
@@ -84,6 +97,6 @@ export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
   }
 }
 
-function misplaced(option: string, owner: string): UsageError {
-  return new UsageError(`--${option} belongs to ${owner}`);
+function misplaced(option: string, owner: string): CommandLineError {
+  return new CommandLineError(`--${option} belongs to ${owner}`);
 }

@@ -1,11 +1,11 @@
 /**
  * The options that say which bitmaps are to be made, and from what: those of create-from and measure.
  */
-import { type Command, Option } from 'commander';
 import type { CreateFromOptions } from '../operations/create-from/create-from-result.ts';
 import type { BitmapSource } from '../operations/create-from/sources.ts';
-import { type CommonOptions, granularityOption } from './common-options.ts';
-import { addSourceOptions, listOf, type SourceFlags, sourceOf } from './source-options.ts';
+import { type CommonOptions, GRANULARITY_OPTION } from './common-options.ts';
+import { FREE, type OptionDefinition } from './option.ts';
+import { SOURCE_OPTIONS, type SourceFlags, sourceOf } from './source-options.ts';
 
 export interface TargetFlags extends CommonOptions, SourceFlags {
   name?: string[];
@@ -14,22 +14,24 @@ export interface TargetFlags extends CommonOptions, SourceFlags {
   ifExists: 'fail' | 'merge' | 'replace';
 }
 
-export function addTargetOptions(command: Command): Command {
-  return addSourceOptions(command)
-    .addOption(
-      new Option(
-        '-n, --name <name>',
-        'name of the new bitmap, repeatable; without it the image gets the valid bitmaps of the nearest backing image that has any',
-      ).argParser(listOf),
-    )
-    .addOption(granularityOption())
-    .option('--disabled', 'the bitmap does not record further writes')
-    .addOption(
-      new Option('--if-exists <what>', 'what to do about a bitmap of that name')
-        .choices(['fail', 'merge', 'replace'])
-        .default('fail'),
-    );
-}
+export const TARGET_OPTIONS: readonly OptionDefinition[] = [
+  ...SOURCE_OPTIONS,
+  {
+    flags: '-n, --name <name>',
+    description:
+      'name of the new bitmap, repeatable; without it the image gets the valid bitmaps of the nearest backing image that has any',
+    completes: FREE,
+    isRepeatable: true,
+  },
+  GRANULARITY_OPTION,
+  { flags: '--disabled', description: 'the bitmap does not record further writes' },
+  {
+    flags: '--if-exists <what>',
+    description: 'what to do about a bitmap of that name',
+    completes: { kind: 'choice', choices: ['fail', 'merge', 'replace'] },
+    defaultValue: 'fail',
+  },
+];
 
 /** @throws UsageError unless exactly one source is named */
 export async function targetOf(

@@ -29,10 +29,7 @@ export interface Violation {
   readonly message: string;
 }
 
-/** What to do about bitmaps for which QEMU refuses the whole image. */
-const UNOPENABLE_HINT =
-  'QEMU cannot open the image either. "bitmap-tool repair --directory" makes it open again and keeps the bitmaps that are sound.';
-
+/** For bitmaps because of which QEMU refuses the whole image. */
 export function refusal({ message }: Violation): FormatError {
-  return new FormatError(message, { hint: UNOPENABLE_HINT });
+  return new FormatError(message, { remedy: (file) => ({ kind: 'repair-directory', file, opens: true }) });
 }

@@ -104,7 +104,7 @@ export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Head
     if (!MEANINGFUL_TYPES.has(type) || offsets.has(offset)) continue;
     throw new FormatError(
       `${lengthViolations(first)[0]!.message}, and only with that length another extension is found at ${hex(offset)}`,
-      { hint: 'Take a copy of the image, then correct the length in a hex editor.' },
+      { remedy: () => ({ kind: 'correct-extension-length' }) },
     );
   }
   return mended;

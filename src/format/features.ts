@@ -39,7 +39,7 @@ export function refuseUnknownIncompatible(incompatible: bigint, nameTable: Uint8
   }
   throw new FormatError(`header: unknown incompatible features: ${listed.join(', ')}`, {
     code: 'UNSUPPORTED',
-    hint: 'Use the software that made this image, or convert the image with it.',
+    remedy: () => ({ kind: 'use-original-software' }),
   });
 }
 

@@ -3,15 +3,20 @@
  * bytes adds it.
  */
 import type { RefusalCode } from '../errors.ts';
+import type { Remedy } from '../remedy.ts';
 
 export class FormatError extends Error {
   readonly code: RefusalCode;
-  readonly hint: string | undefined;
+  /** What can be done about it, for the file that holds the bytes. */
+  readonly remedy: ((file: string) => Remedy) | undefined;
 
-  constructor(message: string, { code = 'INVALID_IMAGE', hint }: { code?: RefusalCode; hint?: string } = {}) {
+  constructor(
+    message: string,
+    { code = 'INVALID_IMAGE', remedy }: { code?: RefusalCode; remedy?: (file: string) => Remedy } = {},
+  ) {
     super(message);
     this.code = code;
-    this.hint = hint;
+    this.remedy = remedy;
   }
 }
 

@@ -26,7 +26,7 @@ export function decodeL1Table(bytes: Uint8Array, { clusterSizeBytes }: Header, w
       const stored = hex((BigInt(high) << 32n) | BigInt(low));
       throw new FormatError(
         `${what} entry ${index}: ${stored} has reserved bits set or an offset that is not a multiple of the cluster size`,
-        { hint: 'Run "qemu-img check" on it.' },
+        { remedy: (file) => ({ kind: 'check', file }) },
       );
     }
     offsets[index] = offset;

@@ -113,7 +113,7 @@ function decodeCompressed(words: L2EntryWords, guestOffset: GuestOffset, header:
 function invalid({ high, low }: L2EntryWords, guestOffset: GuestOffset, what: string): FormatError {
   const stored = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
   return new FormatError(`L2 entry of the cluster at ${hex(guestOffset)}: ${hex(stored)} ${what}`, {
-    hint: 'Run "qemu-img check" on it.',
+    remedy: (file) => ({ kind: 'check', file }),
   });
 }
 

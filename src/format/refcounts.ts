@@ -41,7 +41,7 @@ export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Hea
       const stored = hex((BigInt(high) << 32n) | BigInt(low));
       throw new FormatError(
         `refcount table entry ${index}: ${stored} has reserved bits set or an offset that is not a multiple of the cluster size`,
-        { hint: 'Run "qemu-img check -r all" on it.' },
+        { remedy: (file) => ({ kind: 'check-and-repair', file, dropsOutdated: false }) },
       );
     }
     offsets[index] = offset;

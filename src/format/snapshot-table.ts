@@ -47,7 +47,7 @@ export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotT
     if (l1TableOffset % header.clusterSizeBytes !== 0 || l1Size * L1_ENTRY_BYTES > MAX_L1_TABLE_BYTES) {
       throw new FormatError(
         `snapshot table entry ${index}: L1 table of ${l1Size} entries at ${hex(l1TableOffset)} is unaligned or larger than ${MAX_L1_TABLE_BYTES} bytes`,
-        { hint: 'Run "qemu-img check -r all" on it.' },
+        { remedy: (file) => ({ kind: 'check-and-repair', file, dropsOutdated: false }) },
       );
     }
     snapshots.push({ l1TableOffset: hostOffset(l1TableOffset), l1EntryCount: l1Size });

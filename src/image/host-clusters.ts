@@ -8,7 +8,6 @@ import { clustersIn, type HostCluster, type HostRange, hostCluster, offsetOf } f
 import { hex } from '../format/format-error.ts';
 import type { Header } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
-import { shellPath } from '../text/shell-word.ts';
 
 /** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;
@@ -76,7 +75,7 @@ export function overlapMessage(
 /** For structures that lie where something else is. */
 export function needsCheck({ storage: { name } }: Image, what: string): RefusedError {
   return new RefusedError('NEEDS_CHECK', `${name}: ${what}`, {
-    hint: `Take a copy of the image, then look at it with "qemu-img check ${shellPath(name)}".`,
+    remedy: { kind: 'check', file: name, copyFirst: true },
     context: { file: name },
   });
 }

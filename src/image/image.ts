@@ -23,7 +23,6 @@ import {
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
-import { shellPath } from '../text/shell-word.ts';
 
 interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
@@ -58,7 +57,7 @@ export async function openImage(storage: Storage, opening: BitmapsOpening = 'str
     throw new RefusedError(
       'INVALID_IMAGE',
       `${storage.name}: the file has ${storage.sizeBytes} bytes, too few for a qcow2 header`,
-      { hint: 'Restore it from a complete copy.', context: { file: storage.name } },
+      { remedy: { kind: 'restore-copy' }, context: { file: storage.name } },
     );
   }
   const headerBytes = await readBytes(storage, 0, LEAST_IMAGE_BYTES);
@@ -97,7 +96,7 @@ export function naming<T>({ name }: Pick<Storage, 'name'>, parse: () => T): T {
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new RefusedError(error.code, `${name}: ${error.message}`, {
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      remedy: error.remedy?.(name),
       context: { file: name },
     });
   }
@@ -129,7 +128,7 @@ export function requireInside(
     'INVALID_IMAGE',
     `${name}: ${what} at ${hex(offset)} (${length} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
     {
-      hint: 'The file is cut off: restore it from a complete copy, or look at it with "qemu-img check".',
+      remedy: { kind: 'restore-copy-or-check', file: name },
       context: { file: name },
     },
   );
@@ -148,7 +147,7 @@ export function requireOwnClusters({ storage, header }: Image, what: string, cou
   throw new RefusedError(
     'INVALID_IMAGE',
     `${name}: ${what} take ${count} clusters, the file has ${clusterCount}: some are named more than once`,
-    { hint: `Look at it with "qemu-img check ${shellPath(name)}".`, context: { file: name } },
+    { remedy: { kind: 'check', file: name }, context: { file: name } },
   );
 }
 
@@ -191,13 +190,9 @@ export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitm
   );
 }
 
-/**
- * What to add to the advice to let QEMU write to the image: outdated bitmaps go then, and of one that began here nothing in
- * the chain would tell any more.
- */
-export function forgettingHint(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>): string {
-  if (bitmapsAreLive(image)) return '';
-  return ` That drops its outdated bitmaps: each checkpoint that began in this image must be repaired after it with "bitmap-tool repair --name NAME --origin ${shellPath(image.storage.name)} TOP".`;
+/** For remedies that let QEMU write to the image: it drops outdated bitmaps then. */
+export function whatQemuWrites(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>) {
+  return { file: image.storage.name, dropsOutdated: !bitmapsAreLive(image) };
 }
 
 /**
@@ -214,13 +209,13 @@ export function requireWritable(image: Image): void {
       ? 'is marked corrupt'
       : 'is marked dirty: its refcounts are stale';
     throw new RefusedError('NEEDS_CHECK', `${name}: the image ${state}`, {
-      hint: `Run "qemu-img check -r all ${shellPath(name)}" first.${forgettingHint(image)}`,
+      remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       context,
     });
   }
   if (header.version === 2) {
     throw new RefusedError('UNSUPPORTED', `${name}: a version 2 image (compat 0.10) cannot hold bitmaps`, {
-      hint: `Run "qemu-img amend -o compat=1.1 ${shellPath(name)}" first.${forgettingHint(image)}`,
+      remedy: { kind: 'upgrade-version', ...whatQemuWrites(image) },
       context,
     });
   }

@@ -21,7 +21,6 @@ import {
 import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
 import { FormatError, hex } from '../format/format-error.ts';
 import { readBytes } from '../storage/storage.ts';
-import { shellPath } from '../text/shell-word.ts';
 import { type Image, naming, readInside, requireInside, requireOwnClusters } from './image.ts';
 
 /**
@@ -108,7 +107,7 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       throw new FormatError(`${what}: ${error.message}`, {
-        hint: `Remove the bitmap: bitmap-tool remove`,
+        remedy: (file) => ({ kind: 'remove-bitmap', file, name: entry.name }),
       });
     }
   });
@@ -151,7 +150,7 @@ export function refuseStaleBitmaps({ storage, bitmaps }: Image): void {
     'BITMAP_INCONSISTENT',
     `${storage.name}: its bitmaps are no longer valid (autoclear bit 0 is clear): software that knows no bitmaps changed the image, or a change of its bitmaps was cut short`,
     {
-      hint: `If checkpoints may rest on them, "bitmap-tool repair --directory ${shellPath(storage.name)}" keeps their names, marked in-use, and "bitmap-tool repair" fills them. "qemu-img check -r leaks ${shellPath(storage.name)}" drops them.`,
+      remedy: { kind: 'keep-outdated-names', file: storage.name },
       context: { file: storage.name },
     },
   );

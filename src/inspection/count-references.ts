@@ -7,9 +7,8 @@ import type { Census } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
 import { hex } from '../format/format-error.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
-import { bitmapsAreLive } from '../image/image.ts';
+import { whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
-import { CHECK_HINT } from './image-problems.ts';
 import type { Problem } from './problem.ts';
 
 export interface ReferenceCounts {
@@ -71,7 +70,7 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
       code: 'refcount-too-low',
       severity: 'error',
       message: `${count} clusters, the first at ${hex(first * clusterSizeBytes)}, are in use and have refcount 0: QEMU would give them away`,
-      hint: CHECK_HINT,
+      remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       unopenable: false,
       offset: first * clusterSizeBytes,
       clusters: count,
@@ -84,9 +83,7 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
       code: 'leaked-clusters',
       severity: 'warning',
       message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(firstLeak * clusterSizeBytes)}, are counted though nothing points at them`,
-      hint: bitmapsAreLive(image)
-        ? '"bitmap-tool repair --directory" frees them, as does "qemu-img check -r leaks".'
-        : '"bitmap-tool repair --directory" frees them. "qemu-img check -r" would drop the names of the outdated bitmaps, too.',
+      remedy: { kind: 'free-leaks', ...whatQemuWrites(image) },
       unopenable: false,
       offset: firstLeak * clusterSizeBytes,
       clusters: leakedClusters,

@@ -4,11 +4,8 @@
 import type { Violation } from '../format/bitmap-rules.ts';
 import { INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';
 import { hex } from '../format/format-error.ts';
-import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
+import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
 import type { Problem } from './problem.ts';
-
-export const REPAIR_HINT = '"bitmap-tool repair --directory" mends it.';
-export const CHECK_HINT = 'Run "qemu-img check -r all" on it before anything else.';
 
 export function imageProblems(image: Image): Problem[] {
   const { header, bitmaps } = image;
@@ -20,7 +17,7 @@ export function imageProblems(image: Image): Problem[] {
       code: 'marked-corrupt',
       severity: 'error',
       message: 'the image is marked corrupt',
-      hint: CHECK_HINT + forgettingHint(image),
+      remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
     });
   }
   if ((incompatibleFeatures & INCOMPATIBLE.dirty) !== 0n) {
@@ -28,7 +25,7 @@ export function imageProblems(image: Image): Problem[] {
       code: 'marked-dirty',
       severity: 'error',
       message: 'the image is marked dirty: its refcounts are stale',
-      hint: CHECK_HINT + forgettingHint(image),
+      remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
     });
   }
   if (version === 2) {
@@ -36,7 +33,7 @@ export function imageProblems(image: Image): Problem[] {
       code: 'version-2',
       severity: 'note',
       message: 'a version 2 image (compat 0.10) cannot hold bitmaps',
-      hint: `Run "qemu-img amend -o compat=1.1" on it.${forgettingHint(image)}`,
+      remedy: { kind: 'upgrade-version', ...whatQemuWrites(image) },
     });
   }
   const unknown = autoclearFeatures & ~KNOWN_AUTOCLEAR;
@@ -47,14 +44,14 @@ export function imageProblems(image: Image): Problem[] {
       message: `unknown autoclear bits are set (${hex(unknown)}): the next change of the image clears them`,
     });
   }
-  if (bitmaps.kind === 'broken') problems.push(...bitmaps.violations.map((each) => unopenable(each)));
+  if (bitmaps.kind === 'broken') problems.push(...bitmaps.violations.map((each) => unopenable(image, each)));
   if (!bitmapsAreLive(image)) {
     add({
       code: 'stale',
       severity: 'error',
       message:
         'autoclear bit 0 is clear: software that knows no bitmaps changed the image, or a change of its bitmaps was cut short; what its bitmaps hold is no longer valid',
-      hint: 'The next program of QEMU that writes to it drops them. "bitmap-tool repair --directory" keeps their names, marked in-use.',
+      remedy: { kind: 'keep-outdated-names', file: image.storage.name },
     });
   }
   return problems;
@@ -62,8 +59,10 @@ export function imageProblems(image: Image): Problem[] {
 
 /** A rule is broken, for which QEMU refuses the image. */
 export function unopenable(
+  { storage }: Image,
   { rule, message }: Violation,
   about: Pick<Problem, 'bitmap' | 'index' | 'offset'> = {},
 ): Problem {
-  return { code: rule, severity: 'error', ...about, message, hint: REPAIR_HINT, unopenable: true };
+  const remedy = { kind: 'repair-directory', file: storage.name } as const;
+  return { code: rule, severity: 'error', ...about, message, remedy, unopenable: true };
 }

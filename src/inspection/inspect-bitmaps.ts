@@ -19,11 +19,11 @@ import {
   type ExaminedEntry,
 } from '../format/bitmap-directory.ts';
 import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
-import { bitmapsAreLive, type Image } from '../image/image.ts';
+import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import { examineDirectory } from '../image/stored-bitmaps.ts';
 import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
-import { CHECK_HINT, imageProblems, REPAIR_HINT, unopenable } from './image-problems.ts';
+import { imageProblems, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
 import type { Problem } from './problem.ts';
 
@@ -68,7 +68,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
   const { image } = census;
   const directory = await examineDirectory(image);
   const live = bitmapsAreLive(image);
-  // Of stale bitmaps the names are a hint; whatever else the directory says, its clusters may hold anything by now.
+  // Of stale bitmaps the names are a trace; whatever else the directory says, its clusters may hold anything by now.
   const entries = live
     ? await inspectEntries(image, directory.entries)
     : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
@@ -108,7 +108,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
     ...misplacedStructures(census),
     ...(live ? directory.violations : [])
       .filter((each) => !ofEntries.has(each))
-      .map((each) => unopenable(each)),
+      .map((each) => unopenable(image, each)),
     ...directoryDoubts,
     ...bitmaps.flatMap((bitmap) => bitmap.problems),
     ...refcountProblems(census, counts),
@@ -138,7 +138,7 @@ function misplacedStructures({ image, misplaced }: Census): Problem[] {
             code: 'metadata-overlap',
             severity: 'error',
             message: overlapMessage(image, what, structure, taken),
-            hint: 'Take a copy of the image before anything is written to it, then look at it with "qemu-img check".',
+            remedy: { kind: 'check', file: image.storage.name, copyFirst: true },
             unopenable: false,
             offset: offsetOf(taken, image.header),
           },
@@ -186,7 +186,7 @@ function allegedDirectory(image: Image): HostCluster[] {
 /** A reason not to rely on some clusters. */
 interface Doubt {
   readonly clusters: HostClusters;
-  describe(what: string, found: FoundClusters): Pick<Problem, 'code' | 'message' | 'hint'>;
+  describe(what: string, found: FoundClusters): Pick<Problem, 'code' | 'message' | 'remedy'>;
 }
 
 function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: HostClusters): Doubt[] {
@@ -197,7 +197,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
       describe: (what, found) => ({
         code: 'overlap',
         message: `${clustersInWords(image, found)} of ${what} also belong to ${otherOwner(census, found.first)}`,
-        hint: `Take a copy of the image first; then ${REPAIR_HINT}`,
+        remedy: { kind: 'repair-directory', file: image.storage.name, copyFirst: true },
       }),
     },
     {
@@ -205,7 +205,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
       describe: (what, found) => ({
         code: 'refcount-too-low',
         message: `${clustersInWords(image, found)} of ${what} have refcount 0: QEMU would give them away`,
-        hint: CHECK_HINT,
+        remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       }),
     },
   ];

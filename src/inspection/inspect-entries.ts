@@ -13,7 +13,7 @@ import type { BitmapRule } from '../format/bitmap-rules.ts';
 import { BITMAP_TABLE_ENTRY_BYTES } from '../format/bitmap-table.ts';
 import type { Image } from '../image/image.ts';
 import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.ts';
-import { REPAIR_HINT, unopenable } from './image-problems.ts';
+import { unopenable } from './image-problems.ts';
 import type { Problem } from './problem.ts';
 
 /** An entry, and what it and its table say by themselves. */
@@ -53,20 +53,20 @@ async function inspectEntry(
       index,
       entry,
       table: 'none',
-      problems: violations.map((each) => unopenable(each, { index, offset })),
+      problems: violations.map((each) => unopenable(image, each, { index, offset })),
     };
   }
   const { name, inUse } = entry;
   const about = { bitmap: name, index, offset };
-  const problems = violations.map((each) => unopenable(each, about));
-  if (inUse) problems.push({ ...inUseProblem(name), ...about });
+  const problems = violations.map((each) => unopenable(image, each, about));
+  if (inUse) problems.push({ ...inUseProblem(image, name), ...about });
   if (namesBefore.has(storedName(entry)) && !violations.some(({ rule }) => rule === 'duplicate-name')) {
     problems.push({
       code: 'duplicate-name',
       severity: 'error',
       ...about,
       message: `"${name}" is the name of an earlier entry too`,
-      hint: REPAIR_HINT,
+      remedy: { kind: 'repair-directory', file: image.storage.name },
       unopenable: false,
     });
   }
@@ -79,7 +79,7 @@ async function inspectEntry(
       severity: 'error',
       ...about,
       message: `the tables of the bitmaps up to "${name}" take more clusters than the file has: some are named more than once`,
-      hint: REPAIR_HINT,
+      remedy: { kind: 'repair-directory', file: image.storage.name },
       unopenable: false,
     });
     return { index, entry, table: 'none', problems };
@@ -90,7 +90,7 @@ async function inspectEntry(
       severity: 'error',
       ...about,
       ...problem,
-      hint: REPAIR_HINT,
+      remedy: { kind: 'repair-directory', file: image.storage.name },
       unopenable: problem.code === 'table-entry' && !inUse,
     });
   }
@@ -100,7 +100,7 @@ async function inspectEntry(
       severity: 'warning',
       ...about,
       message: `bitmap "${name}" has bits set past the end of the disk, which the specification wants clear`,
-      hint: REPAIR_HINT,
+      remedy: { kind: 'repair-directory', file: image.storage.name },
       unopenable: false,
     });
   }
@@ -124,12 +124,15 @@ function takeRoom(
   return room.clusters >= 0;
 }
 
-function inUseProblem(name: string): Pick<Problem, 'code' | 'severity' | 'message' | 'hint' | 'unopenable'> {
+function inUseProblem(
+  { storage }: Image,
+  name: string,
+): Pick<Problem, 'code' | 'severity' | 'message' | 'remedy' | 'unopenable'> {
   return {
     code: 'in-use',
     severity: 'error',
     message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content means nothing`,
-    hint: 'Once nothing uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is given up.',
+    remedy: { kind: 'rebuild-or-remove-in-use', file: storage.name },
     unopenable: false,
   };
 }

@@ -2,6 +2,7 @@
  * What can be wrong with the bitmaps of one image, as data.
  */
 import type { BitmapRule } from '../format/bitmap-rules.ts';
+import type { Remedy } from '../remedy.ts';
 
 /** Stable: scripts may rely on them. */
 export type ProblemCode =
@@ -45,7 +46,7 @@ export interface Problem {
   readonly index?: number;
   /** Where, what was found, what is allowed; without the name of the image. */
   readonly message: string;
-  readonly hint?: string;
+  readonly remedy?: Remedy;
   /** QEMU refuses the whole image because of it. */
   readonly unopenable: boolean;
   /** Of the first place that it is about, in bytes of the image. */

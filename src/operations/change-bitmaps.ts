@@ -82,8 +82,8 @@ export async function withChainToChange<T>(
   work: (chain: Chain) => Promise<T>,
 ): Promise<T> {
   if (options.forceShare && !options.dryRun) {
-    throw new UsageError('--force-share is for reading: an image that is in use cannot be written', {
-      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
+    throw new UsageError('an image that is in use can be read, but cannot be written', {
+      remedy: { kind: 'plan-only' },
     });
   }
   const chain = await openChain(reference, {

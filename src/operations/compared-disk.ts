@@ -8,7 +8,7 @@ import { RefusedError } from '../errors.ts';
 import { type Comparison, compareDisks } from '../guest/comparison/compare-disks.ts';
 import { type SharedImage, sharedImages } from '../guest/comparison/shared-images.ts';
 import { openGuestReader } from '../guest/data/guest-reader.ts';
-import { shellPath } from '../text/shell-word.ts';
+import type { Remedy } from '../remedy.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 export interface ComparedDisk {
@@ -39,9 +39,10 @@ export async function withComparedDisk<T>(
   try {
     const { format, path } = compared.top;
     if (reference.format === undefined && format === 'raw') {
-      options.onWarning?.(
-        `${path}: taken for a raw image, since it has no header of another format; to say so yourself: json:{"driver":"raw","file":{"driver":"file","filename":${JSON.stringify(path)}}}`,
-      );
+      options.onWarning?.(`${path}: taken for a raw image, since it has no header of another format`, {
+        kind: 'state-raw-format',
+        file: path,
+      });
     }
     const shared = await sharedImages(chain, compared);
     if (shared[0]?.depth === 0) throw selfComparison(chain.top, compared);
@@ -61,22 +62,30 @@ export function selfComparison(top: Pick<Layer, 'path' | 'storage'>, { top: othe
     'SELF_COMPARISON',
     `${top.path}: ${isSame ? 'the image to compare it with' : other.path} ${what}, so that no change of it would be a difference`,
     {
-      hint: isSame
-        ? 'Name an image that has the disk as it was: a full backup, or a backup over one.'
-        : `If it is a backup that only has the wrong backing file, give it the backup before it first: qemu-img rebase -u -b BACKUP -F qcow2 ${shellPath(other.path)}`,
+      remedy: isSame ? { kind: 'name-earlier-disk' } : { kind: 'rebase-backup', file: other.path },
       context: { file: top.path, compared: other.path },
     },
   );
 }
 
-/** @throws RefusedError SIZE_MISMATCH */
-export function requireSameSize({ top }: Chain, { top: other }: Chain, hint: string): void {
+/**
+ * @param instead what a person can do, or else why nothing can be done
+ * @throws RefusedError SIZE_MISMATCH
+ */
+export function requireSameSize(
+  { top }: Chain,
+  { top: other }: Chain,
+  instead: { remedy: Remedy } | { reason: string },
+): void {
   const [sizeBytes, otherSizeBytes] = [top.virtualSizeBytes, other.virtualSizeBytes];
   if (sizeBytes === otherSizeBytes) return;
   throw new RefusedError(
     'SIZE_MISMATCH',
-    `${top.path}: its disk has ${sizeBytes} bytes, that of ${other.path} ${otherSizeBytes}`,
-    { hint, context: { file: top.path, sizeBytes, otherSizeBytes } },
+    `${top.path}: its disk has ${sizeBytes} bytes, that of ${other.path} ${otherSizeBytes}${'reason' in instead ? `: ${instead.reason}` : ''}`,
+    {
+      remedy: 'remedy' in instead ? instead.remedy : undefined,
+      context: { file: top.path, sizeBytes, otherSizeBytes },
+    },
   );
 }
 

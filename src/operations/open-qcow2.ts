@@ -28,7 +28,7 @@ export async function withQcow2<T>(
 export function requireQcow2({ top }: Chain): Qcow2Layer {
   if (top.format === 'qcow2') return top;
   throw new RefusedError('UNSUPPORTED', `${top.path}: a raw image cannot hold bitmaps`, {
-    hint: `Put a qcow2 overlay on it: qemu-img create -f qcow2 -b ${top.path} -F raw overlay.qcow2`,
+    remedy: { kind: 'overlay-raw-image', file: top.path },
     context: { file: top.path },
   });
 }

@@ -2,8 +2,8 @@
  * The one place where an image is written.
  */
 import { BitmapToolError, FailedError } from '../errors.ts';
+import { inSteps } from '../remedy.ts';
 import type { Storage } from '../storage/storage.ts';
-import { shellPath } from '../text/shell-word.ts';
 import type { Plan } from './plan.ts';
 
 /**
@@ -38,7 +38,7 @@ function interruptedBy(cause: unknown, name: string, plan: Plan, index: number):
   const code = cause instanceof FailedError ? cause.code : 'IO_ERROR';
   return new FailedError(code, `${cause.message} (${step.kind} of ${step.reason}); ${state}`, {
     cause,
-    hint: `The disk's data is untouched. ${cause.hint ?? 'Mend the cause first.'} Then "qemu-img check -r leaks ${shellPath(name)}" frees what leaked.`,
+    remedy: inSteps(cause.remedy ?? { kind: 'remove-cause' }, { kind: 'free-leaks-of-failure', file: name }),
     context: { ...cause.context, step: index, steps: plan.steps.length },
   });
 }

@@ -42,7 +42,7 @@ export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]
         'NO_ROOM',
         `${image.storage.name}: its refcount table can count no more clusters`,
         {
-          hint: 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).',
+          remedy: { kind: 'enlarge-clusters' },
           context: { file: image.storage.name },
         },
       );

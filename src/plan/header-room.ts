@@ -44,10 +44,7 @@ export function noRoom({ storage, header }: Image, why: string): RefusedError {
     'NO_ROOM',
     `${storage.name}: no room for a bitmaps extension in the header cluster of ${header.clusterSizeBytes} bytes: ${why}`,
     {
-      hint:
-        header.backingFileOffset === 0
-          ? 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).'
-          : 'Give the backing file a shorter name (qemu-img rebase -u), or convert to larger clusters.',
+      remedy: { kind: header.backingFileOffset === 0 ? 'enlarge-clusters' : 'shorten-backing-name' },
       context: { file: storage.name },
     },
   );

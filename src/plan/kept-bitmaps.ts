@@ -17,7 +17,6 @@ import {
 } from '../image/host-clusters.ts';
 import { type Image, requireInside } from '../image/image.ts';
 import { bitmapRanges, readBitmapTable } from '../image/stored-bitmaps.ts';
-import { shellPath } from '../text/shell-word.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 
 /** @throws RefusedError when a kept bitmap is unsound or shares its clusters */
@@ -67,7 +66,7 @@ function requireInsideFile(
     'BITMAP_INCONSISTENT',
     `${storage.name}: bitmap "${name}" is marked in-use and points beyond the end of the file at ${hex(storage.sizeBytes)}`,
     {
-      hint: `Repair the bitmaps of the image first: bitmap-tool repair --directory ${shellPath(storage.name)}`,
+      remedy: { kind: 'repair-directory', file: storage.name },
       context: { file: storage.name, bitmap: name },
     },
   );

@@ -9,11 +9,11 @@ import { type ClusterRange, clusterRange } from '../format/addresses.ts';
 import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
-import { bitmapsAreLive, forgettingHint, type Image } from '../image/image.ts';
+import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { BitmapInspection } from '../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../inspection/problem.ts';
-import { shellPath } from '../text/shell-word.ts';
+import { inSteps, type Remedy } from '../remedy.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 import { type Claims, clusterCount } from './claim-clusters.ts';
 import { clearUnknownAutoclear } from './header-switch.ts';
@@ -132,20 +132,21 @@ function refuseUnsafe(image: Image, { problems, unopenable }: BitmapInspection):
       (code === 'refcount-too-low' && !unopenable),
   );
   if (fatal === undefined) return;
-  const check = `run "qemu-img check -r all ${shellPath(name)}" first.${forgettingHint(image)}`;
+  const check = { kind: 'check-and-repair', copyFirst: !unopenable, ...whatQemuWrites(image) } as const;
   throw new RefusedError('NEEDS_CHECK', `${name}: ${fatal.message}`, {
-    hint: unopenable ? giveUpHint(image, problems, check) : `Take a copy of the image, then ${check}`,
+    remedy: unopenable ? inSteps(makingOpenable(image, problems), check) : check,
     context: { file: name, problem: fatal.code },
   });
 }
 
-function giveUpHint({ storage, header }: Image, problems: readonly Problem[], check: string): string {
-  if (problems.some(({ code }) => code === 'extension-length')) {
-    return `Take a copy of the image; QEMU opens it once the length of its bitmaps extension is corrected to 24 in a hex editor, and then ${check}`;
-  }
-  // The lowest byte of the field holds bit 0.
-  const byte = Number(header.autoclearFeatures & 0xffn & ~AUTOCLEAR.bitmaps);
-  const stored = `\\${byte.toString(8).padStart(3, '0')}`;
-  const at = headerStruct.byteOf('autoclearFeatures') + 7;
-  return `Take a copy of the image; "printf '${stored}' | dd of=${shellPath(storage.name)} bs=1 seek=${at} conv=notrunc" gives up its bitmaps, so that QEMU opens it; then ${check}`;
+/** What makes QEMU open the image, without regard to its bitmaps. */
+function makingOpenable({ storage, header }: Image, problems: readonly Problem[]): Remedy {
+  if (problems.some(({ code }) => code === 'extension-length')) return { kind: 'correct-extension-length' };
+  return {
+    kind: 'disown-bitmaps',
+    file: storage.name,
+    // The lowest byte of the field holds bit 0.
+    offset: headerStruct.byteOf('autoclearFeatures') + 7,
+    byte: Number(header.autoclearFeatures & 0xffn & ~AUTOCLEAR.bitmaps),
+  };
 }

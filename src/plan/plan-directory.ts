@@ -103,7 +103,7 @@ function plannedDirectoryBytes({ storage }: Image, wanted: readonly BitmapSlot[]
     throw new RefusedError(
       'BITMAP_LIMIT',
       `${storage.name}: ${wanted.length} bitmaps in a directory of ${sizeBytes} bytes, QEMU allows ${MAX_BITMAPS} in ${MAX_BITMAP_DIRECTORY_BYTES} bytes`,
-      { hint: 'Remove bitmaps that are no longer needed.', context: { file: storage.name } },
+      { remedy: { kind: 'remove-unneeded-bitmaps' }, context: { file: storage.name } },
     );
   }
   return sizeBytes;

@@ -1,5 +1,5 @@
 /**
- * A change to an image as data: made by pure code, read by --dry-run and the power-cut tests, executed by
+ * A change to an image as data: made by pure code, read by a dry run and the power-cut tests, executed by
  * applyPlan.
  */
 import { RefusedError } from '../errors.ts';
@@ -54,7 +54,7 @@ export function refuseGrowingDevice(
     'NO_ROOM',
     `${name}: the device has ${sizeBytes} bytes, the bitmaps need ${newEndOffset}`,
     {
-      hint: `Extend the device to at least ${newEndOffset} bytes (for example lvextend -L ${newEndOffset}b), then run the command again.`,
+      remedy: { kind: 'extend-device', neededBytes: newEndOffset },
       context: { file: name, sizeBytes, neededBytes: newEndOffset },
     },
   );

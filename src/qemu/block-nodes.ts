@@ -235,10 +235,7 @@ export function nodeOfFile({ images }: BlockNodes, qmp: Qmp, path: string, ident
   if (node === undefined) {
     const open = images.flatMap(({ file }) => file?.path ?? []);
     throw new RefusedError('UNSUPPORTED', `${path}: ${qmp.name} does not have this image open`, {
-      hint:
-        open.length === 0
-          ? 'It has no image of a local file open at all.'
-          : `It has open: ${[...new Set(open)].join(', ')}`,
+      remedy: { kind: 'name-open-image', images: open },
       context: { file: path },
     });
   }

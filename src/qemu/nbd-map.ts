@@ -71,7 +71,7 @@ export async function visitNbdMap(
       'FILE_NOT_FOUND',
       'nbdinfo is not installed: it reads from a running QEMU what an image holds',
       {
-        hint: 'Install libnbd: the package libnbd-bin (Debian, Ubuntu), libnbd (Fedora, RHEL).',
+        remedy: { kind: 'install-libnbd' },
       },
     );
   }

@@ -57,13 +57,13 @@ function connectError(path: string, cause: NodeJS.ErrnoException): FailedError {
       return new FailedError('ACCESS_DENIED', `${path}: may not be connected to (${cause.code})`, {
         cause,
         context,
-        hint: 'Run as the user that runs QEMU, or as root.',
+        remedy: { kind: 'run-as-qemu-user' },
       });
     case 'ECONNREFUSED':
       return new FailedError('IO_ERROR', `${path}: no QEMU listens on this socket`, {
         cause,
         context,
-        hint: 'The QEMU that made it has ended, or has no monitor there (-qmp unix:PATH,server=on,wait=off).',
+        remedy: { kind: 'start-monitor' },
       });
     default:
       return new FailedError('IO_ERROR', `${path}: could not connect: ${cause.message}`, { cause, context });
@@ -163,20 +163,20 @@ function lost(path: string, cause?: unknown): FailedError {
   return new FailedError('IO_ERROR', `${path}: the connection to QEMU has ended`, {
     cause,
     context: { file: path },
-    hint: 'QEMU has ended or crashed: its bitmaps are as it has stored them. Look at the images with "bitmap-tool check".',
+    remedy: { kind: 'check-after-crash' },
   });
 }
 
 function noMonitor(path: string): RefusedError {
   return new RefusedError('UNSUPPORTED', `${path}: what listens there does not speak QMP`, {
-    hint: 'Name the socket of a QMP monitor (-qmp unix:PATH,server=on,wait=off), not that of the human monitor.',
+    remedy: { kind: 'name-qmp-monitor' },
     context: { file: path },
   });
 }
 
 function monitorInUse(path: string): InUseError {
   return new InUseError(`${path}: the monitor does not greet: it serves another client`, {
-    hint: 'A QMP monitor serves one client at a time: wait for that one, or give QEMU a second monitor.',
+    remedy: { kind: 'free-monitor' },
     context: { file: path },
   });
 }

@@ -71,7 +71,7 @@ export async function executeOrRefuse<T>(
   } catch (error) {
     if (!(error instanceof QmpError) || error.errorClass !== 'CommandNotFound') throw error;
     throw new RefusedError('UNSUPPORTED', `${qmp.name}: this QEMU does not know ${command}`, {
-      hint: `QEMU ${since} or newer is needed; with an older one, shut the guest down and work on its images.`,
+      remedy: { kind: 'upgrade-qemu', since },
       cause: error,
     });
   }

@@ -2,6 +2,7 @@
  * States of a QEMU in which nothing is to be changed: what runs there would come between.
  */
 import { InUseError } from '../errors.ts';
+import type { Remedy } from '../remedy.ts';
 import type { ImageNode } from './block-nodes.ts';
 import { runOf } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
@@ -27,18 +28,14 @@ const REFUSED_STATES: ReadonlyMap<string, string> = new Map([
 export async function refuseBusyQemu(qmp: Qmp): Promise<void> {
   const [job] = await qmp.execute<JobInfo[]>('query-jobs');
   if (job !== undefined) {
-    throw inUse(
-      qmp,
-      `the ${job.type} job "${job.id}" is ${job.status}`,
-      'Wait until it has ended, or cancel it.',
-    );
+    throw inUse(qmp, `the ${job.type} job "${job.id}" is ${job.status}`, { kind: 'wait-for-job' });
   }
   const state = await known<{ status: string }>(qmp, 'query-status');
   const refused = state === undefined ? undefined : REFUSED_STATES.get(state.status);
-  if (refused !== undefined) throw inUse(qmp, `the guest ${refused}`, 'Bring the guest in order first.');
+  if (refused !== undefined) throw inUse(qmp, `the guest ${refused}`, { kind: 'repair-guest' });
   const migration = await known<{ status?: string }>(qmp, 'query-migrate');
   if (migration?.status !== undefined && MIGRATING.has(migration.status)) {
-    throw inUse(qmp, 'the guest is being migrated', 'Wait until the migration has ended.');
+    throw inUse(qmp, 'the guest is being migrated', { kind: 'wait-for-migration' });
   }
 }
 
@@ -47,11 +44,9 @@ export function refuseBusyBitmaps(qmp: Qmp, nodes: readonly ImageNode[]): void {
   for (const { path, bitmaps } of nodes) {
     const busy = bitmaps.find((bitmap) => bitmap.busy && runOf(bitmap.name) === undefined);
     if (busy === undefined) continue;
-    throw inUse(
-      qmp,
-      `${path}: a job or an export uses the bitmap "${busy.name}"`,
-      'Wait until that has ended.',
-    );
+    throw inUse(qmp, `${path}: a job or an export uses the bitmap "${busy.name}"`, {
+      kind: 'wait-for-user-of-bitmap',
+    });
   }
 }
 
@@ -65,6 +60,6 @@ async function known<T>(qmp: Qmp, command: string): Promise<T | undefined> {
   }
 }
 
-function inUse({ name }: Qmp, what: string, hint: string): InUseError {
-  return new InUseError(`${name}: ${what}; nothing was changed`, { hint, context: { qemu: name } });
+function inUse({ name }: Qmp, what: string, remedy: Remedy): InUseError {
+  return new InUseError(`${name}: ${what}; nothing was changed`, { remedy, context: { qemu: name } });
 }

@@ -79,7 +79,7 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
       }
       if (failures.length === 0) return;
       throw new FailedError('IO_ERROR', `${qmp.name}: could not be tidied up: ${failures.join('; ')}`, {
-        hint: 'The next run takes away what was left behind.',
+        remedy: { kind: 'run-again-to-tidy-up' },
         context: { qemu: qmp.name },
       });
     },
@@ -104,7 +104,7 @@ async function startNbdServer(session: Session): Promise<string> {
       'IO_ERROR',
       `${path}: too long for a socket: ${MAX_SOCKET_PATH_BYTES} bytes are allowed`,
       {
-        hint: 'Set TMPDIR to a folder with a shorter path.',
+        remedy: { kind: 'shorten-temporary-path' },
         context: { file: path },
       },
     );
@@ -118,7 +118,7 @@ async function startNbdServer(session: Session): Promise<string> {
   } catch (error) {
     if (!(error instanceof QmpError) || !/already running/.test(error.description)) throw error;
     throw new InUseError(`${qmp.name}: its NBD server is in use; nothing was changed`, {
-      hint: 'A backup in pull mode, or another program, serves disks from it: wait until that has ended.',
+      remedy: { kind: 'wait-for-nbd-server' },
       context: { qemu: qmp.name },
       cause: error,
     });

@@ -134,7 +134,7 @@ function refuseSpecialFile(path: string, stats: fs.Stats): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
   const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a special file';
   throw new FailedError('NOT_A_FILE', `${path}: this is ${kind}, not an image`, {
-    hint: 'Name a regular file or a block device.',
+    remedy: { kind: 'name-file-or-device' },
     context: { file: path },
   });
 }
@@ -157,10 +157,7 @@ function openError(path: string, mode: 'read' | 'write', cause: NodeJS.ErrnoExce
         {
           cause,
           context,
-          hint:
-            mode === 'read'
-              ? 'Run as a user who may read it.'
-              : 'Nothing was written. Run as a user who may write it, on a file system that is not read-only.',
+          remedy: { kind: 'get-permission', to: mode },
         },
       );
     default:
@@ -174,14 +171,14 @@ export function ioError(path: string, what: string, cause: unknown): FailedError
     return new FailedError('NO_SPACE', `${path}: ${what}: no space left (${code})`, {
       cause,
       context: { file: path },
-      hint: 'Free some space on that file system.',
+      remedy: { kind: 'free-space' },
     });
   }
   if (code === 'EFBIG') {
     return new FailedError('IO_ERROR', `${path}: ${what}: a file may not be that large here (EFBIG)`, {
       cause,
       context: { file: path },
-      hint: 'Raise the limit that this process has ("ulimit -f"), or put the image on a file system that holds larger files.',
+      remedy: { kind: 'raise-file-size-limit' },
     });
   }
   return new FailedError('IO_ERROR', `${path}: ${what}: ${message}`, { cause, context: { file: path } });
@@ -218,7 +215,7 @@ function endsEarly(path: string, what: string, done: number): FailedError {
     `${path}: ${what}: the file ends after ${done} of them: it has become shorter`,
     {
       context: { file: path },
-      hint: 'Something else changes this file meanwhile: stop that first.',
+      remedy: { kind: 'stop-other-writer' },
     },
   );
 }

@@ -24,6 +24,11 @@ const ROLES = {
   'force-share': { uses: [CONSISTENT_READ], unshared: [] },
 } as const satisfies Record<LockRole, { uses: readonly number[]; unshared: readonly number[] }>;
 
+const TO_DO = { writer: 'write', reader: 'read', 'force-share': 'read-shared' } as const satisfies Record<
+  LockRole,
+  string
+>;
+
 /**
  * Takes the locks of `role` on the image open as `fd`, for as long as `fd` is open. A reader may become a writer; no
  * other writer comes in between. `name` is how messages call the image. Does not wait.
@@ -98,28 +103,13 @@ function inUse(
     claims.push(`a process that cannot be seen from here holds it for ${purpose}`);
   }
   return new InUseError(`${name}: in use: ${claims.join(', ')}`, {
-    hint: inUseHint(role, programs),
+    remedy: { kind: 'stop-programs', programs, toDo: TO_DO[role] },
     context: { file: name, holders: programs },
   });
 }
 
 function programOf({ command, pid }: LockHolder): string {
   return `${command} (pid ${pid})`;
-}
-
-function inUseHint(role: LockRole, programs: readonly string[]): string {
-  const stop =
-    programs.length > 0
-      ? `Stop ${programs.join(' and ')} first`
-      : 'Stop it first (root sees which process it is; on a shared file system it may be on another host)';
-  switch (role) {
-    case 'writer':
-      return `${stop}. A running guest's bitmaps are changed through QEMU itself.`;
-    case 'reader':
-      return `${stop}. Commands that only read take --force-share (-U), and then read it as it is now.`;
-    case 'force-share':
-      return `${stop}: what it holds may not even be read.`;
-  }
 }
 
 function lockError(name: string, cause: NodeJS.ErrnoException): RefusedError | FailedError {
@@ -137,6 +127,6 @@ function noLocks(name: string, reason: string, cause?: unknown): RefusedError {
   return new RefusedError('NO_LOCKS', `${name}: cannot be locked against other programs: ${reason}`, {
     cause,
     context: { file: name },
-    hint: 'Make sure that nothing else uses the image, then run the command again with --no-lock.',
+    remedy: { kind: 'work-without-locks' },
   });
 }

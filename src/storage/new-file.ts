@@ -109,7 +109,7 @@ async function flushFolder(path: string, folder: string): Promise<void> {
 
 function exists(path: string): RefusedError {
   return new RefusedError('FILE_EXISTS', `${path}: there is a file of that name already`, {
-    hint: 'Name a new file, or remove that one first.',
+    remedy: { kind: 'name-new-file' },
     context: { file: path },
   });
 }
@@ -126,7 +126,7 @@ function createError(path: string, cause: NodeJS.ErrnoException): FailedError {
       return new FailedError('ACCESS_DENIED', `${path}: its folder may not be written (${cause.code})`, {
         cause,
         context,
-        hint: 'Nothing was written. Choose a folder that you may write.',
+        remedy: { kind: 'choose-writable-folder' },
       });
     default:
       return ioError(path, 'could not be created', cause);
@@ -146,7 +146,7 @@ function linkError(path: string, cause: NodeJS.ErrnoException): RefusedError | F
         {
           cause,
           context: { file: path },
-          hint: 'Nothing was left behind. Choose a folder on another file system.',
+          remedy: { kind: 'choose-other-file-system' },
         },
       );
     default:

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 /** Lowest first. A path stands for the folder with all that is in it, unless a part of it has a place of its own. */
 const ORDER =
-  `errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
+  `remedy.ts errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
   guest/comparison picture checkpoint qemu operations index.ts cli`.split(/\s+/);
 
 const src = join(import.meta.dirname, '../../src');

@@ -65,7 +65,7 @@ export async function inspectChainImage(
       code: 'image-unreadable',
       severity: 'error',
       message: error.message,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
       unopenable: false,
     };
     return { ...examined, unreadable: 'all', isBeingWritten, problems: [problem], missingBytes: new Map() };

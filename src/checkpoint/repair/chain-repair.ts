@@ -10,7 +10,6 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
-import { shellPath } from '../../text/shell-word.ts';
 import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
 import { requireStorableName } from '../names.ts';
 import {
@@ -131,8 +130,8 @@ async function indexOfImage(images: readonly ChainImage[], name: string): Promis
 /** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */
 function unusedOrigin(origin: string): UsageError {
   return new UsageError(
-    `--origin ${origin}: the chain tells of each of its checkpoints where it began, or seems to`,
-    { hint: 'Say which checkpoint began in that image: --name.' },
+    `origin ${origin} is unused: the chain shows, or seems to show, where every checkpoint began`,
+    { remedy: { kind: 'name-checkpoint-of-origin' } },
   );
 }
 
@@ -144,7 +143,7 @@ function requireHolder(holder: ChainImage): Qcow2Layer {
       'UNSUPPORTED',
       `${layer.path}: a raw image cannot hold the bitmap of a checkpoint`,
       {
-        hint: 'Name the image above it with --origin, if the checkpoint is younger than that.',
+        remedy: { kind: 'name-higher-origin' },
         context: { file: layer.path },
       },
     );
@@ -157,7 +156,7 @@ function requireHolder(holder: ChainImage): Qcow2Layer {
       'BITMAP_INCONSISTENT',
       `${layer.path}: two bitmaps of its directory have the same name`,
       {
-        hint: `Repair the directory first: bitmap-tool repair --directory ${shellPath(layer.path)}`,
+        remedy: { kind: 'repair-directory', file: layer.path },
         context: { file: layer.path },
       },
     );
@@ -228,9 +227,7 @@ function requireValid(
     problem.code === 'size-mismatch' ? 'SIZE_MISMATCH' : 'BITMAP_INCONSISTENT',
     problem.message,
     {
-      ...(problem.code === 'size-mismatch'
-        ? { hint: 'Make the disks equal first: "qemu-img resize" on the smaller image.' }
-        : {}),
+      remedy: problem.code === 'size-mismatch' ? { kind: 'equalize-sizes' } : undefined,
       context: { file: images[0]!.layer.path, bitmap: name },
     },
   );

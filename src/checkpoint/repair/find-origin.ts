@@ -2,7 +2,7 @@
  * In which image of the chain a checkpoint that is to be repaired began: by its bitmaps, by its XML, or by what a person says.
  */
 import { RefusedError, UsageError } from '../../errors.ts';
-import { shellPath } from '../../text/shell-word.ts';
+import type { Remedy } from '../../remedy.ts';
 import { type ChainImage, originOf } from '../chain/chain-images.ts';
 import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
 import { originIn } from '../verdict/origin-evidence.ts';
@@ -30,50 +30,44 @@ export function findOrigin(
     if (said === undefined || !isNamed || said >= lowest)
       return said !== undefined && isNamed ? said : lowest;
     throw new UsageError(
-      `--origin ${pathOf(images, said)}: ${pathOf(images, lowest)} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
+      `origin ${pathOf(images, said)}: ${pathOf(images, lowest)} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
     );
   }
   switch (evidence.kind) {
     case 'unknown':
     case 'in-chain':
       if (said !== undefined) return said;
-      throw refused(
-        images,
-        checkpoint,
-        'If you know which image was active when the checkpoint was made, name it: --origin IMAGE.',
-      );
+      throw refused(images, checkpoint, { kind: 'name-origin' });
     case 'lower': {
       if (said !== undefined && said >= evidence.first) return said;
       const [first, last] = [pathOf(images, evidence.first), pathOf(images, evidence.last)];
-      const others = first === last ? '' : `, or ${shellPath(first)} if nothing below it was committed since`;
-      throw refused(
-        images,
-        checkpoint,
-        `Name the image of then: --name ${name} --origin ${shellPath(last)}${others}.`,
-      );
+      throw refused(images, checkpoint, {
+        kind: 'name-image-of-then',
+        name,
+        last,
+        first: first === last ? undefined : first,
+      });
     }
     case 'left':
-      throw refused(
-        images,
-        checkpoint,
-        evidence.isThere && evidence.fork !== undefined
-          ? `What was written to that image counts as changed: --branch ${shellPath(evidence.path)} marks all that it holds, and --against BACKUP exactly what differs from the backup of the checkpoint.`
-          : 'What was written to that image counts as changed: --against BACKUP marks what differs from the backup of the checkpoint; without one a full backup is needed.',
-      );
+      throw refused(images, checkpoint, {
+        kind: 'mark-left-branch',
+        name,
+        left: evidence.isThere && evidence.fork !== undefined ? evidence.path : undefined,
+      });
   }
 }
 
 function refused(
   images: readonly ChainImage[],
   { name, origin }: KnownCheckpoint,
-  hint: string,
+  remedy: Remedy | undefined,
 ): RefusedError {
   const chain = images.map(({ layer }) => ({ image: layer.path }));
   const top = chain[0]!.image;
   const isHeld = originOf(images, name) !== undefined;
   const what = isHeld ? `"${name}": ${contradiction(name, chain, origin)}` : noBitmap(name, chain, origin);
   return new RefusedError('BITMAP_NOT_FOUND', `${top}: ${what}`, {
-    hint,
+    remedy,
     context: { file: top, bitmap: name },
   });
 }

@@ -17,11 +17,11 @@ import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { planBitmaps } from '../../plan/plan-bitmaps.ts';
 import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
-import { shellPath } from '../../text/shell-word.ts';
+import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';
 import { type ChainImage, readMarks, stateIn } from '../chain/chain-images.ts';
 import { unreadableIn } from '../chain/inspect-chain-image.ts';
-import { type Consent, type Remedy, remedyFor } from './repair-action.ts';
+import { type Remedy, remedyFor } from './repair-action.ts';
 
 export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer; readonly tables: ActiveTables };
 
@@ -168,7 +168,7 @@ async function refuseUnreadable(
     'BITMAP_INCONSISTENT',
     `${path}: bitmap "${name}" cannot be relied upon: ${problem?.message ?? 'its directory is broken'}`,
     {
-      hint: `Take a copy of the image, then repair its bitmaps first: bitmap-tool repair --directory ${shellPath(path)}`,
+      remedy: { kind: 'repair-directory', file: path, copyFirst: true },
       context: { file: path, bitmap: name },
     },
   );

@@ -55,8 +55,8 @@ export async function givenFor(
   const needing = checkpoints.filter((checkpoint) => needsChanges(images, checkpoint));
   if (changes.kind === 'backup' && needing.length > 1) {
     throw new UsageError(
-      `--against ${changes.path}: a backup has the disk as it was at one checkpoint, and these need one: ${needing.map(({ name }) => name).join(', ')}`,
-      { hint: 'Repair them one by one, each against its own backup: --name.' },
+      `backup ${changes.path}: a backup has the disk as it was at one checkpoint, and these need one: ${needing.map(({ name }) => name).join(', ')}`,
+      { remedy: { kind: 'repair-one-by-one' } },
     );
   }
   const given = await Promise.all(
@@ -66,8 +66,8 @@ export async function givenFor(
   );
   if (changes.kind === 'branch' && !given.some((each) => each !== undefined)) {
     throw new UsageError(
-      `--branch ${changes.path}: no checkpoint that is to be repaired began in an image of this branch`,
-      { hint: 'Name the image that was active when the checkpoint was made, and the checkpoint: --name.' },
+      `branch ${changes.path}: no checkpoint that is to be repaired began in an image of this branch`,
+      { remedy: { kind: 'name-checkpoint-of-origin' } },
     );
   }
   return given;

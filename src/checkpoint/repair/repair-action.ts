@@ -5,10 +5,8 @@
  * mark. What the origin holds is older in part, and it may have lost clusters since (emptied by a commit, shrunk, back at
  * an internal snapshot). So its bitmap is only made anew with consent.
  */
+import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';
-
-/** What a person must have agreed to. */
-export type Consent = 'rebuild-origin' | 'enable-disabled';
 
 export interface Remedy {
   readonly action: 'keep' | 'add' | 'top-up' | 'rebuild' | 'enable';

@@ -1,8 +1,7 @@
 /**
  * Which call of the tool makes a broken checkpoint valid.
  */
-
-import { shellPath, shellWord } from '../../text/shell-word.ts';
+import type { RepairCall } from '../../remedy.ts';
 import { originIndex } from '../chain/bitmap-state.ts';
 import type { OriginEvidence } from '../verdict/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
@@ -17,7 +16,7 @@ export function repairAdvice(
   name: string,
   chain: readonly Holding[],
   evidence: OriginEvidence,
-): string | null {
+): RepairCall | null {
   const top = chain[0]!;
   const lowest = originIndex(chain.map(({ state }) => state));
   // Nothing in the chain tells what was written to an image that has left it.
@@ -25,51 +24,50 @@ export function repairAdvice(
   const { path: place, index: told } = placeOf(chain, evidence);
   const isLost = told !== undefined && told > (lowest ?? -1);
   const origin = isLost ? told : lowest;
-  const image = shellPath(top.image);
-  const named = `bitmap-tool repair --name ${shellWord(name)}`;
-  if (origin === undefined) return `${named} --origin IMAGE ${image}`;
+  const call = { kind: 'repair-checkpoint', image: top.image, name, consents: [] } as const;
+  if (origin === undefined) return { ...call, origin: null };
   const holders = chain.slice(0, origin + 1);
   const unreadable = holders.find(({ state }) => state === 'unreadable');
-  if (unreadable !== undefined) return `bitmap-tool repair --directory ${shellPath(unreadable.image)}`;
+  if (unreadable !== undefined) return { kind: 'repair-directory-first', file: unreadable.image };
   if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
     const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
     const { state, image: smaller } = smallest!;
     // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
     if (state === 'in-use' || state === 'stale') {
       const { consent } = remedyFor(state, smallest === holders.at(-1), true);
-      return [named, ...(consent === undefined ? [] : [`--${consent}`]), shellPath(smaller)].join(' ');
+      return { ...call, image: smaller, consents: consent === undefined ? [] : [consent] };
     }
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
-    return `qemu-img resize ${shellPath(smaller)} ${sizeBytes}`;
+    return { kind: 'resize-image', file: smaller, sizeBytes };
   }
   const remedies = holders.map(({ state, missingBytes }, index) =>
     remedyFor(state, index === origin, missingBytes === 0),
   );
   if (remedies.every(({ action }) => action === 'keep')) return null;
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
-  const consents = new Set(agreed.flatMap(({ consent }) => (consent === undefined ? [] : [`--${consent}`])));
+  const consents = [...new Set(agreed.flatMap(({ consent }) => consent ?? []))];
   if (isLost) {
-    return [named, ...consents, '--origin', place!, image].join(' ');
+    return { ...call, consents, origin: place };
   }
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
-  if (isClear && consents.size === 0) return `bitmap-tool repair ${image}`;
-  return [named, ...consents, image].join(' ');
+  if (isClear && consents.length === 0) return { ...call, name: undefined };
+  return { ...call, consents };
 }
 
-/** Where the checkpoint began, by its XML; a word for a person to fill in where that is no proof. */
+/** Where the checkpoint began, by its XML; the path is null where that is no proof, so that a person must name it. */
 function placeOf(
   chain: readonly Holding[],
   evidence: OriginEvidence,
-): { index: number | undefined; path: string | undefined } {
+): { index: number | undefined; path: string | null } {
   switch (evidence.kind) {
     case 'unknown':
     case 'left':
-      return { index: undefined, path: undefined };
+      return { index: undefined, path: null };
     case 'in-chain': {
       const { index, isCertain } = evidence;
-      return { index, path: isCertain ? shellPath(chain[index]!.image) : 'IMAGE' };
+      return { index, path: isCertain ? chain[index]!.image : null };
     }
     case 'lower':
-      return { index: evidence.last, path: shellPath(chain[evidence.last]!.image) };
+      return { index: evidence.last, path: chain[evidence.last]!.image };
   }
 }

@@ -39,8 +39,8 @@ export function chooseCheckpoints(
   if (known !== undefined) {
     const strange = names?.find((name) => !known.some((checkpoint) => checkpoint.name === name));
     if (strange !== undefined) {
-      throw new UsageError(`--name ${strange}: no such checkpoint among those of --checkpoints`, {
-        hint: `There are: ${known.map(({ name }) => name).join(', ')}`,
+      throw new UsageError(`"${strange}": no such checkpoint among the known ones`, {
+        remedy: { kind: 'name-existing-checkpoint', names: known.map(({ name }) => name) },
       });
     }
     const isKnown = new Set(known.map(({ name }) => name));
@@ -82,6 +82,6 @@ function requireLastingName(name: string): void {
   throw new RefusedError(
     'UNSUPPORTED',
     `"${name}" is no checkpoint: it is the name of a bitmap that lives for the length of a job`,
-    { hint: 'Leave it out; "bitmap-tool remove" removes one that was left behind.' },
+    { remedy: { kind: 'remove-temporary-bitmap' } },
   );
 }

@@ -41,11 +41,11 @@ export async function readRecords(
 ): Promise<CheckpointRecords | undefined> {
   if (paths === undefined || paths.length === 0) {
     if (disks === undefined || disks.length === 0) return undefined;
-    throw new UsageError('--disk says what --checkpoints call an image, and there are none');
+    throw new UsageError('names of disks are given, but no checkpoints that use them');
   }
   if (disks !== undefined && disks.length !== imageCount) {
     throw new UsageError(
-      `${disks.length} --disk for ${imageCount} images: one is needed for each, in their order`,
+      `${disks.length} names of disks for ${imageCount} images: name one for each image, in their order`,
     );
   }
   const stored = await readCheckpoints(paths, options);
@@ -105,7 +105,7 @@ function refuseDoubt(
   const reason = reasonOf(doubt) ?? (isNone ? reasonOf(matches[0]) : undefined);
   if (reason === undefined) return;
   throw new RefusedError('INVALID_CHECKPOINT', `${path}: not a disk of these checkpoints: ${reason}`, {
-    hint: 'Say which of their disks it is: --disk TARGET, for example --disk vda; one for each image.',
+    remedy: { kind: 'name-disk' },
     context: { file: path },
   });
 }

@@ -2,10 +2,8 @@
  * What is wrong with the XML of a checkpoint, before the name of its file is put to it.
  */
 import { FormatError } from '../../format/format-error.ts';
+import type { Remedy } from '../../remedy.ts';
 
-export function invalid(what: string, hint?: string): FormatError {
-  return new FormatError(what, {
-    code: 'INVALID_CHECKPOINT',
-    hint: hint ?? 'Save it anew: virsh checkpoint-dumpxml DOMAIN CHECKPOINT',
-  });
+export function invalid(what: string, remedy: Remedy = { kind: 'save-checkpoint-again' }): FormatError {
+  return new FormatError(what, { code: 'INVALID_CHECKPOINT', remedy: () => remedy });
 }

@@ -40,7 +40,7 @@ function circular(checkpoints: readonly Checkpoint[]): RefusedError {
     'INVALID_CHECKPOINT',
     `the parents of these checkpoints go round in a circle: ${[...circle, name].join(' → ')}`,
     {
-      hint: 'Remove the <parent> of the oldest one; "virsh checkpoint-list --tree" shows what libvirt knows.',
+      remedy: { kind: 'remove-parent' },
       context: { checkpoints: circle },
     },
   );

@@ -10,10 +10,10 @@ import { childOf, childrenOf, parseXml, type XmlElement } from './xml-element.ts
 export function parseCheckpoint(text: string): Checkpoint {
   const root = parseXml(text);
   if (root.name !== 'domaincheckpoint') {
-    throw invalid(
-      `the XML of a <${root.name}>, must be of a <domaincheckpoint>`,
-      'Name what virsh checkpoint-dumpxml printed, or the folder "checkpoints" of virtnbdbackup.',
-    );
+    throw invalid(`the XML of a <${root.name}>, must be of a <domaincheckpoint>`, {
+      kind: 'name-checkpoint-folder',
+      folder: undefined,
+    });
   }
   const name = nameOf(root, 'the checkpoint');
   const parent = childOf(root, 'parent');
@@ -41,10 +41,9 @@ function nameOf(element: XmlElement, what: string): string {
 function creationTimeOf(root: XmlElement): number {
   const text = childOf(root, 'creationTime')?.text;
   if (text === undefined) {
-    throw invalid(
-      'the checkpoint has no <creationTime>: libvirt redefines none without it',
-      'Add the time of its backup, in seconds since 1970: <creationTime>1700000000</creationTime>',
-    );
+    throw invalid('the checkpoint has no <creationTime>: libvirt redefines none without it', {
+      kind: 'add-creation-time',
+    });
   }
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text)))
     throw invalid(`<creationTime> is ${JSON.stringify(text)}, must be a number of seconds since 1970`);

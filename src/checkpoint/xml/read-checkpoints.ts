@@ -5,6 +5,7 @@ import { promises as fs } from 'node:fs';
 import { join } from 'node:path';
 import { RefusedError } from '../../errors.ts';
 import { naming } from '../../image/image.ts';
+import type { OnWarning } from '../../remedy.ts';
 import { openFile } from '../../storage/file.ts';
 import { readBytes } from '../../storage/storage.ts';
 import type { Checkpoint } from '../checkpoint.ts';
@@ -17,7 +18,7 @@ export interface StoredCheckpoint extends Checkpoint {
 }
 
 export interface ReadCheckpointsOptions {
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** Far above a domain with hundreds of disks. */
@@ -66,10 +67,10 @@ async function filesOf(path: string): Promise<string[]> {
   if (files.length > 0) return files.map(({ name }) => join(path, name)).sort();
   const inner = entries.find((entry) => entry.name === 'checkpoints' && entry.isDirectory());
   throw new RefusedError('INVALID_CHECKPOINT', `${path}: no file of this folder ends in .xml`, {
-    hint:
-      inner === undefined
-        ? 'Name a folder with files that virsh checkpoint-dumpxml printed, or with what virtnbdbackup keeps in "checkpoints".'
-        : `Name the folder ${join(path, inner.name)}.`,
+    remedy: {
+      kind: 'name-checkpoint-folder',
+      folder: inner === undefined ? undefined : join(path, inner.name),
+    },
     context: { file: path },
   });
 }
@@ -103,6 +104,6 @@ function twice({ name, file }: StoredCheckpoint, other: StoredCheckpoint): Refus
   return new RefusedError(
     'INVALID_CHECKPOINT',
     `${file}: describes checkpoint "${name}", and so does ${other.file}`,
-    { hint: 'Name one of the two files.', context: { file, checkpoint: name } },
+    { remedy: { kind: 'name-one-file' }, context: { file, checkpoint: name } },
   );
 }

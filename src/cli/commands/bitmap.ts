@@ -1,23 +1,24 @@
 /**
  * bitmap-tool bitmap: the arguments, effects and exit status of `qemu-img bitmap`, for scripts that call it.
  */
-import { Command, Option } from 'commander';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
-import { BitmapToolError } from '../../errors.ts';
 import { applyBitmapActions, type BitmapAction } from '../../operations/bitmaps/bitmap-actions.ts';
-import { printable } from '../../text/printable.ts';
 import { parseQemuSize, QemuSizeError } from '../../text/qemu-size.ts';
+import type { CommandDefinition, Surroundings } from '../command.ts';
+import { CommandLineError, DONE } from '../errors.ts';
 import { GetoptError, getopt, type LongOption } from '../getopt.ts';
-import { invoke } from '../invocation.ts';
-import { printError } from '../output.ts';
+import {
+  type Completes,
+  FILE,
+  FREE,
+  type OptionDefinition,
+  READABLE_BITMAP,
+  STORED_BITMAP,
+} from '../option.ts';
 
 const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable'] as const;
 
-interface BitmapOption extends LongOption {
-  /** As help, completion and the man page say it. */
-  readonly flags: string;
-  readonly description: string;
-}
+type BitmapOption = LongOption & OptionDefinition;
 
 /** Those of QEMU 7.2, and --force-share, which later tools pass. */
 const OPTIONS: readonly BitmapOption[] = [
@@ -26,14 +27,26 @@ const OPTIONS: readonly BitmapOption[] = [
   flag('clear', 'clear its marks'),
   flag('enable', 'let it record writes'),
   flag('disable', 'let it no longer record writes'),
-  valued('merge', '<source>', 'add the marks of a bitmap; #ALLOCATED stands for what the image itself holds'),
-  valued('granularity', '<size>', 'with --add: bytes that one bit stands for', 'g'),
-  valued('source-file', '<image>', 'with --merge: the image that has the sources', 'b'),
-  valued('source-format', '<format>', 'the format of that image', 'F'),
-  // qemu-img has the letter only.
-  { name: 'f', takesValue: true, short: 'f', flags: '-f <format>', description: 'the format of the image' },
+  valued(
+    'merge',
+    '<source>',
+    'add the marks of a bitmap; #ALLOCATED stands for what the image itself holds',
+    READABLE_BITMAP,
+  ),
+  valued('granularity', '<size>', 'with --add: bytes that one bit stands for', FREE, 'g'),
+  valued('source-file', '<image>', 'with --merge: the image that has the sources', FILE, 'b'),
+  valued('source-format', '<format>', 'the format of that image', FREE, 'F'),
+  {
+    // qemu-img has the letter only.
+    name: 'f',
+    takesValue: true,
+    short: 'f',
+    flags: '-f <format>',
+    description: 'the format of the image',
+    completes: FREE,
+  },
   flag('image-opts', 'the image is named as driver=qcow2,file.filename=...'),
-  valued('object', '<definition>', 'taken, and not needed'),
+  valued('object', '<definition>', 'taken, and not needed', FREE),
   flag('force-share', 'taken, and without effect: an image that is in use cannot be written', 'U'),
   flag('help', 'display help for command', 'h'),
 ];
@@ -43,63 +56,53 @@ function flag(name: string, description: string, short?: string): BitmapOption {
   return { name, takesValue: false, ...(short === undefined ? {} : { short }), flags, description };
 }
 
-function valued(name: string, value: string, description: string, short?: string): BitmapOption {
+function valued(
+  name: string,
+  value: string,
+  description: string,
+  completes: Completes,
+  short?: string,
+): BitmapOption {
   const option = flag(name, description, short);
-  return { ...option, takesValue: true, flags: `${option.flags} ${value}` };
+  return { ...option, takesValue: true, flags: `${option.flags} ${value}`, completes };
 }
 
-export function bitmapCommand(): Command {
-  const options = OPTIONS.map(({ flags, description }) => new Option(flags, description));
-  return (
-    new Command('bitmap')
-      .summary('the arguments of qemu-img bitmap, as a drop-in')
-      .description(
-        'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
-      )
-      .usage(
-        '(--add | --remove | --clear | --enable | --disable | --merge <source>)... [options] <image> <bitmap>',
-      )
-      .argument('[image]', 'qcow2 image')
-      .argument('[bitmap]', 'name of the bitmap that is added or changed')
-      .allowExcessArguments()
-      .helpOption(false)
-      // They are parsed as getopt(3) does it, and only shown by the rules of the other commands.
-      .configureHelp({ visibleOptions: () => options })
-      .addHelpText(
-        'after',
-        `
-Examples:
-  bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1
-  bitmap-tool bitmap --merge checkpoint-2 -b overlay.qcow2 -F qcow2 disk.qcow2 checkpoint-1`,
-      )
-      .allowUnknownOption()
-      .action(async (...[, , , command]: [string, string, object, Command]) => {
-        try {
-          await run(command.args, command);
-        } catch (error) {
-          if (
-            !(
-              error instanceof BitmapToolError ||
-              error instanceof GetoptError ||
-              error instanceof QemuSizeError
-            )
-          )
-            throw error;
-          // qemu-img knows one way to fail.
-          process.exitCode = 1;
-          printError(`bitmap-tool: ${printable(error.message)}\n`);
-          if (error instanceof BitmapToolError && error.hint !== undefined) {
-            printError(`${printable(error.hint)}\n`);
-          }
-        }
-      })
-  );
-}
+export const bitmapCommand: CommandDefinition<string[], object> = {
+  description:
+    'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
+  usage:
+    '(--add | --remove | --clear | --enable | --disable | --merge <source>)... [options] <image> <bitmap>',
+  arguments: [
+    { usage: '[image]', description: 'qcow2 image', completes: FILE },
+    {
+      usage: '[bitmap]',
+      description: 'name of the bitmap that is added or changed',
+      completes: STORED_BITMAP,
+    },
+  ],
+  options: OPTIONS,
+  examples: [
+    "bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1",
+    'bitmap-tool bitmap --merge checkpoint-2 -b overlay.qcow2 -F qcow2 disk.qcow2 checkpoint-1',
+  ],
+  // They are parsed as getopt(3) does it, and qemu-img knows one way to fail.
+  rawArguments: { errorExitCode: 1 },
+  async run(args, _flags, surroundings) {
+    try {
+      await runActions(args, surroundings);
+    } catch (error) {
+      if (error instanceof GetoptError || error instanceof QemuSizeError)
+        throw new CommandLineError(error.message);
+      throw error;
+    }
+    return DONE;
+  },
+};
 
-async function run(args: readonly string[], command: Command): Promise<void> {
+async function runActions(args: readonly string[], { invoke, showHelp }: Surroundings): Promise<void> {
   const { options, operands } = getopt(args, OPTIONS);
   const last = (name: string) => options.findLast((option) => option.name === name);
-  if (last('help') !== undefined) return command.outputHelp();
+  if (last('help') !== undefined) return showHelp();
 
   const actions = options.flatMap(({ name, value }): BitmapAction[] => {
     if (name === 'merge') return [{ kind: 'merge', source: value! }];

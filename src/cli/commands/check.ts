@@ -1,7 +1,6 @@
 /**
  * bitmap-tool check
  */
-import { Command } from 'commander';
 import {
   type CheckedCheckpoint,
   type CheckedDisk,
@@ -9,57 +8,57 @@ import {
   type CheckResult,
   checkCheckpoints,
 } from '../../operations/checkpoints/check-checkpoints.ts';
-import { printable, printableJson } from '../../text/printable.ts';
+import type { Remedy } from '../../remedy.ts';
+import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
-import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
+import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
-import { addCommonOptions, type CommonOptions } from '../common-options.ts';
-import { PROBLEMS_EXIT_CODE } from '../errors.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
+import { DONE, PROBLEMS } from '../errors.ts';
+import { FILE } from '../option.ts';
 import { print } from '../output.ts';
+import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
-import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { repairCommand } from '../remedy/checkpoint-words.ts';
 
-export function checkCommand(): Command {
-  return addQemuOption(addCheckpointOptions(addCommonOptions(new Command('check'))))
-    .description('tell whether the checkpoints of backing chains are fit for incremental backups')
-    .argument('<image...>', 'the active image of each disk')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bitmap-tool check disk.qcow2
-  bitmap-tool check --json vda.qcow2 vdb.qcow2
-  bitmap-tool check --checkpoints c1.xml --disk vda disk.qcow2
-
-Exit code: 0 nothing to do, 3 problems found.`,
-    )
-    .action(async (images: string[], options: CommonOptions & CheckpointFlags & QemuFlag) => {
-      const result = await invoke(options, (common) => {
-        const all = { ...common, ...checkpointFilesOf(options) };
-        if (options.qmp === undefined) return checkCheckpoints(images, all);
-        return withQemu(options.qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, all));
-      });
-      if (!result.healthy) process.exitCode ??= PROBLEMS_EXIT_CODE;
-      if (options.quiet) return;
-      await print(options.json ? `${printableJson(result, 2)}\n` : describe(result));
+export const checkCommand: CommandDefinition<[string[]], CommonOptions & CheckpointFlags & QemuFlag> = {
+  arguments: [{ usage: '<image...>', description: 'the active image of each disk', completes: FILE }],
+  options: [...COMMON_OPTIONS, ...CHECKPOINT_OPTIONS, QEMU_OPTION],
+  examples: [
+    'bitmap-tool check disk.qcow2',
+    'bitmap-tool check --json vda.qcow2 vdb.qcow2',
+    'bitmap-tool check --checkpoints c1.xml --disk vda disk.qcow2',
+  ],
+  notes: 'Exit code: 0 nothing to do, 3 problems found.',
+  async run([images], options, { invoke, hintFor }) {
+    const result = await invoke(options, (common) => {
+      const all = { ...common, ...checkpointFilesOf(options) };
+      if (options.qmp === undefined) return checkCheckpoints(images, all);
+      return withQemu(options.qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, all));
     });
+    if (!options.quiet) await print(options.json ? resultJson(result, hintFor) : describe(result, hintFor));
+    return result.healthy ? DONE : PROBLEMS;
+  },
+};
+
+type HintFor = (remedy: Remedy) => string;
+
+function describe({ disks }: CheckResult, hintFor: HintFor): string {
+  return disks.map((disk) => describeDisk(disk, hintFor)).join('\n');
 }
 
-function describe({ disks }: CheckResult): string {
-  return disks.map(describeDisk).join('\n');
-}
-
-function describeDisk(disk: CheckedDisk): string {
+function describeDisk(disk: CheckedDisk, hintFor: HintFor): string {
   const { images, virtualSize, checkpoints } = disk;
   const title = `${images.map(({ image }) => printable(image)).join(' ← ')} (${formatSize(virtualSize)})`;
   const list =
     checkpoints.length === 0 ? `${title}: no checkpoints\n` : `${title}\n${describeAll(checkpoints)}`;
-  const advice = new Set(checkpoints.flatMap((checkpoint) => checkpoint.advice ?? []));
+  const advice = new Set(checkpoints.flatMap(({ advice }) => (advice === null ? [] : repairCommand(advice))));
   return [
     list,
     ...checkpoints.flatMap(({ problems }) => problems.map(({ message }) => finding('error', message))),
-    ...imageFindings(disk),
+    ...imageFindings(disk, hintFor),
     ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
   ].join('');
 }
@@ -98,14 +97,14 @@ function markOf(severity: Severity): string {
 }
 
 /** What was not said already of a checkpoint, each with what to do about it. */
-function imageFindings({ images, checkpoints }: CheckedDisk): string[] {
+function imageFindings({ images, checkpoints }: CheckedDisk, hintFor: HintFor): string[] {
   const judged = new Set(checkpoints.map(({ name }) => name));
   return images.flatMap(({ image, problems }) =>
     problems
       .filter(({ code, bitmap }) => code !== 'in-use' || bitmap === undefined || !judged.has(bitmap))
-      .map(({ severity, message, hint }) => {
+      .map(({ severity, message, remedy }) => {
         const said = message.startsWith(image) ? message : `${image}: ${message}`;
-        return `${finding(severity, said)}${hint === undefined ? '' : `    ${printable(hint)}\n`}`;
+        return `${finding(severity, said)}${remedy === undefined ? '' : `    ${printable(hintFor(remedy))}\n`}`;
       }),
   );
 }

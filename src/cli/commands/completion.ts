@@ -1,26 +1,31 @@
 /**
  * bitmap-tool completion
  */
-import { Argument, Command } from 'commander';
+
+import type { CommandDefinition } from '../command.ts';
 import type { Shell } from '../completion/shells.ts';
+import { DONE } from '../errors.ts';
 import { print } from '../output.ts';
 
-export function completionCommand(): Command {
-  return new Command('completion')
-    .description('print what makes a shell complete commands, options, files and names of bitmaps')
-    .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']))
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bitmap-tool completion bash > ~/.local/share/bash-completion/completions/bitmap-tool
-  bitmap-tool completion zsh > ~/.zfunc/_bitmap-tool
-  bitmap-tool completion fish > ~/.config/fish/completions/bitmap-tool.fish`,
-    )
-    .action(async (shell: Shell, _options: object, command: Command) => {
-      // Loaded only here: no other command needs it.
-      const { commandTree } = await import('../command-tree.ts');
-      const { completionFor } = await import('../completion/shells.ts');
-      await print(completionFor(shell, commandTree(command.parent!)));
-    });
-}
+export const completionCommand: CommandDefinition<[Shell], object> = {
+  arguments: [
+    {
+      usage: '<shell>',
+      description: 'bash, zsh or fish',
+      completes: { kind: 'choice', choices: ['bash', 'zsh', 'fish'] },
+    },
+  ],
+  options: [],
+  examples: [
+    'bitmap-tool completion bash > ~/.local/share/bash-completion/completions/bitmap-tool',
+    'bitmap-tool completion zsh > ~/.zfunc/_bitmap-tool',
+    'bitmap-tool completion fish > ~/.config/fish/completions/bitmap-tool.fish',
+  ],
+  async run([shell], _flags, { allCommands }) {
+    // Loaded only here: no other command needs them.
+    const { commandTree } = await import('../command-tree.ts');
+    const { completionFor } = await import('../completion/shells.ts');
+    await print(completionFor(shell, commandTree(await allCommands())));
+    return DONE;
+  },
+};

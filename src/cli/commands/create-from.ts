@@ -1,61 +1,71 @@
 /**
  * bitmap-tool create-from
  */
-import { Command } from 'commander';
-import { UsageError } from '../../errors.ts';
 import { createFrom } from '../../operations/create-from/create-from.ts';
 import type { CreatedBitmap, CreateFromResult } from '../../operations/create-from/create-from-result.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
-import { addWritingOptions, type WritingOptions } from '../common-options.ts';
-import { PROBLEMS_EXIT_CODE } from '../errors.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
+import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
+import { FILE } from '../option.ts';
 import { print } from '../output.ts';
 import { count, describePlan, describeRunning } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
-import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
-import { addTargetOptions, type TargetFlags, targetOf } from '../target-options.ts';
+import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { TARGET_OPTIONS, type TargetFlags, targetOf } from '../target-options.ts';
 
-export function createFromCommand(): Command {
-  return addQemuOption(addTargetOptions(addWritingOptions(new Command('create-from'))))
-    .description('create bitmaps from a source: what an image holds, other bitmaps, a list, …')
-    .argument('<image>', 'qcow2 image (version 3); with --into any that can be read')
-    .option(
-      '--into <file>',
-      'store the bitmaps in a new qcow2 image over <image>, which is only read; for qemu-nbd -r -B <name> <file>',
-    )
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bitmap-tool create-from --allocated disk.qcow2
-  bitmap-tool create-from --allocated --above base.qcow2 --name since-base disk.qcow2
-  bitmap-tool create-from --allocated --name c1 --if-exists merge disk.qcow2
-  bitmap-tool create-from --bitmap c1 --from base.qcow2 --name copy disk.qcow2
-  bitmap-tool create-from --bitmap c1 --chain --into scratch.qcow2 disk.qcow2
-  bitmap-tool create-from --compare full-backup.raw --name since-backup disk.qcow2
-  qemu-img map --output=json old.qcow2 | bitmap-tool create-from --extents - --name listed disk.qcow2`,
-    )
-    .action(async (image: string, flags: WritingOptions & TargetFlags & QemuFlag & { into?: string }) => {
-      const { source, options } = await targetOf(flags);
-      const { into, qmp } = flags;
-      if (qmp !== undefined && into !== undefined) {
-        throw new UsageError('--into is for an image at rest, and --qmp for a running QEMU', {
-          hint: 'Let QEMU make the bitmap without --into; or read the image by force: -U.',
-        });
-      }
-      const result = await invoke(flags, (common) => {
-        const all = { ...common, ...options, into, dryRun: flags.dryRun };
-        if (qmp === undefined) return createFrom(image, source, all);
-        return withQemu(qmp, (qemu, { createFromRunning }) => createFromRunning(qemu, image, source, all));
-      });
-      if (result.kept.some(({ missingBytes }) => missingBytes !== 0)) process.exitCode ??= PROBLEMS_EXIT_CODE;
-      if (flags.quiet) return;
-      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result, flags.qmp !== undefined));
+type CreateFromFlags = WritingOptions & TargetFlags & QemuFlag & { into?: string };
+
+export const createFromCommand: CommandDefinition<[string], CreateFromFlags> = {
+  arguments: [
+    {
+      usage: '<image>',
+      description: 'qcow2 image (version 3); with --into any that can be read',
+      completes: FILE,
+    },
+  ],
+  options: [
+    ...WRITING_OPTIONS,
+    ...TARGET_OPTIONS,
+    QEMU_OPTION,
+    {
+      flags: '--into <file>',
+      description:
+        'store the bitmaps in a new qcow2 image over <image>, which is only read; for qemu-nbd -r -B <name> <file>',
+      completes: FILE,
+    },
+  ],
+  examples: [
+    'bitmap-tool create-from --allocated disk.qcow2',
+    'bitmap-tool create-from --allocated --above base.qcow2 --name since-base disk.qcow2',
+    'bitmap-tool create-from --allocated --name c1 --if-exists merge disk.qcow2',
+    'bitmap-tool create-from --bitmap c1 --from base.qcow2 --name copy disk.qcow2',
+    'bitmap-tool create-from --bitmap c1 --chain --into scratch.qcow2 disk.qcow2',
+    'bitmap-tool create-from --compare full-backup.raw --name since-backup disk.qcow2',
+    'qemu-img map --output=json old.qcow2 | bitmap-tool create-from --extents - --name listed disk.qcow2',
+  ],
+  async run([image], flags, { invoke }) {
+    const { source, options } = await targetOf(flags);
+    const { into, qmp } = flags;
+    if (qmp !== undefined && into !== undefined) {
+      throw new CommandLineError(
+        '--into is for an image at rest, and --qmp for a running QEMU',
+        'Let QEMU make the bitmap without --into, or read the image by force with -U.',
+      );
+    }
+    const result = await invoke(flags, (common) => {
+      const all = { ...common, ...options, into, dryRun: flags.dryRun };
+      if (qmp === undefined) return createFrom(image, source, all);
+      return withQemu(qmp, (qemu, { createFromRunning }) => createFromRunning(qemu, image, source, all));
     });
-}
+    if (!flags.quiet)
+      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result, qmp !== undefined));
+    return result.kept.some(({ missingBytes }) => missingBytes !== 0) ? PROBLEMS : DONE;
+  },
+};
 
 const SOURCE_WORDS: Readonly<Record<CreateFromResult['source'], string>> = {
   allocated: 'of what it holds',

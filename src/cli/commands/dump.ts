@@ -1,49 +1,63 @@
 /**
  * bitmap-tool dump
  */
-import { Command } from 'commander';
 import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/bitmaps/dump-bitmap.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
-import { addCommonOptions, type CommonOptions } from '../common-options.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
+import { DONE } from '../errors.ts';
+import { FILE, READABLE_BITMAP } from '../option.ts';
 import { outputClosed, print } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
-import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
 
 interface DumpFlags extends CommonOptions, QemuFlag {
   picture?: string;
   chain?: boolean;
 }
 
-export function dumpCommand(): Command {
-  return addQemuOption(addCommonOptions(new Command('dump')))
-    .description('show the dirty parts of a stored bitmap; #ALLOCATED stands for what the image itself holds')
-    .argument('<image>', 'qcow2 image')
-    .argument('<bitmap>', 'name of a bitmap, or #ALLOCATED')
-    .option('--chain', 'united with the bitmaps of that name of all backing images, as a backup takes them')
-    .option('--picture <file.svg>', 'draw it as an SVG picture instead of listing it; with --json do both')
-    .addHelpText(
-      'after',
-      "\nExamples:\n  bitmap-tool dump disk.qcow2 checkpoint-1\n  bitmap-tool dump --json disk.qcow2 '#ALLOCATED'\n  bitmap-tool dump --picture dirty.svg disk.qcow2 checkpoint-1",
-    )
-    .action(async (image: string, name: string, options: DumpFlags) => {
-      const { picture, chain, quiet, json } = options;
-      const draw = picture === undefined ? undefined : await openDrawing(picture);
-      const dump = await invoke(options, (common) =>
-        options.qmp === undefined
-          ? dumpBitmap(image, name, { ...common, chain })
-          : withQemu(options.qmp, (qemu, { dumpRunning }) =>
-              dumpRunning(qemu, image, name, { ...common, chain }),
-            ),
-      );
-      await draw?.(dump);
-      if (quiet) return;
-      if (json) await printJson(dump);
-      else if (picture === undefined) await printText(dump);
-      else await print(`${summary(dump)}Drawn in ${printable(picture)}\n`);
-    });
-}
+export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
+  arguments: [
+    { usage: '<image>', description: 'qcow2 image', completes: FILE },
+    { usage: '<bitmap>', description: 'name of a bitmap, or #ALLOCATED', completes: READABLE_BITMAP },
+  ],
+  options: [
+    ...COMMON_OPTIONS,
+    QEMU_OPTION,
+    {
+      flags: '--chain',
+      description: 'united with the bitmaps of that name of all backing images, as a backup takes them',
+    },
+    {
+      flags: '--picture <file.svg>',
+      description: 'draw it as an SVG picture instead of listing it; with --json do both',
+      completes: FILE,
+    },
+  ],
+  examples: [
+    'bitmap-tool dump disk.qcow2 checkpoint-1',
+    "bitmap-tool dump --json disk.qcow2 '#ALLOCATED'",
+    'bitmap-tool dump --picture dirty.svg disk.qcow2 checkpoint-1',
+  ],
+  async run([image, name], options, { invoke }) {
+    const { picture, chain, quiet, json } = options;
+    const draw = picture === undefined ? undefined : await openDrawing(picture);
+    const dump = await invoke(options, (common) =>
+      options.qmp === undefined
+        ? dumpBitmap(image, name, { ...common, chain })
+        : withQemu(options.qmp, (qemu, { dumpRunning }) =>
+            dumpRunning(qemu, image, name, { ...common, chain }),
+          ),
+    );
+    await draw?.(dump);
+    if (quiet) return DONE;
+    if (json) await printJson(dump);
+    else if (picture === undefined) await printText(dump);
+    else await print(`${summary(dump)}Drawn in ${printable(picture)}\n`);
+    return DONE;
+  },
+};
 
 /** Loaded only where it is asked for; the file is looked at before the work. */
 async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {

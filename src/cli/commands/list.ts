@@ -1,42 +1,39 @@
 /**
  * bitmap-tool list
  */
-import { Command } from 'commander';
 import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/bitmaps/list-bitmaps.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
-import { addCommonOptions, type CommonOptions } from '../common-options.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
+import { DONE } from '../errors.ts';
+import { FILE } from '../option.ts';
 import { print } from '../output.ts';
 import { shade } from '../print/disk-picture.ts';
 import { type Cell, table } from '../print/table.ts';
-import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
 import { terminalColumns } from '../terminal.ts';
 
 const BAR_CELLS = 20;
 
-export function listCommand(): Command {
-  return addQemuOption(addCommonOptions(new Command('list')))
-    .description('list stored bitmaps, their state, their dirty bytes and what they cost on disk')
-    .argument('<image>', 'qcow2 image')
-    .option('--chain', 'the backing images too')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  bitmap-tool list disk.qcow2\n  bitmap-tool list --chain --json disk.qcow2',
-    )
-    .action(async (image: string, options: CommonOptions & QemuFlag & { chain?: boolean }) => {
-      const { chain, qmp } = options;
-      const list = await invoke(options, (common) =>
-        qmp === undefined
-          ? listBitmaps(image, { ...common, chain, profileParts: profileParts(options) })
-          : withQemu(qmp, (qemu, { listRunning }) => listRunning(qemu, image, { ...common, chain })),
-      );
-      if (options.quiet) return;
-      if (options.json) await print(`${printableJson(list, 2)}\n`);
-      else for (const each of list.layers ?? [list]) await print(describeImage(each));
-    });
-}
+export const listCommand: CommandDefinition<[string], CommonOptions & QemuFlag & { chain?: boolean }> = {
+  arguments: [{ usage: '<image>', description: 'qcow2 image', completes: FILE }],
+  options: [...COMMON_OPTIONS, QEMU_OPTION, { flags: '--chain', description: 'the backing images too' }],
+  examples: ['bitmap-tool list disk.qcow2', 'bitmap-tool list --chain --json disk.qcow2'],
+  async run([image], options, { invoke }) {
+    const { chain, qmp } = options;
+    const list = await invoke(options, (common) =>
+      qmp === undefined
+        ? listBitmaps(image, { ...common, chain, profileParts: profileParts(options) })
+        : withQemu(qmp, (qemu, { listRunning }) => listRunning(qemu, image, { ...common, chain })),
+    );
+    if (options.quiet) return DONE;
+    if (options.json) await print(`${printableJson(list, 2)}\n`);
+    else for (const each of list.layers ?? [list]) await print(describeImage(each));
+    return DONE;
+  },
+};
 
 /** Cells of the bar that shows where on the disk a bitmap marks: at a terminal with room for it. */
 function profileParts({ json, quiet }: CommonOptions): number | undefined {

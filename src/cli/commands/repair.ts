@@ -1,9 +1,7 @@
 /**
  * bitmap-tool repair
  */
-import { Command, Option } from 'commander';
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
-import { UsageError } from '../../errors.ts';
 import { type DirectoryRepairResult, repairDirectory } from '../../operations/bitmaps/repair-directory.ts';
 import {
   type RepairedDisk,
@@ -11,18 +9,21 @@ import {
   type RepairResult,
   repairCheckpoints,
 } from '../../operations/checkpoints/repair-checkpoints.ts';
-import { printable, printableJson } from '../../text/printable.ts';
+import type { Remedy } from '../../remedy.ts';
+import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
-import { addCheckpointOptions, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
+import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
-import { addWritingOptions, type WritingOptions } from '../common-options.ts';
-import { PROBLEMS_EXIT_CODE } from '../errors.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
+import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
+import type { Invoke } from '../invocation.ts';
+import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
 import { describePlan, describeRunning } from '../print/plan.ts';
+import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
-import { addQemuOption, type QemuFlag, withQemu } from '../qemu-option.ts';
-import { listOf } from '../source-options.ts';
+import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
 
 interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
   name?: string[];
@@ -34,101 +35,117 @@ interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
   directory?: boolean;
 }
 
-export function repairCommand(): Command {
-  return addQemuOption(addCheckpointOptions(addWritingOptions(new Command('repair'))))
-    .description('make the checkpoints of whole backing chains valid again')
-    .argument('<image...>', 'the active image of each disk, qcow2 (version 3)')
-    .addOption(
-      new Option(
-        '-n, --name <name>',
-        'only this checkpoint, repeatable; one of which no bitmap is valid must be named',
-      ).argParser(listOf),
-    )
-    .option(
-      '--rebuild-origin',
-      'agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds',
-    )
-    .option(
-      '--enable-disabled',
-      'agree that disabled bitmaps are enabled, with all that their image holds marked',
-    )
-    .addOption(
-      new Option(
-        '--origin <image>',
+export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
+  arguments: [
+    {
+      usage: '<image...>',
+      description: 'the active image of each disk, qcow2 (version 3)',
+      completes: FILE,
+    },
+  ],
+  options: [
+    ...WRITING_OPTIONS,
+    ...CHECKPOINT_OPTIONS,
+    QEMU_OPTION,
+    {
+      flags: '-n, --name <name>',
+      description: 'only this checkpoint, repeatable; one of which no bitmap is valid must be named',
+      completes: FREE,
+      isRepeatable: true,
+    },
+    {
+      flags: '--rebuild-origin',
+      description:
+        'agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds',
+    },
+    {
+      flags: '--enable-disabled',
+      description: 'agree that disabled bitmaps are enabled, with all that their image holds marked',
+    },
+    {
+      flags: '--origin <image>',
+      description:
         'the image that was active when the checkpoint was made, if nothing of it is left in the chain; repeatable, one for a disk',
-      ).argParser(listOf),
-    )
-    .addOption(
-      new Option(
-        '--against <backup>',
+      completes: FILE,
+      isRepeatable: true,
+    },
+    {
+      flags: '--against <backup>',
+      description:
         'make a broken or lost bitmap from what differs from the backup of its checkpoint, qcow2 or raw; one for each image, in their order',
-      ).argParser(listOf),
-    )
-    .addOption(
-      new Option(
-        '--branch <image>',
+      completes: FILE,
+      isRepeatable: true,
+    },
+    {
+      flags: '--branch <image>',
+      description:
         'the image that was active before the guest went back to a snapshot: what it holds, down to where it stands on the chain, counts as changed; repeatable, one for a disk',
-      ).argParser(listOf),
-    )
-    .option(
-      '--directory',
-      'repair the bitmaps of the images themselves, so that QEMU opens them again, and free what leaked; nothing else',
-    )
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bitmap-tool repair disk.qcow2
-  bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2
-  bitmap-tool repair --name c1 --rebuild-origin disk.qcow2
-  bitmap-tool repair --checkpoints backup/checkpoints disk.qcow2
-  bitmap-tool repair --checkpoints checkpoints --name c3 --against backup-of-c3.qcow2 disk.qcow2
-  bitmap-tool repair --checkpoints checkpoints --branch disk.s1 disk.s2
-  bitmap-tool repair --directory base.qcow2
-
-Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.`,
-    )
-    .action(async (images: string[], flags: RepairFlags) => {
-      if (flags.directory) return repairDirectories(images, flags);
-      const { name: names, origin: origins, against, branch: branches } = flags;
-      const { rebuildOrigin, enableDisabled, dryRun } = flags;
-      const result = await invoke(flags, (common) => {
-        const all = {
-          ...common,
-          ...checkpointFilesOf(flags),
-          names,
-          origins,
-          against,
-          branches,
-          rebuildOrigin,
-          enableDisabled,
-          dryRun,
-        };
-        if (flags.qmp === undefined) return repairCheckpoints(images, all);
-        return withQemu(flags.qmp, (qemu, { repairRunning }) => repairRunning(qemu, images, all));
-      });
-      if (result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0))
-        process.exitCode ??= PROBLEMS_EXIT_CODE;
-      if (flags.quiet) return;
-      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result));
+      completes: FILE,
+      isRepeatable: true,
+    },
+    {
+      flags: '--directory',
+      description:
+        'repair the bitmaps of the images themselves, so that QEMU opens them again, and free what leaked; nothing else',
+    },
+  ],
+  examples: [
+    'bitmap-tool repair disk.qcow2',
+    'bitmap-tool repair --dry-run vda.qcow2 vdb.qcow2',
+    'bitmap-tool repair --name c1 --rebuild-origin disk.qcow2',
+    'bitmap-tool repair --checkpoints backup/checkpoints disk.qcow2',
+    'bitmap-tool repair --checkpoints checkpoints --name c3 --against backup-of-c3.qcow2 disk.qcow2',
+    'bitmap-tool repair --checkpoints checkpoints --branch disk.s1 disk.s2',
+    'bitmap-tool repair --directory base.qcow2',
+  ],
+  notes:
+    'Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.',
+  async run([images], flags, { invoke, hintFor }) {
+    if (flags.directory) {
+      await repairDirectories(images, flags, invoke, hintFor);
+      return DONE;
+    }
+    const { name: names, origin: origins, against, branch: branches } = flags;
+    const { rebuildOrigin, enableDisabled, dryRun } = flags;
+    const result = await invoke(flags, (common) => {
+      const all = {
+        ...common,
+        ...checkpointFilesOf(flags),
+        names,
+        origins,
+        against,
+        branches,
+        rebuildOrigin,
+        enableDisabled,
+        dryRun,
+      };
+      if (flags.qmp === undefined) return repairCheckpoints(images, all);
+      return withQemu(flags.qmp, (qemu, { repairRunning }) => repairRunning(qemu, images, all));
     });
-}
+    if (!flags.quiet) await print(flags.json ? resultJson(result, hintFor) : describe(result));
+    const isUnfinished = result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0);
+    return isUnfinished ? PROBLEMS : DONE;
+  },
+};
 
-async function repairDirectories(images: readonly string[], flags: RepairFlags): Promise<void> {
+async function repairDirectories(
+  images: readonly string[],
+  flags: RepairFlags,
+  invoke: Invoke,
+  hintFor: (remedy: Remedy) => string,
+): Promise<void> {
   const { name, origin, against, branch, rebuildOrigin, enableDisabled } = flags;
   const { checkpoints, disk, qmp, dryRun } = flags;
   const others = [name, origin, against, branch, rebuildOrigin, enableDisabled, checkpoints, disk, qmp];
   if (others.some((value) => value !== undefined) || images.length > 1) {
-    throw new UsageError(
+    throw new CommandLineError(
       '--directory repairs the bitmaps of one image, and takes no options about checkpoints',
-      {
-        hint: 'Repair the directories first, one by one, and then the checkpoints of the chain.',
-      },
+      'Repair the directories first, one by one, and then the checkpoints of the chain.',
     );
   }
   const result = await invoke(flags, (common) => repairDirectory(images[0]!, { ...common, dryRun }));
   if (flags.quiet) return;
-  await print(flags.json ? `${printableJson(result, 2)}\n` : describeDirectory(result));
+  await print(flags.json ? resultJson(result, hintFor) : describeDirectory(result));
 }
 
 const FATE_WORDS: Readonly<Record<DirectoryRepairResult['bitmaps'][number]['fate'], string>> = {

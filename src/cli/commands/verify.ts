@@ -1,42 +1,45 @@
 /**
  * bitmap-tool verify
  */
-import { Command } from 'commander';
 import { type BitmapVerdict, verifyBitmap } from '../../operations/bitmaps/verify-bitmap.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
-import { addCommonOptions, type CommonOptions } from '../common-options.ts';
-import { PROBLEMS_EXIT_CODE } from '../errors.ts';
-import { invoke } from '../invocation.ts';
+import type { CommandDefinition } from '../command.ts';
+import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
+import { DONE, PROBLEMS } from '../errors.ts';
+import { FILE, READABLE_BITMAP } from '../option.ts';
 import { print } from '../output.ts';
 import { count } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 
 const RANGES_SHOWN = 20;
 
-export function verifyCommand(): Command {
-  return addCommonOptions(new Command('verify'))
-    .description('tell whether a bitmap marks every difference between an image and what it was before')
-    .argument('<image>', 'qcow2 image as it is now')
-    .argument('<bitmap>', 'name of a bitmap in it, or #ALLOCATED')
-    .requiredOption('--against <image>', 'the image as it was when the bitmap began to record: qcow2 or raw')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  bitmap-tool verify disk.qcow2 checkpoint-1 --against full-backup.raw
-  bitmap-tool verify overlay.qcow2 '#ALLOCATED' --against base.qcow2
-
-Exit code: 0 everything that differs is marked, 3 something is missing.`,
-    )
-    .action(async (image: string, name: string, options: CommonOptions & { against: string }) => {
-      const verdict = await invoke(options, (common) => verifyBitmap(image, name, options.against, common));
-      if (!verdict.covered) process.exitCode ??= PROBLEMS_EXIT_CODE;
-      if (options.quiet) return;
-      await print(options.json ? `${printableJson(verdict, 2)}\n` : describe(verdict));
-    });
-}
+export const verifyCommand: CommandDefinition<[string, string], CommonOptions & { against: string }> = {
+  arguments: [
+    { usage: '<image>', description: 'qcow2 image as it is now', completes: FILE },
+    { usage: '<bitmap>', description: 'name of a bitmap in it, or #ALLOCATED', completes: READABLE_BITMAP },
+  ],
+  options: [
+    ...COMMON_OPTIONS,
+    {
+      flags: '--against <image>',
+      description: 'the image as it was when the bitmap began to record: qcow2 or raw',
+      completes: FILE,
+      isRequired: true,
+    },
+  ],
+  examples: [
+    'bitmap-tool verify disk.qcow2 checkpoint-1 --against full-backup.raw',
+    "bitmap-tool verify overlay.qcow2 '#ALLOCATED' --against base.qcow2",
+  ],
+  notes: 'Exit code: 0 everything that differs is marked, 3 something is missing.',
+  async run([image, name], options, { invoke }) {
+    const verdict = await invoke(options, (common) => verifyBitmap(image, name, options.against, common));
+    if (!options.quiet) await print(options.json ? `${printableJson(verdict, 2)}\n` : describe(verdict));
+    return verdict.covered ? DONE : PROBLEMS;
+  },
+};
 
 function describe(verdict: BitmapVerdict): string {
   const { image, bitmap, against, covered, differingBytes, dirtyBytes, missingBytes, needlessBytes } =

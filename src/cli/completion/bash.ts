@@ -1,10 +1,11 @@
 /**
  * Completion for bash.
  */
-import type { CommandNode } from '../command-tree.ts';
-import { argumentKind, type Kind, optionKind } from './kinds.ts';
 
-export function bashCompletion(tree: CommandNode): string {
+import type { ProgramTree } from '../command-tree.ts';
+import type { Completes } from '../option.ts';
+
+export function bashCompletion(tree: ProgramTree): string {
   const all = [{ ...tree, name: '' }, ...tree.commands];
   const options = all.map(({ name, options }) => {
     const names = options.flatMap((option) => option.names);
@@ -12,16 +13,15 @@ export function bashCompletion(tree: CommandNode): string {
   });
   const values = all.flatMap((command) =>
     command.options.flatMap((option) => {
-      const kind = optionKind(option);
-      if (kind === undefined) return [];
+      if (option.value === undefined) return [];
       const patterns = option.names.map((name) => quoted(`${command.name} ${name}`));
-      return [`    ${patterns.join(' | ')}) kind=${quoted(word(kind))} ;;`];
+      return [`    ${patterns.join(' | ')}) kind=${quoted(word(option.value.completes))} ;;`];
     }),
   );
   const positions = tree.commands.flatMap((command) =>
     command.arguments.map((argument, index) => {
       const pattern = `${quoted(`${command.name} `)}${argument.isVariadic ? '*' : index}`;
-      return `    ${pattern}) kind=${quoted(word(argumentKind(argument, command)))} ;;`;
+      return `    ${pattern}) kind=${quoted(word(argument.completes))} ;;`;
     }),
   );
   const commands = tree.commands.map(({ name }) => name).join(' ');
@@ -118,14 +118,14 @@ complete -F _bitmap_tool bitmap-tool
 `;
 }
 
-function word(kind: Kind): string {
-  switch (kind.kind) {
+function word(completes: Completes): string {
+  switch (completes.kind) {
     case 'choice':
-      return `choice ${kind.choices.join(' ')}`;
+      return `choice ${completes.choices.join(' ')}`;
     case 'bitmap':
-      return kind.withAllocated ? 'bitmap #ALLOCATED' : 'bitmap';
+      return completes.withAllocated ? 'bitmap #ALLOCATED' : 'bitmap';
     default:
-      return kind.kind;
+      return completes.kind;
   }
 }
 

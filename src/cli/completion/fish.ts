@@ -1,10 +1,11 @@
 /**
  * Completion for fish.
  */
-import type { CommandNode, OptionNode } from '../command-tree.ts';
-import { argumentKind, type Kind, optionKind } from './kinds.ts';
 
-export function fishCompletion(tree: CommandNode): string {
+import type { CommandNode, OptionNode, ProgramTree } from '../command-tree.ts';
+import type { Completes } from '../option.ts';
+
+export function fishCompletion(tree: ProgramTree): string {
   const lines = [
     ...tree.options.map((option) => optionLine(option, '__fish_use_subcommand')),
     ...tree.commands.map(
@@ -39,27 +40,26 @@ function optionLine(option: OptionNode, when: string): string {
   const names = option.names.map((name) =>
     name.startsWith('--') ? `-l ${quoted(name.slice(2))}` : `-s ${quoted(name.slice(1))}`,
   );
-  const kind = optionKind(option);
-  const value = kind === undefined ? '' : ` -r ${words(kind) || '-f'}`;
+  const value = option.value === undefined ? '' : ` -r ${words(option.value.completes) || '-f'}`;
   return `-n ${quoted(when)} ${names.join(' ')}${value} -d ${quoted(option.description)}`;
 }
 
 /** fish offers files by itself; what else there is comes beside them. */
 function argumentLines(command: CommandNode): string[] {
   return command.arguments
-    .map((argument) => argumentKind(argument, command))
+    .map(({ completes }) => completes)
     .filter(({ kind }) => kind === 'bitmap' || kind === 'choice')
     .map(words);
 }
 
-function words(kind: Kind): string {
-  switch (kind.kind) {
+function words(completes: Completes): string {
+  switch (completes.kind) {
     case 'file':
       return '-F';
     case 'bitmap':
-      return `-a ${quoted(`(__bitmap_tool_bitmaps)${kind.withAllocated ? ' "#ALLOCATED"' : ''}`)}`;
+      return `-a ${quoted(`(__bitmap_tool_bitmaps)${completes.withAllocated ? ' "#ALLOCATED"' : ''}`)}`;
     case 'choice':
-      return `-f -a ${quoted(kind.choices.join(' '))}`;
+      return `-f -a ${quoted(completes.choices.join(' '))}`;
     case 'free':
       return '';
   }

@@ -1,14 +1,14 @@
 /**
  * The shells that there is completion for.
  */
-import type { CommandNode } from '../command-tree.ts';
+import type { ProgramTree } from '../command-tree.ts';
 import { bashCompletion } from './bash.ts';
 import { fishCompletion } from './fish.ts';
 import { zshCompletion } from './zsh.ts';
 
 export type Shell = 'bash' | 'zsh' | 'fish';
 
-export function completionFor(shell: Shell, tree: CommandNode): string {
+export function completionFor(shell: Shell, tree: ProgramTree): string {
   switch (shell) {
     case 'bash':
       return bashCompletion(tree);

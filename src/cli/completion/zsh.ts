@@ -1,10 +1,11 @@
 /**
  * Completion for zsh.
  */
-import type { CommandNode, OptionNode } from '../command-tree.ts';
-import { argumentKind, type Kind, optionKind } from './kinds.ts';
 
-export function zshCompletion(tree: CommandNode): string {
+import type { CommandNode, OptionNode, ProgramTree } from '../command-tree.ts';
+import type { Completes } from '../option.ts';
+
+export function zshCompletion(tree: ProgramTree): string {
   const commands = tree.commands.map(
     ({ name, description }) => `    ${quoted(`${name}:${description.replaceAll(':', '\\:')}`)}`,
   );
@@ -63,31 +64,31 @@ fi
 }
 
 function optionSpecs(option: OptionNode): string[] {
-  const kind = optionKind(option);
-  const { names, description, valueName } = option;
+  const { names, description, value } = option;
   const text = description.replace(/[[\]\\:]/g, '\\$&');
-  const value = kind === undefined ? '' : `:${(valueName ?? '').replaceAll(':', '\\:')}:${action(kind)}`;
+  const completion =
+    value === undefined ? '' : `:${value.name.replaceAll(':', '\\:')}:${action(value.completes)}`;
   return names.map((name) => {
-    const takes = kind === undefined ? '' : name.startsWith('--') ? '=' : '+';
-    return quoted(`*${name}${takes}[${text}]${value}`);
+    const takes = value === undefined ? '' : name.startsWith('--') ? '=' : '+';
+    return quoted(`*${name}${takes}[${text}]${completion}`);
   });
 }
 
 function argumentSpecs(command: CommandNode): string[] {
   return command.arguments.map((argument, index) => {
     const place = argument.isVariadic ? '*' : `${index + 1}`;
-    return quoted(`${place}:${argument.name}:${action(argumentKind(argument, command))}`);
+    return quoted(`${place}:${argument.name}:${action(argument.completes)}`);
   });
 }
 
-function action(kind: Kind): string {
-  switch (kind.kind) {
+function action(completes: Completes): string {
+  switch (completes.kind) {
     case 'file':
       return '_files';
     case 'bitmap':
-      return `{_bitmap_tool_bitmaps${kind.withAllocated ? ' "#ALLOCATED"' : ''}}`;
+      return `{_bitmap_tool_bitmaps${completes.withAllocated ? ' "#ALLOCATED"' : ''}}`;
     case 'choice':
-      return `(${kind.choices.join(' ')})`;
+      return `(${completes.choices.join(' ')})`;
     case 'free':
       return '';
   }

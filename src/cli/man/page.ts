@@ -4,14 +4,16 @@
 import {
   type ArgumentNode,
   type CommandNode,
+  choicesOf,
   commonOptions,
   isSameOption,
   type OptionNode,
+  type ProgramTree,
 } from '../command-tree.ts';
 import { EXIT_STATUS, FILES, INTRODUCTION, LOCKS, SEE_ALSO, WHEN_RIGHT } from './notes.ts';
 import { bold, italic, item, literal, paragraphs, quoted, roff, section } from './roff.ts';
 
-export function manPage(tree: CommandNode, version: string): string {
+export function manPage(tree: ProgramTree, version: string): string {
   const common = commonOptions(tree);
   const isCommon = (option: OptionNode) => common.some((each) => isSameOption(each, option));
   const examples = new Set([tree, ...tree.commands].flatMap((command) => command.examples));
@@ -57,7 +59,7 @@ function commandText(command: CommandNode, isCommon: (option: OptionNode) => boo
   return [
     `.SS ${quoted(command.name)}`,
     roff(sentence(command.description)),
-    ...(command.options.length === 0 && command.usage !== '' ? ['.PP', roff(command.usage)] : []),
+    ...(command.usage === undefined ? [] : ['.PP', roff(command.usage)]),
     ...command.arguments
       .filter(({ description }) => description !== '')
       .map((argument) => item(italic(argument.name), sentence(argument.description))),
@@ -65,9 +67,11 @@ function commandText(command: CommandNode, isCommon: (option: OptionNode) => boo
   ].join('\n');
 }
 
-function optionItem({ names, valueName, description, choices, defaultValue }: OptionNode): string {
-  const value = valueName === undefined ? '' : ` ${italic(valueName)}`;
-  const term = `${names.map((name) => bold(name)).join(', ')}${value}`;
+function optionItem(option: OptionNode): string {
+  const { names, value, description, defaultValue } = option;
+  const valueName = value === undefined ? '' : ` ${italic(value.name)}`;
+  const term = `${names.map((name) => bold(name)).join(', ')}${valueName}`;
+  const choices = choicesOf(option);
   const allowed = choices.length > 0 ? ` One of ${choices.join(', ')}.` : '';
   const standard = defaultValue === undefined ? '' : ` Default: ${defaultValue}.`;
   return item(term, `${sentence(description)}${allowed}${standard}`);

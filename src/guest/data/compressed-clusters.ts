@@ -90,7 +90,7 @@ async function decompressed(
     throw new RefusedError(
       'INVALID_IMAGE',
       `${storage.name}: the compressed cluster of disk offset ${hex(guestOffset)} at ${hex(hostOffset)} cannot be decompressed: ${(cause as Error).message}`,
-      { cause, hint: 'Restore the image from a good copy.', context: { file: storage.name } },
+      { cause, remedy: { kind: 'restore-copy' }, context: { file: storage.name } },
     );
   }
 }

@@ -26,7 +26,7 @@ export async function openDataFile(image: Image, locking: Locking): Promise<File
       `${storage.name}: its external data file cannot be opened: ${error.message}`,
       {
         cause: error,
-        hint: 'A relative name of a data file starts at the current folder, as it does for QEMU.',
+        remedy: { kind: 'name-data-file-from-here' },
         context: { file: storage.name, dataFile: name },
       },
     );
@@ -37,8 +37,11 @@ export async function openDataFile(image: Image, locking: Locking): Promise<File
 export function dataFileName({ storage, extensions }: Image): string {
   const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
   if (name !== '') return name;
-  throw new RefusedError('INVALID_IMAGE', `${storage.name}: needs an external data file and names none`, {
-    hint: 'Its data cannot be found.',
-    context: { file: storage.name },
-  });
+  throw new RefusedError(
+    'INVALID_IMAGE',
+    `${storage.name}: needs an external data file and names none, so its data cannot be found`,
+    {
+      context: { file: storage.name },
+    },
+  );
 }

@@ -50,7 +50,7 @@ function refuseEncrypted(layer: Layer): void {
     'UNSUPPORTED',
     `${layer.path}: its data is encrypted (${cryptMethod}) and cannot be read here`,
     {
-      hint: 'What it holds is known without a key: --allocated works. To compare, decrypt it with "qemu-img convert".',
+      remedy: { kind: 'decrypt' },
       context: { file: layer.path, encryption: cryptMethod },
     },
   );

@@ -70,11 +70,11 @@ function referenceTo(image: string | ImageReference): ImageReference {
 type Slots = readonly BitmapSlot[];
 
 function failed({ kind }: BitmapAction, name: string, cause: RefusedError | UsageError): RefusedError {
-  const { message, hint } = cause;
+  const { message, remedy } = cause;
   const code = cause instanceof RefusedError ? cause.code : 'BITMAP_LIMIT';
   return new RefusedError(code, `Operation ${kind} on bitmap ${name} failed: ${message}`, {
     cause,
-    ...(hint === undefined ? {} : { hint }),
+    remedy,
   });
 }
 
@@ -94,7 +94,7 @@ async function apply(
   }
   if (slot === undefined) throw notFound(name);
   if (action.kind === 'remove') return slots.filter((each) => each !== slot);
-  requireConsistent(slot, name);
+  requireConsistent(image, slot, name);
   const changed = await change(target, slots, slot, action, options);
   return slots.map((each) => (each === slot ? changed : each));
 }
@@ -141,7 +141,7 @@ async function sourceBitmap(
     if (name === ALLOCATED) return readNamedBitmap(image, present, name, options);
     const slot = slots.find((each) => nameOf(each) === name);
     if (slot === undefined) throw notFound(name);
-    requireConsistent(slot, name);
+    requireConsistent(image, slot, name);
     return contentOf(image, slot);
   }
   return withQcow2(referenceTo(sourceImage), options, async ({ image: other }) => {
@@ -150,7 +150,7 @@ async function sourceBitmap(
     if (name !== ALLOCATED) {
       const entry = entries.find((each) => each.name === name);
       if (entry === undefined) throw notFound(name);
-      requireConsistent({ kind: 'keep', entry }, name);
+      requireConsistent(other, { kind: 'keep', entry }, name);
     }
     return readNamedBitmap(other, entries, name, options);
   });
@@ -190,9 +190,9 @@ function notFound(name: string): RefusedError {
   return new RefusedError('BITMAP_NOT_FOUND', `Dirty bitmap '${name}' not found`);
 }
 
-function requireConsistent(slot: BitmapSlot, name: string): void {
+function requireConsistent({ storage }: Image, slot: BitmapSlot, name: string): void {
   if (slot.kind === 'store' || !slot.entry.inUse) return;
   throw new RefusedError('BITMAP_INCONSISTENT', `Bitmap '${name}' is inconsistent and cannot be used`, {
-    hint: 'Remove it, or make it anew: create-from --if-exists replace.',
+    remedy: { kind: 'replace-bitmap', file: storage.name, name },
   });
 }

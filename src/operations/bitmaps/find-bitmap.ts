@@ -4,7 +4,6 @@
 import { RefusedError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
-import { shellPath, shellWord } from '../../text/shell-word.ts';
 
 const indexes = new WeakMap<readonly BitmapDirectoryEntry[], Map<string, BitmapDirectoryEntry>>();
 
@@ -28,10 +27,7 @@ export function requireBitmap(
   if (entry !== undefined) return entry;
   const names = entries.map((each) => each.name);
   throw new RefusedError('BITMAP_NOT_FOUND', `${storage.name}: no bitmap "${name}"`, {
-    hint:
-      names.length === 0
-        ? 'The image has no bitmaps.'
-        : `It has: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`,
+    remedy: { kind: 'name-existing-bitmap', names },
     context: { file: storage.name, bitmap: name, bitmaps: names },
   });
 }
@@ -49,7 +45,7 @@ export function requireConsistentBitmap(
     'BITMAP_INCONSISTENT',
     `${file}: bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
     {
-      hint: `Unless a guest is running on it, replace it: bitmap-tool create-from --allocated --name ${shellWord(name)} --if-exists replace ${shellPath(file)}`,
+      remedy: { kind: 'replace-bitmap', file, name },
       context: { file, bitmap: name },
     },
   );

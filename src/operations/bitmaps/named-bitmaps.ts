@@ -94,7 +94,7 @@ function fitted(
       'SIZE_MISMATCH',
       `${path}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap knows nothing of the rest`,
       {
-        hint: 'With --any-size what lies beyond the shorter disk counts as dirty.',
+        remedy: { kind: 'accept-any-size' },
         context: { file: path, sizeBytes: virtualSizeBytes, fromSizeBytes: bitmap.virtualSizeBytes },
       },
     );

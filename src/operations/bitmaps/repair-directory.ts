@@ -12,7 +12,6 @@ import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import type { BitmapFate, MendedBitmap } from '../../plan/mended-directory.ts';
 import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
-import { shellPath } from '../../text/shell-word.ts';
 import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
 
@@ -61,7 +60,8 @@ export async function repairDirectory(
     const { problems, unopenable, leakedClusters } = inspection;
     if (isForgetful(bitmaps, unopenable)) {
       options.onWarning?.(
-        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain tells so any more, and a backup from it would silently lack changes: repair it with "bitmap-tool repair --name NAME --origin ${shellPath(path)} TOP"`,
+        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain shows it any more, and a backup from it would silently lack changes`,
+        { kind: 'repair-forgotten', origin: path },
       );
     }
     return {

@@ -75,7 +75,7 @@ export async function verifyBitmap(
     const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
     let differingBytes = 0;
     const other = await withComparedDisk(chain, against, options, async ({ compared: old, shared }) => {
-      requireSameSize(chain, old, 'A bitmap says nothing of what changed beside a change of size.');
+      requireSameSize(chain, old, { reason: 'a bitmap does not record a change of size' });
       // Differences are counted in the sectors that QEMU compares too.
       const comparison = {
         unitBytes: SECTOR_BYTES,

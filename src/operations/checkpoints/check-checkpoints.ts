@@ -30,6 +30,7 @@ import type { OriginEvidence } from '../../checkpoint/verdict/origin-evidence.ts
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
 import type { Problem } from '../../inspection/problem.ts';
+import type { RepairCall } from '../../remedy.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
 
 export interface CheckedBitmap {
@@ -55,7 +56,7 @@ export interface CheckedCheckpoint {
   readonly bitmaps: readonly CheckedBitmap[];
   readonly problems: readonly CheckpointProblem[];
   /** What to do about them. */
-  readonly advice: string | null;
+  readonly advice: RepairCall | null;
 }
 
 export interface CheckedImage {
@@ -198,14 +199,14 @@ async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem
     }
   } catch (error) {
     if (!(error instanceof RefusedError) && !(error instanceof FailedError)) throw error;
-    const { message, hint } = error;
+    const { message, remedy } = error;
     return {
       layers,
       problem: {
         code: 'chain-broken',
         severity: 'error',
         message: `what lies below cannot be looked at: ${message}`,
-        ...(hint === undefined ? {} : { hint }),
+        ...(remedy === undefined ? {} : { remedy }),
         unopenable: false,
       },
     };

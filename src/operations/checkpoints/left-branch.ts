@@ -84,7 +84,7 @@ function standsOnNone(path: string, chains: readonly (readonly Layer[])[]): Refu
     'BROKEN_CHAIN',
     `${path}: is no branch of today's chain: it must stand on an image of it and not be one; the chain is ${list}`,
     {
-      hint: 'Name the image that was active before the guest went back, with its own backing files.',
+      remedy: { kind: 'name-image-before-snapshot' },
       context: { file: path },
     },
   );
@@ -101,7 +101,7 @@ export async function changesOnBranch(
       'SIZE_MISMATCH',
       `${other.path}: its disk has ${other.virtualSizeBytes} bytes, that of the guest today ${virtualSizeBytes}`,
       {
-        hint: 'What a change of size has changed is not in its images: compare with a backup instead.',
+        remedy: { kind: 'compare-with-backup' },
         context: { file: other.path, sizeBytes: other.virtualSizeBytes, otherSizeBytes: virtualSizeBytes },
       },
     );

@@ -12,7 +12,6 @@ import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
 import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
 import { judge } from '../../checkpoint/verdict/verdict.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
-import { shellPath } from '../../text/shell-word.ts';
 import type { OperationOptions } from '../options.ts';
 
 /**
@@ -40,7 +39,7 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
   const origin = originIndex(holdings.map(({ state }) => state));
   if (origin === undefined) {
     throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
-      hint: `See what there is: bitmap-tool check ${shellPath(top)}`,
+      remedy: { kind: 'see-checkpoints', images: [top] },
       context,
     });
   }
@@ -50,7 +49,10 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
       'BITMAP_INCONSISTENT',
       `${top}: checkpoint "${name}" is not valid: ${problem.message}`,
       {
-        hint: `Repair it first: ${repairAdvice(name, holdings, { kind: 'unknown' }) ?? `bitmap-tool check ${shellPath(top)}`}`,
+        remedy: repairAdvice(name, holdings, { kind: 'unknown' }) ?? {
+          kind: 'see-checkpoints',
+          images: [top],
+        },
         context,
       },
     );
@@ -60,7 +62,7 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
     throw new RefusedError(
       'BITMAP_INCONSISTENT',
       `${recording.image}: bitmap "${name}" is in use by a program that has the image open for writing: what it marks is in that program's memory`,
-      { hint: 'Stop that program first.', context },
+      { remedy: { kind: 'stop-other-writer' }, context },
     );
   }
   return images.slice(0, origin + 1);

@@ -35,7 +35,7 @@ export async function planDisks(
       const [branch, ...more] = opened.filter(({ disk }) => disk === index);
       if (more.length > 0 || (branch !== undefined && against !== undefined)) {
         throw new UsageError(
-          `${chain.top.path}: ${[branch!, ...more].map(({ path }) => `--branch ${path}`).join(' and ')}${against === undefined ? '' : ' and --against'}: one of them is needed for a disk`,
+          `${chain.top.path}: ${[branch!, ...more].map(({ path }) => `branch ${path}`).join(' and ')}${against === undefined ? '' : ' and a backup to compare with'}: a disk takes one of them`,
         );
       }
       const changes =
@@ -66,11 +66,11 @@ async function originsOf(
     );
     if (own.length === 0) {
       const paths = chains.map((layers) => layers.map(({ path }) => path).join(' ← ')).join(', ');
-      throw new UsageError(`--origin ${name}: not in the backing chain, which is ${paths}`);
+      throw new UsageError(`origin ${name}: not in the backing chain, which is ${paths}`);
     }
     for (const index of own) {
       if (origins[index] !== undefined)
-        throw new UsageError(`--origin ${origins[index]} and --origin ${name}: both are of one disk`);
+        throw new UsageError(`origins ${origins[index]} and ${name}: both are of one disk`);
       origins[index] = name;
     }
   }

@@ -19,11 +19,7 @@ export function changesSinceBackup(
     async differences(granularityBits, origin) {
       const bitmap = cleanBitmap(chain.top.virtualSizeBytes, granularityBits);
       await withComparedDisk(chain, backup, options, async ({ compared, shared }) => {
-        requireSameSize(
-          chain,
-          compared,
-          'Make the disks equal first: "qemu-img resize" on the smaller image.',
-        );
+        requireSameSize(chain, compared, { remedy: { kind: 'equalize-sizes' } });
         const written = shared.find(({ depth }) => depth <= origin);
         if (written !== undefined) throw selfComparison((await allLayers(chain))[written.depth]!, compared);
         const comparison = {

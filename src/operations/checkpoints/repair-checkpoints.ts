@@ -8,7 +8,6 @@ import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-i
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair, RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
-import type { Consent } from '../../checkpoint/repair/repair-action.ts';
 import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import {
   type CheckpointFiles,
@@ -17,6 +16,7 @@ import {
 } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
+import { type Consent, inSteps } from '../../remedy.ts';
 import { formatSize } from '../../text/size.ts';
 import { type ChangeOptions, type PlanReport, reportPlan } from '../change-bitmaps.ts';
 import { lockingOf } from '../options.ts';
@@ -83,13 +83,13 @@ export async function repairCheckpoints(
   options: RepairOptions = {},
 ): Promise<RepairResult> {
   if (options.forceShare && !options.dryRun) {
-    throw new UsageError('--force-share is for reading: an image that is in use cannot be repaired', {
-      hint: 'Stop what uses the image; or add --dry-run to see what would be done.',
+    throw new UsageError('an image that is in use can be read, but not repaired', {
+      remedy: { kind: 'plan-only' },
     });
   }
   if (options.against !== undefined && options.against.length !== imageNames.length) {
     throw new UsageError(
-      `${options.against.length} --against for ${imageNames.length} images: one is needed for each, in their order`,
+      `${options.against.length} backups for ${imageNames.length} images: name one for each image, in their order`,
     );
   }
   const records = await readRecords(options, imageNames.length, options);
@@ -157,8 +157,7 @@ const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> 
 };
 
 /** Who moves an image away and puts an overlay in its place need not change the path that libvirt has. */
-const PATH_DOUBT =
-  ' (going by the path in its XML: if an overlay has taken that path since, name the image that was active then with --name and --origin)';
+const GOES_BY_PATH = ' (going by the path in its XML)';
 
 function requireConsent(
   disks: readonly DiskRepair[],
@@ -167,23 +166,21 @@ function requireConsent(
   const given = { 'rebuild-origin': rebuildOrigin === true, 'enable-disabled': enableDisabled === true };
   const wanting = disks.flatMap(({ chain, images, chosen }) =>
     images.flatMap(({ layer, bitmaps }) =>
-      bitmaps.flatMap(({ name, action, consent, dirtyBytes }) =>
-        consent === null || given[consent]
-          ? []
-          : [
-              {
-                consent,
-                text: `${layer.path}: bitmap "${name}" ${CONSENT_WORDS[consent].found}${action === 'add' && isByPath(chosen, name) ? PATH_DOUBT : ''}; ${CONSENT_WORDS[consent].made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`,
-              },
-            ],
-      ),
+      bitmaps.flatMap(({ name, action, consent, dirtyBytes }) => {
+        if (consent === null || given[consent]) return [];
+        const { found, made } = CONSENT_WORDS[consent];
+        const goesByPath = action === 'add' && isByPath(chosen, name);
+        const text = `${layer.path}: bitmap "${name}" ${found}${goesByPath ? GOES_BY_PATH : ''}; ${made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`;
+        return [{ consent, goesByPath, text }];
+      }),
     ),
   );
   if (wanting.length === 0) return;
-  const flags = [...new Set(wanting.map(({ consent }) => `--${consent}`))];
+  const consents = [...new Set(wanting.map(({ consent }) => consent))];
+  const goesByPath = wanting.some((each) => each.goesByPath);
   throw new RefusedError('NEEDS_CONSENT', wanting.map(({ text }) => text).join('; '), {
-    hint: `Agree with ${flags.join(' ')}, or choose the checkpoints to repair with --name.`,
-    context: { file: disks[0]!.chain.top.path, consents: flags },
+    remedy: { kind: 'give-consent', consents, goesByPath },
+    context: { file: disks[0]!.chain.top.path },
   });
 }
 
@@ -210,7 +207,7 @@ async function refuseSharedImages(chains: readonly Chain[], writes: readonly Ima
     'UNSUPPORTED',
     `${path}: is part of the chains of two of the disks and would be changed`,
     {
-      hint: 'Repair these disks one after another.',
+      remedy: { kind: 'repair-disks-separately' },
       context: { file: path },
     },
   );
@@ -230,7 +227,7 @@ async function writeAll(writes: readonly ImageRepair[], options: RepairOptions):
 }
 
 function failedAt(index: number, writes: readonly ImageRepair[], error: FailedError): FailedError {
-  const { code, message, hint, context } = error;
+  const { code, message, remedy, context } = error;
   const paths = writes.map(({ layer }) => layer.path);
   const repaired = paths.slice(0, index);
   const untouched = paths.slice(index + 1);
@@ -241,7 +238,7 @@ function failedAt(index: number, writes: readonly ImageRepair[], error: FailedEr
     `${message}${list('repaired before that', repaired)}${list('not yet touched', untouched)}`,
     {
       cause: error,
-      hint: `${hint ?? ''} Then run the repair again: it goes on from there.`.trim(),
+      remedy: inSteps(remedy, { kind: 'repair-again' }),
       context: { ...context, repaired, untouched },
     },
   );
@@ -256,15 +253,17 @@ export function reportRepair(
   const { chain, chosen, wasValid, images, unclear, unknown } = disk;
   const { path } = chain.top;
   for (const name of unclear) {
-    onWarning?.(
-      `${path}: "${name}" was left alone, as its topmost bitmap is not valid; if that checkpoint still exists, name it: --name`,
-    );
+    onWarning?.(`${path}: "${name}" was left alone, as its topmost bitmap is not valid`, {
+      kind: 'confirm-checkpoint',
+      name,
+    });
   }
   const own = new Set([...chosen.map(({ name }) => name), ...unclear]);
   const absent = everywhere.filter((name) => !own.has(name));
   for (const name of absent) {
     onWarning?.(
-      `${path}: no image of the chain has a bitmap "${name}", and that of another disk has; if the checkpoint covers this disk, repair it by name, or say in which image it begins here: --name, --origin`,
+      `${path}: no image of the chain has a bitmap "${name}", but the chain of another disk has one`,
+      { kind: 'repair-on-this-disk', name, image: path },
     );
   }
   for (const name of unknown) onWarning?.(`${path}: "${name}" was left alone: no checkpoint has that name`);

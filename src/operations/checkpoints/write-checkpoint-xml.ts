@@ -8,7 +8,6 @@ import { type CheckpointToDefine, checkpointXml } from '../../checkpoint/xml/enc
 import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import { areNumbered, inNaturalOrder } from '../../text/natural-order.ts';
-import { shellPath, shellWord } from '../../text/shell-word.ts';
 import type { OperationOptions } from '../options.ts';
 import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
 
@@ -126,10 +125,13 @@ function diskNames(
 ): readonly string[] {
   if (disks === undefined) {
     const names = imageNames.map((_, index) => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`);
-    if (!names.every(isDiskName)) throw new UsageError('say what libvirt calls so many disks: --disk');
-    onWarning?.(
-      `taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}; "virsh domblklist" says what libvirt calls its disks, --disk tells it here`,
-    );
+    if (!names.every(isDiskName))
+      throw new UsageError(`${imageNames.length} images need the names of their disks`, {
+        remedy: { kind: 'name-libvirt-disks' },
+      });
+    onWarning?.(`taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}`, {
+      kind: 'name-libvirt-disks',
+    });
     return names;
   }
   const wrong = disks.find((disk) => !isDiskName(disk));
@@ -154,10 +156,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
   const context = { file: image, checkpoint: name };
   if (checkpoint === undefined) {
     throw new RefusedError('BITMAP_NOT_FOUND', `${image}: no image of the chain has a bitmap "${name}"`, {
-      hint:
-        disks.length > 1
-          ? 'Leave out the image if the checkpoint does not cover its disk.'
-          : `See what there is: bitmap-tool check ${shellPath(image)}`,
+      remedy: disks.length > 1 ? { kind: 'leave-out-image' } : { kind: 'see-checkpoints', images: [image] },
       context,
     });
   }
@@ -165,7 +164,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
     `${image}: checkpoint "${name}" is not valid: ${problems[0]!.message}`,
-    { hint: `Repair it first: ${advice ?? `bitmap-tool check ${shellPath(image)}`}`, context },
+    { remedy: advice ?? { kind: 'see-checkpoints', images: [image] }, context },
   );
 }
 
@@ -183,12 +182,12 @@ function theOnlyOne({ disks }: CheckResult): string {
     throw new RefusedError(
       'BITMAP_NOT_FOUND',
       `${images.join(', ')}: no valid checkpoint${images.length > 1 ? ' of all these disks' : ''}`,
-      { hint: `See why: bitmap-tool check ${images.map(shellPath).join(' ')}` },
+      { remedy: { kind: 'see-checkpoints', images } },
     );
   }
   if (more.length > 0) {
     throw new UsageError(`there are ${names.length} valid checkpoints: ${names.join(', ')}`, {
-      hint: `Name those you want, the oldest first${areNumbered(names) ? '' : ', which the images do not tell'}: ${names.map((each) => `-n ${shellWord(each)}`).join(' ')}`,
+      remedy: { kind: 'order-checkpoints', names, isOrdered: areNumbered(names) },
     });
   }
   return name;

@@ -9,6 +9,7 @@ import { ALLOCATED, isTemporaryName } from '../../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import { readBitmapDirectory } from '../../image/stored-bitmaps.ts';
+import type { OnWarning } from '../../remedy.ts';
 import { findBitmap } from '../bitmaps/find-bitmap.ts';
 import type { ImageToChange } from '../change-bitmaps.ts';
 
@@ -22,7 +23,7 @@ export interface TargetOptions {
   readonly granularity?: number | undefined;
   /** Default `fail`. */
   readonly ifExists?: IfExists | undefined;
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** What has to be known of the image that gets them. */
@@ -94,7 +95,8 @@ function inherited(
 ): Choice {
   if (depth > 1) {
     options.onWarning?.(
-      `${image.path}: the bitmaps come from ${layer.path}, ${depth} images below; libvirt wants them in every image between: run create-from on those too`,
+      `${image.path}: the bitmaps come from ${layer.path}, ${depth} images below; libvirt needs them in every image between`,
+      { kind: 'fill-images-between' },
     );
   }
   const lasting = entries.filter(({ name }) => !isTemporaryName(name));
@@ -123,7 +125,7 @@ function noModel(path: string, backing: string, state: string): RefusedError {
   return new RefusedError(
     'BITMAP_INCONSISTENT',
     `${path}: has nothing to inherit: the bitmaps of its backing image ${backing} ${state}`,
-    { hint: 'Name the bitmap to make: --name.', context: { file: path, backing } },
+    { remedy: { kind: 'name-new-bitmap' }, context: { file: path, backing } },
   );
 }
 
@@ -138,7 +140,7 @@ function targetFor(
   const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
   if (present !== undefined && ifExists === 'fail') {
     throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
-      hint: 'Choose another --name, or say --if-exists merge (add to it) or --if-exists replace.',
+      remedy: { kind: 'choose-other-name-or-change', file: path, name },
       context: { file: path, bitmap: name },
     });
   }
@@ -157,13 +159,13 @@ function requireMergeable(path: string, present: BitmapDirectoryEntry, asked: nu
     throw new RefusedError(
       'BITMAP_INCONSISTENT',
       `${path}: bitmap "${name}" is marked in-use, so there is nothing in it to add to`,
-      { hint: 'Say --if-exists replace.', context: { file: path, bitmap: name } },
+      { remedy: { kind: 'replace-target', file: path, name }, context: { file: path, bitmap: name } },
     );
   }
   if (asked !== undefined && asked !== granularityBits) {
     throw new UsageError(
       `${path}: bitmap "${name}" has a granularity of ${2 ** granularityBits}, which adding to it cannot change`,
-      { hint: 'Leave --granularity out, or say --if-exists replace.' },
+      { remedy: { kind: 'keep-granularity-or-replace' } },
     );
   }
 }

@@ -12,7 +12,6 @@ import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
 import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
-import { shellWord } from '../../text/shell-word.ts';
 import { changeBitmaps, type ImageToChange, withImageToChange } from '../change-bitmaps.ts';
 import { chooseTargets, type Target } from './choose-targets.ts';
 import type { CreatedBitmap, CreateFromOptions, CreateFromResult, KeptBitmap } from './create-from-result.ts';
@@ -185,9 +184,11 @@ async function coverage(
   const { name } = entry;
   if (!isGood(entry)) {
     const state = entry.inUse ? 'marked in-use' : 'disabled';
-    options.onWarning?.(
-      `${path}: its own bitmap "${name}" is ${state} and was left so; to make it anew: --name ${shellWord(name)} --if-exists replace`,
-    );
+    options.onWarning?.(`${path}: its own bitmap "${name}" is ${state} and was left so`, {
+      kind: 'replace-target',
+      file: path,
+      name,
+    });
   }
   if (entry.inUse) return { name, missingBytes: null };
   const own = await readBitmap(image, entry);
@@ -205,6 +206,7 @@ export function warnOfMissing(
   { onWarning }: CreateFromOptions,
 ): void {
   onWarning?.(
-    `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them; to add them: --name ${shellWord(name)} --if-exists merge`,
+    `${path}: its own bitmap "${name}" lacks ${missingBytes} bytes that the image holds: an incremental backup would miss them`,
+    { kind: 'add-to-target', file: path, name },
   );
 }

@@ -111,7 +111,7 @@ function requireOwnBacking(imageName: string, { path, backing }: ImageReference)
   throw new RefusedError(
     'UNSUPPORTED',
     `${imageName}: an overlay cannot say that ${path} has another backing image than its header names`,
-    { hint: `Name the image itself: ${path}`, context: { file: path } },
+    { remedy: { kind: 'name-image-itself', path }, context: { file: path } },
   );
 }
 

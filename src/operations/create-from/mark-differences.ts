@@ -28,8 +28,7 @@ export async function markDifferences(
 ): Promise<readonly string[]> {
   return withComparedDisk(chain, image, options, async ({ compared, shared }) => {
     if (anySize !== true) {
-      const hint = 'With --any-size what lies beyond the shorter disk counts as dirty.';
-      requireSameSize(chain, compared, hint);
+      requireSameSize(chain, compared, { remedy: { kind: 'accept-any-size' } });
     }
     const otherSizeBytes = compared.top.virtualSizeBytes;
     const comparison = {

@@ -154,8 +154,7 @@ export function markListed(bitmap: DirtyBitmap, offset: number, length: number):
   }
   if (offset + length > bitmap.virtualSizeBytes) {
     throw new UsageError(
-      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}`,
-      { hint: 'The list is that of another disk.' },
+      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}: the list is that of another disk`,
     );
   }
   markRange(bitmap, offset, length);
@@ -198,7 +197,7 @@ const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { start: 0, end: 0 } };
 async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
   const base = await fileIdentity(parseReference(above, undefined).path);
   if (chain.top.storage.identity === base) {
-    throw new UsageError(`--above ${above}: this is the image itself, not one below it`);
+    throw new UsageError(`base ${above}: this is the image itself, not an image below it`);
   }
   const images: ActiveTables[] = [];
   const seen: string[] = [chain.top.path];
@@ -214,7 +213,7 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
     // A raw image ends every chain: the base is not there.
     if (layer?.format !== 'qcow2') {
       const names = layer === undefined ? seen : [...seen, layer.path];
-      throw new UsageError(`--above ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
+      throw new UsageError(`base ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
     }
     seen.push(layer.path);
     images.push(await readActiveTables(layer.image));

@@ -21,7 +21,7 @@ export function requireReadable(path: string, source: BitmapSource): void {
 
 function unreadable(path: string, { kind }: BitmapSource): RefusedError {
   return new RefusedError('UNSUPPORTED', `${path}: of a running guest this source cannot be read`, {
-    hint: 'Shut the guest down for it, or take what the image holds.',
+    remedy: { kind: 'shut-down-for-source' },
     context: { file: path, source: kind },
   });
 }
@@ -33,7 +33,7 @@ export function refuseTransient({ nodes, path }: RunningImage, name: string): vo
     'BITMAP_EXISTS',
     `${path}: the running QEMU has a bitmap "${name}" that is not persistent`,
     {
-      hint: 'Choose another name, or remove that bitmap from QEMU first.',
+      remedy: { kind: 'choose-name-free-in-qemu' },
       context: { file: path, bitmap: name },
     },
   );

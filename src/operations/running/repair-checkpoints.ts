@@ -33,7 +33,7 @@ export async function repairRunning(
   // Their content is in the memory of QEMU in part: a comparison of the files would miss changes.
   if (options.against !== undefined) {
     throw new UsageError('a disk that a running QEMU has open cannot be compared with a backup', {
-      hint: 'Shut the guest down for this.',
+      remedy: { kind: 'shut-down-to-compare' },
     });
   }
   const records = await readRecords(options, imageNames.length, options);
@@ -105,7 +105,7 @@ function refuseReadOnly({ path, options }: ImageNode): void {
     'UNSUPPORTED',
     `${path}: needs a bitmap, and the running QEMU has this image open read-only`,
     {
-      hint: 'Shut the guest down for this image, or merge it into the one above: virsh blockcommit.',
+      remedy: { kind: 'shut-down-or-commit' },
       context: { file: path },
     },
   );

@@ -124,7 +124,7 @@ function referenceTo([node, ...below]: readonly ImageNode[], path?: string): Ima
   const own = path ?? file?.path;
   if (own === undefined) {
     throw new RefusedError('UNSUPPORTED', `${node!.path}: this image of the chain is not a local file`, {
-      hint: 'Only images in local files and on block devices can be read.',
+      remedy: { kind: 'use-local-images' },
     });
   }
   return { path: own, format: driver, backing: below.length === 0 ? null : referenceTo(below) };
@@ -137,7 +137,7 @@ function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
     'UNSUPPORTED',
     `${layer.path}: a version 2 image (compat 0.10) cannot hold bitmaps`,
     {
-      hint: 'Shut the guest down and run "qemu-img amend -o compat=1.1" on the image.',
+      remedy: { kind: 'shut-down-to-upgrade', file: layer.path },
       context: { file: layer.path },
     },
   );

@@ -190,7 +190,7 @@ describe('a chain that breaks is refused when one gets there, and not before', (
     try {
       await expect(chain.layer(1)).rejects.toMatchObject({
         code: 'BROKEN_CHAIN',
-        hint: 'Run as a user who may read it.',
+        remedy: { kind: 'get-permission', to: 'read' },
       });
     } finally {
       if (isRoot) process.seteuid!(0);

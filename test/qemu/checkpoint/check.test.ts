@@ -173,7 +173,7 @@ test('an image whose tables cannot be read says so, and its bitmaps are unreadab
       code: 'image-unreadable',
       severity: 'error',
       message: expect.stringMatching(/middle\.qcow2: the active L1 table .* beyond the end of the file/),
-      hint: expect.stringContaining('cut off'),
+      remedy: { kind: 'restore-copy-or-check', file: middle },
       unopenable: false,
     },
   ]);
@@ -181,7 +181,7 @@ test('an image whose tables cannot be read says so, and its bitmaps are unreadab
 
 test.each([
   [
-    'a refusal is told of the image, without a hint where it has none',
+    'a refusal is told of the image, without a remedy where it has none',
     new RefusedError('INVALID_IMAGE', 'no'),
   ],
   ['a failure of the device ends the look', new FailedError('IO_ERROR', 'no')],

@@ -9,6 +9,7 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { digest } from '../../support/file-state.ts';
+import { strangeOptions } from '../../support/hint-options.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
@@ -436,6 +437,7 @@ describe('refused, with nothing written:', () => {
     expect(message).toMatch(says);
     if (hint !== undefined) expect(next).toMatch(hint);
     expect(more).toEqual([]);
+    expect(await strangeOptions(next ?? '', args(image)[0]!)).toEqual([]);
 
     const asJson = await bitmapTool(...args(image), '--json');
     expect(asJson.exitCode).toBe(exitCode);

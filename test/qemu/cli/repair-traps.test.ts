@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { CheckResult } from '../../../src/index.ts';
+import type { AsJson } from '../../support/as-json.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { digest } from '../../support/file-state.ts';
 import { qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
@@ -34,10 +35,10 @@ async function edit(path: string, change: (image: EditedImage) => void): Promise
   await writeFile(path, image.bytes);
 }
 
-async function check(image: string): Promise<CheckResult['disks'][number]> {
+async function check(image: string): Promise<AsJson<CheckResult>['disks'][number]> {
   const { json, stderr } = await bitmapTool('check', '--json', image);
   expect(json, stderr).toBeDefined();
-  return (json as CheckResult).disks[0]!;
+  return (json as AsJson<CheckResult>).disks[0]!;
 }
 
 test('a bitmap whose clusters belong to the disk as well is not called valid', async () => {

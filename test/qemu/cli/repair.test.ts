@@ -5,6 +5,7 @@ import { open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { CheckResult, RepairResult } from '../../../src/index.ts';
+import type { AsJson } from '../../support/as-json.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { digest } from '../../support/file-state.ts';
 import { holdOpen } from '../../support/hold-open.ts';
@@ -42,13 +43,13 @@ async function digests(images: readonly string[]): Promise<string[]> {
   return Promise.all(images.map(digest));
 }
 
-async function check(image: string, ...options: string[]): Promise<CheckResult> {
+async function check(image: string, ...options: string[]): Promise<AsJson<CheckResult>> {
   const { json, stderr } = await bitmapTool('check', '--json', ...options, image);
   expect(json, stderr).toBeDefined();
-  return json as CheckResult;
+  return json as AsJson<CheckResult>;
 }
 
-function problemCodes({ disks }: CheckResult): string[] {
+function problemCodes({ disks }: AsJson<CheckResult>): string[] {
   return disks.flatMap(({ checkpoints, images }) => [
     ...checkpoints.flatMap(({ problems }) => problems.map(({ code }) => code)),
     ...images.flatMap(({ problems }) => problems.map(({ code }) => code)),

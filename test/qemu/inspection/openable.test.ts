@@ -6,7 +6,9 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { type ProblemCode, repairDirectory } from '../../../src/index.ts';
+import { NO_COMMAND } from '../../../src/cli/command-at-hand.ts';
+import { hintFor } from '../../../src/cli/remedy/hint.ts';
+import { type ProblemCode, type RefusedError, repairDirectory } from '../../../src/index.ts';
 import { tryProgram } from '../../support/external-program.ts';
 import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
 import { dirtyExtents } from '../../support/qemu-bitmap.ts';
@@ -276,7 +278,7 @@ describe('refcounts', () => {
     expect(await codesOf(it.path)).toEqual([['refcount-too-low', 'second']]);
     await expect(repairDirectory(it.path)).rejects.toMatchObject({
       code: 'NEEDS_CHECK',
-      hint: expect.stringContaining('qemu-img check -r all'),
+      remedy: { kind: 'check-and-repair', file: it.path },
     });
     expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
     await tryProgram('qemu-img', ['check', '-r', 'all', it.path]);
@@ -401,16 +403,16 @@ describe('an image that is marked', () => {
     expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
   });
 
-  test('and unopenable opens once the hint is followed', async () => {
+  test('and unopenable opens once the remedy is followed', async () => {
     const it = await sample();
     it.image.bytes[79] = 2;
     it.image.setExtension({ count: 0 });
     await it.save();
-    const { hint } = await repairDirectory(it.path).then(
+    const { remedy } = await repairDirectory(it.path).then(
       () => expect.fail('it is not refused'),
-      (error: { hint: string }) => error,
+      (error: RefusedError) => error,
     );
-    const commands = [...hint.matchAll(/"([^"]+)"/g)].map((match) => match[1]!);
+    const commands = [...hintFor(remedy!, NO_COMMAND).matchAll(/"([^"]+)"/g)].map((match) => match[1]!);
     expect(commands).toHaveLength(2);
     for (const command of commands) await promisify(execFile)('sh', ['-c', command]).catch(() => {});
     expect(await qemuCheck(it.path)).toMatchObject(clean);

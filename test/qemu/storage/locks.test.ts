@@ -60,7 +60,7 @@ describe('while qemu-nbd has the image open read-write', () => {
       exitCode: 5,
       code: 'IMAGE_IN_USE',
       message: `${image}: in use: qemu-nbd (pid ${pid}) holds it for writing`,
-      hint: expect.stringContaining(`Stop qemu-nbd (pid ${pid}) first`),
+      remedy: { kind: 'stop-programs', programs: [`qemu-nbd (pid ${pid})`] },
       context: { file: image, holders: [`qemu-nbd (pid ${pid})`] },
     });
   });
@@ -297,12 +297,12 @@ describe('two openers of ours', () => {
   });
 });
 
-test('without koffi the image is refused, and --no-lock named', async () => {
+test('without koffi the image is refused, and work without locks is named', async () => {
   const script = await bundle(`
     import { openSync } from 'node:fs';
     import { lockImage } from './src/storage/locks.ts';
     await lockImage(openSync(${JSON.stringify(image)}), 'disk.qcow2', 'reader').catch((error) => {
-      console.log(JSON.stringify({ code: error.code, exitCode: error.exitCode, message: error.message, hint: error.hint }));
+      console.log(JSON.stringify({ code: error.code, exitCode: error.exitCode, message: error.message, remedy: error.remedy }));
     });`);
   // From a folder outside the package, 'koffi' resolves to nothing.
   const { stdout } = await execa('node', ['--input-type=module', '--eval', script], { cwd: folder });
@@ -311,7 +311,7 @@ test('without koffi the image is refused, and --no-lock named', async () => {
     exitCode: 4,
     message:
       'disk.qcow2: cannot be locked against other programs: the optional package koffi could not be loaded',
-    hint: expect.stringContaining('--no-lock'),
+    remedy: { kind: 'work-without-locks' },
   });
 });
 

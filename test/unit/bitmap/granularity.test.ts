@@ -81,7 +81,7 @@ describe('a bitmap is refused', () => {
         code: 'BITMAP_LIMIT',
         message:
           'disk.qcow2: at a granularity of 1024 a bitmap of this disk takes 1073741825 bytes, QEMU allows 536870912',
-        hint: 'Use --granularity 4096 or more.',
+        remedy: { kind: 'coarsen-granularity', leastBytes: 4096 },
       }),
     );
   });

@@ -222,7 +222,7 @@ describe('a protocol is refused, with the way to name such a file', () => {
         expect.objectContaining({
           code: 'UNSUPPORTED',
           message: `${name}: unsupported image reference: the protocol "${protocol}"`,
-          hint: `For a file of that name write ./${name}`,
+          remedy: { kind: 'write-as-path', path: `./${name}` },
         }),
       );
     }

@@ -3,12 +3,14 @@
  */
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
+import { loadCommands } from '../../../src/cli/command-table.ts';
 import { commandTree } from '../../../src/cli/command-tree.ts';
 import { manPage } from '../../../src/cli/man/page.ts';
 import { buildProgram } from '../../../src/cli/program.ts';
 
-const program = await buildProgram();
-const source = manPage(commandTree(program), '1.2.3');
+const commands = await loadCommands();
+const program = buildProgram(commands, async () => {});
+const source = manPage(commandTree(commands), '1.2.3');
 /** Without the font changes and escapes. */
 const text = source
   .replace(/\\f[BIR]/g, '')

@@ -2,12 +2,14 @@
 import {
   type ArgumentNode,
   type CommandNode,
+  choicesOf,
   commonOptions,
   isSameOption,
   type OptionNode,
+  type ProgramTree,
 } from '../../../src/cli/command-tree.ts';
 
-export function commandsPage(tree: CommandNode): string {
+export function commandsPage(tree: ProgramTree): string {
   const common = commonOptions(tree);
   const isCommon = (option: OptionNode) => common.some((each) => isSameOption(each, option));
   return `# Commands
@@ -46,11 +48,13 @@ function place({ name, isRequired, isVariadic }: ArgumentNode): string {
 }
 
 function optionTable(options: readonly OptionNode[]): string {
-  const rows = options.map(({ names, valueName, description, choices, defaultValue }) => {
-    const value = valueName === undefined ? '' : ` <${valueName}>`;
+  const rows = options.map((option) => {
+    const { names, value, description, defaultValue } = option;
+    const choices = choicesOf(option);
+    const valueName = value === undefined ? '' : ` <${value.name}>`;
     const allowed = choices.length > 0 ? `; one of ${choices.join(', ')}` : '';
     const standard = defaultValue === undefined ? '' : `; default: ${defaultValue}`;
-    return `| \`${names.join(', ')}${value}\` | ${text(description)}${allowed}${standard} |`;
+    return `| \`${names.join(', ')}${valueName}\` | ${text(description)}${allowed}${standard} |`;
   });
   return `| option | meaning |\n| --- | --- |\n${rows.join('\n')}`.replaceAll(/`[^`\n]*`/g, (code) =>
     code.replaceAll('|', '\\|'),

@@ -87,6 +87,9 @@ test('bitmaps that were disowned are not listed, and cannot be read', async () =
 
 test('a bitmap that is not there is refused, and those that are there named', async () => {
   await expect(dumpBitmap(imagePath(caseNamed('odd-size')), 'change')).rejects.toThrow(
-    expect.objectContaining({ code: 'BITMAP_NOT_FOUND', hint: 'It has: changes' }),
+    expect.objectContaining({
+      code: 'BITMAP_NOT_FOUND',
+      remedy: { kind: 'name-existing-bitmap', names: ['changes'] },
+    }),
   );
 });

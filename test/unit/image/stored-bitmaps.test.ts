@@ -177,7 +177,7 @@ describe('the table of a bitmap', () => {
   test('is refused where it is broken, with the way out', async () => {
     await expect(read({ table: [0n, 2n] })).rejects.toMatchObject({
       message: expect.stringMatching(/^disk\.qcow2: bitmap "a": bitmap table entry 1: 0x2 has reserved bits/),
-      hint: expect.stringContaining('bitmap-tool remove'),
+      remedy: expect.objectContaining({ kind: 'remove-bitmap' }),
     });
     await expect(read({ table: [10n * 512n] })).rejects.toThrow(
       'a data cluster of bitmap "a" at 0x1400 (512 bytes) reaches beyond the end of the file',

@@ -69,7 +69,10 @@ describe('a step that fails is the last one, and the message says what is on dis
       code: 'NO_SPACE',
       cause,
       context: { file: 'disk.qcow2', step: index, steps: 7 },
-      hint: expect.stringContaining('qemu-img check -r leaks disk.qcow2'),
+      remedy: {
+        kind: 'steps',
+        steps: [{ kind: 'remove-cause' }, { kind: 'free-leaks-of-failure', file: 'disk.qcow2' }],
+      },
     });
     const { message } = failure as Error;
     expect(message).toMatch(state);

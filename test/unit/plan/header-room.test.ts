@@ -54,7 +54,7 @@ describe('a backing file name', () => {
         message: expect.stringMatching(
           /^disk\.qcow2: no room for a bitmaps extension in the header cluster of 512 bytes: the backing file name of 17 bytes is in the way/,
         ),
-        hint: expect.stringContaining('Give the backing file a shorter name'),
+        remedy: { kind: 'shorten-backing-name' },
         context: { file: 'disk.qcow2' },
       }),
     );
@@ -68,7 +68,7 @@ test('header extensions may fill the header cluster, and not go beyond it', asyn
     expect.objectContaining({
       code: 'NO_ROOM',
       message: expect.stringContaining('the header extensions fill it'),
-      hint: 'Convert the image to one with larger clusters (qemu-img convert -o cluster_size=64k).',
+      remedy: { kind: 'enlarge-clusters' },
     }),
   );
   expect(noRoom(image, 'why').message).toMatch(/: why$/);

@@ -36,7 +36,7 @@ describe('an image that would grow', () => {
     expect(() => refuseGrowingDevice(device(4095, false), plan)).toThrow(
       expect.objectContaining({
         code: 'NO_ROOM',
-        hint: expect.stringContaining('lvextend -L 4096b'),
+        remedy: { kind: 'extend-device', neededBytes: 4096 },
         context: { file: '/dev/vg/lv', sizeBytes: 4095, neededBytes: 4096 },
       }),
     );

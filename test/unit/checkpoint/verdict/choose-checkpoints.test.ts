@@ -48,8 +48,8 @@ test('of known checkpoints those that are asked for are taken, parents first all
   const { chosen } = chooseCheckpoints(images, ['gone', 'oldest'], known('oldest', 'old', 'gone'));
   expect(namesOf(chosen)).toEqual(['oldest', 'gone']);
   expect(() => chooseCheckpoints(images, ['oldest', 'new'], known('oldest'))).toThrow(
-    new UsageError('--name new: no such checkpoint among those of --checkpoints', {
-      hint: 'There are: oldest',
+    new UsageError('"new": no such checkpoint among the known ones', {
+      remedy: { kind: 'name-existing-checkpoint', names: ['oldest'] },
     }),
   );
 });

@@ -71,15 +71,15 @@ describe('files', () => {
       expect(await readRecords({ checkpoints }, 1, {})).toBeUndefined();
       expect(await readRecords({ checkpoints, disks: [] }, 1, {})).toBeUndefined();
       await expect(readRecords({ checkpoints, disks: ['vda'] }, 1, {})).rejects.toThrow(
-        '--disk says what --checkpoints call an image, and there are none',
+        'names of disks are given, but no checkpoints that use them',
       );
     }
   });
 
-  test('want one --disk for each image, or none', async () => {
+  test('want the name of a disk for each image, or none', async () => {
     await checkpoint({ target: 'vda' });
     for (const disks of [['vda', 'vdb'], []])
-      await expect(read(1, { disks })).rejects.toThrow(`${disks.length} --disk for 1 images`);
+      await expect(read(1, { disks })).rejects.toThrow(`${disks.length} names of disks for 1 images`);
   });
 });
 
@@ -133,6 +133,7 @@ describe('the checkpoints of a disk', () => {
     await expect((await read(2)).of([images, images])).rejects.toMatchObject({
       code: 'INVALID_CHECKPOINT',
       message: expect.stringMatching(/top: not a disk of these checkpoints: .*"c0"/),
+      remedy: { kind: 'name-disk' },
       context: { file: at('top') },
     });
   });

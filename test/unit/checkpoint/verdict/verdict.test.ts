@@ -9,6 +9,7 @@ import { remedyFor } from '../../../../src/checkpoint/repair/repair-action.ts';
 import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
 import type { OriginEvidence } from '../../../../src/checkpoint/verdict/origin-evidence.ts';
 import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
+import { repairCommand } from '../../../../src/cli/remedy/checkpoint-words.ts';
 
 const MIB = 1 << 20;
 
@@ -170,6 +171,12 @@ describe('the remedy', () => {
   );
 });
 
+/** As a person reads it. */
+function adviceFor(images: readonly Holding[], evidence: OriginEvidence): string | null {
+  const call = repairAdvice('c', images, evidence);
+  return call === null ? null : repairCommand(call);
+}
+
 describe('advice', () => {
   test.each([
     ['gg', undefined, null],
@@ -188,37 +195,31 @@ describe('advice', () => {
     ['gg', 1, null],
     ['.g', 1, 'bitmap-tool repair 0.qcow2'],
   ])('for %s (known origin: %s) is %s', (states, origin, advice) => {
-    expect(repairAdvice('c', chain(states), madeIn(origin))).toBe(advice);
+    expect(adviceFor(chain(states), madeIn(origin))).toBe(advice);
   });
 
   test('leaves the image to a person where a path alone tells it, and images lie below', () => {
-    expect(repairAdvice('c', chain('..'), madeIn(0, false))).toBe(
+    expect(adviceFor(chain('..'), madeIn(0, false))).toBe(
       'bitmap-tool repair --name c --origin IMAGE 0.qcow2',
     );
   });
 
   test('names the image of then where another one has its path, and none where it has left the chain', () => {
     const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 1, last: 1 } as const;
-    expect(repairAdvice('c', chain('..'), lower)).toBe(
-      'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2',
-    );
+    expect(adviceFor(chain('..'), lower)).toBe('bitmap-tool repair --name c --origin 1.qcow2 0.qcow2');
     const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
-    expect(repairAdvice('c', chain('..'), left)).toBeNull();
-    expect(repairAdvice('c', chain('g.'), left)).toBeNull();
-    expect(repairAdvice('c', chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
+    expect(adviceFor(chain('..'), left)).toBeNull();
+    expect(adviceFor(chain('g.'), left)).toBeNull();
+    expect(adviceFor(chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
   });
 
   test('for disks of different sizes is to make the smaller one larger, once its bitmap can be resized', () => {
     const sizes = { 0: { virtualSizeBytes: 2 * MIB } };
-    expect(repairAdvice('c', chain('gg', sizes), madeIn(undefined))).toBe(
-      `qemu-img resize 1.qcow2 ${2 * MIB}`,
-    );
-    expect(repairAdvice('c', chain('gu', sizes), madeIn(undefined))).toBe(
+    expect(adviceFor(chain('gg', sizes), madeIn(undefined))).toBe(`qemu-img resize 1.qcow2 ${2 * MIB}`);
+    expect(adviceFor(chain('gu', sizes), madeIn(undefined))).toBe(
       'bitmap-tool repair --name c --rebuild-origin 1.qcow2',
     );
     const smallTop = { 1: { virtualSizeBytes: 2 * MIB } };
-    expect(repairAdvice('c', chain('ug', smallTop), madeIn(undefined))).toBe(
-      'bitmap-tool repair --name c 0.qcow2',
-    );
+    expect(adviceFor(chain('ug', smallTop), madeIn(undefined))).toBe('bitmap-tool repair --name c 0.qcow2');
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { readCheckpoints } from '../../../../src/checkpoint/xml/read-checkpoints.ts';
+import type { Remedy } from '../../../../src/remedy.ts';
 import { scratchFolder } from '../../../support/scratch.ts';
 
 /** `child < parent` */
@@ -77,17 +78,20 @@ test('a bitmap of another name than the checkpoint is warned of', async () => {
 });
 
 describe('refused is', () => {
-  const refusal = (code: string, message: RegExp, hint?: RegExp) =>
+  const refusal = (code: string, message: RegExp, remedy?: Remedy) =>
     expect.objectContaining({
       code,
       message: expect.stringMatching(message),
-      ...(hint === undefined ? {} : { hint: expect.stringMatching(hint) }),
+      ...(remedy === undefined ? {} : { remedy }),
     });
 
   test('what describes no checkpoint, naming the file', async () => {
     const folder = await folderOf({ 'a.xml': '<domain/>' });
     await expect(readCheckpoints([folder])).rejects.toEqual(
-      refusal('INVALID_CHECKPOINT', /a\.xml: the XML of a <domain>/, /checkpoint-dumpxml/),
+      refusal('INVALID_CHECKPOINT', /a\.xml: the XML of a <domain>/, {
+        kind: 'name-checkpoint-folder',
+        folder: undefined,
+      }),
     );
   });
 
@@ -121,11 +125,14 @@ describe('refused is', () => {
     await expect(readCheckpoints([folder])).rejects.toEqual(refusal('INVALID_CHECKPOINT', /ends in \.xml/));
     await mkdir(join(folder, 'another'));
     await expect(readCheckpoints([folder])).rejects.toEqual(
-      refusal('INVALID_CHECKPOINT', /ends in \.xml/, /^Name a folder with files/),
+      refusal('INVALID_CHECKPOINT', /ends in \.xml/, { kind: 'name-checkpoint-folder', folder: undefined }),
     );
     await mkdir(join(folder, 'checkpoints'));
     await expect(readCheckpoints([folder])).rejects.toEqual(
-      refusal('INVALID_CHECKPOINT', /ends in \.xml/, /\/checkpoints\.$/),
+      refusal('INVALID_CHECKPOINT', /ends in \.xml/, {
+        kind: 'name-checkpoint-folder',
+        folder: join(folder, 'checkpoints'),
+      }),
     );
   });
 

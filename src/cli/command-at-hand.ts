@@ -1,0 +1,19 @@
+/**
+ * The command that a person called, for those who word what to do next.
+ */
+import { Option } from 'commander';
+import type { LoadedCommand } from './command.ts';
+import type { CommandAtHand } from './remedy/words.ts';
+
+/** Before the arguments have named a command. */
+export const NO_COMMAND: CommandAtHand = { name: undefined, has: () => false };
+
+export function commandAtHand({ name, definition }: LoadedCommand): CommandAtHand {
+  const names = new Set(
+    definition.options.flatMap(({ flags }) => {
+      const { short, long } = new Option(flags);
+      return [short, long];
+    }),
+  );
+  return { name, has: (option) => names.has(option) };
+}

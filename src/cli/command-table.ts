@@ -1,0 +1,103 @@
+/**
+ * The commands, in the order of the help. Only the one that is called is loaded.
+ */
+import type { CommandEntry, LoadedCommand } from './command.ts';
+
+const edits = () => import('./commands/edit.ts');
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'create-from',
+    summary: 'create bitmaps from a source: what an image holds, other bitmaps, a list, …',
+    load: async () => (await import('./commands/create-from.ts')).createFromCommand,
+  },
+  {
+    name: 'list',
+    summary: 'list stored bitmaps, their state, their dirty bytes and what they cost on disk',
+    load: async () => (await import('./commands/list.ts')).listCommand,
+  },
+  {
+    name: 'map',
+    summary: 'show which image of the chain holds each part of the disk, as qemu-img map does',
+    load: async () => (await import('./commands/map.ts')).mapCommand,
+  },
+  {
+    name: 'dump',
+    summary: 'show the dirty parts of a stored bitmap; #ALLOCATED stands for what the image itself holds',
+    load: async () => (await import('./commands/dump.ts')).dumpCommand,
+  },
+  {
+    name: 'measure',
+    summary: 'say what create-from with the same options would use, and write nothing',
+    load: async () => (await import('./commands/measure.ts')).measureCommand,
+  },
+  {
+    name: 'verify',
+    summary: 'tell whether a bitmap marks every difference between an image and what it was before',
+    load: async () => (await import('./commands/verify.ts')).verifyCommand,
+  },
+  {
+    name: 'check',
+    summary: 'tell whether the checkpoints of backing chains are fit for incremental backups',
+    load: async () => (await import('./commands/check.ts')).checkCommand,
+  },
+  {
+    name: 'repair',
+    summary: 'make the checkpoints of whole backing chains valid again',
+    load: async () => (await import('./commands/repair.ts')).repairCommand,
+  },
+  {
+    name: 'checkpoint-xml',
+    summary: 'print checkpoints as the XML that "virsh checkpoint-create --redefine" takes',
+    load: async () => (await import('./commands/checkpoint-xml.ts')).checkpointXmlCommand,
+  },
+  {
+    name: 'add',
+    summary: 'add bitmaps with nothing marked',
+    load: async () => (await edits()).addCommand,
+  },
+  {
+    name: 'remove',
+    summary: 'remove stored bitmaps',
+    load: async () => (await edits()).removeCommand,
+  },
+  {
+    name: 'clear',
+    summary: 'clear the marks of stored bitmaps',
+    load: async () => (await edits()).clearCommand,
+  },
+  {
+    name: 'enable',
+    summary: 'let bitmaps record writes',
+    load: async () => (await edits()).enableCommand,
+  },
+  {
+    name: 'disable',
+    summary: 'let bitmaps no longer record writes',
+    load: async () => (await edits()).disableCommand,
+  },
+  {
+    name: 'merge',
+    summary: 'merge bitmaps into one of the image',
+    load: async () => (await edits()).mergeCommand,
+  },
+  {
+    name: 'bitmap',
+    summary: 'the arguments of qemu-img bitmap, as a drop-in',
+    load: async () => (await import('./commands/bitmap.ts')).bitmapCommand,
+  },
+  {
+    name: 'completion',
+    summary: 'print what makes a shell complete commands, options, files and names of bitmaps',
+    load: async () => (await import('./commands/completion.ts')).completionCommand,
+  },
+];
+
+/** All of them, which takes longer than most runs. */
+export function loadCommands(): Promise<LoadedCommand[]> {
+  return Promise.all(COMMANDS.map(loadCommand));
+}
+
+export async function loadCommand(entry: CommandEntry): Promise<LoadedCommand> {
+  return { ...entry, definition: await entry.load() };
+}

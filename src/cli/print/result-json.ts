@@ -1,0 +1,22 @@
+/**
+ * A result as the JSON document that scripts read: what can be done is worded as in text.
+ */
+import type { Remedy, RepairCall } from '../../remedy.ts';
+import { printableJson } from '../../text/printable.ts';
+import { repairCommand } from '../remedy/checkpoint-words.ts';
+
+/** @param hintFor words a remedy for the command that prints */
+export function resultJson(result: object, hintFor: (remedy: Remedy) => string): string {
+  return `${printableJson(worded(result, hintFor), 2)}\n`;
+}
+
+function worded(value: unknown, hintFor: (remedy: Remedy) => string): unknown {
+  if (Array.isArray(value)) return value.map((each) => worded(each, hintFor));
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, each]) => {
+    if (key === 'remedy') return ['hint', hintFor(each as Remedy)];
+    if (key === 'advice' && each !== null) return [key, repairCommand(each as RepairCall)];
+    return [key, worded(each, hintFor)];
+  });
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,66 @@
+/**
+ * Remedies about bitmaps stored in an image.
+ */
+import type { BitmapRemedy } from '../../remedy.ts';
+import { shellPath, shellWord } from '../../text/shell-word.ts';
+import type { Words } from './words.ts';
+
+export const bitmapWords: Words<BitmapRemedy> = {
+  'repair-directory': ({ file, copyFirst, opens }) => {
+    const call = `"bitmap-tool repair --directory ${shellPath(file)}"`;
+    if (opens)
+      return `QEMU cannot open the image either. ${call} makes it open again and keeps the sound bitmaps.`;
+    return copyFirst
+      ? `Take a copy of the image, then repair its bitmaps with ${call}.`
+      : `${call} repairs it.`;
+  },
+  'keep-outdated-names': ({ file }) =>
+    `If checkpoints may need them, "bitmap-tool repair --directory ${shellPath(file)}" keeps their names, marked in-use, and "bitmap-tool repair" then fills them. The next program of QEMU that writes to the image drops them, as does "qemu-img check -r leaks ${shellPath(file)}".`,
+  'rebuild-or-remove-in-use': () =>
+    'Once no program uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is no longer needed.',
+  'remove-bitmap': ({ file, name }) =>
+    `Remove the bitmap: bitmap-tool remove ${shellPath(file)} ${shellWord(name)}`,
+  'remove-unneeded-bitmaps': () => 'Remove bitmaps that are no longer needed.',
+  'replace-bitmap': ({ file, name }) =>
+    `Unless a guest is running on the image, replace it: ${createFrom(file, name, 'replace')}`,
+  'replace-target': ({ file, name }, command) =>
+    command.has('--if-exists')
+      ? `To replace it, use --name ${shellWord(name)} --if-exists replace.`
+      : `Replace it: ${createFrom(file, name, 'replace')}`,
+  'add-to-target': ({ file, name }, command) =>
+    command.has('--if-exists')
+      ? `To add the missing marks, use --name ${shellWord(name)} --if-exists merge.`
+      : `Add the missing marks: ${createFrom(file, name, 'merge')}`,
+  'choose-other-name-or-change': ({ file, name }, command) =>
+    command.has('--if-exists')
+      ? 'Choose another --name, or add --if-exists merge (adds to it) or --if-exists replace.'
+      : `Choose another name, or remove the bitmap first: bitmap-tool remove ${shellPath(file)} ${shellWord(name)}`,
+  'choose-stored-name': () => 'Choose another name. A command can only read from #ALLOCATED.',
+  'keep-granularity-or-replace': (_, command) =>
+    command.has('--if-exists')
+      ? 'Leave out --granularity, or use --if-exists replace.'
+      : 'Leave out the granularity.',
+  'coarsen-granularity': ({ leastBytes }, command) =>
+    command.has('--granularity')
+      ? `Use --granularity ${leastBytes} or more.`
+      : `Use a granularity of ${leastBytes} bytes or more.`,
+  'use-fewer-bitmaps': (_, command) =>
+    command.has('--granularity')
+      ? 'Name fewer bitmaps at a time, or use a coarser --granularity.'
+      : 'Name fewer bitmaps at a time.',
+  'name-new-bitmap': (_, command) =>
+    command.has('--name') ? 'Name the new bitmap: --name NAME' : 'Name the new bitmap.',
+  'name-existing-bitmap': ({ names }) =>
+    names.length === 0
+      ? 'The image has no bitmaps.'
+      : `It has: ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`,
+  'accept-any-size': (_, command) =>
+    command.has('--any-size')
+      ? 'With --any-size everything beyond the end of the shorter disk counts as dirty.'
+      : 'With "bitmap-tool merge --any-size" everything beyond the end of the shorter disk counts as dirty.',
+  'fill-images-between': () => 'Run "bitmap-tool create-from" on those images, too.',
+};
+
+function createFrom(file: string, name: string, ifExists: 'merge' | 'replace'): string {
+  return `bitmap-tool create-from --allocated --name ${shellWord(name)} --if-exists ${ifExists} ${shellPath(file)}`;
+}

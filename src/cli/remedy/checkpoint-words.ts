@@ -1,0 +1,109 @@
+/**
+ * Remedies about libvirt's checkpoints.
+ */
+import type { CheckpointRemedy, Consent, RepairCall } from '../../remedy.ts';
+import { shellPath, shellWord } from '../../text/shell-word.ts';
+import type { Words } from './words.ts';
+
+/** A call that can be pasted into a shell, but for words in capitals that a person must fill in. */
+export function repairCommand(call: RepairCall): string {
+  switch (call.kind) {
+    case 'repair-directory-first':
+      return `bitmap-tool repair --directory ${shellPath(call.file)}`;
+    case 'resize-image':
+      return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}`;
+    case 'repair-checkpoint': {
+      const { image, name, consents, origin } = call;
+      return [
+        'bitmap-tool repair',
+        ...(name === undefined ? [] : ['--name', shellWord(name)]),
+        ...consents.map(consentOption),
+        ...(origin === undefined ? [] : ['--origin', origin === null ? 'IMAGE' : shellPath(origin)]),
+        shellPath(image),
+      ].join(' ');
+    }
+  }
+}
+
+export const consentOption = (consent: Consent) => `--${consent}`;
+
+const repairFirst = (call: RepairCall) => `Repair it first: ${repairCommand(call)}`;
+
+export const checkpointWords: Words<CheckpointRemedy> = {
+  'repair-checkpoint': repairFirst,
+  'repair-directory-first': repairFirst,
+  'resize-image': repairFirst,
+  'see-checkpoints': ({ images }) =>
+    `See the state of every checkpoint: bitmap-tool check ${images.map(shellPath).join(' ')}`,
+  'leave-out-image': () => 'Leave out the image if the checkpoint does not cover its disk.',
+  'order-checkpoints': ({ names, isOrdered }, command) => {
+    const oldestFirst = `Name those that you want, the oldest first${isOrdered ? '' : ' (the images do not show the order)'}`;
+    return command.has('--name')
+      ? `${oldestFirst}: ${names.map((each) => `--name ${shellWord(each)}`).join(' ')}`
+      : `${oldestFirst}.`;
+  },
+  'name-existing-checkpoint': ({ names }) => `There are: ${names.join(', ')}`,
+  'confirm-checkpoint': ({ name }, command) =>
+    command.has('--name')
+      ? `If that checkpoint still exists, add --name ${shellWord(name)}.`
+      : `If that checkpoint still exists, name it: bitmap-tool repair --name ${shellWord(name)} TOP`,
+  'give-consent': ({ consents, goesByPath }) => {
+    const options = consents.map(consentOption).join(' ');
+    const agree = `Agree ("bitmap-tool repair ${options} TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
+    return goesByPath
+      ? `${agree} If an overlay has taken that path since, name the image that was active then: bitmap-tool repair --name NAME --origin IMAGE TOP`
+      : agree;
+  },
+  'repair-disks-separately': () => 'Repair these disks one after another.',
+  'repair-again': () => 'Then run the repair again: it continues from there.',
+  'name-origin': (_, command) =>
+    command.has('--origin')
+      ? 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE'
+      : 'If you know which image was active when the checkpoint was made, name it: bitmap-tool repair --name NAME --origin IMAGE TOP',
+  'name-higher-origin': () =>
+    'If the checkpoint is younger than that image, name the image above it: bitmap-tool repair --name NAME --origin IMAGE TOP',
+  'mark-left-branch': ({ name, left }) => {
+    const named = `bitmap-tool repair --name ${shellWord(name)}`;
+    const compare = `"${named} --against BACKUP TOP" marks what differs from the backup of the checkpoint`;
+    return left === undefined
+      ? `What was written to that image counts as changed. ${compare}; without one a full backup is needed.`
+      : `What was written to that image counts as changed. "${named} --branch ${shellPath(left)} TOP" marks all that it holds, ${compare}.`;
+  },
+  'repair-one-by-one': () =>
+    'Repair them one by one, each against its own backup: bitmap-tool repair --name NAME --against BACKUP TOP',
+  'name-image-before-snapshot': () =>
+    'Name the image that was active before the guest went back, with its own backing files.',
+  'compare-with-backup': () =>
+    'The images do not show what a change of size changed. Compare with a backup instead: bitmap-tool repair --name NAME --against BACKUP TOP',
+  'name-image-of-then': ({ name, last, first }) => {
+    const call = (origin: string) =>
+      `"bitmap-tool repair --name ${shellWord(name)} --origin ${shellPath(origin)} TOP"`;
+    const others = first === undefined ? '' : `, or ${call(first)} if nothing below it was committed since`;
+    return `Name the image that was active then: ${call(last)}${others}.`;
+  },
+  'repair-on-this-disk': ({ name, image }) =>
+    `If the checkpoint covers this disk, repair it by name: bitmap-tool repair --name ${shellWord(name)} --origin IMAGE ${shellPath(image)}`,
+  'name-checkpoint-of-origin': () =>
+    'Name the checkpoint that began in that image: bitmap-tool repair --name NAME --origin IMAGE TOP',
+  'repair-forgotten': ({ origin }) =>
+    `If a checkpoint began in this image, repair it: bitmap-tool repair --name NAME --origin ${shellPath(origin)} TOP`,
+  'equalize-sizes': () => 'Make the disks equal first: "qemu-img resize" on the smaller image.',
+  'name-disk': (_, command) =>
+    command.has('--disk')
+      ? 'Say which of their disks it is: --disk TARGET, for example --disk vda; one for each image.'
+      : 'Say which of their disks it is.',
+  'name-libvirt-disks': () =>
+    '"virsh domblklist DOMAIN" shows the names of the disks. Pass one for each image: bitmap-tool checkpoint-xml --disk NAME IMAGE',
+  'remove-parent': () =>
+    'Remove the <parent> of the oldest one; "virsh checkpoint-list --tree DOMAIN" shows the checkpoints that libvirt knows.',
+  'save-checkpoint-again': () => 'Save it again: virsh checkpoint-dumpxml DOMAIN CHECKPOINT',
+  'add-creation-time': () =>
+    'Add the time of its backup, in seconds since 1970: <creationTime>1700000000</creationTime>',
+  'name-checkpoint-folder': ({ folder }) =>
+    folder === undefined
+      ? 'Name files or a folder with the output of "virsh checkpoint-dumpxml", or the folder "checkpoints" of virtnbdbackup.'
+      : `Name the folder ${folder}.`,
+  'name-one-file': () => 'Name one of the two files.',
+  'remove-temporary-bitmap': () =>
+    'Leave it out; "bitmap-tool remove" removes a bitmap that a job left behind.',
+};

@@ -1,0 +1,42 @@
+/**
+ * Remedies about files, the file system and other programs.
+ */
+import type { FileRemedy } from '../../remedy.ts';
+import type { Words } from './words.ts';
+
+export const fileWords: Words<FileRemedy> = {
+  'name-file-or-device': () => 'Name a regular file or a block device.',
+  'get-permission': ({ to }) =>
+    to === 'read'
+      ? 'Run as a user who may read it.'
+      : 'Nothing was written. Run as a user who may write it, on a file system that is not read-only.',
+  'free-space': () => 'Free some space on that file system.',
+  'raise-file-size-limit': () =>
+    'Raise the limit of this process ("ulimit -f"), or put the image on a file system that holds larger files.',
+  'stop-other-writer': () => 'Another program changes this file. Stop that program first.',
+  'remove-cause': () => 'Remove the cause.',
+  'stop-programs': ({ programs, toDo }, command) => {
+    const stop =
+      programs.length > 0
+        ? `Stop ${programs.join(' and ')} first`
+        : 'Stop that process first (root sees which one it is; on a shared file system it may run on another host)';
+    if (toDo === 'read-shared') return `${stop}: it allows no other program to read the image.`;
+    if (toDo === 'write') return `${stop}. Only QEMU itself can change the bitmaps of a running guest.`;
+    return command.has('--force-share')
+      ? `${stop}, or add --force-share (-U) to a command that only reads: it reads the image as it is now.`
+      : `${stop}.`;
+  },
+  'plan-only': (_, command) =>
+    command.has('--dry-run')
+      ? 'Stop the program that uses the image, or add --dry-run to see what the command would do.'
+      : 'Stop the program that uses the image.',
+  'work-without-locks': (_, command) =>
+    command.has('--no-lock')
+      ? 'Make sure that no other program uses the image, then run the command again with --no-lock.'
+      : 'Make sure that no other program uses the image, then use another command without locks, such as "bitmap-tool merge --no-lock".',
+  'extend-device': ({ neededBytes }) =>
+    `Extend the device to at least ${neededBytes} bytes (for example "lvextend -L ${neededBytes}b"), then run the command again.`,
+  'name-new-file': () => 'Name a new file, or remove that file first.',
+  'choose-writable-folder': () => 'Nothing was written. Choose a folder that you may write to.',
+  'choose-other-file-system': () => 'Nothing was left behind. Choose a folder on another file system.',
+};

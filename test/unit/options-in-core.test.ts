@@ -1,0 +1,33 @@
+/**
+ * The core knows no command line: only src/cli names an option of it, in texts or in comments.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const source = new URL('../../src/', import.meta.url);
+
+/** A call of another program, up to the end of its quotes. */
+const OTHER_PROGRAM = /\b(?:qemu-img|qemu-nbd|nbdinfo|virsh)\b[^`"']*/g;
+
+/** Programs are called there, with options that are theirs. */
+const CALLING = /^(?:cli|qemu)\//;
+
+test('no file outside src/cli names an option', () => {
+  const files = readdirSync(fileURLToPath(source), { recursive: true, encoding: 'utf8' });
+  const found = files
+    .filter((name) => name.endsWith('.ts') && !CALLING.test(name))
+    .flatMap((name) => {
+      const lines = readFileSync(new URL(name, source), 'utf8').replace(OTHER_PROGRAM, '').split('\n');
+      return lines.filter((line) => /(?<![-\w])--[a-z]/.test(line)).map((line) => `${name}: ${line.trim()}`);
+    });
+  expect(found).toEqual([]);
+});
+
+test('no file outside src/cli names a command of the tool as one calls it', () => {
+  const files = readdirSync(fileURLToPath(source), { recursive: true, encoding: 'utf8' });
+  const found = files
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
+    .filter((name) => /['"`].*\bbitmap-tool [a-z]/.test(readFileSync(new URL(name, source), 'utf8')));
+  expect(found).toEqual([]);
+});
