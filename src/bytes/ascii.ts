@@ -4,19 +4,23 @@
 
 const ZERO = 0x30;
 const SPACE = 0x20;
-const DIGITS = 8;
-const SPLIT = 10 ** DIGITS;
-/** '00' to '99', one after the other. */
-const PAIRS = Uint8Array.from({ length: 200 }, (_, index) => {
-  const number = index >>> 1;
-  return ZERO + (index % 2 === 0 ? Math.floor(number / 10) : number % 10);
-});
+const EIGHT_DIGITS = 10 ** 8;
+/** '00' to '99' as 16-bit words, little-endian. */
+const PAIRS = Uint16Array.from(
+  { length: 100 },
+  (_, number) => ZERO + Math.floor(number / 10) + ((ZERO + (number % 10)) << 8),
+);
 
 /** Of a whole number, 0 to Number.MAX_SAFE_INTEGER. */
 export function decimalDigits(value: number): number {
-  let digits = 1;
-  for (let limit = 10; digits < 16 && value >= limit; limit *= 10) digits++;
-  return digits;
+  if (value < EIGHT_DIGITS) return smallDigits(value | 0);
+  return 8 + smallDigits(Math.floor(value / EIGHT_DIGITS) | 0);
+}
+
+/** Of a number below 10^8. */
+function smallDigits(value: number): number {
+  if (value < 10000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
+  return value < 1000000 ? (value < 100000 ? 5 : 6) : value < 10000000 ? 7 : 8;
 }
 
 /**
@@ -24,55 +28,70 @@ export function decimalDigits(value: number): number {
  *
  * @returns where it ends
  */
-export function writeDecimal(out: Uint8Array, at: number, value: number): number {
-  const end = at + decimalDigits(value);
-  let rest = value;
+export function writeDecimal(out: DataView, at: number, value: number): number {
+  if (value < EIGHT_DIGITS) return writeSmall(out, at, value | 0);
+  const high = Math.floor(value / EIGHT_DIGITS);
+  const end = writeSmall(out, at, high | 0);
+  writeEight(out, end, (value - high * EIGHT_DIGITS) | 0);
+  return end + 8;
+}
+
+/** A number below 10^8. */
+function writeSmall(out: DataView, at: number, value: number): number {
+  const end = at + smallDigits(value);
   let to = end;
-  while (rest >= SPLIT) {
-    const high = Math.floor(rest / SPLIT);
-    const low = rest - high * SPLIT;
-    to -= DIGITS;
-    writeEight(out, to, low | 0);
-    rest = high;
-  }
-  let small = rest | 0;
-  while (small >= 100) {
-    const above = (small / 100) | 0;
+  let rest = value;
+  while (rest >= 10) {
+    const above = (rest / 100) | 0;
     to -= 2;
-    writePair(out, to, small - above * 100);
-    small = above;
+    out.setUint16(to, PAIRS[rest - above * 100]!, true);
+    rest = above;
   }
-  if (small >= 10) writePair(out, to - 2, small);
-  else out[to - 1] = ZERO + small;
+  // What is left is one digit, or none where all went in pairs.
+  if (to > at) out.setUint8(at, ZERO + rest);
   return end;
 }
 
-function writeEight(out: Uint8Array, at: number, value: number): void {
+/** All eight digits of a number below 10^8, zeros in front included. */
+function writeEight(out: DataView, at: number, value: number): void {
   const high = (value / 10000) | 0;
   const low = value - high * 10000;
   const first = (high / 100) | 0;
   const third = (low / 100) | 0;
-  writePair(out, at, first);
-  writePair(out, at + 2, high - first * 100);
-  writePair(out, at + 4, third);
-  writePair(out, at + 6, low - third * 100);
-}
-
-function writePair(out: Uint8Array, at: number, value: number): void {
-  out[at] = PAIRS[value * 2]!;
-  out[at + 1] = PAIRS[value * 2 + 1]!;
+  out.setUint16(at, PAIRS[first]!, true);
+  out.setUint16(at + 2, PAIRS[high - first * 100]!, true);
+  out.setUint16(at + 4, PAIRS[third]!, true);
+  out.setUint16(at + 6, PAIRS[low - third * 100]!, true);
 }
 
 /** The same, with spaces before it up to `width`. */
-export function writeDecimalPadded(out: Uint8Array, at: number, value: number, width: number): number {
+export function writeDecimalPadded(out: DataView, at: number, value: number, width: number): number {
   let from = at;
-  for (let spaces = width - decimalDigits(value); spaces > 0; spaces--) out[from++] = SPACE;
+  for (let spaces = width - decimalDigits(value); spaces > 0; spaces--) out.setUint8(from++, SPACE);
   return writeDecimal(out, from, value);
 }
 
-/** @returns where the piece ends */
-export function writePiece(out: Uint8Array, at: number, piece: Uint8Array): number {
-  // Shorter than what Uint8Array.prototype.set is good for.
-  for (let index = 0; index < piece.length; index++) out[at + index] = piece[index]!;
-  return at + piece.length;
+/** Text that is written again and again. */
+export interface Piece {
+  readonly words: Int32Array;
+  readonly length: number;
+}
+
+export function asciiPiece(text: string): Piece {
+  const padded = new DataView(new ArrayBuffer(Math.ceil(text.length / 4) * 4));
+  for (let index = 0; index < text.length; index++) padded.setUint8(index, text.charCodeAt(index));
+  const words = Int32Array.from({ length: padded.byteLength / 4 }, (_, index) =>
+    padded.getInt32(index * 4, true),
+  );
+  return { words, length: text.length };
+}
+
+/**
+ * Writes by whole words: up to 3 bytes behind the piece become zeros, which what comes next writes over.
+ *
+ * @returns where the piece ends
+ */
+export function writePiece(out: DataView, at: number, { words, length }: Piece): number {
+  for (let index = 0; index < words.length; index++) out.setInt32(at + index * 4, words[index]!, true);
+  return at + length;
 }

@@ -1,7 +1,7 @@
 /**
  * The lines of a map, as JSON and as text, written as bytes: a disk may have millions of them.
  */
-import { writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
+import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
 import { flagsOf, type MapColumns, type MapFlags } from '../../guest/allocation/map-columns.ts';
 import { NO_OFFSET, type RunKind } from '../../guest/allocation/runs.ts';
 
@@ -21,27 +21,28 @@ export interface MapLines {
 export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
   const lines = room();
   const middleOf = pieces(gapsAreUnknown, jsonFlags);
-  const next = Buffer.from(',\n{"start":');
-  const length = Buffer.from(',"length":');
-  const offset = Buffer.from(',"offset":');
-  const close = Buffer.from('}');
+  const next = asciiPiece(',\n{"start":');
+  const length = asciiPiece(',"length":');
+  const offset = asciiPiece(',"offset":');
+  const close = asciiPiece('}');
   let isFirst = true;
   return {
     batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
       const out = lines(count);
+      const view = new DataView(out.buffer);
       let at = 0;
       for (let index = 0; index < count; index++) {
-        at = writePiece(out, at, next);
-        at = writeDecimal(out, at, starts[index]!);
-        at = writePiece(out, at, length);
-        at = writeDecimal(out, at, lengths[index]!);
-        at = writePiece(out, at, middleOf(depths[index]!, kinds[index]!));
+        at = writePiece(view, at, next);
+        at = writeDecimal(view, at, starts[index]!);
+        at = writePiece(view, at, length);
+        at = writeDecimal(view, at, lengths[index]!);
+        at = writePiece(view, at, middleOf(depths[index]!, kinds[index]!));
         const host = hostOffsets[index]!;
         if (host !== NO_OFFSET) {
-          at = writePiece(out, at, offset);
-          at = writeDecimal(out, at, host);
+          at = writePiece(view, at, offset);
+          at = writeDecimal(view, at, host);
         }
-        at = writePiece(out, at, close);
+        at = writePiece(view, at, close);
       }
       if (!isFirst || count === 0) return out.subarray(0, at);
       // Before the first, "[" stands instead of a comma and a new line.
@@ -65,8 +66,8 @@ export function textMapLines(gapsAreUnknown: boolean): MapLines {
     `  ${String(depth).padEnd(NARROW)}  ${what.padEnd(NARROW)}  `;
   const beforeOffset = pieces(gapsAreUnknown, (depth, flags) => cells(depth, whatOf(flags)));
   const atEnd = pieces(gapsAreUnknown, (depth, flags) => `${cells(depth, whatOf(flags)).trimEnd()}\n`);
-  const gap = Buffer.from('  ');
-  const newLine = Buffer.from('\n');
+  const gap = asciiPiece('  ');
+  const newLine = asciiPiece('\n');
   let title = `${'start'.padStart(WIDTH)}  ${'length'.padStart(WIDTH)}${cells('depth', 'what')}at\n`;
   const takeTitle = () => {
     const text = title;
@@ -76,19 +77,20 @@ export function textMapLines(gapsAreUnknown: boolean): MapLines {
   return {
     batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
       const out = lines(count);
-      let at = writePiece(out, 0, Buffer.from(takeTitle()));
+      const view = new DataView(out.buffer);
+      let at = writePiece(view, 0, asciiPiece(takeTitle()));
       for (let index = 0; index < count; index++) {
-        at = writeDecimalPadded(out, at, starts[index]!, WIDTH);
-        at = writePiece(out, at, gap);
-        at = writeDecimalPadded(out, at, lengths[index]!, WIDTH);
+        at = writeDecimalPadded(view, at, starts[index]!, WIDTH);
+        at = writePiece(view, at, gap);
+        at = writeDecimalPadded(view, at, lengths[index]!, WIDTH);
         const host = hostOffsets[index]!;
         if (host === NO_OFFSET) {
-          at = writePiece(out, at, atEnd(depths[index]!, kinds[index]!));
+          at = writePiece(view, at, atEnd(depths[index]!, kinds[index]!));
           continue;
         }
-        at = writePiece(out, at, beforeOffset(depths[index]!, kinds[index]!));
-        at = writeDecimal(out, at, host);
-        at = writePiece(out, at, newLine);
+        at = writePiece(view, at, beforeOffset(depths[index]!, kinds[index]!));
+        at = writeDecimal(view, at, host);
+        at = writePiece(view, at, newLine);
       }
       return out.subarray(0, at);
     },
@@ -106,11 +108,11 @@ function whatOf({ present, zero, compressed }: MapFlags): string {
 function pieces(
   gapsAreUnknown: boolean,
   make: (depth: number, flags: MapFlags) => string,
-): (depth: number, kind: number) => Uint8Array {
-  const made: (Uint8Array | undefined)[] = [];
+): (depth: number, kind: number) => Piece {
+  const made: (Piece | undefined)[] = [];
   return (depth, kind) => {
     const key = depth * KINDS + kind;
-    made[key] ??= Buffer.from(make(depth, flagsOf(kind as RunKind, gapsAreUnknown)));
+    made[key] ??= asciiPiece(make(depth, flagsOf(kind as RunKind, gapsAreUnknown)));
     return made[key];
   };
 }

@@ -12,7 +12,7 @@ export interface MappedLayers {
 }
 
 /** Extents that one item of the iteration brings at most. */
-const BATCH = 4096;
+const BATCH = 16 * 1024;
 
 /** As mapInColumns, for those who look at each extent by itself. */
 export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[]> {
@@ -27,6 +27,7 @@ export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<Map
   const top = (await layer(0))!;
   const cursors: Cursor[] = [await openCursor(top)];
   const columns = columnsBuilder(BATCH);
+  let bottom: number | undefined;
 
   for (let offset = 0; offset < top.virtualSizeBytes; ) {
     let depth = 0;
@@ -40,7 +41,8 @@ export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<Map
       kind = cursor.kind();
       host = cursor.hostOffset(offset);
       if (kind !== RUN.unallocated) break;
-      const below = cursors[depth + 1]?.layer ?? (await layer(depth + 1));
+      const below = cursors[depth + 1]?.layer ?? (depth === bottom ? undefined : await layer(depth + 1));
+      if (below === undefined) bottom = depth;
       // Past the end of a shorter backing image nothing is allocated: this image gives zeros.
       if (below === undefined || offset >= below.virtualSizeBytes) break;
       end = Math.min(end, below.virtualSizeBytes);

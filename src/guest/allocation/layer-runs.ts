@@ -2,11 +2,14 @@
  * Reads what one image of a chain holds, part by part, as runs.
  */
 
+import { divideUp } from '../../bytes/align.ts';
+import { view } from '../../bytes/struct.ts';
 import type { Layer, Qcow2Layer, RawLayer } from '../../chain/layer.ts';
 import { hostOffset, guestOffset as toGuestOffset } from '../../format/addresses.ts';
 import { hex } from '../../format/format-error.ts';
 import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
+import { isPlain, oddBits, plainHostOffset, plainIsZero } from '../../format/l2-plain.ts';
 import { readL2Entry } from '../../format/l2-table.ts';
 import type { Image } from '../../image/image.ts';
 import { naming, readActiveTables, readInside, requireInside } from '../../image/image.ts';
@@ -19,7 +22,7 @@ import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder 
 const ENTRIES_PER_PART = 64 * 1024;
 
 export interface RunReader {
-  /** Runs from `start`, for as far as one part goes: beyond `start`, at most to the end of the image's disk. */
+  /** Valid until the next call: runs from `start`, for as far as one part goes: beyond `start`, at most to the end of the image's disk. */
   read(start: number): Promise<Runs>;
 }
 
@@ -34,6 +37,9 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
   const { l2Offsets } = await readActiveTables(image);
   const tableBytes = guestBytesPerL2Table(header);
   const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
+
+  const runs = runsBuilder();
+  const split = runsBuilder();
 
   return {
     async read(start) {
@@ -50,7 +56,7 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
           readInside(image, `L2 table ${index}`, hostOffset(l2Offsets[index]!), header.clusterSizeBytes),
         ),
       );
-      const runs = runsBuilder(start);
+      runs.reset(start);
       for (const [position, index] of indexes.entries()) {
         const tableStart = index * tableBytes;
         if (tableStart > runs.end) runs.add(tableStart, RUN.unallocated, NO_OFFSET);
@@ -58,7 +64,7 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
       }
       const end = Math.min(endIndex * tableBytes, diskEnd);
       if (end > runs.end) runs.add(end, RUN.unallocated, NO_OFFSET);
-      return stretchAt === undefined ? runs.finish() : withHoles(runs.finish(), stretchAt);
+      return stretchAt === undefined ? runs.finish() : withHoles(runs.finish(), stretchAt, split);
     },
   };
 }
@@ -73,10 +79,21 @@ function addTable(
   const { storage, header } = image;
   const { clusterSizeBytes, virtualSizeBytes } = header;
   const first = Math.max(0, Math.floor((start - tableStart) / clusterSizeBytes));
+  const end = Math.min(l2EntriesPerTable(header), divideUp(virtualSizeBytes - tableStart, clusterSizeBytes));
+  const odd = oddBits(header);
+  const words = view(table);
   naming(storage, () => {
-    for (let index = first; index < l2EntriesPerTable(header); index++) {
+    for (let index = first; index < end; index++) {
+      if (odd !== undefined) {
+        const high = words.getUint32(index * 8);
+        const low = words.getUint32(index * 8 + 4);
+        const offset = plainHostOffset(high, low);
+        if (isPlain(high, low, odd) && offset < storage.sizeBytes) {
+          addPlain(image, offset, plainIsZero(low), tableStart + index * clusterSizeBytes, runs);
+          continue;
+        }
+      }
       const guestOffset = toGuestOffset(tableStart + index * clusterSizeBytes);
-      if (guestOffset >= virtualSizeBytes) return;
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
       const host = hostRange(cluster, header);
       // Asked first, since the text of the complaint would cost more than all the rest.
@@ -87,6 +104,22 @@ function addTable(
       addCluster(image, cluster, guestOffset, runs);
     }
   });
+}
+
+/** As addCluster, of a plain entry. */
+function addPlain(
+  { header }: Image,
+  offset: number,
+  isZero: boolean,
+  guestOffset: number,
+  runs: RunsBuilder,
+): void {
+  const begin = runs.end;
+  const end = Math.min(guestOffset + header.clusterSizeBytes, header.virtualSizeBytes);
+  if (end <= begin) return;
+  const kind = isZero ? RUN.zero : offset === 0 ? RUN.unallocated : RUN.data;
+  const known = offset !== 0 && header.cryptMethod === 'none';
+  runs.add(end, kind, known ? offset + (begin - guestOffset) : NO_OFFSET);
 }
 
 /** Adds the part of a cluster that `runs` has not covered yet. */
@@ -142,8 +175,8 @@ async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | 
   return seems ? openStretches(storage.fd) : undefined;
 }
 
-function withHoles(runs: Runs, stretchAt: StretchAt): Runs {
-  const split = runsBuilder(runs.start);
+function withHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder): Runs {
+  split.reset(runs.start);
   for (let index = 0; index < runs.count; index++) {
     const end = runs.ends[index]!;
     const kind = runs.kinds[index] as RunKind;
@@ -165,9 +198,10 @@ function withHoles(runs: Runs, stretchAt: StretchAt): Runs {
 
 /** All of a raw image is its own; what the file system keeps no data for reads as zeros. */
 function rawReader({ storage, virtualSizeBytes }: RawLayer): RunReader {
+  const runs = runsBuilder();
   return {
     async read(start) {
-      const runs = runsBuilder(start);
+      runs.reset(start);
       const ranges = (await dataRanges(storage.fd, start, virtualSizeBytes)) ?? [
         { start, end: virtualSizeBytes },
       ];

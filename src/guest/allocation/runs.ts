@@ -24,6 +24,8 @@ export interface Runs {
 }
 
 export interface RunsBuilder {
+  /** Begins with other runs; those that were finished before are no longer valid. */
+  reset(start: number): void;
   /** Goes on from the last end to `end`; joins the previous run where kind and host offset go on. */
   add(end: number, kind: RunKind, hostOffset: number): void;
   readonly end: number;
@@ -31,12 +33,13 @@ export interface RunsBuilder {
   finish(): Runs;
 }
 
-export function runsBuilder(start: number): RunsBuilder {
+export function runsBuilder(): RunsBuilder {
+  let start = 0;
   let ends = new Float64Array(1024);
   let kinds = new Uint8Array(1024);
   let hostOffsets = new Float64Array(1024);
   let count = 0;
-  let last = start;
+  let last = 0;
   /** The host offset at which the last run would go on. */
   let nextHost = NO_OFFSET;
 
@@ -53,6 +56,12 @@ export function runsBuilder(start: number): RunsBuilder {
   }
 
   return {
+    reset(from) {
+      start = from;
+      last = from;
+      count = 0;
+      nextHost = NO_OFFSET;
+    },
     add(end, kind, hostOffset) {
       const joins = count > 0 && kinds[count - 1] === kind && nextHost === hostOffset;
       if (!joins) {

@@ -1,10 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decimalDigits, writeDecimal, writeDecimalPadded, writePiece } from '../../../src/bytes/ascii.ts';
+import {
+  asciiPiece,
+  decimalDigits,
+  writeDecimal,
+  writeDecimalPadded,
+  writePiece,
+} from '../../../src/bytes/ascii.ts';
 
-const written = (write: (out: Uint8Array, at: number) => number) => {
+const written = (write: (out: DataView, at: number) => number) => {
   const out = new Uint8Array(64);
-  const end = write(out, 3);
+  const end = write(new DataView(out.buffer), 3);
   expect([...out.subarray(0, 3), ...out.subarray(end)].every((byte) => byte === 0)).toBe(true);
   return Buffer.from(out.subarray(3, end)).toString();
 };
@@ -32,5 +38,5 @@ test('writes any whole number as String does', () => {
 });
 
 test('writes a piece as it is', () => {
-  expect(written((out, at) => writePiece(out, at, Buffer.from('a piece')))).toBe('a piece');
+  expect(written((out, at) => writePiece(out, at, asciiPiece('a piece')))).toBe('a piece');
 });

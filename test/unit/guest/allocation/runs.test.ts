@@ -1,7 +1,22 @@
 /** Runs join where kind and place go on, and never otherwise. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { NO_OFFSET, RUN, type RunKind, runsBuilder } from '../../../../src/guest/allocation/runs.ts';
+import {
+  NO_OFFSET,
+  RUN,
+  type RunKind,
+  type RunsBuilder,
+  runsBuilder,
+} from '../../../../src/guest/allocation/runs.ts';
+
+/** One that has been used before. */
+function builderAt(start: number): RunsBuilder {
+  const builder = runsBuilder();
+  builder.add(1, RUN.data, 7);
+  builder.finish();
+  builder.reset(start);
+  return builder;
+}
 
 const anyPiece = fc.record({
   length: fc.integer({ min: 1, max: 5 }),
@@ -12,7 +27,7 @@ const anyPiece = fc.record({
 test('runs say of every byte what was added, in as few runs as there can be', () => {
   fc.assert(
     fc.property(fc.nat(1000), fc.array(anyPiece, { maxLength: 60 }), (start, pieces) => {
-      const builder = runsBuilder(start);
+      const builder = builderAt(start);
       const bytes: { kind: RunKind; host: number }[] = [];
       for (const { length, kind, host } of pieces) {
         const last = bytes.at(-1);
@@ -53,7 +68,7 @@ test('runs say of every byte what was added, in as few runs as there can be', ()
 });
 
 test('thousands of runs are kept apart', () => {
-  const builder = runsBuilder(0);
+  const builder = builderAt(0);
   for (let run = 0; run < 5000; run++) builder.add(run + 1, run % 2 === 0 ? RUN.data : RUN.zero, NO_OFFSET);
   const { count, ends, kinds } = builder.finish();
   expect(count).toBe(5000);

@@ -1,0 +1,69 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { guestOffset } from '../../../src/format/addresses.ts';
+import { FormatError } from '../../../src/format/format-error.ts';
+import { type Cluster, decodeL2Entry } from '../../../src/format/l2-entry.ts';
+import { isPlain, oddBits, plainHostOffset, plainIsZero } from '../../../src/format/l2-plain.ts';
+import { geometry } from './stored-header.ts';
+
+/** Each bit by itself is rare enough that many entries are sound. */
+const word = fc
+  .tuple(fc.nat(0xffff_ffff), fc.nat(0xffff_ffff), fc.nat(0xffff_ffff), fc.boolean())
+  .map(([a, b, c, isDense]) => (isDense ? a : a & b & c) >>> 0);
+const low = fc.oneof(
+  word,
+  word.map((value) => (value & 0xfff0_0001) >>> 0),
+);
+
+function decoded(...args: Parameters<typeof decodeL2Entry>): Cluster | undefined {
+  try {
+    return decodeL2Entry(...args);
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+test('a plain entry is what the decoder says of it, and every sound one that is not compressed is plain', () => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 9, max: 21 }),
+      fc.boolean(),
+      word,
+      low,
+      (clusterBits, isOld, high, lowWord) => {
+        const header = geometry(clusterBits, false, isOld ? { version: 2 } : {});
+        const odd = oddBits(header);
+        if (odd === undefined) throw new Error('standard entries have plain ones among them');
+        const words = { high, low: lowWord, zeroMask: 0, dataMask: 0 };
+        const cluster = decoded(words, guestOffset(0), header);
+        const plain = isPlain(high, lowWord, odd);
+        expect(plain).toBe(cluster !== undefined && cluster.kind !== 'compressed');
+        if (!plain) return;
+        seen.add(cluster!.kind);
+        const host = plainHostOffset(high, lowWord);
+        const kind = plainIsZero(lowWord) ? 'zero' : host === 0 ? 'unallocated' : 'data';
+        expect(kind).toBe(cluster!.kind);
+        if (cluster!.kind === 'data' || cluster!.kind === 'zero') {
+          expect(cluster!.hostOffset ?? 0).toBe(host);
+        }
+      },
+    ),
+    {
+      numRuns: 20_000,
+      examples: [
+        [16, false, 0, 0],
+        [16, false, 0x8000_0000, 0x5_0000],
+        [16, false, 0, 1],
+      ],
+    },
+  );
+  expect(seen).toEqual(new Set(['unallocated', 'data', 'zero']));
+});
+
+test('with extended entries or an external data file none is plain', () => {
+  const header = geometry(16);
+  expect(oddBits({ ...header, hasExtendedL2: true })).toBeUndefined();
+  expect(oddBits({ ...header, hasDataFile: true })).toBeUndefined();
+});
