@@ -28,6 +28,7 @@ export {
 export { clearBitmaps } from './operations/bitmaps/clear-bitmaps.ts';
 export {
   type BitmapDump,
+  type DumpColumns,
   type DumpExtent,
   type DumpOptions,
   dumpBitmap,

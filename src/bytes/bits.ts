@@ -22,13 +22,6 @@ export function newBits(bitCount: number): Uint8Array {
   return new Uint8Array(Math.ceil(bitCount / 8));
 }
 
-/** Reinterprets bytes as 32-bit words for scanning; `bytes` must start 4-aligned, a tail is left out. */
-function wordsOf(bytes: ReadonlyBits): Uint32Array | undefined {
-  return bytes.byteOffset % 4 === 0
-    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
-    : undefined;
-}
-
 export function getBit(bits: ReadonlyBits, index: number): boolean {
   return (bits[Math.floor(index / 8)]! & (1 << (index % 8))) !== 0;
 }
@@ -61,18 +54,31 @@ export function clearBitsFrom(bits: Uint8Array, start: number): void {
   bits.fill(0, byte + 1);
 }
 
+/** Costs what is neither all clear nor all set: whole blocks of those are passed over. */
 export function countBits(bits: ReadonlyBits): number {
   let count = 0;
   let byte = 0;
-  const words = wordsOf(bits);
-  if (words !== undefined) {
-    for (let i = 0; i < words.length; i++) {
-      const word = words[i]!;
-      if (word !== 0) count += popcount32(word);
-    }
-    byte = words.length * 4;
+  while (byte < bits.length) {
+    const cleared = skipBytes(bits, 0, byte, bits.length);
+    const set = skipBytes(bits, 0xff, cleared, bits.length);
+    count += (set - cleared) * 8;
+    byte = Math.min(set + COUNTED_BYTES, bits.length);
+    count += countEach(bits.subarray(set, byte));
   }
-  for (; byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
+  return count;
+}
+
+/** So many that to look for the next stretch costs little beside them. */
+const COUNTED_BYTES = 1024;
+
+function countEach(bits: ReadonlyBits): number {
+  let count = 0;
+  let byte = 0;
+  for (; (bits.byteOffset + byte) % 4 !== 0 && byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
+  if (byte === bits.length) return count;
+  const words = new Uint32Array(bits.buffer, bits.byteOffset + byte, (bits.length - byte) >>> 2);
+  for (let i = 0; i < words.length; i++) count += popcount32(words[i]!);
+  for (byte += words.length * 4; byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
   return count;
 }
 
@@ -85,11 +91,15 @@ function popcount32(word: number): number {
 /** How many bits are set in `wanted` and not in `have`; both of the same length. */
 export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
   let count = 0;
-  for (let i = 0; i < wanted.length; i++) count += POPCOUNT[wanted[i]! & ~have[i]! & 0xff]!;
+  const { length } = wanted;
+  for (let byte = skipBytes(wanted, 0, 0, length); byte < length; byte = skipBytes(wanted, 0, byte, length)) {
+    const end = Math.min(byte + COUNTED_BYTES, length);
+    for (; byte < end; byte++) count += POPCOUNT[wanted[byte]! & ~have[byte]! & 0xff]!;
+  }
   return count;
 }
 
-const BLOCK_BYTES = 512;
+const BLOCK_BYTES = 4096;
 const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
 
 /** Where the first byte other than `value` stands in [start, end), or `end`. */

@@ -8,8 +8,9 @@ import type { CommandDefinition } from '../command.ts';
 import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE, READABLE_BITMAP } from '../option.ts';
-import { outputClosed, print } from '../output.ts';
+import { outputClosed, print, printBytes } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
+import { printJsonLines, printTextLines } from '../print/dump-lines.ts';
 import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
 
 interface DumpFlags extends CommonOptions, QemuFlag {
@@ -52,7 +53,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
     );
     await draw?.(dump);
     if (quiet) return DONE;
-    if (json) await printJson(dump);
+    if (json) await printJsonLines(dump.columns(), printBytes, outputClosed);
     else if (picture === undefined) await printText(dump);
     else await print(`${summary(dump)}Drawn in ${printable(picture)}\n`);
     return DONE;
@@ -67,23 +68,10 @@ async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<
   return (dump) => file.write(dumpPicture(dump, dirty(dump)));
 }
 
-async function printJson({ extents }: BitmapDump): Promise<void> {
-  let separator = '[';
-  for (const extent of extents()) {
-    await print(`${separator}${JSON.stringify(extent)}`);
-    separator = ',\n';
-    if (outputClosed()) return;
-  }
-  await print(separator === '[' ? '[]\n' : ']\n');
-}
-
 async function printText(dump: BitmapDump): Promise<void> {
   await print(summary(dump));
   await print(diskPicture(dump.virtualSize, dirty(dump)));
-  for (const { offset, length, description } of dump.extents()) {
-    await print(`${String(offset).padStart(16)}  ${String(length).padStart(16)}  ${description}\n`);
-    if (outputClosed()) return;
-  }
+  await printTextLines(dump.columns(), printBytes, outputClosed);
 }
 
 function summary({ image, name, virtualSize, granularity, dirtyBytes }: BitmapDump): string {

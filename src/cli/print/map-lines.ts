@@ -4,9 +4,8 @@
 import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
 import { flagsOf, type MapColumns, type MapFlags } from '../../guest/allocation/map-columns.ts';
 import { NO_OFFSET, type RunKind } from '../../guest/allocation/runs.ts';
+import { lineRoom } from './line-room.ts';
 
-/** Longer than any line is. */
-const LINE_BYTES = 256;
 const WIDTH = 16;
 const NARROW = 8;
 const KINDS = 8;
@@ -19,7 +18,7 @@ export interface MapLines {
 
 /** One array over all batches, an extent a line. */
 export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
-  const lines = room();
+  const room = lineRoom();
   const middleOf = pieces(gapsAreUnknown, jsonFlags);
   const next = asciiPiece(',\n{"start":');
   const length = asciiPiece(',"length":');
@@ -28,27 +27,26 @@ export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
   let isFirst = true;
   return {
     batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
-      const out = lines(count);
-      const view = new DataView(out.buffer);
+      const out = room(count);
       let at = 0;
       for (let index = 0; index < count; index++) {
-        at = writePiece(view, at, next);
-        at = writeDecimal(view, at, starts[index]!);
-        at = writePiece(view, at, length);
-        at = writeDecimal(view, at, lengths[index]!);
-        at = writePiece(view, at, middleOf(depths[index]!, kinds[index]!));
+        at = writePiece(out, at, next);
+        at = writeDecimal(out, at, starts[index]!);
+        at = writePiece(out, at, length);
+        at = writeDecimal(out, at, lengths[index]!);
+        at = writePiece(out, at, middleOf(depths[index]!, kinds[index]!));
         const host = hostOffsets[index]!;
         if (host !== NO_OFFSET) {
-          at = writePiece(view, at, offset);
-          at = writeDecimal(view, at, host);
+          at = writePiece(out, at, offset);
+          at = writeDecimal(out, at, host);
         }
-        at = writePiece(view, at, close);
+        at = writePiece(out, at, close);
       }
-      if (!isFirst || count === 0) return out.subarray(0, at);
+      if (!isFirst || count === 0) return new Uint8Array(out.buffer, 0, at);
       // Before the first, "[" stands instead of a comma and a new line.
       isFirst = false;
-      out[1] = OPEN;
-      return out.subarray(1, at);
+      out.setUint8(1, OPEN);
+      return new Uint8Array(out.buffer, 1, at - 1);
     },
     end: () => (isFirst ? '[]\n' : ']\n'),
   };
@@ -61,7 +59,7 @@ function jsonFlags(depth: number, { present, zero, data, compressed }: MapFlags)
 }
 
 export function textMapLines(gapsAreUnknown: boolean): MapLines {
-  const lines = room();
+  const room = lineRoom();
   const cells = (depth: string | number, what: string) =>
     `  ${String(depth).padEnd(NARROW)}  ${what.padEnd(NARROW)}  `;
   const beforeOffset = pieces(gapsAreUnknown, (depth, flags) => cells(depth, whatOf(flags)));
@@ -76,23 +74,22 @@ export function textMapLines(gapsAreUnknown: boolean): MapLines {
   };
   return {
     batch({ count, starts, lengths, depths, kinds, hostOffsets }) {
-      const out = lines(count);
-      const view = new DataView(out.buffer);
-      let at = writePiece(view, 0, asciiPiece(takeTitle()));
+      const out = room(count);
+      let at = writePiece(out, 0, asciiPiece(takeTitle()));
       for (let index = 0; index < count; index++) {
-        at = writeDecimalPadded(view, at, starts[index]!, WIDTH);
-        at = writePiece(view, at, gap);
-        at = writeDecimalPadded(view, at, lengths[index]!, WIDTH);
+        at = writeDecimalPadded(out, at, starts[index]!, WIDTH);
+        at = writePiece(out, at, gap);
+        at = writeDecimalPadded(out, at, lengths[index]!, WIDTH);
         const host = hostOffsets[index]!;
         if (host === NO_OFFSET) {
-          at = writePiece(view, at, atEnd(depths[index]!, kinds[index]!));
+          at = writePiece(out, at, atEnd(depths[index]!, kinds[index]!));
           continue;
         }
-        at = writePiece(view, at, beforeOffset(depths[index]!, kinds[index]!));
-        at = writeDecimal(view, at, host);
-        at = writePiece(view, at, newLine);
+        at = writePiece(out, at, beforeOffset(depths[index]!, kinds[index]!));
+        at = writeDecimal(out, at, host);
+        at = writePiece(out, at, newLine);
       }
-      return out.subarray(0, at);
+      return new Uint8Array(out.buffer, 0, at);
     },
     end: takeTitle,
   };
@@ -114,15 +111,5 @@ function pieces(
     const key = depth * KINDS + kind;
     made[key] ??= asciiPiece(make(depth, flagsOf(kind as RunKind, gapsAreUnknown)));
     return made[key];
-  };
-}
-
-/** A buffer for a title and so many lines, used again and again. */
-function room(): (lineCount: number) => Uint8Array {
-  let buffer = new Uint8Array(0);
-  return (lineCount) => {
-    const needed = (lineCount + 1) * LINE_BYTES;
-    if (buffer.length < needed) buffer = new Uint8Array(needed);
-    return buffer;
   };
 }

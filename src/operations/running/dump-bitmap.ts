@@ -26,7 +26,7 @@ export async function dumpRunning(
       virtualSize: bitmap.virtualSizeBytes,
       granularity: 2 ** bitmap.granularityBits,
       dirtyBytes: dirtyBytes(bitmap),
-      extents: () => wholeDisk(bitmap),
+      ...wholeDisk(bitmap),
     };
   });
 }

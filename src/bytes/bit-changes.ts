@@ -1,0 +1,62 @@
+/**
+ * Where a bit array changes: a run of set bits begins at one change and ends at the next.
+ */
+import { getBit, type ReadonlyBits, skipBytes } from './bits.ts';
+
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+const WORD = 32;
+
+export interface BitChanges {
+  /**
+   * Puts the next indexes at which a bit differs from the one before it into `into`, which has room for 64 at least; the bit
+   * before the first one counts as clear.
+   *
+   * @returns how many; 0 at the end
+   */
+  next(into: Float64Array): number;
+}
+
+/** Changes among the first `count` bits, in ascending order. */
+export function bitChanges(bits: ReadonlyBits, count: number): BitChanges {
+  const isAligned = LITTLE_ENDIAN && bits.byteOffset % 4 === 0;
+  const wholeWords = isAligned ? Math.floor(count / WORD) : 0;
+  const words = new Int32Array(bits.buffer, isAligned ? bits.byteOffset : 0, wholeWords);
+  let index = 0;
+  /** The bit before `index`. */
+  let last = 0;
+
+  function byWords(into: Float64Array): number {
+    const most = into.length - WORD;
+    let found = 0;
+    let at = index / WORD;
+    while (at < wholeWords && found <= most) {
+      const word = words[at]!;
+      if (word === -last) {
+        at = Math.floor(skipBytes(bits, last === 0 ? 0 : 0xff, at * 4, wholeWords * 4) / 4);
+        continue;
+      }
+      let changed = word ^ ((word << 1) | last);
+      last = word >>> (WORD - 1);
+      while (changed !== 0) {
+        into[found++] = at * WORD + (WORD - 1 - Math.clz32(changed & -changed));
+        changed &= changed - 1;
+      }
+      at++;
+    }
+    index = at * WORD;
+    return found;
+  }
+
+  return {
+    next(into) {
+      let found = index < wholeWords * WORD ? byWords(into) : 0;
+      while (index >= wholeWords * WORD && index < count && found < into.length) {
+        const bit = getBit(bits, index) ? 1 : 0;
+        if (bit !== last) into[found++] = index;
+        last = bit;
+        index++;
+      }
+      return found;
+    },
+  };
+}
