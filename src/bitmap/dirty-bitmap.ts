@@ -13,18 +13,13 @@ import {
   setBits,
   skipBytes,
 } from '../bytes/bits.ts';
+import type { ByteRange } from '../bytes/range.ts';
 
 export interface DirtyBitmap {
   readonly virtualSizeBytes: number;
   readonly granularityBits: number;
   /** Granule n is bit n % 8 of byte n / 8, as a stored bitmap has it; bits past the end of the disk are clear. */
   readonly bits: Uint8Array;
-}
-
-/** Bytes [offset, offset + length) of the disk. */
-export interface ByteRange {
-  readonly offset: number;
-  readonly length: number;
 }
 
 /** A bitmap with nothing marked. */

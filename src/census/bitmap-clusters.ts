@@ -2,7 +2,7 @@
  * Which host clusters the bitmaps of an image and their directory point at, and which of those belong to something else too.
  */
 import { findBit, getBit, setBit } from '../bytes/bits.ts';
-import { type ClusterRange, type HostCluster, offsetOf } from '../format/addresses.ts';
+import { type HostCluster, offsetOf } from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import type { Image } from '../image/image.ts';
@@ -83,10 +83,6 @@ export function otherOwner({ image, refcounts, ofImage, structures }: Census, cl
 export interface FoundClusters {
   readonly first: HostCluster;
   readonly count: number;
-}
-
-export function* eachCluster({ start, end }: ClusterRange): Generator<HostCluster> {
-  for (let cluster = start; cluster < end; cluster++) yield cluster;
 }
 
 export function clustersInWords({ header }: Image, { first, count }: FoundClusters): string {

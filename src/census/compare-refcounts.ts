@@ -3,17 +3,15 @@
  * is pointed at without being counted.
  */
 import { newBits } from '../bytes/bits.ts';
-import { hostOffset } from '../format/addresses.ts';
+import { type ClusterRange, clusterRange, hostOffset } from '../format/addresses.ts';
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
 import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
 import type { Census } from './census.ts';
 
-/** The clusters [start, start + count) that one refcount block counts, a bit for each. */
-export interface RefcountDifference {
-  readonly start: number;
-  readonly count: number;
+/** The clusters that one refcount block counts, a bit for each. */
+export interface RefcountDifference extends ClusterRange {
   /** Refcount above 0, and nothing points at it. */
   readonly leaked: Uint8Array;
   /** Something points at it, and the refcount is 0. */
@@ -55,7 +53,7 @@ export async function compareRefcounts(
       leaked[byte] = counted[byte]! & ~pointedAt[byte]!;
       uncounted[byte] = pointedAt[byte]! & ~counted[byte]!;
     }
-    visit({ start, count, leaked, uncounted });
+    visit({ ...clusterRange(start, start + count), leaked, uncounted });
   };
 
   for (const [index, offset] of blockOffsets.entries()) {

@@ -2,7 +2,7 @@
  * Lists of extents as other tools print them, taken piece by piece: that of a large disk is longer than a string can be.
  */
 import { createReadStream } from 'node:fs';
-import type { ByteRange } from '../bitmap/dirty-bitmap.ts';
+import type { ByteRange } from '../bytes/range.ts';
 import { FailedError } from '../errors.ts';
 import { parseSize } from '../text/size.ts';
 import { CommandLineError } from './errors.ts';

@@ -46,3 +46,8 @@ export function offsetOf(cluster: HostCluster, { clusterSizeBytes }: ClusterSize
 export function clustersIn({ offset, length }: HostRange, { clusterSizeBytes }: ClusterSize): ClusterRange {
   return clusterRange(Math.floor(offset / clusterSizeBytes), divideUp(offset + length, clusterSizeBytes));
 }
+
+export function* eachCluster({ start, end }: ClusterRange): Generator<HostCluster, undefined> {
+  for (let cluster = start; cluster < end; cluster++) yield cluster;
+  return undefined;
+}

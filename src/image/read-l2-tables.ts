@@ -3,6 +3,7 @@
  */
 import { hrtime } from 'node:process';
 import { alignDown } from '../bytes/align.ts';
+import type { ByteRange, Span } from '../bytes/range.ts';
 import { hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
@@ -22,13 +23,8 @@ const TURN_MS = 20;
 /** Of one batch: a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
 
-interface Batch {
-  /** Positions in `order`, from the first up to, not including, the last. */
-  readonly start: number;
-  readonly end: number;
-  readonly offset: number;
-  readonly lengthBytes: number;
-}
+/** Positions in `order`, and the bytes in which their tables lie. */
+interface Batch extends Span, ByteRange {}
 
 export interface L2Reading {
   readonly signal?: AbortSignal | undefined;
@@ -67,14 +63,14 @@ export async function visitL2Tables(
   const { header } = image;
   const order = presentInFileOrder(l2Offsets);
   const batches = batchesOf(image, l2Offsets, order, batchBytes(header));
-  const onBatch = ({ start, end, offset, lengthBytes }: Batch, buffer: Uint8Array): void => {
+  const onBatch = ({ start, end, offset, length }: Batch, buffer: Uint8Array): void => {
     signal?.throwIfAborted();
     for (let position = start; position < end; position++) {
       const l1Index = order[position]!;
       const at = l2Offsets[l1Index]! - offset;
       visit(l1Index, buffer.subarray(at, at + header.clusterSizeBytes));
     }
-    onBytes?.(lengthBytes);
+    onBytes?.(length);
   };
   const rest = await readFromCache(image, batches, room, onBatch);
   if (rest !== undefined) await readAhead(image, rest, batches, room, onBatch);
@@ -96,10 +92,10 @@ async function readFromCache(
   let lateMs = 0;
   let turn = milliseconds();
   for (let batch = batches.next().value; batch !== undefined; batch = batches.next().value) {
-    const buffer = room.subarray(0, batch.lengthBytes);
+    const buffer = room.subarray(0, batch.length);
     const start = milliseconds();
     if (lateMs > PATIENCE_MS || !storage.readNow?.(batch.offset, buffer)) return batch;
-    lateMs += milliseconds() - start - batch.lengthBytes / CACHED_BYTES_PER_MS;
+    lateMs += milliseconds() - start - batch.length / CACHED_BYTES_PER_MS;
     onBatch(batch, buffer);
     if (start - turn < TURN_MS) continue;
     await nextTurn();
@@ -120,7 +116,7 @@ async function readAhead(
   const ahead: { batch: Batch; buffer: Uint8Array; done: Promise<void> }[] = [];
   const start = (batch: Batch | undefined, buffer: Uint8Array): void => {
     if (batch === undefined) return;
-    const done = storage.read(batch.offset, buffer.subarray(0, batch.lengthBytes));
+    const done = storage.read(batch.offset, buffer.subarray(0, batch.length));
     done.catch(() => {}); // The one that awaits it in turn reports it.
     ahead.push({ batch, buffer, done });
   };
@@ -187,7 +183,7 @@ function* batchesOf(
       endOffset = next + clusterSizeBytes;
       end++;
     }
-    yield { start, end, offset, lengthBytes: endOffset - offset };
+    yield { start, end, offset, length: endOffset - offset };
     start = end;
   }
   return undefined;

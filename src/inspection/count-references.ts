@@ -5,6 +5,7 @@ import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.t
 import type { BitmapClusters } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
+import { clusterRange, eachCluster, type HostCluster, hostCluster, offsetOf } from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import { whatQemuWrites } from '../image/image.ts';
@@ -13,7 +14,7 @@ import type { Problem } from './problem.ts';
 
 export interface ReferenceCounts {
   readonly leakedClusters: number;
-  readonly firstLeak: number | undefined;
+  readonly firstLeak: HostCluster | undefined;
   /** Clusters that anything points at, with refcount 0. */
   readonly uncounted: HostClusters;
 }
@@ -25,15 +26,18 @@ export async function countReferences(
 ): Promise<ReferenceCounts> {
   const uncounted = noHostClusters(census.image);
   let leakedClusters = 0;
-  let firstLeak: number | undefined;
+  let firstLeak: HostCluster | undefined;
   await compareRefcounts(
     census,
     ofBitmaps,
     (difference) => {
-      const { start, count } = difference;
+      const { start, end } = difference;
+      const count = end - start;
       leakedClusters += countBits(difference.leaked);
       const first = findBit(difference.leaked, 1, 0, count);
-      if (first < count && start + first < (firstLeak ?? Number.POSITIVE_INFINITY)) firstLeak = start + first;
+      if (first < count && start + first < (firstLeak ?? Number.POSITIVE_INFINITY)) {
+        firstLeak = hostCluster(start + first);
+      }
       for (const run of runsOfOnes(difference.uncounted, 0, count)) {
         setBits(uncounted.bits, start + run.start, start + run.end);
       }
@@ -47,11 +51,11 @@ export async function countReferences(
 export function uncountedElsewhere(
   { uncounted }: ReferenceCounts,
   { ofImage }: Census,
-): { first: number | undefined; count: number } {
-  let first: number | undefined;
+): { first: HostCluster | undefined; count: number } {
+  let first: HostCluster | undefined;
   let count = 0;
   for (const { start, end } of runsOfOnes(uncounted.bits, 0, uncounted.clusterCount)) {
-    for (let cluster = start; cluster < end; cluster++) {
+    for (const cluster of eachCluster(clusterRange(start, end))) {
       if (!getBit(ofImage.bits, cluster)) continue;
       first ??= cluster;
       count++;
@@ -69,10 +73,10 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
     problems.push({
       code: 'refcount-too-low',
       severity: 'error',
-      message: `${count} clusters, the first at ${hex(first * clusterSizeBytes)}, are in use and have refcount 0: QEMU would give them away`,
+      message: `${count} clusters, the first at ${hex(offsetOf(first, image.header))}, are in use and have refcount 0: QEMU would give them away`,
       remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       unopenable: false,
-      offset: first * clusterSizeBytes,
+      offset: offsetOf(first, image.header),
       clusters: count,
     });
   }
@@ -82,10 +86,10 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
     problems.push({
       code: 'leaked-clusters',
       severity: 'warning',
-      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(firstLeak * clusterSizeBytes)}, are counted though nothing points at them`,
+      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(offsetOf(firstLeak, image.header))}, are counted though nothing points at them`,
       remedy: { kind: 'free-leaks', ...whatQemuWrites(image) },
       unopenable: false,
-      offset: firstLeak * clusterSizeBytes,
+      offset: offsetOf(firstLeak, image.header),
       clusters: leakedClusters,
       bytes,
     });

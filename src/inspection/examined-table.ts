@@ -2,8 +2,7 @@
  * The table of one bitmap, read without giving up at what is wrong with it.
  */
 import { findBit } from '../bytes/bits.ts';
-import { eachCluster } from '../census/bitmap-clusters.ts';
-import { clustersIn, type HostCluster, type HostOffset } from '../format/addresses.ts';
+import { clustersIn, eachCluster, type HostCluster, type HostOffset } from '../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { bitmapTableEntryCount, isGranularity } from '../format/bitmap-directory.ts';
 import {

@@ -5,14 +5,13 @@ import {
   type BitmapClusters,
   clustersInWords,
   countBitmapClusters,
-  eachCluster,
   type FoundClusters,
   isEmpty,
   otherOwner,
   within,
 } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
-import { clustersIn, type HostCluster, offsetOf } from '../format/addresses.ts';
+import { clustersIn, eachCluster, type HostCluster, offsetOf } from '../format/addresses.ts';
 import {
   type BitmapDirectoryEntry,
   bitmapDirectoryBytes,

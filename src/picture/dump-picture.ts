@@ -47,7 +47,7 @@ export function dumpPicture(
     tips: regionsOf(levels.length, (a, b) => levels[a] === levels[b] && isUniform(levels[a]!)).map(
       (region) => ({
         region,
-        text: tip(grid, region.first, region.end, sumOf(dirty, region.first, region.end)),
+        text: tip(grid, region.start, region.end, sumOf(dirty, region.start, region.end)),
       }),
     ),
     strip: stripOf(levels.length, (first, end) => `d${levelOf(share(first, end))}`),

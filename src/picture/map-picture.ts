@@ -89,7 +89,7 @@ function draw(disk: PicturedDisk, grid: Grid, all: OriginSums[], images: readonl
     paints: [...layersOf(paints, bases), ...layersOf(paints, dots)],
     tips: regionsOf(grid.cellCount, sameAll).map((region) => ({
       region,
-      text: tip(grid, region.first, region.end, all, images),
+      text: tip(grid, region.start, region.end, all, images),
     })),
     strip: stripOf(grid.cellCount, (first, end) => {
       const top = rank(paints, first, end)[0];

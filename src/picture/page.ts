@@ -178,8 +178,8 @@ function key({ curve, cellBytes, cellCount, virtualSizeBytes }: Grid): string {
 </g>`;
 }
 
-function* range({ first, end }: Region): Generator<number> {
-  for (let cell = first; cell < end; cell++) yield cell;
+function* range({ start, end }: Region): Generator<number> {
+  for (let cell = start; cell < end; cell++) yield cell;
 }
 
 function round(number: number): number {

@@ -1,12 +1,10 @@
 /**
  * The parts of a picture that say what they are when pointed at: cells, or runs of cells where there are many.
  */
+import type { Span } from '../bytes/range.ts';
 
-export interface Region {
-  /** Cells [first, end) in the order of the curve. */
-  readonly first: number;
-  readonly end: number;
-}
+/** Cells in the order of the curve. */
+export type Region = Span;
 
 const MAX_REGIONS = 1200;
 
@@ -28,14 +26,14 @@ function grouped(
 ): Region[] {
   const regions: Region[] = [];
   let uniform = false;
-  for (let first = 0; first < cellCount; first += groupCells) {
-    const end = Math.min(first + groupCells, cellCount);
-    let alike = sameAll(first, first);
-    for (let cell = first + 1; cell < end && alike; cell++) alike = sameAll(first, cell);
+  for (let start = 0; start < cellCount; start += groupCells) {
+    const end = Math.min(start + groupCells, cellCount);
+    let alike = sameAll(start, start);
+    for (let cell = start + 1; cell < end && alike; cell++) alike = sameAll(start, cell);
     const last = regions.at(-1);
-    if (last !== undefined && uniform && alike && sameAll(last.first, first))
-      regions[regions.length - 1] = { first: last.first, end };
-    else regions.push({ first, end });
+    if (last !== undefined && uniform && alike && sameAll(last.start, start))
+      regions[regions.length - 1] = { start: last.start, end };
+    else regions.push({ start, end });
     uniform = alike;
   }
   return regions;

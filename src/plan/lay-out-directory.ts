@@ -5,7 +5,13 @@
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { type BitmapPiece, encodeBitmap } from '../bitmap/encode-bitmap.ts';
 import { alignUp } from '../bytes/align.ts';
-import { type ClusterRange, type HostCluster, type HostOffset, offsetOf } from '../format/addresses.ts';
+import {
+  type ClusterRange,
+  eachCluster,
+  type HostCluster,
+  type HostOffset,
+  offsetOf,
+} from '../format/addresses.ts';
 import { type BitmapDirectoryEntry, encodeBitmapDirectory } from '../format/bitmap-directory.ts';
 import { type BitmapTableEntry, encodeBitmapTable } from '../format/bitmap-table.ts';
 import { encodeBitmapsPayload } from '../format/bitmaps-extension.ts';
@@ -81,7 +87,7 @@ export function layOut(
 }
 
 function* clustersOf(runs: readonly ClusterRange[]): Generator<HostCluster, undefined> {
-  for (const { start, end } of runs) for (let cluster = start; cluster < end; cluster++) yield cluster;
+  for (const run of runs) yield* eachCluster(run);
   return undefined;
 }
 

@@ -108,8 +108,8 @@ async function leakedRuns(
   await compareRefcounts(
     census,
     ofBitmaps,
-    ({ start, count, leaked }) => {
-      for (const run of runsOfOnes(leaked, 0, count)) {
+    ({ start, end, leaked }) => {
+      for (const run of runsOfOnes(leaked, 0, end - start)) {
         runs.push(clusterRange(start + run.start, start + run.end));
       }
     },

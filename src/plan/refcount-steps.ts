@@ -7,6 +7,7 @@ import type { SoundCensus } from '../census/census.ts';
 import {
   type ClusterRange,
   clustersIn,
+  eachCluster,
   type HostCluster,
   hostCluster,
   hostOffset,
@@ -122,8 +123,8 @@ function forEachCluster(
   change: (cluster: HostCluster) => boolean,
 ): HostCluster[] {
   const changed: HostCluster[] = [];
-  for (const { start, end } of runs) {
-    for (let cluster = start; cluster < end; cluster++) if (change(cluster)) changed.push(cluster);
+  for (const run of runs) {
+    for (const cluster of eachCluster(run)) if (change(cluster)) changed.push(cluster);
   }
   return changed;
 }

@@ -2,13 +2,8 @@
  * Which parts of a sparse file hold data: what a raw image has instead of an allocation table.
  */
 import { fstatSync } from 'node:fs';
+import type { Span } from '../bytes/range.ts';
 import { loadNative, type Native } from './native.ts';
-
-/** Bytes from `start` up to, not including, `end`. */
-export interface DataRange {
-  readonly start: number;
-  readonly end: number;
-}
 
 /**
  * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and SEEK_HOLE
@@ -21,7 +16,7 @@ export async function dataRanges(
   fd: number,
   startBytes: number,
   endBytes: number,
-): Promise<Iterable<DataRange> | undefined> {
+): Promise<Iterable<Span> | undefined> {
   const native = await loadNative();
   if (native === undefined) return undefined;
   try {
@@ -32,7 +27,7 @@ export async function dataRanges(
   return { [Symbol.iterator]: () => walk(native, fd, startBytes, endBytes) };
 }
 
-function* walk(native: Native, fd: number, startBytes: number, endBytes: number): Generator<DataRange> {
+function* walk(native: Native, fd: number, startBytes: number, endBytes: number): Generator<Span> {
   let position = startBytes;
   while (position < endBytes) {
     const found = nextData(native, fd, position);
@@ -47,7 +42,7 @@ function* walk(native: Native, fd: number, startBytes: number, endBytes: number)
   }
 }
 
-function nextData(native: Native, fd: number, position: number): DataRange | 'none' | 'unknown' {
+function nextData(native: Native, fd: number, position: number): Span | 'none' | 'unknown' {
   try {
     const start = native.seekData(fd, position);
     if (start === undefined) return 'none';
@@ -76,7 +71,7 @@ export async function openStretches(fd: number): Promise<StretchAt | undefined> 
   };
 }
 
-function stretchAt(native: Native, fd: number, start: number): DataRange & { readonly isData: boolean } {
+function stretchAt(native: Native, fd: number, start: number): Span & { readonly isData: boolean } {
   const found = nextData(native, fd, start);
   if (found === 'none' || found === 'unknown') {
     return { start, end: Number.POSITIVE_INFINITY, isData: found === 'unknown' };

@@ -3,6 +3,7 @@
  */
 import { promises as fs } from 'node:fs';
 import { basename } from 'node:path';
+import type { Span } from '../bytes/range.ts';
 
 export interface LockHolder {
   readonly pid: number;
@@ -25,23 +26,18 @@ export async function findLockHolders(fd: number, bytes: readonly number[]): Pro
   const holders: LockHolder[] = [];
   for (const pid of await entries('/proc')) {
     const ranges = await lockedRanges(pid, file, pid === self ? String(fd) : undefined);
-    const holds = (byte: number) => ranges.some(({ first, last }) => first <= byte && byte <= last);
+    const holds = (byte: number) => ranges.some(({ start, end }) => start <= byte && byte < end);
     if (!bytes.some(holds)) continue;
     holders.push({ pid: Number(pid), command: await commandOf(pid), writes: holds(USES_WRITE) });
   }
   return holders;
 }
 
-interface LockedRange {
-  readonly first: number;
-  readonly last: number;
-}
-
 async function lockedRanges(
   pid: string,
   file: string,
   exceptFd: string | undefined,
-): Promise<readonly LockedRange[]> {
+): Promise<readonly Span[]> {
   const fds = (await entries(`/proc/${pid}/fdinfo`)).filter((fd) => fd !== exceptFd);
   const found = await Promise.all(
     fds.map(async (fd) => {
@@ -55,11 +51,11 @@ async function lockedRanges(
 }
 
 /** proc_pid_fdinfo(5): `lock:	1: OFDLCK ADVISORY  READ -1 fe:00:2146320 100 101`. FLOCK lines are another kind. */
-function parseLocks(fdinfo: string): LockedRange[] {
+function parseLocks(fdinfo: string): Span[] {
   const locks = fdinfo.matchAll(/^lock:\s+\d+: +(?:OFDLCK|POSIX) .* (\d+) (\d+|EOF)$/gm);
   return [...locks].map(([, first, last]) => ({
-    first: Number(first),
-    last: last === 'EOF' ? Number.POSITIVE_INFINITY : Number(last),
+    start: Number(first),
+    end: last === 'EOF' ? Number.POSITIVE_INFINITY : Number(last) + 1,
   }));
 }
 

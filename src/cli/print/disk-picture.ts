@@ -1,7 +1,7 @@
 /**
  * A small picture of a disk in text: how much of each part is marked.
  */
-import type { ByteRange } from '../../bitmap/dirty-bitmap.ts';
+import type { ByteRange } from '../../bytes/range.ts';
 import { formatSize } from '../../text/size.ts';
 
 const SHADES = ['·', '░', '▒', '▓', '█'] as const;

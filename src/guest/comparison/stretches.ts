@@ -1,13 +1,12 @@
 /**
  * Walks along two disks side by side, and tells where they need no reading to be known as equal.
  */
+import type { Span } from '../../bytes/range.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';
 import type { GuestReader } from '../data/guest-reader.ts';
 
 /** Bytes [start, end) of the disk, which lie in one extent on either side. */
-export interface Stretch {
-  readonly start: number;
-  readonly end: number;
+export interface Stretch extends Span {
   readonly left: MapExtent;
   readonly right: MapExtent;
 }

@@ -1,14 +1,8 @@
 /**
  * Judges a bitmap: does it mark all that differs between the disk as it is and as it was?
  */
-import {
-  type ByteRange,
-  cleanBitmap,
-  dirtyBytes,
-  dirtyExtents,
-  markRange,
-  withoutMarks,
-} from '../../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, dirtyBytes, dirtyExtents, markRange, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
+import type { ByteRange } from '../../bytes/range.ts';
 import { openChain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';

@@ -2,14 +2,8 @@
  * What new bitmaps mark: the sources that the job block-dirty-bitmap-create-from was to have, and more.
  */
 
-import {
-  type ByteRange,
-  cleanBitmap,
-  type DirtyBitmap,
-  markRange,
-  mergeInto,
-  resample,
-} from '../../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap, markRange, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import type { ByteRange } from '../../bytes/range.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { RawLayer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -178,7 +172,7 @@ async function readContent(
   };
   const { bitmap, scan } = await layerBitmap(tables, form, reading);
   for (const each of below) mergeInto(bitmap, (await layerBitmap(each, form, reading)).bitmap);
-  markRange(bitmap, hidden.start, hidden.end - hidden.start);
+  markRange(bitmap, hidden.offset, hidden.length);
   return { bitmap, scan, reading, sharedImages: [] };
 }
 
@@ -188,10 +182,10 @@ interface ImagesAbove {
    * What the base has past the end of a shorter image above it: no image holds it, and yet the disk reads zeros there
    * and not what the base has.
    */
-  readonly hidden: { readonly start: number; readonly end: number };
+  readonly hidden: ByteRange;
 }
 
-const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { start: 0, end: 0 } };
+const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { offset: 0, length: 0 } };
 
 /** The images below the top that stand above the base. */
 async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
@@ -208,7 +202,7 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
         (size, { image }) => Math.min(size, image.header.virtualSizeBytes),
         layer.virtualSizeBytes,
       );
-      return { images, hidden: { start: shortest, end: layer.virtualSizeBytes } };
+      return { images, hidden: { offset: shortest, length: layer.virtualSizeBytes - shortest } };
     }
     // A raw image ends every chain: the base is not there.
     if (layer?.format !== 'qcow2') {

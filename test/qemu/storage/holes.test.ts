@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type DataRange, dataRanges } from '../../../src/storage/holes.ts';
+import type { Span } from '../../../src/bytes/range.ts';
+import { dataRanges } from '../../../src/storage/holes.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -87,13 +88,13 @@ async function sparse(sizeBytes: number, data: ReadonlyArray<readonly [offset: n
   for (const [offset, length] of data) await file.write(Buffer.alloc(length, 1), 0, length, offset);
 }
 
-async function ranges(startBytes: number, endBytes: number): Promise<DataRange[]> {
+async function ranges(startBytes: number, endBytes: number): Promise<Span[]> {
   const found = await dataRanges(file.fd, startBytes, endBytes);
   if (found === undefined) throw new Error(`${tmpdir()} is on a file system without SEEK_HOLE`);
   return [...found];
 }
 
-async function dataByQemu(): Promise<DataRange[]> {
+async function dataByQemu(): Promise<Span[]> {
   const { stdout } = await execa('qemu-img', ['map', '-f', 'raw', '--output=json', path]);
   const extents: Array<{ start: number; length: number; data: boolean }> = JSON.parse(stdout);
   return extents.filter(({ data }) => data).map(({ start, length }) => ({ start, end: start + length }));

@@ -25,8 +25,8 @@ test('what is counted and not pointed at has leaked; the other way round it is n
         const census = censusWith(built, ofDisk);
         const bitmaps = referencing(image, ofBitmaps);
         const found = { leaked: [] as number[], uncounted: [] as number[] };
-        await compareRefcounts(census, bitmaps, ({ start, count, leaked, uncounted }) => {
-          for (let index = 0; index < count; index++) {
+        await compareRefcounts(census, bitmaps, ({ start, end, leaked, uncounted }) => {
+          for (let index = 0; index < end - start; index++) {
             if (getBit(leaked, index)) found.leaked.push(start + index);
             if (getBit(uncounted, index)) found.uncounted.push(start + index);
           }
@@ -51,8 +51,8 @@ async function visits(built: BuiltImage, clusters: Iterable<number>) {
   await compareRefcounts(
     censusWith(built, clusters),
     referencing(built.image, []),
-    ({ start, count, leaked, uncounted }) => {
-      const all = Array.from({ length: count }, (_, index) => index);
+    ({ start, end, leaked, uncounted }) => {
+      const all = Array.from({ length: end - start }, (_, index) => index);
       const of = (bits: Uint8Array) =>
         all.filter((index) => getBit(bits, index)).map((index) => start + index);
       seen.push({ leaked: of(leaked), uncounted: of(uncounted) });
