@@ -59,13 +59,13 @@ export {
   type CheckResult,
   checkCheckpoints,
 } from './operations/checkpoints/check-checkpoints.ts';
-export {
-  type RepairedDisk,
-  type RepairedImage,
-  type RepairOptions,
-  type RepairResult,
-  repairCheckpoints,
-} from './operations/checkpoints/repair-checkpoints.ts';
+export { repairCheckpoints } from './operations/checkpoints/repair-checkpoints.ts';
+export type {
+  RepairedDisk,
+  RepairedImage,
+  RepairOptions,
+  RepairResult,
+} from './operations/checkpoints/repair-result.ts';
 export {
   type CheckpointDocument,
   type CheckpointDocuments,

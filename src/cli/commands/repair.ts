@@ -3,12 +3,12 @@
  */
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { type DirectoryRepairResult, repairDirectory } from '../../operations/bitmaps/repair-directory.ts';
-import {
-  type RepairedDisk,
-  type RepairedImage,
-  type RepairResult,
-  repairCheckpoints,
-} from '../../operations/checkpoints/repair-checkpoints.ts';
+import { repairCheckpoints } from '../../operations/checkpoints/repair-checkpoints.ts';
+import type {
+  RepairedDisk,
+  RepairedImage,
+  RepairResult,
+} from '../../operations/checkpoints/repair-result.ts';
 import type { Remedy } from '../../remedy.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';

@@ -11,7 +11,7 @@ import { UsageError } from '../../errors.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { changesOnBranch, type LeftBranch, openBranch } from './left-branch.ts';
 import { changesSinceBackup } from './repair-against-backup.ts';
-import type { RepairOptions } from './repair-checkpoints.ts';
+import type { RepairOptions } from './repair-result.ts';
 
 /**
  * Plans the repair of each disk, with what a person has brought that tells what changed.

@@ -9,12 +9,8 @@ import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange, recordWrites } from '../../qemu/change-node.ts';
-import {
-  planRepairs,
-  type RepairOptions,
-  type RepairResult,
-  reportRepair,
-} from '../checkpoints/repair-checkpoints.ts';
+import { planRepairs, reportRepair } from '../checkpoints/repair-checkpoints.ts';
+import type { RepairOptions, RepairResult } from '../checkpoints/repair-result.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { refuseTransient } from './read-source.ts';
 import { examineRunning } from './running-chain.ts';
