@@ -102,3 +102,4 @@ export {
   repairRunning,
 } from './operations/running/running.ts';
 export type { BitmapFate } from './plan/mended-directory.ts';
+export type { Consent, OnWarning, Remedy, RepairCall } from './remedy.ts';

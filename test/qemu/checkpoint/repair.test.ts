@@ -395,12 +395,10 @@ describe('the origin that a person names', () => {
   test('must be of use, where no checkpoint is named', async () => {
     const { folder, top, base } = await copy();
     await remove(base, 'c1');
-    await expect(repair(top, { origins: [base] })).rejects.toEqual(
-      refusal('USAGE', /--origin .*base\.qcow2/),
-    );
+    await expect(repair(top, { origins: [base] })).rejects.toEqual(refusal('USAGE', /^origin .*base\.qcow2/));
     const checkpoints = [await writeCheckpoint(folder, 'c1', { source: base })];
     await expect(repair(top, { ...AGREED, checkpoints, origins: [base] })).rejects.toEqual(
-      refusal('USAGE', /--origin .*base\.qcow2/),
+      refusal('USAGE', /^origin .*base\.qcow2/),
     );
   });
 });

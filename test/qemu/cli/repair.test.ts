@@ -359,7 +359,7 @@ describe('checkpoints on file', () => {
     expect(advice).toBe(`bitmap-tool repair --name c1 --origin IMAGE ${base}`);
     expect(await bitmapTool('repair', '--checkpoints', xml, base)).toMatchObject({
       exitCode: 4,
-      stderr: expect.stringContaining('if an overlay has taken that path since'),
+      stderr: expect.stringContaining('If an overlay has taken that path since'),
     });
     const origin = ['--name', 'c1', '--origin', `${base}.old`];
     expect(await bitmapTool('repair', '--checkpoints', xml, ...origin, base)).toMatchObject({ exitCode: 0 });
