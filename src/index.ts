@@ -84,6 +84,12 @@ export type {
 export type { ComparedImage } from './operations/create-from/mark-differences.ts';
 export { type MeasureResult, measure } from './operations/create-from/measure.ts';
 export type { BitmapSource } from './operations/create-from/sources.ts';
+export {
+  type ImagePart,
+  type InspectOptions,
+  inspectImage,
+  type StoredImage,
+} from './operations/inspect-image.ts';
 export { type MapOptions, type MappedImage, mapAllocation } from './operations/map-allocation.ts';
 export type { OperationOptions } from './operations/options.ts';
 export {

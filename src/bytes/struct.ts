@@ -19,6 +19,8 @@ export interface Struct<Table extends FieldTable> {
   /** Reads the struct at `at`; the caller has checked that `sizeBytes` are there. */
   read(bytes: Uint8Array, at?: number): StructValue<Table>;
   write(bytes: Uint8Array, value: StructValue<Table>, at?: number): void;
+  /** Every field as stored, exact and unchecked, in the order of the struct. */
+  stored(bytes: Uint8Array, at?: number): [field: keyof Table & string, value: bigint][];
   /** The stored form of a single field. */
   encodeField<Field extends keyof Table>(field: Field, value: StructValue<Table>[Field]): Uint8Array;
 }
@@ -59,6 +61,10 @@ export function struct<const Table extends FieldTable>(table: Table): Struct<Tab
       const data = view(bytes);
       for (const [name, [byte, type]] of fields) writeField(data, at + byte, type, value[name]!);
     },
+    stored(bytes, at = 0) {
+      const data = view(bytes);
+      return fields.map(([name, [byte, type]]) => [name, storedField(data, at + byte, type)]);
+    },
     encodeField(field, value) {
       const type = table[field]![1];
       const bytes = new Uint8Array(FIELD_BYTES[type]);
@@ -66,6 +72,10 @@ export function struct<const Table extends FieldTable>(table: Table): Struct<Tab
       return bytes;
     },
   };
+}
+
+function storedField(data: DataView, at: number, type: FieldType): bigint {
+  return BigInt(readField(data, at, type === 'offset' ? 'u64' : type, ''));
 }
 
 function readField(data: DataView, at: number, type: FieldType, name: string): number | bigint {

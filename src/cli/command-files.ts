@@ -19,6 +19,7 @@ const COMMAND_FILES = {
   enable: 'edit',
   disable: 'edit',
   merge: 'edit',
+  inspect: 'inspect',
   bitmap: 'bitmap',
 } as const;
 

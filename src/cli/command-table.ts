@@ -82,6 +82,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await edits()).mergeCommand,
   },
   {
+    name: 'inspect',
+    summary: 'show the metadata of an image as stored, also where it is broken: for bug reports',
+    load: async () => (await import('./commands/inspect.ts')).inspectCommand,
+  },
+  {
     name: 'bitmap',
     summary: 'the arguments of qemu-img bitmap, as a drop-in',
     load: async () => (await import('./commands/bitmap.ts')).bitmapCommand,

@@ -10,7 +10,7 @@ import { type BitmapDirectoryLocation, MAX_BITMAPS, type PossibleDirectory } fro
 import { hex } from './format-error.ts';
 import type { Header } from './header.ts';
 
-const entryStruct = struct({
+export const entryStruct = struct({
   bitmapTableOffset: [0, 'u64'],
   bitmapTableSize: [8, 'u32'],
   flags: [12, 'u32'],
@@ -317,7 +317,8 @@ export function encodeBitmapDirectory(entries: readonly BitmapDirectoryEntry[]):
   return bytes;
 }
 
-function decodeName(bytes: Uint8Array): string {
+/** Bytes that are not UTF-8 appear as \xNN. */
+export function decodeName(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

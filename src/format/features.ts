@@ -44,10 +44,15 @@ export function refuseUnknownIncompatible(incompatible: bigint, nameTable: Uint8
 }
 
 function incompatibleNames(table: Uint8Array): Map<number, string> {
-  const names = new Map<number, string>();
-  for (let at = 0; at + FEATURE_NAME_ENTRY_BYTES <= table.length; at += FEATURE_NAME_ENTRY_BYTES) {
-    if (table[at] !== INCOMPATIBLE_TYPE) continue;
-    names.set(table[at + 1]!, cString(table.subarray(at + 2, at + FEATURE_NAME_ENTRY_BYTES)));
-  }
-  return names;
+  const ofType = parseFeatureNames(table).filter(({ type }) => type === INCOMPATIBLE_TYPE);
+  return new Map(ofType.map(({ bit, name }) => [bit, name]));
+}
+
+/** @param table the data of the feature name table extension */
+export function parseFeatureNames(table: Uint8Array): { type: number; bit: number; name: string }[] {
+  const count = Math.floor(table.length / FEATURE_NAME_ENTRY_BYTES);
+  return Array.from({ length: count }, (_, index) => {
+    const entry = table.subarray(index * FEATURE_NAME_ENTRY_BYTES, (index + 1) * FEATURE_NAME_ENTRY_BYTES);
+    return { type: entry[0]!, bit: entry[1]!, name: cString(entry.subarray(2)) };
+  });
 }

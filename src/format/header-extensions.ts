@@ -19,7 +19,7 @@ export const EXTENSION_TYPE = {
 
 export const extensionFrame = struct({ type: [0, 'u32'], length: [4, 'u32'] });
 
-const encryptionHeaderStruct = struct({ offset: [0, 'offset'], length: [8, 'offset'] });
+export const encryptionHeaderStruct = struct({ offset: [0, 'offset'], length: [8, 'offset'] });
 
 /** QEMU keeps the format name in 16 bytes, one of them the terminator. */
 export const MAX_BACKING_FORMAT_BYTES = 15;

@@ -14,6 +14,7 @@ import {
   disableBitmaps,
   dumpBitmap,
   enableBitmaps,
+  inspectImage,
   listBitmaps,
   mapAllocation,
   measure,
@@ -115,6 +116,10 @@ const EXAMPLES: Record<string, Example> = {
   listBitmaps: {
     run: (overlay, options) => listBitmaps(overlay, options),
     result: { virtualSize: 4 * MIB, bitmaps: [{ name: 'c1', dirtyBytes: MIB }, { name: 'c2' }] },
+  },
+  inspectImage: {
+    run: (overlay, options) => inspectImage(overlay, { ...options, parts: ['directory'] }),
+    result: { directory: { entries: [{ name: 'c1' }, { name: 'c2' }] } },
   },
   mapAllocation: {
     async run(overlay, options) {

@@ -3,6 +3,7 @@ import {
   type ArgumentNode,
   type CommandNode,
   choicesOf,
+  choicesOf,
   commonOptions,
   isSameOption,
   type OptionNode,

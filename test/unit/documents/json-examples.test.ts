@@ -36,6 +36,7 @@ test('each document of a command has an example', () => {
     'planWithSteps',
     'listedBitmap',
     'problem',
+    'storedFields',
     'warning',
     'error',
   ];

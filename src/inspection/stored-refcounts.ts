@@ -1,0 +1,94 @@
+/**
+ * The refcount table of an image and the refcounts as they are stored.
+ */
+import { divideUp } from '../bytes/align.ts';
+import { view } from '../bytes/struct.ts';
+import { hex } from '../format/format-error.ts';
+import { REFCOUNT_TABLE_ENTRY_BYTES, readRefcount } from '../format/refcounts.ts';
+import { readBytes, type Storage } from '../storage/storage.ts';
+
+/** Neighbouring clusters that have the same refcount. */
+export interface RefcountRun {
+  readonly firstCluster: number;
+  readonly clusters: number;
+  readonly refcount: number | string;
+}
+
+export interface StoredRefcountBlock {
+  readonly index: number;
+  /** The entry of the table as stored; its lowest 9 bits are reserved. */
+  readonly entry: number | string;
+  /** null where the block is not read: it is unaligned, beyond the end of the file, or an earlier entry names it too. */
+  readonly runs: readonly RefcountRun[] | null;
+}
+
+export interface StoredRefcounts {
+  readonly blocks: readonly StoredRefcountBlock[];
+  /** false where there is more than is listed. */
+  readonly isComplete: boolean;
+}
+
+export interface RefcountGeometry {
+  readonly tableOffset: number;
+  readonly tableBytes: number;
+  readonly clusterSizeBytes: number;
+  readonly refcountOrder: number;
+}
+
+const RESERVED_BITS = 0x1ffn;
+/** Refcounts in disorder would fill the memory. */
+const MOST_RUNS = 10_000;
+
+/** @returns refcounts of clusters behind the end of the file only where they are not 0 */
+export async function readStoredRefcounts(
+  storage: Storage,
+  { tableOffset, tableBytes, clusterSizeBytes, refcountOrder }: RefcountGeometry,
+  signal: AbortSignal | undefined,
+): Promise<StoredRefcounts> {
+  const table = view(await readBytes(storage, tableOffset, tableBytes));
+  const perBlock = (clusterSizeBytes * 8) / 2 ** refcountOrder;
+  const fileClusters = divideUp(storage.sizeBytes, clusterSizeBytes);
+  const blocks: StoredRefcountBlock[] = [];
+  const seen = new Set<number>();
+  let left = MOST_RUNS;
+  for (let index = 0; index * REFCOUNT_TABLE_ENTRY_BYTES < table.byteLength; index++) {
+    signal?.throwIfAborted();
+    const stored = table.getBigUint64(index * REFCOUNT_TABLE_ENTRY_BYTES);
+    if (stored === 0n) continue;
+    if (left <= 0) return { blocks, isComplete: false };
+    const offset = Number(stored & ~RESERVED_BITS);
+    const isReadable = offset % clusterSizeBytes === 0 && offset + clusterSizeBytes <= storage.sizeBytes;
+    const block =
+      isReadable && !seen.has(offset) ? await readBytes(storage, offset, clusterSizeBytes) : undefined;
+    seen.add(offset);
+    const runs = block && [...runsOf(block, refcountOrder, index * perBlock, perBlock, fileClusters, left)];
+    left -= 1 + (runs?.length ?? 0);
+    blocks.push({ index, entry: numberOf(stored), runs: runs ?? null });
+  }
+  return { blocks, isComplete: left > 0 };
+}
+
+function* runsOf(
+  block: Uint8Array,
+  order: number,
+  firstCluster: number,
+  count: number,
+  fileClusters: number,
+  most: number,
+): Generator<RefcountRun> {
+  for (let start = 0, runs = 0; start < count && runs < most; ) {
+    const refcount = readRefcount(block, start, order);
+    let end = start + 1;
+    while (end < count && readRefcount(block, end, order) === refcount) end++;
+    const shownEnd = refcount === 0n ? Math.min(end, fileClusters - firstCluster) : end;
+    if (shownEnd > start) {
+      yield { firstCluster: firstCluster + start, clusters: shownEnd - start, refcount: numberOf(refcount) };
+      runs++;
+    }
+    start = end;
+  }
+}
+
+function numberOf(value: bigint): number | string {
+  return value <= Number.MAX_SAFE_INTEGER ? Number(value) : hex(value);
+}

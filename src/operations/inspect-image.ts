@@ -1,0 +1,122 @@
+/**
+ * Shows the metadata of one qcow2 image as it is stored, whatever rule it breaks.
+ */
+import { openLocked } from '../chain/locking.ts';
+import { PROBE_BYTES, probeFormat } from '../chain/probe.ts';
+import { parseReference } from '../chain/reference.ts';
+import { RefusedError } from '../errors.ts';
+import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
+import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
+import { EXTENSION_TYPE } from '../format/header-extensions.ts';
+import { type StoredDirectory, storedDirectory } from '../inspection/stored-directory.ts';
+import {
+  type StoredExtensions,
+  type StoredFields,
+  storedExtensions,
+  storedHeader,
+} from '../inspection/stored-header.ts';
+import { readStoredRefcounts, type StoredRefcounts } from '../inspection/stored-refcounts.ts';
+import { readBytes, type Storage } from '../storage/storage.ts';
+import { lockingOf, type OperationOptions } from './options.ts';
+
+/** Parts of {@link StoredImage} in the order in which they are shown. */
+export const IMAGE_PARTS = ['header', 'extensions', 'directory', 'refcounts'] as const;
+
+export type ImagePart = (typeof IMAGE_PARTS)[number];
+
+export interface InspectOptions extends OperationOptions {
+  /** All, unless given. */
+  readonly parts?: readonly ImagePart[] | undefined;
+}
+
+/** Parts that were not wanted are undefined. Those that do not exist, or that the header does not lead to, are null. */
+export interface StoredImage {
+  readonly schema: 1;
+  readonly image: string;
+  readonly fileBytes: number;
+  readonly header?: StoredFields;
+  readonly extensions?: StoredExtensions;
+  readonly directory?: StoredDirectory | null;
+  readonly refcounts?: StoredRefcounts | null;
+}
+
+const LEAST_CLUSTER_BITS = 9;
+const MOST_CLUSTER_BITS = 21;
+const MOST_REFCOUNT_ORDER = 6;
+const V2_REFCOUNT_ORDER = 4;
+
+/** @throws RefusedError when it is not a qcow2 image */
+export async function inspectImage(imageName: string, options: InspectOptions = {}): Promise<StoredImage> {
+  const { path } = parseReference(imageName, undefined);
+  const storage = await openLocked(path, 'read', lockingOf(options));
+  try {
+    return await inspectStorage(storage, options);
+  } finally {
+    await storage.close();
+  }
+}
+
+async function inspectStorage(storage: Storage, options: InspectOptions): Promise<StoredImage> {
+  const { name: image, sizeBytes: fileBytes } = storage;
+  const format = probeFormat(await readBytes(storage, 0, PROBE_BYTES));
+  if (format !== 'qcow2') {
+    throw new RefusedError('UNSUPPORTED', `${image}: not a qcow2 image, but ${format}`, {
+      context: { file: image, format },
+    });
+  }
+  const wanted = new Set<ImagePart>(options.parts ?? IMAGE_PARTS);
+  const probe = storedHeader(await readBytes(storage, 0, PROBE_BYTES));
+  const clusterSizeBytes = clusterSizeOf(probe);
+  const startBytes = Math.min(clusterSizeBytes ?? 2 ** MOST_CLUSTER_BITS, Math.max(fileBytes, PROBE_BYTES));
+  const start = await readBytes(storage, 0, startBytes);
+  const header = storedHeader(start);
+  const extensions = storedExtensions(start, header);
+  return {
+    schema: 1,
+    image,
+    fileBytes,
+    ...(wanted.has('header') && { header }),
+    ...(wanted.has('extensions') && { extensions }),
+    ...(wanted.has('directory') && { directory: await readDirectory(storage, extensions) }),
+    ...(wanted.has('refcounts') && {
+      refcounts: await readRefcounts(storage, header, clusterSizeBytes, options.signal),
+    }),
+  };
+}
+
+/** undefined where the header has no possible one */
+function clusterSizeOf(header: StoredFields): number | undefined {
+  const bits = Number(header['cluster_bits']);
+  return bits >= LEAST_CLUSTER_BITS && bits <= MOST_CLUSTER_BITS ? 2 ** bits : undefined;
+}
+
+async function readDirectory(storage: Storage, { list }: StoredExtensions): Promise<StoredDirectory | null> {
+  const extension = list.findLast(({ type }) => type === EXTENSION_TYPE.bitmaps);
+  const { bitmap_directory_offset: offset, bitmap_directory_size: size } = extension?.fields ?? {};
+  if (typeof offset !== 'number' || typeof size !== 'number') return null;
+  if (offset >= storage.sizeBytes) return null;
+  const lengthBytes = Math.min(size, MAX_BITMAP_DIRECTORY_BYTES, storage.sizeBytes - offset);
+  return storedDirectory(await readBytes(storage, offset, lengthBytes), offset);
+}
+
+async function readRefcounts(
+  storage: Storage,
+  header: StoredFields,
+  clusterSizeBytes: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<StoredRefcounts | null> {
+  const tableOffset = header['refcount_table_offset'];
+  const refcountOrder = Number(header['refcount_order'] ?? V2_REFCOUNT_ORDER);
+  if (clusterSizeBytes === undefined || typeof tableOffset !== 'number') return null;
+  if (refcountOrder > MOST_REFCOUNT_ORDER || tableOffset >= storage.sizeBytes) return null;
+  const tableBytes = Math.min(
+    Number(header['refcount_table_clusters']) * clusterSizeBytes,
+    MAX_REFCOUNT_TABLE_BYTES,
+    storage.sizeBytes - tableOffset,
+  );
+  return readStoredRefcounts(
+    storage,
+    { tableOffset, tableBytes: tableBytes - (tableBytes % 8), clusterSizeBytes, refcountOrder },
+    signal,
+  );
+}
