@@ -6,7 +6,7 @@ import { cStringBytes } from '../bytes/c-string.ts';
 import { decodeName, entryStruct } from '../format/bitmap-directory.ts';
 import { type StoredFields, storedFields } from './stored-header.ts';
 
-export interface StoredDirectoryEntry {
+interface StoredDirectoryEntry {
   /** Where it begins in the image. */
   readonly offset: number;
   readonly name: string;

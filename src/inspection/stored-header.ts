@@ -11,7 +11,7 @@ import { EXTENSION_TYPE, encryptionHeaderStruct, extensionFrame } from '../forma
 /** A number; its hexadecimal form where it is above 2^53; or text. The names are those of the specification. */
 export type StoredFields = Readonly<Record<string, number | string>>;
 
-export interface StoredExtension {
+interface StoredExtension {
   /** Where its frame begins in the image. */
   readonly offset: number;
   readonly type: number;

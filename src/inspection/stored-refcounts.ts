@@ -8,13 +8,13 @@ import { REFCOUNT_TABLE_ENTRY_BYTES, readRefcount } from '../format/refcounts.ts
 import { readBytes, type Storage } from '../storage/storage.ts';
 
 /** Neighbouring clusters that have the same refcount. */
-export interface RefcountRun {
+interface RefcountRun {
   readonly firstCluster: number;
   readonly clusters: number;
   readonly refcount: number | string;
 }
 
-export interface StoredRefcountBlock {
+interface StoredRefcountBlock {
   readonly index: number;
   /** The entry of the table as stored; its lowest 9 bits are reserved. */
   readonly entry: number | string;

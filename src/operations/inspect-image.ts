@@ -47,6 +47,7 @@ const V2_REFCOUNT_ORDER = 4;
 
 /** @throws RefusedError when it is not a qcow2 image */
 export async function inspectImage(imageName: string, options: InspectOptions = {}): Promise<StoredImage> {
+  options.signal?.throwIfAborted();
   const { path } = parseReference(imageName, undefined);
   const storage = await openLocked(path, 'read', lockingOf(options));
   try {

@@ -37,7 +37,7 @@ interface Example {
   result: unknown;
   /** Names of the bitmaps afterwards, for those that write. */
   names?: string[];
-  /** Reads no image. */
+  /** Reads no image, or little of one. */
   isBrief?: boolean;
 }
 
@@ -120,6 +120,7 @@ const EXAMPLES: Record<string, Example> = {
   inspectImage: {
     run: (overlay, options) => inspectImage(overlay, { ...options, parts: ['directory'] }),
     result: { directory: { entries: [{ name: 'c1' }, { name: 'c2' }] } },
+    isBrief: true,
   },
   mapAllocation: {
     async run(overlay, options) {
