@@ -3,7 +3,6 @@ import {
   type ArgumentNode,
   type CommandNode,
   choicesOf,
-  choicesOf,
   commonOptions,
   isSameOption,
   type OptionNode,
