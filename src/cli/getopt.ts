@@ -45,12 +45,19 @@ function longOption(arg: string, rest: string[], known: readonly LongOption[]): 
   const matching = known.filter(({ name }) => name.startsWith(word!));
   const option =
     matching.find(({ name }) => name === word) ?? (matching.length === 1 ? matching[0] : undefined);
-  if (option === undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+  if (option === undefined) {
+    if (matching.length === 0) throw new GetoptError(`unrecognized option '${arg}'`);
+    const possible = matching.map(({ name }) => `'--${name}'`).join(' ');
+    throw new GetoptError(`option '${arg}' is ambiguous; possibilities: ${possible}`);
+  }
   if (!option.takesValue) {
-    if (joined !== undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+    if (joined !== undefined) throw new GetoptError(`option '--${option.name}' doesn't allow an argument`);
     return { name: option.name, value: undefined };
   }
-  return { name: option.name, value: joined ?? valueFrom(rest, arg) };
+  return {
+    name: option.name,
+    value: joined ?? valueFrom(rest, `option '--${option.name}' requires an argument`),
+  };
 }
 
 /** A word of letters: the last of them may take the rest of the word, or the next one, as its value. */
@@ -58,10 +65,11 @@ function shortOptions(arg: string, rest: string[], known: readonly LongOption[])
   const met: MetOption[] = [];
   for (let at = 1; at < arg.length; at++) {
     const option = known.find(({ short }) => short === arg[at]);
-    if (option === undefined) throw new GetoptError(`unrecognized option '${arg}'`);
+    if (option === undefined) throw new GetoptError(`invalid option -- '${arg[at]}'`);
     if (option.takesValue) {
       const joined = arg.slice(at + 1);
-      met.push({ name: option.name, value: joined === '' ? valueFrom(rest, arg) : joined });
+      const value = joined === '' ? valueFrom(rest, `option requires an argument -- '${arg[at]}'`) : joined;
+      met.push({ name: option.name, value });
       break;
     }
     met.push({ name: option.name, value: undefined });
@@ -69,8 +77,8 @@ function shortOptions(arg: string, rest: string[], known: readonly LongOption[])
   return met;
 }
 
-function valueFrom(rest: string[], option: string): string {
+function valueFrom(rest: string[], complaint: string): string {
   const value = rest.shift();
-  if (value === undefined) throw new GetoptError(`missing argument for option '${option}'`);
+  if (value === undefined) throw new GetoptError(complaint);
   return value;
 }

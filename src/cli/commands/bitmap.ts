@@ -16,14 +16,15 @@ import {
   STORED_BITMAP,
 } from '../option.ts';
 
-const ACTIONS = ['add', 'remove', 'clear', 'enable', 'disable'] as const;
+const ACTIONS = ['add', 'remove', 'remove-all', 'clear', 'enable', 'disable'] as const;
 
 type BitmapOption = LongOption & OptionDefinition;
 
-/** Those of QEMU 7.2, and --force-share, which later tools pass. */
+/** Those of QEMU 11.1, which are those of 7.2 and more. */
 const OPTIONS: readonly BitmapOption[] = [
   flag('add', 'add the bitmap, with nothing marked'),
   flag('remove', 'remove the bitmap'),
+  flag('remove-all', 'remove every bitmap of the image; needs no bitmap to be named'),
   flag('clear', 'clear its marks'),
   flag('enable', 'let it record writes'),
   flag('disable', 'let it no longer record writes'),
@@ -36,18 +37,9 @@ const OPTIONS: readonly BitmapOption[] = [
   valued('granularity', '<size>', 'with --add: bytes that one bit stands for', FREE, 'g'),
   valued('source-file', '<image>', 'with --merge: the image that has the sources', FILE, 'b'),
   valued('source-format', '<format>', 'the format of that image', FREE, 'F'),
-  {
-    // qemu-img has the letter only.
-    name: 'f',
-    takesValue: true,
-    short: 'f',
-    flags: '-f <format>',
-    description: 'the format of the image',
-    completes: FREE,
-  },
+  valued('format', '<format>', 'the format of the image', FREE, 'f'),
   flag('image-opts', 'the image is named as driver=qcow2,file.filename=...'),
   valued('object', '<definition>', 'taken, and not needed', FREE),
-  flag('force-share', 'taken, and without effect: an image that is in use cannot be written', 'U'),
   flag('help', 'display help for command', 'h'),
 ];
 
@@ -71,7 +63,7 @@ export const bitmapCommand: CommandDefinition<string[], object> = {
   description:
     'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
   usage:
-    '(--add | --remove | --clear | --enable | --disable | --merge <source>)... [options] <image> <bitmap>',
+    '(--add | --remove | --remove-all | --clear | --enable | --disable | --merge <source>)... [options] <image> [bitmap]',
   arguments: [
     { usage: '[image]', description: 'qcow2 image', completes: FILE },
     {
@@ -114,7 +106,9 @@ async function runActions(args: readonly string[], { invoke, showHelp }: Surroun
   const sourceFormat = last('source-format')?.value;
   const has = (kind: BitmapAction['kind']) => actions.some((action) => action.kind === kind);
   if (actions.length === 0) {
-    throw new GetoptError('Need at least one of --add, --remove, --clear, --enable, --disable, or --merge');
+    throw new GetoptError(
+      'Need at least one of --add, --remove, --remove-all, --clear, --enable, --disable, or --merge',
+    );
   }
   const grain = granularity === undefined ? undefined : parseQemuSize(granularity, 'granularity');
   if (grain && !has('add')) throw new GetoptError('granularity only supported with --add');
@@ -124,13 +118,14 @@ async function runActions(args: readonly string[], { invoke, showHelp }: Surroun
     throw new GetoptError('Merge bitmap source file only supported with --merge');
   }
   const [filename, bitmap] = operands;
-  if (filename === undefined || bitmap === undefined || operands.length > 2) {
-    throw new GetoptError('Expecting filename and bitmap name');
+  const needsName = actions.some(({ kind }) => kind !== 'remove-all');
+  if (filename === undefined || (needsName && bitmap === undefined) || operands.length > 2) {
+    throw new GetoptError(needsName ? 'Expecting filename and bitmap name' : 'Expecting filename');
   }
   const image =
     last('image-opts') === undefined
-      ? parseReference(filename, last('f')?.value)
-      : parseImageOpts(filename, last('f')?.value);
+      ? parseReference(filename, last('format')?.value)
+      : parseImageOpts(filename, last('format')?.value);
   await invoke({ quiet: true, progress: false, lock: true }, (common) =>
     applyBitmapActions(image, bitmap, actions, {
       ...common,

@@ -1,5 +1,5 @@
 /**
- * The actions of `qemu-img bitmap`: a row of changes to one bitmap, with the effects and the complaints of QEMU 7.2.
+ * The actions of `qemu-img bitmap`: a row of changes to one bitmap, with the effects of QEMU 11.1.
  */
 
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
@@ -17,7 +17,11 @@ import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } 
 import { withQcow2 } from '../open-qcow2.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
-export type BitmapAction = { readonly kind: 'add' } | { readonly kind: 'remove' } | ChangingAction;
+export type BitmapAction =
+  /** Of every bitmap of the image, whatever its name. */
+  { readonly kind: 'remove-all' } | NamedAction;
+
+type NamedAction = { readonly kind: 'add' } | { readonly kind: 'remove' } | ChangingAction;
 
 type ChangingAction =
   | { readonly kind: 'clear' }
@@ -36,20 +40,23 @@ export interface BitmapActionOptions extends ChangeOptions {
 /**
  * Carries out the actions in their order and stores what comes of them in one commit. When one of them fails, the
  * effects of those before it are stored all the same, as qemu-img stores them, and its error is thrown.
+ *
+ * @param name the bitmap that the actions are for; `remove-all` alone needs none
  */
 export async function applyBitmapActions(
   image: string | ImageReference,
-  name: string,
+  name: string | undefined,
   actions: readonly BitmapAction[],
   options: BitmapActionOptions = {},
 ): Promise<EditResult> {
   let failure: unknown;
-  const result = await editBitmaps(referenceTo(image), [name], options, async (target) => {
+  const names = name === undefined ? [] : [name];
+  const result = await editBitmaps(referenceTo(image), names, options, async (target) => {
     let slots: Slots = target.present.map((entry) => ({ kind: 'keep', entry }));
     const before = slots;
     for (const action of actions) {
       try {
-        slots = await apply(target, slots, name, action, options);
+        slots = await apply(target, slots, action, name, options);
       } catch (error) {
         // What cannot be read is no reason to write. qemu-img, too, opens a source before it acts.
         if (!(error instanceof RefusedError || error instanceof UsageError)) throw error;
@@ -69,10 +76,20 @@ function referenceTo(image: string | ImageReference): ImageReference {
 
 type Slots = readonly BitmapSlot[];
 
+<<<<<<< HEAD
 function failed({ kind }: BitmapAction, name: string, cause: RefusedError | UsageError): RefusedError {
   const { message, remedy } = cause;
+=======
+function failed(
+  { kind }: BitmapAction,
+  name: string | undefined,
+  cause: RefusedError | UsageError,
+): RefusedError {
+  const { message, hint } = cause;
+>>>>>>> 529ca88 (cli: Follow qemu-img bitmap of QEMU 11.1)
   const code = cause instanceof RefusedError ? cause.code : 'BITMAP_LIMIT';
-  return new RefusedError(code, `Operation ${kind} on bitmap ${name} failed: ${message}`, {
+  const what = name === undefined ? `Operation ${kind}` : `Operation ${kind} on bitmap ${name}`;
+  return new RefusedError(code, `${what} failed: ${message}`, {
     cause,
     remedy,
   });
@@ -81,8 +98,20 @@ function failed({ kind }: BitmapAction, name: string, cause: RefusedError | Usag
 async function apply(
   target: ImageToChange,
   slots: Slots,
-  name: string,
   action: BitmapAction,
+  name: string | undefined,
+  options: BitmapActionOptions,
+): Promise<Slots> {
+  if (action.kind === 'remove-all') return slots.length === 0 ? slots : [];
+  if (name === undefined) throw new UsageError('no bitmap is named');
+  return await applyTo(target, slots, action, name, options);
+}
+
+async function applyTo(
+  target: ImageToChange,
+  slots: Slots,
+  action: NamedAction,
+  name: string,
   options: BitmapActionOptions,
 ): Promise<Slots> {
   const { image } = target;
@@ -158,11 +187,15 @@ async function sourceBitmap(
 
 function added(image: Image, name: string, granularity: number | undefined): BitmapSlot {
   const bits = granularity === undefined ? defaultGranularityBits(image.header) : Math.log2(granularity);
-  if (bits < MIN_GRANULARITY_BITS || (granularity !== undefined && !isPowerOfTwo(granularity))) {
-    throw new RefusedError('BITMAP_LIMIT', 'Granularity must be power of 2 and at least 512');
-  }
-  if (bits > MAX_GRANULARITY_BITS) {
-    throw new RefusedError('BITMAP_LIMIT', 'Granularity exceeds maximum (2147483648 bytes)');
+  // QEMU takes it as 32 bits, so for QEMU one of 4G is no power of two either.
+  if (
+    bits < MIN_GRANULARITY_BITS ||
+    bits > MAX_GRANULARITY_BITS ||
+    (granularity !== undefined && !isPowerOfTwo(granularity))
+  ) {
+    throw new RefusedError('BITMAP_LIMIT', 'Granularity must be power of 2 and at least 512', {
+      hint: 'The largest is 2G.',
+    });
   }
   requireStorableSize(image, bits);
   const bitmap = cleanBitmap(image.header.virtualSizeBytes, bits);

@@ -78,3 +78,68 @@ describe('random commands', () => {
     expect(await qemuCheck(ours)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
   });
 });
+
+describe('qemu-img 11.1', () => {
+  async function imageWithTwoBitmaps(): Promise<string> {
+    const image = join(await scratchFolder(), 'disk.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
+    for (const name of ['a', 'b']) await qemuImg('bitmap', '--add', image, name);
+    return image;
+  }
+
+  test.each([
+    ['without a name', (image: string) => ['--remove-all', image], []],
+    ['with a name', (image: string) => ['--remove-all', image, 'a'], []],
+    ['before --add', (image: string) => ['--remove-all', '--add', image, 'a'], ['a']],
+    ['twice', (image: string) => ['--remove-all', '--remove-all', image], []],
+  ])('removes all bitmaps by --remove-all %s, and so does the drop-in', async (_, args, left) => {
+    const image = await imageWithTwoBitmaps();
+    expect(await bitmapTool('bitmap', ...args(image))).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
+    expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(left);
+    expect(await qemuCheck(image)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
+  });
+
+  test('takes --format, --source-file and --source-format for -f, -b and -F, and so does the drop-in', async () => {
+    const [image, other] = [await imageWithTwoBitmaps(), await imageWithTwoBitmaps()];
+    await qemuIo(other, 'write 0 64k');
+    const source = ['--merge', 'a', '--source-file', other, '--source-format', 'qcow2'];
+    const merged = await bitmapTool('bitmap', ...source, '--format', 'qcow2', image, 'b');
+    expect(merged).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await dirtyExtents(image, 'b')).toEqual(await dirtyExtents(other, 'a'));
+  });
+
+  test.each<[string[], string]>([
+    [['--re', 'IMAGE', 'a'], "option '--re' is ambiguous; possibilities: '--remove' '--remove-all'"],
+    [['--rem', 'IMAGE', 'a'], "option '--rem' is ambiguous; possibilities: '--remove' '--remove-all'"],
+    [
+      ['--so', 'x', 'IMAGE', 'a'],
+      "option '--so' is ambiguous; possibilities: '--source-file' '--source-format'",
+    ],
+    [['--bogus', 'IMAGE', 'a'], "unrecognized option '--bogus'"],
+    [['--add=3', 'IMAGE', 'a'], "option '--add' doesn't allow an argument"],
+    [['--add', '-U', 'IMAGE', 'a'], "invalid option -- 'U'"],
+    [['--add', '-g'], "option requires an argument -- 'g'"],
+    [['--merge'], "option '--merge' requires an argument"],
+    [['--remove-all'], 'Expecting filename'],
+    [['--remove-all', 'IMAGE', 'a', 'b'], 'Expecting filename'],
+    [['--remove-all', '--add', 'IMAGE'], 'Expecting filename and bitmap name'],
+    [['--add', 'IMAGE'], 'Expecting filename and bitmap name'],
+    [
+      ['IMAGE', 'a'],
+      'Need at least one of --add, --remove, --remove-all, --clear, --enable, --disable, or --merge',
+    ],
+    [
+      ['--add', '-g', '4G', 'IMAGE', 'c'],
+      'Operation add on bitmap c failed: Granularity must be power of 2 and at least 512',
+    ],
+  ])('says for %j what the drop-in says, exits with 1, and changes nothing', async (args, message) => {
+    const image = await imageWithTwoBitmaps();
+    const words = args.map((word) => (word === 'IMAGE' ? image : word));
+    const { exitCode, stderr } = await bitmapTool('bitmap', ...words);
+    expect({ exitCode, line: stderr.split('\n')[0] }).toEqual({
+      exitCode: 1,
+      line: `bitmap-tool: ${message}`,
+    });
+    expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+});
