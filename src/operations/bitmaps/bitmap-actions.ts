@@ -76,17 +76,12 @@ function referenceTo(image: string | ImageReference): ImageReference {
 
 type Slots = readonly BitmapSlot[];
 
-<<<<<<< HEAD
-function failed({ kind }: BitmapAction, name: string, cause: RefusedError | UsageError): RefusedError {
-  const { message, remedy } = cause;
-=======
 function failed(
   { kind }: BitmapAction,
   name: string | undefined,
   cause: RefusedError | UsageError,
 ): RefusedError {
-  const { message, hint } = cause;
->>>>>>> 529ca88 (cli: Follow qemu-img bitmap of QEMU 11.1)
+  const { message, remedy } = cause;
   const code = cause instanceof RefusedError ? cause.code : 'BITMAP_LIMIT';
   const what = name === undefined ? `Operation ${kind}` : `Operation ${kind} on bitmap ${name}`;
   return new RefusedError(code, `${what} failed: ${message}`, {
@@ -187,15 +182,11 @@ async function sourceBitmap(
 
 function added(image: Image, name: string, granularity: number | undefined): BitmapSlot {
   const bits = granularity === undefined ? defaultGranularityBits(image.header) : Math.log2(granularity);
-  // QEMU takes it as 32 bits, so for QEMU one of 4G is no power of two either.
-  if (
-    bits < MIN_GRANULARITY_BITS ||
-    bits > MAX_GRANULARITY_BITS ||
-    (granularity !== undefined && !isPowerOfTwo(granularity))
-  ) {
-    throw new RefusedError('BITMAP_LIMIT', 'Granularity must be power of 2 and at least 512', {
-      hint: 'The largest is 2G.',
-    });
+  if (bits < MIN_GRANULARITY_BITS || (granularity !== undefined && !isPowerOfTwo(granularity))) {
+    throw new RefusedError('BITMAP_LIMIT', 'Granularity must be power of 2 and at least 512');
+  }
+  if (bits > MAX_GRANULARITY_BITS) {
+    throw new RefusedError('BITMAP_LIMIT', 'Granularity exceeds maximum (2147483648 bytes)');
   }
   requireStorableSize(image, bits);
   const bitmap = cleanBitmap(image.header.virtualSizeBytes, bits);
