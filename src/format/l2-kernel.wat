@@ -1,6 +1,6 @@
 ;; The fast pass over an L2 table of standard entries ("Cluster mapping" in the specification): the same judgement as
-;; that of decodeL2Entry. Eight entries at a time, without a branch for each, as long as they name host clusters in a
-;; row, which is how a disk that is written from its start to its end gets them; one by one where they do not.
+;; that of decodeL2Entry. Eight entries at a time, without a branch for each; fastest where they name host clusters in a
+;; row, which is how a disk that is written from its start to its end gets them; one by one where one is not plain.
 ;;
 ;; `npm run kernel` writes it into l2-kernel-code.ts; the tests see to it that this was done.
 
@@ -36,6 +36,7 @@
     (local $cluster i64)
     (local $bits i32)         ;; of $allocated
     (local $at i32)
+    (local $named i32)        ;; the cluster that one of eight names
 
     ;; Bit 62 is a compressed cluster; bits 56…61 and 1…8 are reserved; so are offset bits below the cluster size.
     (local.set $oddBits
@@ -127,46 +128,105 @@
           (local.set $table (i32.add (local.get $table) (i32.const 64))))
         (else
           (call $mark (local.get $referenced) (local.get $first) (local.get $last))
-          (local.set $bits (i32.const 0))
-          (local.set $end (i32.add (local.get $table) (i32.const 64)))
-          (loop $one
-            (local.set $entry
-              (i64x2.extract_lane 0
-                (i8x16.swizzle
-                  (v128.load64_zero (local.get $table))
-                  (v128.const i8x16 7 6 5 4 3 2 1 0 15 14 13 12 11 10 9 8))))
-            ;; Held is what has a host cluster, or the zero flag. The next one goes to bit 7.
-            (local.set $bits
+          ;; All plain at least? Then each is marked by itself, without a branch: that is how a disk that is written at random
+          ;; gets its clusters. One that names none marks cluster 0, the header, which is in use anyway.
+          (if
+            (i32.eqz
               (i32.or
-                (i32.shr_u (local.get $bits) (i32.const 1))
-                (i32.shl
-                  (i64.ne
-                    (i64.and (local.get $entry) (i64.const 0x00fffffffffffe01))
-                    (i64.const 0))
-                  (i32.const 7))))
-            (local.set $odd
-              (i64.or (local.get $odd) (i64.and (local.get $entry) (local.get $oddBits))))
-            (local.set $cluster
-              (i64.shr_u
-                (i64.and (local.get $entry) (i64.const 0x00fffffffffffe00))
-                (i64.extend_i32_u (local.get $clusterBits))))
-            (if (i64.gt_u (local.get $cluster) (i64.extend_i32_u (local.get $lastCluster)))
-              (then (local.set $odd (i64.const 1)))
-              (else
-                (if (i64.ne (local.get $cluster) (i64.const 0))
-                  (then
-                    (local.set $last (i32.wrap_i64 (local.get $cluster)))
-                    (local.set $at
-                      (i32.add
-                        (local.get $referenced)
-                        (i32.shl (i32.shr_u (local.get $last) (i32.const 6)) (i32.const 3))))
-                    (i64.store
-                      (local.get $at)
-                      (i64.or
-                        (i64.load (local.get $at))
-                        (i64.shl (i64.const 1) (local.get $cluster))))))))
-            (local.set $table (i32.add (local.get $table) (i32.const 8)))
-            (br_if $one (i32.lt_u (local.get $table) (local.get $end))))
+                (v128.any_true
+                  (v128.and
+                    (local.get $rareBits)
+                    (v128.or
+                      (v128.or (local.get $entries01) (local.get $entries23))
+                      (v128.or (local.get $entries45) (local.get $entries67)))))
+                (v128.any_true
+                  (v128.or
+                    (i32x4.gt_u (local.get $clusters0123) (i32x4.splat (local.get $lastCluster)))
+                    (i32x4.gt_u (local.get $clusters4567) (i32x4.splat (local.get $lastCluster)))))))
+            (then
+              (local.set $named (i32x4.extract_lane 0 (local.get $clusters0123)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 1 (local.get $clusters0123)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 2 (local.get $clusters0123)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 3 (local.get $clusters0123)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 0 (local.get $clusters4567)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 1 (local.get $clusters4567)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 2 (local.get $clusters4567)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $named (i32x4.extract_lane 3 (local.get $clusters4567)))
+              (local.set $at (i32.add (local.get $referenced) (i32.shr_u (local.get $named) (i32.const 3))))
+              (i32.store8 (local.get $at)
+                (i32.or (i32.load8_u (local.get $at)) (i32.shl (i32.const 1) (i32.and (local.get $named) (i32.const 7)))))
+              (local.set $last (select (local.get $named) (local.get $last) (local.get $named)))
+              (local.set $bits (i32.xor (i16x8.bitmask (local.get $none)) (i32.const 0xff)))
+              (local.set $table (i32.add (local.get $table) (i32.const 64))))
+            (else
+              (local.set $bits (i32.const 0))
+              (local.set $end (i32.add (local.get $table) (i32.const 64)))
+              (loop $one
+                (local.set $entry
+                  (i64x2.extract_lane 0
+                    (i8x16.swizzle
+                      (v128.load64_zero (local.get $table))
+                      (v128.const i8x16 7 6 5 4 3 2 1 0 15 14 13 12 11 10 9 8))))
+                ;; Held is what has a host cluster, or the zero flag. The next one goes to bit 7.
+                (local.set $bits
+                  (i32.or
+                    (i32.shr_u (local.get $bits) (i32.const 1))
+                    (i32.shl
+                      (i64.ne
+                        (i64.and (local.get $entry) (i64.const 0x00fffffffffffe01))
+                        (i64.const 0))
+                      (i32.const 7))))
+                (local.set $odd
+                  (i64.or (local.get $odd) (i64.and (local.get $entry) (local.get $oddBits))))
+                (local.set $cluster
+                  (i64.shr_u
+                    (i64.and (local.get $entry) (i64.const 0x00fffffffffffe00))
+                    (i64.extend_i32_u (local.get $clusterBits))))
+                (if (i64.gt_u (local.get $cluster) (i64.extend_i32_u (local.get $lastCluster)))
+                  (then (local.set $odd (i64.const 1)))
+                  (else
+                    (if (i64.ne (local.get $cluster) (i64.const 0))
+                      (then
+                        (local.set $last (i32.wrap_i64 (local.get $cluster)))
+                        (local.set $at
+                          (i32.add
+                            (local.get $referenced)
+                            (i32.shl (i32.shr_u (local.get $last) (i32.const 6)) (i32.const 3))))
+                        (i64.store
+                          (local.get $at)
+                          (i64.or
+                            (i64.load (local.get $at))
+                            (i64.shl (i64.const 1) (local.get $cluster))))))))
+                (local.set $table (i32.add (local.get $table) (i32.const 8)))
+                (br_if $one (i32.lt_u (local.get $table) (local.get $end))))))
           (local.set $first (i32.add (local.get $last) (i32.const 1)))))
       (i32.store8 (local.get $allocated) (local.get $bits))
       (local.set $allocated (i32.add (local.get $allocated) (i32.const 1)))
