@@ -8,6 +8,7 @@
 /**
  * @typedef {object} Paths
  * @property {string} tool
+ * @property {string} folder
  * @property {string} image
  * @property {readonly string[]} layers of a chain, the base first, `image` last
  * @property {string} other a second image, for those that compare
@@ -28,13 +29,17 @@
  * @property {string} peerName
  * @property {boolean} [createsBitmap] ours adds the bitmap BITMAP, which is checked and removed after each run
  * @property {boolean} [peerCreatesBitmap] so does the peer
+ * @property {boolean} [marks] the image has a bitmap BITMAP of what it holds before the first run
+ * @property {boolean} [coldCache] the image is dropped from the page cache before each run
  * @property {number} [peerRounds] where it takes minutes
  * @property {number} [target] ours : peer at most, of the medians of wall time
  * @property {{ targetBytes: number }} [memory] measure the peak of ours too, over that of an empty Node process
  * @property {number} rounds
  */
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { craft } from './craft.js';
 import { writePair } from './pair.js';
 
 export const BITMAP = 'bench';
@@ -58,6 +63,34 @@ const qemuImgMap = ({ image }) => ['qemu-img', 'map', '--output=json', image];
 /** @param {Paths} paths @returns {Command} */
 export const emptyNode = ({ emptyScript }) => [process.execPath, emptyScript];
 
+/** @param {Paths} paths @returns {Command} */
+const ddOfTables = ({ image, l2Offset, l2Bytes }) => [
+  ...['dd', 'status=none', `if=${image}`, 'of=/dev/null', 'bs=1M'],
+  ...['iflag=skip_bytes,count_bytes', `skip=${l2Offset}`, `count=${l2Bytes}`],
+];
+
+/** @param {string} tool @param {string} image @returns {Command} */
+const tryCreateFrom = (tool, image) => [
+  ...[process.execPath, tool, 'create-from', '--dry-run', '--allocated', '--name', BITMAP, image],
+];
+
+/** @param {Paths} paths @param {string[]} options @returns {Command} */
+const nbdMap = ({ image }, ...options) => [
+  ...['nbdinfo', ...options, `--map=qemu:dirty-bitmap:${BITMAP}`, '--'],
+  ...['[', 'qemu-nbd', '-r', '--format=qcow2', '-B', BITMAP, image, ']'],
+];
+
+/** @param {string} folder */
+const manyImages = (folder) => Array.from({ length: 200 }, (_, index) => join(folder, `${index}.qcow2`));
+
+/** @type {Recipe} */
+const SMALL = { virtualSize: 64 * MiB, clusterSize: 64 * KiB, share: 0.5 };
+
+const HALF = {
+  image: { virtualSize: TiB, clusterSize: 64 * KiB, share: 0.5 },
+  quickImage: { virtualSize: 16 * GiB, clusterSize: 64 * KiB, share: 0.5 },
+};
+
 /** @type {readonly Case[]} */
 export const cases = [
   {
@@ -68,8 +101,8 @@ export const cases = [
     peer: qemuImgMap,
     peerName: 'qemu-img map',
     createsBitmap: true,
-    target: 1 / 80,
-    memory: { targetBytes: 66 * MiB },
+    target: 1 / 90,
+    memory: { targetBytes: 24 * MiB },
     rounds: 5,
   },
   {
@@ -79,6 +112,7 @@ export const cases = [
     peer: emptyNode,
     peerName: 'empty node',
     createsBitmap: true,
+    target: 1.7,
     memory: { targetBytes: 98 * MiB },
     rounds: 15,
   },
@@ -90,6 +124,7 @@ export const cases = [
     peer: qemuImgMap,
     peerName: 'qemu-img map',
     createsBitmap: true,
+    target: 1 / 8,
     memory: { targetBytes: (64 + 128) * MiB },
     rounds: 5,
   },
@@ -107,8 +142,92 @@ export const cases = [
     ours: ({ tool, image }) => [process.execPath, tool, 'list', image],
     peer: emptyNode,
     peerName: 'empty node',
-    target: 1.6,
+    target: 1.25,
     rounds: 30,
+  },
+  {
+    name: 'create-from, small image',
+    image: SMALL,
+    ours: createFromAllocated,
+    peer: emptyNode,
+    peerName: 'empty node',
+    createsBitmap: true,
+    target: 1.35,
+    rounds: 30,
+  },
+  {
+    name: 'map --json, half allocated',
+    ...HALF,
+    ours: ({ tool, image }) => [process.execPath, tool, 'map', '--json', image],
+    peer: qemuImgMap,
+    peerName: 'qemu-img map',
+    target: 1 / 6,
+    rounds: 3,
+  },
+  {
+    name: 'map, half allocated',
+    ...HALF,
+    ours: ({ tool, image }) => [process.execPath, tool, 'map', image],
+    peer: ({ image }) => ['qemu-img', 'map', image],
+    peerName: 'qemu-img map',
+    target: 1 / 6,
+    rounds: 3,
+  },
+  {
+    name: 'dump --json, half marked',
+    ...HALF,
+    marks: true,
+    ours: ({ tool, image }) => [process.execPath, tool, 'dump', '--json', image, BITMAP],
+    peer: (paths) => nbdMap(paths, '--json'),
+    peerName: 'nbdinfo --map',
+    target: 1 / 6,
+    rounds: 3,
+  },
+  {
+    name: 'dump, half marked',
+    ...HALF,
+    marks: true,
+    ours: ({ tool, image }) => [process.execPath, tool, 'dump', image, BITMAP],
+    peer: (paths) => nbdMap(paths),
+    peerName: 'nbdinfo --map',
+    target: 1 / 6,
+    rounds: 3,
+  },
+  {
+    name: 'create-from, data in random order',
+    prepare({ image, other }, quick) {
+      const { image: whole, quickImage } = HALF;
+      const recipe = quick ? quickImage : whole;
+      craft(image, { ...recipe, randomOrder: true });
+      craft(other, recipe);
+    },
+    ours: ({ tool, image }) => tryCreateFrom(tool, image),
+    peer: ({ tool, other }) => tryCreateFrom(tool, other),
+    peerName: 'the same in order',
+    target: 2,
+    rounds: 9,
+  },
+  {
+    name: 'create-from, 8 GiB of tables, uncached',
+    image: { virtualSize: 64 * TiB, clusterSize: 64 * KiB, share: 1 / 8 },
+    quickImage: { virtualSize: TiB, clusterSize: 64 * KiB, share: 1 / 8 },
+    coldCache: true,
+    ours: ({ tool, image }) => tryCreateFrom(tool, image),
+    peer: ddOfTables,
+    peerName: 'dd of the L2 tables',
+    target: 1.2,
+    rounds: 3,
+  },
+  {
+    name: 'check, 200 images',
+    prepare({ folder }) {
+      for (const image of manyImages(folder)) craft(image, SMALL);
+    },
+    ours: ({ tool, folder }) => [process.execPath, tool, 'check', ...manyImages(folder)],
+    peer: ({ folder }) => ({ each: manyImages(folder).map((image) => ['qemu-img', 'check', image]) }),
+    peerName: 'qemu-img check',
+    target: 1 / 3,
+    rounds: 3,
   },
   {
     name: 'create-from, against the detour',
@@ -128,13 +247,10 @@ export const cases = [
     image: { virtualSize: TiB, clusterSize: 64 * KiB, share: 0.5 },
     quickImage: { virtualSize: 16 * GiB, clusterSize: 64 * KiB, share: 0.5 },
     ours: ({ image }) => ({ timesItself: [process.execPath, script('in-process.js'), image, BITMAP] }),
-    peer: ({ image, l2Offset, l2Bytes }) => [
-      ...['dd', 'status=none', `if=${image}`, 'of=/dev/null', 'bs=1M'],
-      ...['iflag=skip_bytes,count_bytes', `skip=${l2Offset}`, `count=${l2Bytes}`],
-    ],
+    peer: ddOfTables,
     peerName: 'dd of the L2 tables',
     createsBitmap: true,
-    target: 4,
+    target: 3,
     rounds: 9,
   },
   {

@@ -24,3 +24,19 @@ export function eachChosen({ clusterCount, share, seed }, visit) {
   const gap = () => Math.floor(Math.log1p(-random()) / scale);
   for (let cluster = gap(); cluster < clusterCount; cluster += 1 + gap()) visit(cluster);
 }
+
+/**
+ * The numbers 0…count-1 in random order.
+ * @param {number} count @param {number} seed
+ */
+export function shuffled(count, seed) {
+  const random = randomNumbers(seed);
+  const numbers = Uint32Array.from({ length: count }, (_, index) => index);
+  for (let last = count - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    const moved = numbers[last] ?? 0;
+    numbers[last] = numbers[other] ?? 0;
+    numbers[other] = moved;
+  }
+  return numbers;
+}

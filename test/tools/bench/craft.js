@@ -6,7 +6,7 @@
  */
 
 import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { eachChosen } from './choice.js';
+import { eachChosen, shuffled } from './choice.js';
 
 /**
  * @typedef {object} Recipe
@@ -15,6 +15,7 @@ import { eachChosen } from './choice.js';
  * @property {number} share probability, 0…1, that a guest cluster is allocated
  * @property {number} [seed] of that choice
  * @property {boolean} [scattered] no two L2 tables lie side by side; needs a data cluster for each
+ * @property {boolean} [randomOrder] data clusters stand in random order, as on a disk that was written at random
  * @property {{ name: string, format: string }} [backing]
  */
 
@@ -136,11 +137,13 @@ function writeRefcounts(file, { clusterSize }, layout) {
 }
 
 /** @param {number} file @param {Recipe} recipe @param {Layout} layout */
-function writeMapping(file, recipe, { l1Entries, l2Entries, l2Tables, l1At, l2At, dataAt }) {
-  const { clusterSize, scattered = false } = recipe;
+function writeMapping(file, recipe, layout) {
+  const { l1Entries, l2Entries, l2Tables, l1At, l2At, dataAt, dataClusters: dataCount } = layout;
+  const { clusterSize, scattered = false, randomOrder = false, seed = 1 } = recipe;
+  const order = randomOrder ? shuffled(dataCount, seed) : undefined;
   const placeOfTable = (/** @type {number} */ index) => l2At + (scattered ? 2 * index : index);
   const placeOfData = (/** @type {number} */ index) =>
-    scattered && index < l2Tables ? l2At + 2 * index + 1 : dataAt + index;
+    scattered && index < l2Tables ? l2At + 2 * index + 1 : dataAt + (order?.[index] ?? index);
   const l1 = new DataView(new ArrayBuffer(l1Entries * ENTRY_BYTES));
   const l2Bytes = Buffer.alloc(clusterSize);
   const l2 = new DataView(l2Bytes.buffer, l2Bytes.byteOffset, clusterSize);

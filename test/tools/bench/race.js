@@ -25,6 +25,7 @@ export async function race(row, tool, { quick, rounds = row.rounds }) {
   /** @type {Paths} */
   const paths = {
     tool,
+    folder,
     image: join(folder, 'disk.qcow2'),
     layers: [],
     other: join(folder, 'other'),
@@ -35,6 +36,9 @@ export async function race(row, tool, { quick, rounds = row.rounds }) {
   writeFileSync(paths.emptyScript, '');
   if (recipe) Object.assign(paths, craftChain(folder, recipe, row.layers ?? 0));
   row.prepare?.(paths, quick);
+  if (row.marks) {
+    await output([process.execPath, tool, 'create-from', '--allocated', '--name', BITMAP, paths.image]);
+  }
 
   const memory = row.memory && (await compareMemory(row, row.memory, paths));
   /** @type {number[]} */
@@ -42,9 +46,11 @@ export async function race(row, tool, { quick, rounds = row.rounds }) {
   /** @type {number[]} */
   const peerSeconds = [];
   for (let round = 0; round < rounds; round++) {
+    if (row.coldCache) await dropFromCache(paths.image);
     oursSeconds.push(await wallSeconds(row.ours(paths)));
     await takeBack(row, paths);
     if (round >= (row.peerRounds ?? rounds)) continue;
+    if (row.coldCache) await dropFromCache(paths.image);
     peerSeconds.push(await wallSeconds(row.peer(paths)));
     if (row.peerCreatesBitmap) await takeBack(row, paths);
   }
@@ -102,6 +108,11 @@ async function compareMemory(row, { targetBytes }, paths) {
     targetBytes,
     reached: overEmptyNodeBytes <= targetBytes,
   };
+}
+
+/** By posix_fadvise(2), which needs no privilege. @param {string} image */
+async function dropFromCache(image) {
+  await output(['dd', 'status=none', `if=${image}`, 'iflag=nocache', 'count=0']);
 }
 
 /** Makes sure that a run did its work, by QEMU's word, and undoes it for the next. @param {Case} row @param {Paths} paths */
