@@ -32,7 +32,7 @@ export abstract class BitmapToolError<Code extends string = string> extends Erro
 
 /** An attempt that failed: I/O, permissions, space. The message says what is on disk now. */
 export class FailedError extends BitmapToolError<
-  'FILE_NOT_FOUND' | 'NOT_A_FILE' | 'ACCESS_DENIED' | 'NO_SPACE' | 'IO_ERROR'
+  'FILE_NOT_FOUND' | 'NOT_A_FILE' | 'ACCESS_DENIED' | 'NO_SPACE' | 'IO_ERROR' | 'LIBVIRT_ERROR'
 > {
   readonly exitCode = 1;
 }

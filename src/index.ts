@@ -94,9 +94,11 @@ export { type MapOptions, type MappedImage, mapAllocation } from './operations/m
 export type { OperationOptions } from './operations/options.ts';
 export {
   addRunning,
+  checkDomain,
   checkRunning,
   clearRunning,
   createFromRunning,
+  type DomainReport,
   disableRunning,
   dumpRunning,
   enableRunning,
@@ -105,6 +107,7 @@ export {
   openQemu,
   type RunningQemu,
   removeRunning,
+  repairDomain,
   repairRunning,
 } from './operations/running/running.ts';
 export type { BitmapFate } from './plan/mended-directory.ts';

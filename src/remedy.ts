@@ -215,6 +215,10 @@ export type QemuRemedy =
   | { readonly kind: 'run-again-to-tidy-up' }
   | { readonly kind: 'shorten-temporary-path' }
   | { readonly kind: 'install-libnbd' }
+  | { readonly kind: 'install-virsh' }
+  | { readonly kind: 'run-on-host' }
+  | { readonly kind: 'name-disk-of-guest'; readonly disks: readonly string[] }
+  | { readonly kind: 'run-again-after-snapshot' }
   | { readonly kind: 'shut-down-for-source' }
   | { readonly kind: 'shut-down-to-upgrade'; readonly file: string }
   | { readonly kind: 'choose-name-free-in-qemu' }

@@ -46,8 +46,8 @@ export interface ImageNode {
   /** What messages call it: the path, or what QEMU calls it. */
   readonly path: string;
   readonly backing: ImageNode | undefined;
-  /** Another node, or a device, stands on it. */
-  readonly hasParents: boolean;
+  /** Nodes that have it as their backing image. */
+  readonly overlays: readonly string[];
 }
 
 interface FileNode {
@@ -130,13 +130,12 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
     graph.nodes.filter(({ type }) => type === 'block-driver').map(({ id, name }) => [id, name]),
   );
   const childOf = new Map<string, Map<string, string>>();
-  const withParents = new Set<string>();
+  const overlaysOf = new Map<string, string[]>();
   for (const { parent, child, name } of graph.edges) {
     const childName = nodeIds.get(child);
-    if (childName === undefined) continue;
-    withParents.add(childName);
     const parentName = nodeIds.get(parent);
-    if (parentName === undefined) continue;
+    if (childName === undefined || parentName === undefined) continue;
+    if (name === 'backing') overlaysOf.set(childName, [...(overlaysOf.get(childName) ?? []), parentName]);
     const children = childOf.get(parentName) ?? new Map<string, string>();
     childOf.set(parentName, children.set(name, childName));
   }
@@ -171,7 +170,7 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
       file,
       path: file?.path ?? info.file,
       backing: backingOf(name),
-      hasParents: withParents.has(name),
+      overlays: (overlaysOf.get(name) ?? []).toSorted(),
     };
     images.set(name, node);
     return node;

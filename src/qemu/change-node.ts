@@ -3,8 +3,11 @@
  */
 import { rm } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
-import type { ImageNode, QemuBitmap } from './block-nodes.ts';
+import { InUseError } from '../errors.ts';
+import type { OnWarning } from '../remedy.ts';
+import { chainOfNode, type ImageNode, type QemuBitmap, readBlockNodes } from './block-nodes.ts';
 import { writeCarrier } from './carrier.ts';
+import { openForWriting } from './reopen.ts';
 import type { Session } from './session.ts';
 
 /** What one bitmap of a node shall be. */
@@ -30,6 +33,11 @@ export async function recordWrites(session: Session, node: ImageNode, granularit
   return recorder.name;
 }
 
+export interface ChangeNodesOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onWarning?: OnWarning | undefined;
+}
+
 /** An action of QMP's `transaction`. */
 interface Action {
   readonly type: string;
@@ -45,17 +53,51 @@ interface Action {
 export async function changeNodes(
   session: Session,
   changes: readonly NodeChange[],
-  signal: AbortSignal | undefined,
+  { signal, onWarning }: ChangeNodesOptions,
 ): Promise<void> {
   if (changes.length === 0) return;
   const carriers = await loadCarriers(session, changes);
   const { qmp } = session;
+  const nodes = [...new Set(changes.map(({ node }) => node))];
+  await refuseOtherChain(session, nodes);
+  signal?.throwIfAborted();
+  await openForWriting(
+    session,
+    nodes.filter(({ options }) => options.readOnly),
+    onWarning,
+  );
   signal?.throwIfAborted();
   // In a transaction, removing a bitmap and adding one of its name fails.
   for (const { node, name } of changes.filter(isReplaced)) {
     await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
   }
   await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
+}
+
+/**
+ * A snapshot, or the end of a job, that came while images were read: a bitmap of an image that is read-only now would be lost.
+ *
+ * @throws InUseError
+ */
+async function refuseOtherChain({ qmp }: Session, nodes: readonly ImageNode[]): Promise<void> {
+  const { images } = await readBlockNodes(qmp);
+  const chainOf = (node: ImageNode) =>
+    chainOfNode(node)
+      .map(({ nodeName }) => nodeName)
+      .join(' ← ');
+  for (const node of nodes) {
+    const now = images.find(({ nodeName }) => nodeName === node.nodeName);
+    const isSame =
+      now !== undefined &&
+      now.options.readOnly === node.options.readOnly &&
+      now.overlays.join() === node.overlays.join() &&
+      chainOf(now) === chainOf(node);
+    if (isSame) continue;
+    throw new InUseError(`${node.path}: its chain has changed in QEMU meanwhile; nothing was changed`, {
+      remedy: { kind: 'run-again-after-snapshot' },
+      context: { file: node.path },
+    });
+  }
 }
 
 function presentIn({ node, name }: NodeChange): QemuBitmap | undefined {

@@ -25,7 +25,8 @@ export async function openQmpSocket(path: string): Promise<Qmp> {
     const greeting = await withTimeout(lines.next(), GREETING_TIMEOUT_MS);
     if (greeting === 'timeout') throw monitorInUse(path);
     if (greeting?.QMP === undefined) throw noMonitor(path);
-    const qmp = converse(path, await folderOfQemu(path), socket, lines);
+    const processId = await processBehindSocket(path);
+    const qmp = converse({ name: path, folder: await folderOf(processId), processId }, socket, lines);
     await qmp.execute('qmp_capabilities');
     return qmp;
   } catch (error) {
@@ -118,7 +119,8 @@ function lineReader(path: string, socket: Socket): Lines {
   };
 }
 
-function converse(path: string, folder: string | undefined, socket: Socket, lines: Lines): Qmp {
+function converse(about: Omit<Qmp, 'execute' | 'close'>, socket: Socket, lines: Lines): Qmp {
+  const path = about.name;
   let count = 0;
   // A monitor takes one command at a time.
   let last: Promise<unknown> = Promise.resolve();
@@ -136,8 +138,7 @@ function converse(path: string, folder: string | undefined, socket: Socket, line
   }
 
   return {
-    name: path,
-    folder,
+    ...about,
     execute<T>(command: string, args?: object): Promise<T> {
       const answer = last.then(() => ask(command, args));
       last = answer.catch(() => {});
@@ -153,10 +154,8 @@ function converse(path: string, folder: string | undefined, socket: Socket, line
   };
 }
 
-/** The folder that the process behind the socket works in. */
-async function folderOfQemu(socket: string): Promise<string | undefined> {
-  const pid = await processBehindSocket(socket);
-  return pid === undefined ? undefined : await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+async function folderOf(processId: number | undefined): Promise<string | undefined> {
+  return processId === undefined ? undefined : readlink(`/proc/${processId}/cwd`).catch(() => undefined);
 }
 
 function lost(path: string, cause?: unknown): FailedError {

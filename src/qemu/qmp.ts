@@ -8,6 +8,8 @@ export interface Qmp {
   readonly name: string;
   /** Where relative paths of this QEMU start; undefined where that cannot be learnt. */
   readonly folder: string | undefined;
+  /** The process; undefined where that cannot be learnt. */
+  readonly processId: number | undefined;
   /**
    * Runs one command to its end.
    *

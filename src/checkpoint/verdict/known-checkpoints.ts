@@ -6,6 +6,7 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import type { ChainImage } from '../chain/chain-images.ts';
 import type { CheckpointDisk } from '../checkpoint.ts';
 import {
+  type CheckpointXml,
   type ReadCheckpointsOptions,
   readCheckpoints,
   type StoredCheckpoint,
@@ -18,6 +19,8 @@ import { originEvidence } from './origin-evidence.ts';
 export interface CheckpointFiles {
   /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such. */
   readonly checkpoints?: readonly string[] | undefined;
+  /** Checkpoints that libvirt itself has told. */
+  readonly documents?: readonly CheckpointXml[] | undefined;
   /** What the checkpoints call the disks, one for each image, in their order: a target such as vda. */
   readonly disks?: readonly string[] | undefined;
 }
@@ -35,11 +38,11 @@ export interface CheckpointRecords {
 
 /** @returns undefined when no files are named: then the chains themselves are all that is known */
 export async function readRecords(
-  { checkpoints: paths, disks }: CheckpointFiles,
+  { checkpoints: paths = [], documents = [], disks }: CheckpointFiles,
   imageCount: number,
   options: ReadCheckpointsOptions,
 ): Promise<CheckpointRecords | undefined> {
-  if (paths === undefined || paths.length === 0) {
+  if (paths.length + documents.length === 0) {
     if (disks === undefined || disks.length === 0) return undefined;
     throw new UsageError('names of disks are given, but no checkpoints that use them');
   }
@@ -48,7 +51,7 @@ export async function readRecords(
       `${disks.length} names of disks for ${imageCount} images: name one for each image, in their order`,
     );
   }
-  const stored = await readCheckpoints(paths, options);
+  const stored = await readCheckpoints(paths, options, documents);
   return {
     async of(chains) {
       const identityOf = fileIdentities();

@@ -17,6 +17,13 @@ export interface StoredCheckpoint extends Checkpoint {
   readonly file: string;
 }
 
+/** A checkpoint that does not come from a file. */
+export interface CheckpointXml {
+  /** How messages name it. */
+  readonly origin: string;
+  readonly xml: string;
+}
+
 export interface ReadCheckpointsOptions {
   readonly onWarning?: OnWarning | undefined;
 }
@@ -27,6 +34,7 @@ const MAX_FILE_BYTES = 4 * 2 ** 20;
 /**
  * Reads XML files, and of folders every `*.xml`.
  *
+ * @param documents count more than files that describe a checkpoint of the same name
  * @returns parents first, then by time
  * @throws RefusedError when one of them describes no checkpoint, or they contradict each other
  * @throws FailedError when one cannot be read
@@ -34,14 +42,21 @@ const MAX_FILE_BYTES = 4 * 2 ** 20;
 export async function readCheckpoints(
   paths: readonly string[],
   { onWarning }: ReadCheckpointsOptions = {},
+  documents: readonly CheckpointXml[] = [],
 ): Promise<StoredCheckpoint[]> {
   const read = new Map<string, StoredCheckpoint>();
+  for (const document of documents) {
+    const checkpoint = await parseDocument(document);
+    read.set(checkpoint.name, checkpoint);
+  }
+  const documented = new Set(read.keys());
   const identities = new Set<string>();
   for (const path of (await Promise.all(paths.map(filesOf))).flat()) {
     const { checkpoint, identity } = await readCheckpoint(path);
     // A file and its folder may both be named.
     if (identities.has(identity)) continue;
     identities.add(identity);
+    if (documented.has(checkpoint.name)) continue;
     const other = read.get(checkpoint.name);
     if (other !== undefined) throw twice(checkpoint, other);
     read.set(checkpoint.name, checkpoint);
@@ -53,6 +68,11 @@ export async function readCheckpoints(
     }
   }
   return orderCheckpoints([...read.values()]);
+}
+
+async function parseDocument({ origin, xml }: CheckpointXml): Promise<StoredCheckpoint> {
+  const { parseCheckpoint } = await import('./parse-checkpoint.ts');
+  return { ...naming({ name: origin }, () => parseCheckpoint(xml)), file: origin };
 }
 
 async function filesOf(path: string): Promise<string[]> {

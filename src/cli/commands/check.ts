@@ -5,9 +5,11 @@ import {
   type CheckedCheckpoint,
   type CheckedDisk,
   type CheckedImage,
+  type CheckOptions,
   type CheckResult,
   checkCheckpoints,
 } from '../../operations/checkpoints/check-checkpoints.ts';
+import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
 import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
@@ -18,43 +20,66 @@ import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
 import { DONE, PROBLEMS } from '../errors.ts';
 import { FILE } from '../option.ts';
 import { print } from '../output.ts';
+import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
-import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { callOf, DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
 import { repairCommand } from '../remedy/checkpoint-words.ts';
 
-export const checkCommand: CommandDefinition<[string[]], CommonOptions & CheckpointFlags & QemuFlag> = {
-  arguments: [{ usage: '<image...>', description: 'the active image of each disk', completes: FILE }],
-  options: [...COMMON_OPTIONS, ...CHECKPOINT_OPTIONS, QEMU_OPTION],
+export const checkCommand: CommandDefinition<[string[]], CommonOptions & CheckpointFlags & DomainFlags> = {
+  arguments: [{ usage: '[image...]', description: 'the active image of each disk', completes: FILE }],
+  options: [...COMMON_OPTIONS, ...CHECKPOINT_OPTIONS, ...DOMAIN_OPTIONS],
   examples: [
     'bitmap-tool check disk.qcow2',
     'bitmap-tool check --json vda.qcow2 vdb.qcow2',
     'bitmap-tool check --checkpoints c1.xml --disk vda disk.qcow2',
+    'bitmap-tool check --domain vm1',
   ],
   notes: 'Exit code: 0 nothing to do, 3 problems found.',
   async run([images], options, { invoke, hintFor }) {
-    const result = await invoke(options, (common) => {
-      const all = { ...common, ...checkpointFilesOf(options) };
-      if (options.qmp === undefined) return checkCheckpoints(images, all);
-      return withQemu(options.qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, all));
-    });
-    if (!options.quiet) await print(options.json ? resultJson(result, hintFor) : describe(result, hintFor));
+    requireOneWay(images, options);
+    const result = await invoke(options, (common) =>
+      check(images, { ...common, ...checkpointFilesOf(options) }, options),
+    );
+    const way = callOf(options);
+    if (!options.quiet)
+      await print(options.json ? resultJson(result, hintFor, way) : describe(result, hintFor, way));
     return result.healthy ? DONE : PROBLEMS;
   },
 };
 
 type HintFor = (remedy: Remedy) => string;
 
-function describe({ disks }: CheckResult, hintFor: HintFor): string {
-  return disks.map((disk) => describeDisk(disk, hintFor)).join('\n');
+type Checked = CheckResult & { readonly domain?: DomainReport };
+
+async function check(
+  images: readonly string[],
+  options: CheckOptions,
+  { qmp, domain, connect }: DomainFlags,
+): Promise<Checked> {
+  if (domain !== undefined) {
+    const { checkDomain } = await import('../../operations/running/running.ts');
+    return checkDomain({ domain, connect }, options);
+  }
+  if (qmp === undefined) return checkCheckpoints(images, options);
+  return withQemu(qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, options));
 }
 
-function describeDisk(disk: CheckedDisk, hintFor: HintFor): string {
+type Way = readonly string[] | undefined;
+
+function describe({ disks, domain }: Checked, hintFor: HintFor, way: Way): string {
+  const described = disks.map((disk) => describeDisk(disk, hintFor, way)).join('\n');
+  return `${domainTitle(domain)}${described}${domainVerdicts(domain)}`;
+}
+
+function describeDisk(disk: CheckedDisk, hintFor: HintFor, way: Way): string {
   const { images, virtualSize, checkpoints } = disk;
   const title = `${images.map(({ image }) => printable(image)).join(' ← ')} (${formatSize(virtualSize)})`;
   const list =
     checkpoints.length === 0 ? `${title}: no checkpoints\n` : `${title}\n${describeAll(checkpoints)}`;
-  const advice = new Set(checkpoints.flatMap(({ advice }) => (advice === null ? [] : repairCommand(advice))));
+  const advice = new Set(
+    checkpoints.flatMap(({ advice }) => (advice === null ? [] : repairCommand(advice, way))),
+  );
   return [
     list,
     ...checkpoints.flatMap(({ problems }) => problems.map(({ message }) => finding('error', message))),

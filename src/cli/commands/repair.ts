@@ -3,12 +3,13 @@
  */
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { type DirectoryRepairResult, repairDirectory } from '../../operations/bitmaps/repair-directory.ts';
-import { repairCheckpoints } from '../../operations/checkpoints/repair-checkpoints.ts';
+import { type RepairOptions, repairCheckpoints } from '../../operations/checkpoints/repair-checkpoints.ts';
 import type {
   RepairedDisk,
   RepairedImage,
   RepairResult,
 } from '../../operations/checkpoints/repair-result.ts';
+import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
@@ -20,12 +21,13 @@ import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
 import type { Invoke } from '../invocation.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
+import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { describePlan, describeRunning } from '../print/plan.ts';
 import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
-import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { callOf, DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
 
-interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
+interface RepairFlags extends WritingOptions, CheckpointFlags, DomainFlags {
   name?: string[];
   origin?: string[];
   against?: string[];
@@ -38,7 +40,7 @@ interface RepairFlags extends WritingOptions, CheckpointFlags, QemuFlag {
 export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
   arguments: [
     {
-      usage: '<image...>',
+      usage: '[image...]',
       description: 'the active image of each disk, qcow2 (version 3)',
       completes: FILE,
     },
@@ -46,7 +48,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
   options: [
     ...WRITING_OPTIONS,
     ...CHECKPOINT_OPTIONS,
-    QEMU_OPTION,
+    ...DOMAIN_OPTIONS,
     {
       flags: '-n, --name <name>',
       description: 'only this checkpoint, repeatable; one of which no bitmap is valid must be named',
@@ -97,6 +99,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
     'bitmap-tool repair --checkpoints checkpoints --name c3 --against backup-of-c3.qcow2 disk.qcow2',
     'bitmap-tool repair --checkpoints checkpoints --branch disk.s1 disk.s2',
     'bitmap-tool repair --directory base.qcow2',
+    'bitmap-tool repair --domain vm1',
   ],
   notes:
     'Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.',
@@ -105,6 +108,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
       await repairDirectories(images, flags, invoke, hintFor);
       return DONE;
     }
+    requireOneWay(images, flags);
     const { name: names, origin: origins, against, branch: branches } = flags;
     const { rebuildOrigin, enableDisabled, dryRun } = flags;
     const result = await invoke(flags, (common) => {
@@ -119,14 +123,30 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
         enableDisabled,
         dryRun,
       };
-      if (flags.qmp === undefined) return repairCheckpoints(images, all);
-      return withQemu(flags.qmp, (qemu, { repairRunning }) => repairRunning(qemu, images, all));
+      return repair(images, all, flags);
     });
-    if (!flags.quiet) await print(flags.json ? resultJson(result, hintFor) : describe(result));
-    const isUnfinished = result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0);
+    if (!flags.quiet) await print(flags.json ? resultJson(result, hintFor, callOf(flags)) : describe(result));
+    const isUnfinished =
+      result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0) ||
+      result.domain?.verdicts.some(({ valid }) => !valid) === true;
     return isUnfinished ? PROBLEMS : DONE;
   },
 };
+
+type Repaired = RepairResult & { readonly domain?: DomainReport };
+
+async function repair(
+  images: readonly string[],
+  options: RepairOptions,
+  { qmp, domain, connect }: DomainFlags,
+): Promise<Repaired> {
+  if (domain !== undefined) {
+    const { repairDomain } = await import('../../operations/running/running.ts');
+    return repairDomain({ domain, connect }, options);
+  }
+  if (qmp === undefined) return repairCheckpoints(images, options);
+  return withQemu(qmp, (qemu, { repairRunning }) => repairRunning(qemu, images, options));
+}
 
 async function repairDirectories(
   images: readonly string[],
@@ -135,9 +155,20 @@ async function repairDirectories(
   hintFor: (remedy: Remedy) => string,
 ): Promise<void> {
   const { name, origin, against, branch, rebuildOrigin, enableDisabled } = flags;
-  const { checkpoints, disk, qmp, dryRun } = flags;
-  const others = [name, origin, against, branch, rebuildOrigin, enableDisabled, checkpoints, disk, qmp];
-  if (others.some((value) => value !== undefined) || images.length > 1) {
+  const { checkpoints, disk, qmp, domain, dryRun } = flags;
+  const others = [
+    name,
+    origin,
+    against,
+    branch,
+    rebuildOrigin,
+    enableDisabled,
+    checkpoints,
+    disk,
+    qmp,
+    domain,
+  ];
+  if (others.some((value) => value !== undefined) || images.length !== 1) {
     throw new CommandLineError(
       '--directory repairs the bitmaps of one image, and takes no options about checkpoints',
       'Repair the directories first, one by one, and then the checkpoints of the chain.',
@@ -177,8 +208,9 @@ function nameOf({ name }: DirectoryRepairResult['bitmaps'][number]): string {
   return name === '' ? '(empty name)' : printable(name);
 }
 
-function describe({ disks, dryRun }: RepairResult): string {
-  return disks.map((disk) => describeDisk(disk, dryRun)).join('\n');
+function describe({ disks, dryRun, domain }: Repaired): string {
+  const described = disks.map((disk) => describeDisk(disk, dryRun)).join('\n');
+  return `${domainTitle(domain)}${described}${domainVerdicts(domain)}`;
 }
 
 function describeDisk(disk: RepairedDisk, dryRun: boolean): string {

@@ -5,18 +5,29 @@ import type { Remedy, RepairCall } from '../../remedy.ts';
 import { printableJson } from '../../text/printable.ts';
 import { repairCommand } from '../remedy/checkpoint-words.ts';
 
-/** @param hintFor words a remedy for the command that prints */
-export function resultJson(result: object, hintFor: (remedy: Remedy) => string): string {
-  return `${printableJson(worded(result, hintFor), 2)}\n`;
+/**
+ * @param hintFor words a remedy for the command that prints
+ * @param way the options that lead to a guest, for calls that are advised
+ */
+export function resultJson(
+  result: object,
+  hintFor: (remedy: Remedy) => string,
+  way?: readonly string[],
+): string {
+  return `${printableJson(worded(result, hintFor, way), 2)}\n`;
 }
 
-function worded(value: unknown, hintFor: (remedy: Remedy) => string): unknown {
-  if (Array.isArray(value)) return value.map((each) => worded(each, hintFor));
+function worded(
+  value: unknown,
+  hintFor: (remedy: Remedy) => string,
+  way: readonly string[] | undefined,
+): unknown {
+  if (Array.isArray(value)) return value.map((each) => worded(each, hintFor, way));
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([key, each]) => {
     if (key === 'remedy') return ['hint', hintFor(each as Remedy)];
-    if (key === 'advice' && each !== null) return [key, repairCommand(each as RepairCall)];
-    return [key, worded(each, hintFor)];
+    if (key === 'advice' && each !== null) return [key, repairCommand(each as RepairCall, way)];
+    return [key, worded(each, hintFor, way)];
   });
   return Object.fromEntries(entries);
 }

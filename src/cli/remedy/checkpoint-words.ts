@@ -5,8 +5,12 @@ import type { CheckpointRemedy, Consent, RepairCall } from '../../remedy.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
 import type { Words } from './words.ts';
 
-/** A call that can be pasted into a shell, but for words in capitals that a person must fill in. */
-export function repairCommand(call: RepairCall): string {
+/**
+ * A call that can be pasted into a shell, but for words in capitals that a person must fill in.
+ *
+ * @param way the options that lead to a guest, where it is not images at rest
+ */
+export function repairCommand(call: RepairCall, way?: readonly string[]): string {
   switch (call.kind) {
     case 'repair-directory-first':
       return `bitmap-tool repair --directory ${shellPath(call.file)}`;
@@ -19,7 +23,9 @@ export function repairCommand(call: RepairCall): string {
         ...(name === undefined ? [] : ['--name', shellWord(name)]),
         ...consents.map(consentOption),
         ...(origin === undefined ? [] : ['--origin', origin === null ? 'IMAGE' : shellPath(origin)]),
-        shellPath(image),
+        // A guest that is named tells its images itself.
+        ...(way ?? []),
+        ...(way?.[0] === '--domain' ? [] : [shellPath(image)]),
       ].join(' ');
     }
   }

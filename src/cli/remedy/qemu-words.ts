@@ -29,6 +29,12 @@ export const qemuWords: Words<QemuRemedy> = {
   'run-again-to-tidy-up': () => 'The next run removes what was left behind.',
   'shorten-temporary-path': () => 'Set TMPDIR to a folder with a shorter path.',
   'install-libnbd': () => 'Install libnbd: the package libnbd-bin (Debian, Ubuntu), libnbd (Fedora, RHEL).',
+  'install-virsh': () =>
+    'Install the package libvirt-clients (Debian, Ubuntu) or libvirt-client (Fedora, RHEL).',
+  'run-on-host': () => 'Run this on the host of the guest.',
+  'name-disk-of-guest': ({ disks }) => `It has: ${disks.join(', ')}`,
+  'run-again-after-snapshot': () =>
+    'Somebody made a snapshot, or a job ended, while images were read. Run the command again.',
   'shut-down-for-source': () => 'Shut the guest down for it, or use what the image holds as the source.',
   'shut-down-to-upgrade': ({ file }) =>
     `Shut the guest down, then run "qemu-img amend -o compat=1.1 ${shellPath(file)}".`,

@@ -71,7 +71,7 @@ export async function createFromRunning(
     for (const { name } of others) kept.push(await coverage(running, name, read.marks, options));
     const rounded = read.marks === undefined ? undefined : roundings(read.marks);
     const changes = targets.map((target) => changeFor(node, target, read, rounded, options));
-    if (!options.dryRun) await changeNodes(session, changes, options.signal);
+    if (!options.dryRun) await changeNodes(session, changes, options);
     const after = options.dryRun ? undefined : await currentNode(session, node);
     return { ...result, bitmaps: changes.map((change) => report(change, options, after)), kept };
   });

@@ -131,7 +131,7 @@ function edit(
 ): Promise<EditResult> {
   return withRunningImage(qemu, imageName, options, async (running) => {
     const changes = await changesOf(running);
-    if (!options.dryRun) await changeNodes(running.session, changes, options.signal);
+    if (!options.dryRun) await changeNodes(running.session, changes, options);
     const dryRun = options.dryRun === true;
     return { schema: 1, image: running.path, bitmaps: [...new Set(names)], dryRun, plan: null };
   });

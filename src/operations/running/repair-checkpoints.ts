@@ -6,7 +6,7 @@ import { allLayers } from '../../chain/chain.ts';
 import type { ChainImage } from '../../checkpoint/chain/chain-images.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
-import { RefusedError, UsageError } from '../../errors.ts';
+import { UsageError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange, recordWrites } from '../../qemu/change-node.ts';
 import { planRepairs, reportRepair } from '../checkpoints/repair-checkpoints.ts';
@@ -26,12 +26,7 @@ export async function repairRunning(
   imageNames: readonly string[],
   options: RepairOptions = {},
 ): Promise<RepairResult> {
-  // Their content is in the memory of QEMU in part: a comparison of the files would miss changes.
-  if (options.against !== undefined) {
-    throw new UsageError('a disk that a running QEMU has open cannot be compared with a backup', {
-      remedy: { kind: 'shut-down-to-compare' },
-    });
-  }
+  refuseComparison(qemu, options);
   const records = await readRecords(options, imageNames.length, options);
   return withRunningImages(qemu, imageNames, options, async (images, session) => {
     const recorders = new Map<ImageNode, string>();
@@ -41,13 +36,24 @@ export async function repairRunning(
     const chains = images.map(({ chain }) => chain);
     const { disks, everywhere } = await planRepairs(chains, read, records, options);
     const changes = disks.flatMap((disk, index) => changesOf(images[index]!, disk, recorders));
-    if (!options.dryRun) await changeNodes(session, changes, options.signal);
+    if (!options.dryRun) await changeNodes(session, changes, options);
     return {
       schema: 1,
       dryRun: options.dryRun === true,
       disks: disks.map((disk) => reportRepair(disk, everywhere, options)),
     };
   });
+}
+
+/** What a guest goes on writing to cannot be compared with a backup, or a branch, of another moment. */
+function refuseComparison({ name }: RunningQemu, { against, branches }: RepairOptions): void {
+  if (against === undefined && branches === undefined) return;
+  throw new UsageError(
+    `${name}: a disk that a running QEMU has open cannot be compared with a backup or a branch`,
+    {
+      remedy: { kind: 'shut-down-to-compare' },
+    },
+  );
 }
 
 async function examineAll(running: RunningImage, options: RepairOptions): Promise<ChainImage[]> {
@@ -78,7 +84,6 @@ function changesOf(
   return images.flatMap(({ stores, bitmaps }, index) =>
     [...stores.values()].map(({ name, bitmap }): NodeChange => {
       const node = running.nodes[index]!;
-      refuseReadOnly(node);
       refuseTransient({ ...running, nodes: [node] }, name);
       const { action } = bitmaps.find((each) => each.name === name)!;
       const recorder = recorders.get(node);
@@ -92,17 +97,5 @@ function changesOf(
         sources: recorder === undefined ? [] : [recorder],
       };
     }),
-  );
-}
-
-function refuseReadOnly({ path, options }: ImageNode): void {
-  if (!options.readOnly) return;
-  throw new RefusedError(
-    'UNSUPPORTED',
-    `${path}: needs a bitmap, and the running QEMU has this image open read-only`,
-    {
-      remedy: { kind: 'shut-down-or-commit' },
-      context: { file: path },
-    },
   );
 }

@@ -3,6 +3,11 @@
  */
 export { checkRunning } from './check-checkpoints.ts';
 export { createFromRunning } from './create-from.ts';
+export {
+  checkDomain,
+  type DomainReport,
+  repairDomain,
+} from './domain-checkpoints.ts';
 export { dumpRunning } from './dump-bitmap.ts';
 export {
   addRunning,

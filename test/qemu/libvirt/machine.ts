@@ -74,7 +74,7 @@ export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++mac
       await on('destroy');
     },
     async crash() {
-      await killByPidFile(join(virsh.root, 'run', 'qemu', `${name}.pid`));
+      await killByPidFile(virsh.pidFile(name));
       while (!(await on('domstate')).startsWith('shut off')) await sleep(5);
     },
     async write(target, ...commands) {

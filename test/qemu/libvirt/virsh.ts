@@ -13,6 +13,8 @@ export interface Answer {
 export interface Virsh {
   /** Where the driver keeps what it knows and runs. */
   readonly root: string;
+  /** Where the number of the process of a running machine stands. */
+  pidFile(machine: string): string;
   /** Runs one command to its end, whatever it says. */
   attempt(...words: string[]): Promise<Answer>;
   /** Runs one command that must succeed, and returns what it printed. */
@@ -74,6 +76,7 @@ export async function openVirsh(root: string): Promise<Virsh> {
   };
   return {
     root,
+    pidFile: (machine) => join(root, 'run', 'qemu', `${machine}.pid`),
     attempt,
     async run(...words) {
       const { ok, output } = await attempt(...words);

@@ -1,0 +1,36 @@
+/**
+ * The disks of a guest, from what `virsh dumpxml` prints.
+ */
+import { childOf, childrenOf, parseXml, type XmlElement } from '../checkpoint/xml/xml-element.ts';
+
+export interface DomainDisk {
+  /** For example vda. */
+  readonly target: string;
+  /** Path of the active image: a file or a block device; undefined where it has none, or is elsewhere. */
+  readonly path: string | undefined;
+  /** For example qcow2. */
+  readonly format: string;
+  /** Why no checkpoint can be of it; undefined where one can. */
+  readonly leftOut: string | undefined;
+}
+
+/** @throws FormatError when libvirt's XML is none */
+export function parseDomainDisks(xml: string): DomainDisk[] {
+  const devices = childOf(parseXml(xml), 'devices');
+  return childrenOf(devices, 'disk').flatMap((disk) => {
+    const target = childOf(disk, 'target')?.attributes['dev'];
+    // A CD drive or a floppy drive holds nothing that a backup is of.
+    const device = disk.attributes['device'] ?? 'disk';
+    if (target === undefined || (device !== 'disk' && device !== 'lun')) return [];
+    const source = childOf(disk, 'source');
+    const path = source?.attributes['file'] ?? source?.attributes['dev'];
+    const format = childOf(disk, 'driver')?.attributes['type'] ?? 'raw';
+    return [{ target, path, format, leftOut: reasonToLeaveOut(disk, path, format) }];
+  });
+}
+
+function reasonToLeaveOut(disk: XmlElement, path: string | undefined, format: string): string | undefined {
+  const type = disk.attributes['type'] ?? 'file';
+  if (path === undefined) return `its images are no local files (${type})`;
+  return format === 'qcow2' ? undefined : `${path} is ${format}, which holds no bitmaps`;
+}

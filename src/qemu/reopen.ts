@@ -1,0 +1,89 @@
+/**
+ * Has QEMU itself open an image for writing that it reads only, one below the active image, for the time of a change.
+ */
+import { RefusedError } from '../errors.ts';
+import type { OnWarning } from '../remedy.ts';
+import { type ImageNode, readBlockNodes } from './block-nodes.ts';
+import { QmpError } from './qmp.ts';
+import type { Session } from './session.ts';
+import { type BlockdevOptions, readStartOptions } from './start-options.ts';
+
+/**
+ * Opens all of them for writing, or none. When the session ends they are given back read-only, which stores their bitmaps,
+ * and with the very options that they had.
+ *
+ * @throws RefusedError when the options of a node are not known for certain, or QEMU may not write to it
+ */
+export async function openForWriting(
+  session: Session,
+  nodes: readonly ImageNode[],
+  onWarning: OnWarning | undefined,
+): Promise<void> {
+  if (nodes.length === 0) return;
+  const known = await readStartOptions(session.qmp.processId);
+  const reopenings = nodes.map((node) => ({ node, ...optionsToReopen(node, known) }));
+  for (const { node, writable, readOnly } of reopenings) {
+    try {
+      await session.qmp.execute('blockdev-reopen', { options: writable });
+    } catch (error) {
+      if (!(error instanceof QmpError)) throw error;
+      throw cannotWrite(node, `QEMU cannot open it for writing: ${error.description}`, error);
+    }
+    session.onClose(async () => {
+      await session.qmp.execute('blockdev-reopen', { options: readOnly });
+      await compareOptions(session, node, onWarning);
+    });
+  }
+}
+
+interface Reopening {
+  readonly writable: readonly BlockdevOptions[];
+  readonly readOnly: readonly BlockdevOptions[];
+}
+
+/** What is not named again is reset, by some options with an error and by others without a word. */
+function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOptions>): Reopening {
+  const format = known.get(node.nodeName);
+  const file = node.file && known.get(node.file.nodeName);
+  if (format === undefined || file === undefined || node.file === undefined) {
+    throw cannotWrite(node, 'with which options QEMU has it open is not known for certain');
+  }
+  const same =
+    format['driver'] === node.driver &&
+    file['driver'] === node.file.driver &&
+    format['file'] === node.file.nodeName &&
+    format['read-only'] === true;
+  if (!same) throw cannotWrite(node, 'QEMU was started with other options for it than it has now');
+  // Its backing image may be another one since a commit.
+  const backing = node.backing?.nodeName ?? null;
+  const formatAs = (isReadOnly: boolean) => ({ ...format, backing, 'read-only': isReadOnly });
+  const files = file['read-only'] === true ? [file] : [];
+  return {
+    writable: [...files.map((options) => ({ ...options, 'read-only': false })), formatAs(false)],
+    readOnly: [formatAs(true), ...files],
+  };
+}
+
+function cannotWrite({ path }: ImageNode, what: string, cause?: QmpError): RefusedError {
+  return new RefusedError('UNSUPPORTED', `${path}: needs a bitmap, but ${what}; nothing was changed`, {
+    remedy: { kind: 'shut-down-or-commit' },
+    context: { file: path },
+    cause,
+  });
+}
+
+async function compareOptions(
+  { qmp }: Session,
+  { nodeName, path, options }: ImageNode,
+  onWarning: OnWarning | undefined,
+): Promise<void> {
+  const now = (await readBlockNodes(qmp)).images.find((node) => node.nodeName === nodeName);
+  const differences = Object.entries(options).filter(
+    ([name, value]) => now?.options[name as keyof typeof options] !== value,
+  );
+  if (differences.length === 0) return;
+  const names = differences.map(([name]) => name).join(', ');
+  onWarning?.(
+    `${path}: QEMU has this image open with another ${names} than before; it is as before from the next start`,
+  );
+}
