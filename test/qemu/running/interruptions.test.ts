@@ -100,3 +100,24 @@ it('lets one of two runs at once through, and refuses the other, or does both', 
   expect(Object.keys(bitmaps)).toHaveLength(results.filter(({ exitCode }) => exitCode === 0).length);
   expect(await leftIn(qemu)).toEqual([]);
 });
+
+it('changes nothing when a snapshot comes while the image is read', async () => {
+  const image = await writtenImage();
+  const overlay = `${image}.overlay`;
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);
+  const qemu = await startQemu(qcow2Nodes('disk', image));
+  const proxy = await startQmpProxy(qemu.socket, async (command) => {
+    if (command !== 'block-export-add') return;
+    for (const node of qcow2Nodes('over', overlay, { backing: null }))
+      await qemu.qmp.execute('blockdev-add', node);
+    await qemu.qmp.execute('blockdev-snapshot', { node: 'disk', overlay: 'over' });
+  });
+  const args = ['create-from', '--json', '--allocated', '-n', 'c1', '--qmp', proxy.socket, image];
+  const { exitCode, error } = await bitmapTool(...args);
+  expect({ exitCode, message: error?.message }).toEqual({
+    exitCode: 5,
+    message: `${image}: its chain has changed in QEMU meanwhile; nothing was changed`,
+  });
+  expect(await qemu.bitmaps('disk')).toEqual({});
+  expect(await leftIn(qemu)).toEqual([]);
+});

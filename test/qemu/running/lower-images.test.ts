@@ -1,0 +1,101 @@
+/** Images below the active one: QEMU itself opens them for writing, and gives them back as they were. */
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { leftIn, qcow2Nodes, type RunningQemu, startQemu } from '../../support/running-qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+/** Three images; the one in the middle was written to and lacks c1, which the base and the top have. */
+async function chainWithGap() {
+  const folder = await scratchFolder();
+  const [base, middle, top] = ['base', 'middle', 'top'].map((name) => join(folder, `${name}.qcow2`)) as [
+    string,
+    string,
+    string,
+  ];
+  await qemuImg('create', '-q', '-f', 'qcow2', base, '64M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', middle);
+  await qemuIo(middle, 'write -q -P 2 1M 1M');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', middle, '-F', 'qcow2', top);
+  await qemuImg('bitmap', '--add', top, 'c1');
+  await qemuIo(top, 'write -q -P 3 4M 1M');
+  return { folder, base, middle, top };
+}
+
+const OPTIONS = { discard: 'unmap', cache: { direct: false, 'no-flush': true }, 'detect-zeroes': 'unmap' };
+
+/** As libvirt does it: each image in two nodes of its own, those below the active one read-only. */
+function nodesOf({ base, middle, top }: { base: string; middle: string; top: string }, below: object = {}) {
+  const lower = { 'read-only': true, ...OPTIONS, ...below };
+  return [
+    ...qcow2Nodes('base', base, { ...lower, backing: null }),
+    ...qcow2Nodes('middle', middle, { ...lower, backing: 'base' }),
+    ...qcow2Nodes('top', top, { ...OPTIONS, backing: 'middle' }),
+  ];
+}
+
+async function optionsOf({ qmp }: RunningQemu, name: string) {
+  const infos = await qmp.execute<Record<string, unknown>[]>('query-named-block-nodes', { flat: true });
+  const { ro, cache, detect_zeroes } = infos.find((info) => info['node-name'] === name)!;
+  return { ro, cache, detect_zeroes };
+}
+
+it('adds a bitmap to an image in the middle of a running chain, and leaves its options as they were', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(nodesOf(chain));
+  const before = [await optionsOf(qemu, 'middle'), await optionsOf(qemu, 'middle-file')];
+  const { exitCode, stderr } = await bitmapTool('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect([await optionsOf(qemu, 'middle'), await optionsOf(qemu, 'middle-file')]).toEqual(before);
+  expect(before).toMatchObject([{ ro: true }, { ro: true }]);
+  expect(await leftIn(qemu)).toEqual([]);
+  expect(await qemu.bitmaps('middle')).toMatchObject({
+    c1: { count: 2 ** 20, recording: true, persistent: true },
+  });
+  // Giving it back has stored it: not even a crash takes it away.
+  await qemu.crash();
+  expect(await qemuBitmaps(chain.middle)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+  expect(await qemuCheck(chain.middle)).toMatchObject({ errors: 0, leaks: 0 });
+});
+
+it('mends middle and top together, with the guest data untouched', async () => {
+  const chain = await chainWithGap();
+  await qemuImg('bitmap', '--remove', chain.top, 'c1');
+  const qemu = await startQemu(nodesOf(chain));
+  await bitmapToolJson('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top);
+  await qemu.write('top', 'write -q -P 4 9M 1M');
+  await qemu.stop();
+  expect(await bitmapTool('check', '--json', chain.top)).toMatchObject({
+    exitCode: 0,
+    json: { disks: [{ checkpoints: [{ name: 'c1', valid: true, dirtyBytes: 3 * 2 ** 20 }] }] },
+  });
+  await qemuIo(chain.top, 'read -q -P 2 1M 1M', 'read -q -P 3 4M 1M', 'read -q -P 4 9M 1M');
+});
+
+it('refuses, with nothing changed, where the options of the image are not known', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(qcow2Nodes('top', chain.top));
+  const before = await qemu.bitmaps('top');
+  const { exitCode, stderr } = await bitmapTool('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top);
+  expect(exitCode).toBe(4);
+  expect(stderr).toContain('with which options QEMU has it open is not known for certain');
+  expect(await qemu.bitmaps('top')).toEqual(before);
+  expect(await leftIn(qemu)).toEqual([]);
+});
+
+it('refuses, with nothing changed, where another program uses the image too', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(nodesOf(chain));
+  const other = await startQemu(qcow2Nodes('other', chain.middle, { 'read-only': true, backing: null }));
+  const { exitCode, stderr } = await bitmapTool('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top);
+  expect(exitCode).toBe(4);
+  expect(stderr).toContain('QEMU cannot open it for writing');
+  expect(await optionsOf(qemu, 'middle')).toMatchObject({ ro: true });
+  expect(await qemu.bitmaps('middle')).toEqual({});
+  await other.stop();
+  expect(await bitmapTool('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top)).toMatchObject({
+    exitCode: 0,
+  });
+});
