@@ -3,10 +3,11 @@
  */
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import { type DirectoryRepairResult, repairDirectory } from '../../operations/bitmaps/repair-directory.ts';
-import { type RepairOptions, repairCheckpoints } from '../../operations/checkpoints/repair-checkpoints.ts';
+import { repairCheckpoints } from '../../operations/checkpoints/repair-checkpoints.ts';
 import type {
   RepairedDisk,
   RepairedImage,
+  RepairOptions,
   RepairResult,
 } from '../../operations/checkpoints/repair-result.ts';
 import type { DomainReport } from '../../operations/running/running.ts';

@@ -8,11 +8,8 @@ import { join } from 'node:path';
 import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
 import { readCheckpoints, type StoredCheckpoint } from '../../checkpoint/xml/read-checkpoints.ts';
 import { type CheckOptions, type CheckResult, checkCheckpoints } from '../checkpoints/check-checkpoints.ts';
-import {
-  type RepairOptions,
-  type RepairResult,
-  repairCheckpoints,
-} from '../checkpoints/repair-checkpoints.ts';
+import { repairCheckpoints } from '../checkpoints/repair-checkpoints.ts';
+import type { RepairOptions, RepairResult } from '../checkpoints/repair-result.ts';
 import { checkRunning } from './check-checkpoints.ts';
 import { chooseDisks, type Domain, type DomainAddress, openDomain } from './open-domain.ts';
 import { repairRunning } from './repair-checkpoints.ts';
