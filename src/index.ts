@@ -25,6 +25,7 @@ export {
   type BitmapAction,
   type BitmapActionOptions,
 } from './operations/bitmaps/bitmap-actions.ts';
+export type { BitmapChoice } from './operations/bitmaps/choose-bitmaps.ts';
 export { clearBitmaps } from './operations/bitmaps/clear-bitmaps.ts';
 export {
   type BitmapDump,
@@ -43,6 +44,12 @@ export { mergeBitmaps } from './operations/bitmaps/merge-bitmaps.ts';
 export type { NamedBitmaps } from './operations/bitmaps/named-bitmaps.ts';
 export { removeBitmaps } from './operations/bitmaps/remove-bitmaps.ts';
 export {
+  type RemovedBitmaps,
+  type RemovedFromImage,
+  type RemoveOptions,
+  removeChosen,
+} from './operations/bitmaps/remove-chosen.ts';
+export {
   type DirectoryBitmap,
   type DirectoryRepairResult,
   repairDirectory,
@@ -59,6 +66,12 @@ export {
   type CheckResult,
   checkCheckpoints,
 } from './operations/checkpoints/check-checkpoints.ts';
+export {
+  type CheckpointedDisk,
+  type CreateCheckpointOptions,
+  type CreateCheckpointResult,
+  createCheckpoint,
+} from './operations/checkpoints/create-checkpoint.ts';
 export { repairCheckpoints } from './operations/checkpoints/repair-checkpoints.ts';
 export type {
   RepairedDisk,

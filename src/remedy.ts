@@ -45,7 +45,9 @@ export type FileRemedy =
   | { readonly kind: 'extend-device'; readonly neededBytes: number }
   | { readonly kind: 'name-new-file' }
   | { readonly kind: 'choose-writable-folder' }
-  | { readonly kind: 'choose-other-file-system' };
+  | { readonly kind: 'choose-other-file-system' }
+  /** The command that failed completes its work when it is called again. */
+  | { readonly kind: 'run-again' };
 
 /** About one qcow2 image. */
 export type ImageRemedy =
@@ -95,6 +97,8 @@ export type BitmapRemedy =
   | { readonly kind: 'rebuild-or-remove-in-use'; readonly file: string }
   | { readonly kind: 'remove-bitmap'; readonly file: string; readonly name: string }
   | { readonly kind: 'remove-unneeded-bitmaps' }
+  /** Which bitmaps are not needed cannot be known; all of them can go. */
+  | { readonly kind: 'remove-all-bitmaps' }
   /** A bitmap that was to be read cannot be: another call replaces it. */
   | { readonly kind: 'replace-bitmap'; readonly file: string; readonly name: string }
   /** The call itself can replace the bitmap, or add to it. */
@@ -133,6 +137,16 @@ export type Consent = 'rebuild-origin' | 'enable-disabled';
 /** About libvirt's checkpoints. */
 export type CheckpointRemedy =
   | RepairCall
+  | {
+      readonly kind: 'complete-or-remove-checkpoint';
+      readonly name: string;
+      /** Of all disks. */
+      readonly images: readonly string[];
+      /** The one that has the bitmap. */
+      readonly file: string;
+    }
+  | { readonly kind: 'name-parent' }
+  | { readonly kind: 'name-active-images-once' }
   | { readonly kind: 'see-checkpoints'; readonly images: readonly string[] }
   | { readonly kind: 'leave-out-image' }
   /** `isOrdered`: the names are in the order in which they were made; the images do not show it. */
@@ -194,6 +208,8 @@ export type RepairCall =
       readonly origin?: string | null | undefined;
     }
   | { readonly kind: 'repair-directory-first'; readonly file: string }
+  /** Its creation was cut short: `images` are those of all disks. */
+  | { readonly kind: 'create-checkpoint'; readonly name: string; readonly images: readonly string[] }
   | { readonly kind: 'resize-image'; readonly file: string; readonly sizeBytes: number };
 
 /** About a running QEMU and its monitor. */

@@ -47,6 +47,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/repair.ts')).repairCommand,
   },
   {
+    name: 'checkpoint-create',
+    summary: 'create a checkpoint of a guest that is off: an empty bitmap on all of its disks, or on none',
+    load: async () => (await import('./commands/checkpoint-create.ts')).checkpointCreateCommand,
+  },
+  {
     name: 'checkpoint-xml',
     summary: 'print checkpoints as the XML that "virsh checkpoint-create --redefine" takes',
     load: async () => (await import('./commands/checkpoint-xml.ts')).checkpointXmlCommand,
@@ -59,7 +64,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'remove',
     summary: 'remove stored bitmaps',
-    load: async () => (await edits()).removeCommand,
+    load: async () => (await import('./commands/remove.ts')).removeCommand,
   },
   {
     name: 'clear',

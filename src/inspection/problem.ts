@@ -25,6 +25,10 @@ export type ProblemCode =
   | 'in-use'
   /** Autoclear bit 0 is clear, the extension still there. */
   | 'stale'
+  /** A checkpoint that some of the disks have, and that has recorded nothing. */
+  | 'checkpoint-interrupted'
+  /** A bitmap of a job that was cut short. */
+  | 'temporary-bitmap'
   /** A program has the image open for writing, so that bitmaps are in use. */
   | 'being-written'
   /** The tables of the image cannot be read. */

@@ -36,6 +36,8 @@ export interface PlanReport {
   /** Bytes of the claimed clusters. */
   readonly claimedBytes: number;
   readonly releasedClusters: number;
+  /** Bytes of the released clusters: room for what is written to the image next. */
+  readonly releasedBytes: number;
   readonly bytesWritten: number;
   /** Size of the image file afterwards, in bytes. */
   readonly newEndOffset: number;
@@ -110,6 +112,14 @@ export async function changeBitmaps(
   return carryOut(census.image, await planBitmaps(census, change), options);
 }
 
+/** Plans a change of an image of which nothing has been read but its directory. */
+export async function planFor(image: Image, change: BitmapChange, options: ChangeOptions): Promise<Plan> {
+  const tables = await readActiveTables(image);
+  const reading = tableReading([tables], options);
+  const scan = await scanActiveTables(tables, undefined, reading);
+  return planBitmaps(await takeCensus(scan, reading), change);
+}
+
 /** Carries a plan out, unless it is a dry run, and reports it. */
 export async function carryOut(image: Image, plan: Plan, options: ChangeOptions): Promise<PlanReport> {
   if (!options.ignoreDeviceEnd) refuseGrowingDevice(image.storage, plan);
@@ -164,6 +174,7 @@ export function reportPlan({ header }: Image, plan: Plan, withSteps: boolean): P
     claimedClusters,
     claimedBytes: claimedClusters * header.clusterSizeBytes,
     releasedClusters,
+    releasedBytes: releasedClusters * header.clusterSizeBytes,
     bytesWritten: bytesWritten(plan),
     newEndOffset,
   };

@@ -84,8 +84,15 @@ function describeDisk(disk: CheckedDisk, hintFor: HintFor, way: Way): string {
     list,
     ...checkpoints.flatMap(({ problems }) => problems.map(({ message }) => finding('error', message))),
     ...imageFindings(disk, hintFor),
+    ...unknownFinding(disk),
     ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
   ].join('');
+}
+
+function unknownFinding({ image, unknown }: CheckedDisk): string[] {
+  if (unknown.length === 0) return [];
+  const names = unknown.map(printable).join(', ');
+  return [finding('note', `${image}: bitmaps that no checkpoint on file has: ${names}`)];
 }
 
 function describeAll(checkpoints: readonly CheckedCheckpoint[]): string {

@@ -1,10 +1,9 @@
 /**
- * bitmap-tool add, remove, clear, enable, disable and merge
+ * bitmap-tool add, clear, enable, disable and merge
  */
 import { type AddOptions, addBitmaps } from '../../operations/bitmaps/add-bitmaps.ts';
 import { clearBitmaps } from '../../operations/bitmaps/clear-bitmaps.ts';
 import { mergeBitmaps } from '../../operations/bitmaps/merge-bitmaps.ts';
-import { removeBitmaps } from '../../operations/bitmaps/remove-bitmaps.ts';
 import { disableBitmaps, enableBitmaps } from '../../operations/bitmaps/set-recording.ts';
 import type { ChangeOptions, EditResult } from '../../operations/change-bitmaps.ts';
 import { printable, printableJson } from '../../text/printable.ts';
@@ -23,12 +22,11 @@ import {
   withQemu,
 } from '../qemu-option.ts';
 
-type EditFlags = WritingOptions & QemuFlag;
+export type EditFlags = WritingOptions & QemuFlag;
 
-const IMAGE = { usage: '<image>', description: 'qcow2 image', completes: FILE };
-const EDIT_OPTIONS = [...WRITING_OPTIONS, QEMU_OPTION];
+export const IMAGE = { usage: '<image>', description: 'qcow2 image', completes: FILE };
+export const EDIT_OPTIONS = [...WRITING_OPTIONS, QEMU_OPTION];
 
-export const removeCommand = namesCommand('remove', 'removed', removeBitmaps, 'removeRunning');
 export const clearCommand = namesCommand('clear', 'cleared', clearBitmaps, 'clearRunning');
 export const enableCommand = namesCommand('enable', 'enabled', enableBitmaps, 'enableRunning');
 export const disableCommand = namesCommand('disable', 'disabled', disableBitmaps, 'disableRunning');
@@ -38,7 +36,7 @@ function namesCommand(
   verb: string,
   participle: string,
   operation: (image: string, names: readonly string[], options: ChangeOptions) => Promise<EditResult>,
-  running: 'removeRunning' | 'clearRunning' | 'enableRunning' | 'disableRunning',
+  running: 'clearRunning' | 'enableRunning' | 'disableRunning',
 ): CommandDefinition<[string, string[]], EditFlags> {
   return {
     arguments: [
@@ -129,7 +127,8 @@ interface Edit {
   ) => Promise<EditResult>;
 }
 
-async function edit(
+/** Makes one edit and prints what it did. */
+export async function edit(
   participle: string,
   flags: EditFlags,
   invoke: Invoke,

@@ -32,6 +32,10 @@ export const EXIT_STATUS: readonly (readonly [code: string, meaning: string])[] 
 
 export const FILES: readonly (readonly [name: string, text: string])[] = [
   [
+    '.bitmap-tool-PID-....tmp',
+    'A new image (create-from --into) or file of XML (checkpoint-create --output) is written under such a name in the same folder, and gets its own name once it is complete; never that of a file that is there. Only a killed process leaves it behind: remove it.',
+  ],
+  [
     'picture.svg',
     'A picture is written by way of a temporary file beside it. A file that is there already is replaced if it is an SVG picture; any other is left alone, and the command refused.',
   ],

@@ -7,9 +7,9 @@ import { formatSize } from '../../text/size.ts';
 
 export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   if (plan === null) return 'Nothing to write: the image is as asked already.\n';
-  const { claimedClusters, releasedClusters, bytesWritten, newEndOffset, steps } = plan;
+  const { claimedClusters, releasedClusters, releasedBytes, bytesWritten, newEndOffset, steps } = plan;
   const verb = dryRun ? 'Would write' : 'Wrote';
-  const summary = `${verb} ${formatSize(bytesWritten)}: ${count(claimedClusters, 'new cluster')}, ${releasedClusters} given back; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;
+  const summary = `${verb} ${formatSize(bytesWritten)}: ${count(claimedClusters, 'new cluster')}, ${releasedClusters} given back${releasedClusters === 0 ? '' : ` (${formatSize(releasedBytes)})`}; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;
   if (steps === undefined) return summary;
   const lines = steps.map((step) =>
     step.kind === 'flush'

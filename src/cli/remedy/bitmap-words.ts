@@ -20,6 +20,10 @@ export const bitmapWords: Words<BitmapRemedy> = {
     'Once no program uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is no longer needed.',
   'remove-bitmap': ({ file, name }) =>
     `Remove the bitmap: bitmap-tool remove ${shellPath(file)} ${shellWord(name)}`,
+  'remove-all-bitmaps': (_, command) =>
+    command.has('--all')
+      ? 'If all bitmaps must go, use --all.'
+      : 'If all bitmaps must go: bitmap-tool remove --all IMAGE',
   'remove-unneeded-bitmaps': () => 'Remove bitmaps that are no longer needed.',
   'replace-bitmap': ({ file, name }) =>
     `Unless a guest is running on the image, replace it: ${createFrom(file, name, 'replace')}`,

@@ -14,6 +14,8 @@ export function repairCommand(call: RepairCall, way?: readonly string[]): string
   switch (call.kind) {
     case 'repair-directory-first':
       return `bitmap-tool repair --directory ${shellPath(call.file)}`;
+    case 'create-checkpoint':
+      return createCheckpoint(call.name, call.images);
     case 'resize-image':
       return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}`;
     case 'repair-checkpoint': {
@@ -31,6 +33,10 @@ export function repairCommand(call: RepairCall, way?: readonly string[]): string
   }
 }
 
+function createCheckpoint(name: string, images: readonly string[]): string {
+  return `bitmap-tool checkpoint-create ${shellWord(name)} ${images.map(shellPath).join(' ')}`;
+}
+
 export const consentOption = (consent: Consent) => `--${consent}`;
 
 const repairFirst = (call: RepairCall) => `Repair it first: ${repairCommand(call)}`;
@@ -38,7 +44,13 @@ const repairFirst = (call: RepairCall) => `Repair it first: ${repairCommand(call
 export const checkpointWords: Words<CheckpointRemedy> = {
   'repair-checkpoint': repairFirst,
   'repair-directory-first': repairFirst,
+  'create-checkpoint': repairFirst,
   'resize-image': repairFirst,
+  'complete-or-remove-checkpoint': ({ name, images, file }) =>
+    `"${createCheckpoint(name, images)}" completes it, "bitmap-tool remove ${shellPath(file)} ${shellWord(name)}" drops it.`,
+  'name-parent': (_, command) =>
+    command.has('--parent') ? 'Name the parent: --parent NAME' : 'Name the parent.',
+  'name-active-images-once': () => 'Name the active image of each disk once.',
   'see-checkpoints': ({ images }) =>
     `See the state of every checkpoint: bitmap-tool check ${images.map(shellPath).join(' ')}`,
   'leave-out-image': () => 'Leave out the image if the checkpoint does not cover its disk.',

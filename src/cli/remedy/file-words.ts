@@ -38,5 +38,6 @@ export const fileWords: Words<FileRemedy> = {
     `Extend the device to at least ${neededBytes} bytes (for example "lvextend -L ${neededBytes}b"), then run the command again.`,
   'name-new-file': () => 'Name a new file, or remove that file first.',
   'choose-writable-folder': () => 'Nothing was written. Choose a folder that you may write to.',
+  'run-again': () => 'Then run the command again: it continues from there.',
   'choose-other-file-system': () => 'Nothing was left behind. Choose a folder on another file system.',
 };

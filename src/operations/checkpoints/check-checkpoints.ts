@@ -26,12 +26,14 @@ import {
   type CheckpointRecords,
   readRecords,
 } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { leftBehind } from '../../checkpoint/verdict/left-behind.ts';
 import type { OriginEvidence } from '../../checkpoint/verdict/origin-evidence.ts';
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import type { RepairCall } from '../../remedy.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
+import { findInterrupted, type InterruptedCheckpoint } from './interrupted-checkpoints.ts';
 
 export interface CheckedBitmap {
   readonly image: string;
@@ -133,15 +135,48 @@ export async function checkChains(
   // Without XML, what is a checkpoint of one disk is taken for one of the others.
   const names =
     known === undefined && examined.length > 1 ? checkpointNamesOf(examined.map(({ images }) => images)) : [];
-  const disks: CheckedDisk[] = [];
+  let disks: CheckedDisk[] = [];
   for (const [index, disk] of examined.entries())
     disks.push(await checkDisk(disk, known?.[index], names, options));
+  const onFile = new Set((known ?? []).flat().map(({ name }) => name));
+  const interrupted = await findInterrupted(
+    examined.map(({ images }) => images),
+    onFile,
+  );
+  for (const each of interrupted) disks = withInterrupted(disks, each);
   const healthy = disks.every(
     ({ images, checkpoints }) =>
       checkpoints.every(({ valid }) => valid !== false) &&
       images.every(({ problems }) => problems.every(({ severity }) => severity === 'note')),
   );
   return { schema: 1, healthy, disks };
+}
+
+/** Says so of every disk that has the bitmap, and what completes the checkpoint of those that have not. */
+function withInterrupted(
+  disks: readonly CheckedDisk[],
+  { name, holders }: InterruptedCheckpoint,
+): CheckedDisk[] {
+  const paths = (chosen: readonly CheckedDisk[]) => chosen.map(({ image }) => image);
+  const lacking = paths(disks.filter((_, index) => !holders.includes(index)));
+  const images = paths(disks);
+  const advice: RepairCall = { kind: 'create-checkpoint', name, images };
+  return disks.map((disk, index) => {
+    if (!holders.includes(index)) {
+      const checkpoints = disk.checkpoints.map((each) => (each.name === name ? { ...each, advice } : each));
+      return { ...disk, checkpoints };
+    }
+    const problem: Problem = {
+      code: 'checkpoint-interrupted',
+      severity: 'warning',
+      bitmap: name,
+      message: `bitmap "${name}" has recorded nothing, and there is none in ${lacking.join(', ')}: the creation of a checkpoint was cut short, or it is one of this disk alone`,
+      remedy: { kind: 'complete-or-remove-checkpoint', name, images, file: disk.image },
+      unopenable: false,
+    };
+    const [top, ...below] = disk.images as [CheckedImage, ...CheckedImage[]];
+    return { ...disk, images: [{ ...top, problems: [...top.problems, problem] }, ...below] };
+  });
 }
 
 interface ExaminedDisk {
@@ -177,11 +212,15 @@ async function checkDisk(
   return {
     image: path,
     virtualSize: virtualSizeBytes,
-    images: images.map(({ layer, problems }, index) => ({
-      image: layer.path,
-      format: layer.format,
-      virtualSize: layer.virtualSizeBytes,
-      problems: problem !== undefined && index === images.length - 1 ? [...problems, problem] : problems,
+    images: images.map((image, index) => ({
+      image: image.layer.path,
+      format: image.layer.format,
+      virtualSize: image.layer.virtualSizeBytes,
+      problems: [
+        ...image.problems,
+        ...leftBehind(image, known ?? []),
+        ...(problem !== undefined && index === images.length - 1 ? [problem] : []),
+      ],
     })),
     checkpoints,
     unknown,

@@ -3,13 +3,14 @@
  * `virsh checkpoint-dumpxml` once printed.
  */
 import type { CheckpointDisk } from '../../checkpoint/checkpoint.ts';
-import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
+import { isCheckpointName } from '../../checkpoint/names.ts';
 import { type CheckpointToDefine, checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
 import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import { areNumbered, inNaturalOrder } from '../../text/natural-order.ts';
 import type { OperationOptions } from '../options.ts';
 import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
+import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 
 export interface CheckpointsOfImagesOptions extends OperationOptions {
   /** The checkpoints, oldest first: each is the parent of the next. Without it the only one that the images have. */
@@ -49,11 +50,12 @@ export async function checkpointsOfImages(
   options: CheckpointsOfImagesOptions = {},
 ): Promise<CheckpointDocuments> {
   const { names, parent, time = Math.floor(Date.now() / 1000) } = options;
-  for (const name of [...(names ?? []), ...(parent === undefined ? [] : [parent])]) requireName(name);
+  for (const name of [...(names ?? []), ...(parent === undefined ? [] : [parent])])
+    requireCheckpointName(name);
   const line = [...(parent === undefined ? [] : [parent]), ...(names ?? [])];
   const twice = line.find((name, index) => line.indexOf(name) !== index);
   if (twice !== undefined) throw new UsageError(`checkpoint "${twice}" is named twice`);
-  const disks = diskNames(imageNames, options);
+  const disks = checkpointDisks(imageNames, options);
 
   const { signal, onProgress, onWarning, forceShare, noLock } = options;
   const checked = await checkCheckpoints(imageNames, { signal, onProgress, onWarning, forceShare, noLock });
@@ -110,44 +112,6 @@ function documentOf(checkpoint: CheckpointToDefine): CheckpointDocument {
     })),
     xml: checkpointXml(checkpoint),
   };
-}
-
-function requireName(name: string): void {
-  if (isCheckpointName(name)) return;
-  throw new UsageError(
-    `${JSON.stringify(name)} is no name for a checkpoint: libvirt takes letters, digits and _-. in ASCII, and no dot first`,
-  );
-}
-
-function diskNames(
-  imageNames: readonly string[],
-  { disks, onWarning }: CheckpointsOfImagesOptions,
-): readonly string[] {
-  if (disks === undefined) {
-    const names = imageNames.map((_, index) => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`);
-    if (!names.every(isDiskName))
-      throw new UsageError(`${imageNames.length} images need the names of their disks`, {
-        remedy: { kind: 'name-libvirt-disks' },
-      });
-    onWarning?.(`taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}`, {
-      kind: 'name-libvirt-disks',
-    });
-    return names;
-  }
-  const wrong = disks.find((disk) => !isDiskName(disk));
-  if (wrong !== undefined) {
-    throw new UsageError(
-      `${JSON.stringify(wrong)} is no disk: write its target, such as vda or sdb, or the absolute path that libvirt has as its source`,
-    );
-  }
-  const twice = disks.find((disk, index) => disks.indexOf(disk) !== index);
-  if (twice !== undefined) throw new UsageError(`disk ${twice} is named twice`);
-  if (disks.length !== imageNames.length) {
-    throw new UsageError(
-      `${imageNames.length} images, and ${disks.length} disks: name one for each image, in the same order`,
-    );
-  }
-  return disks;
 }
 
 function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks }: CheckResult): void {

@@ -9,6 +9,7 @@ import {
   addBitmaps,
   applyBitmapActions,
   clearBitmaps,
+  createCheckpoint,
   createFrom,
   disableBitmaps,
   enableBitmaps,
@@ -50,6 +51,11 @@ const verbs: Verb[] = [
     name: 'add',
     run: (image) => addBitmaps(image, ['n1', 'n2'], { granularity: 4096 }),
     qemu: ['--add -g 4096 n1', '--add -g 4096 n2'],
+  },
+  {
+    name: 'checkpoint-create',
+    run: (image) => createCheckpoint('n1', [image], { disks: ['vda'], granularity: 4096 }),
+    qemu: ['--add -g 4096 n1'],
   },
   {
     name: 'remove',

@@ -48,6 +48,16 @@ export const SCENARIOS: readonly Scenario[] = [
     args: (image) => ['remove', image, 'nothing-yet'],
   },
   {
+    name: 'every bitmap removed, from each image of the chain',
+    fixture: 'bitmap-granularities',
+    args: (image) => ['remove', '--all', '--chain', image],
+  },
+  {
+    name: 'a checkpoint created',
+    fixture: 'bitmap-missing-in-overlay',
+    args: (image) => ['checkpoint-create', 'next', '--disk', 'vda', image],
+  },
+  {
     name: 'a merge',
     fixture: 'bitmap-added-too-late',
     args: (image) => ['merge', image, 'checkpoint-1', '#ALLOCATED'],

@@ -40,7 +40,22 @@ export const COMMANDS: readonly FuzzedCommand[] = [
   { kind: 'reads', args: (image, { original }) => ['check', image, original] },
   { kind: 'reads', args: (image) => ['repair', '--dry-run', image] },
   { kind: 'reads', args: (image, { bitmap }) => ['checkpoint-xml', '--disk', 'vda', '-n', bitmap, image] },
+  {
+    kind: 'reads',
+    args: (image, { bitmap }) => [
+      'create-from',
+      '--bitmap',
+      bitmap,
+      '--chain',
+      '--into',
+      `${image}.new`,
+      '--dry-run',
+      image,
+    ],
+  },
   { kind: 'writes', args: (image) => ['repair', image] },
+  { kind: 'writes', args: (image) => ['remove', '--all', '--chain', image] },
+  { kind: 'writes', args: (image) => ['checkpoint-create', 'next', '--disk', 'vda', image] },
   { kind: 'writes', args: (image) => ['repair', '--directory', image] },
   {
     kind: 'writes',

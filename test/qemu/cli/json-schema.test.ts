@@ -134,6 +134,22 @@ const SAMPLES: Sample[] = [
       edit('remove', 'c1', 'c2'),
     ];
   }),
+  ...[' --dry-run', ''].map((dry) => ({
+    command: `remove --chain${dry}`,
+    args: ({ overlay }: Files) => [overlay, 'off'],
+  })),
+  ...[' --dry-run', '', '', ' --dry-run'].map((dry) => ({
+    command: `checkpoint-create${dry}`,
+    args: ({ overlay }: Files) => ['n3', '--disk', 'vda', overlay],
+  })),
+  ...[' --dry-run', ''].map((dry) => ({
+    command: `checkpoint-create${dry}`,
+    args: ({ overlay, folder }: Files) => [
+      'n4',
+      ...['--disk', 'vda', '--parent', 'n3', '--output', join(folder, 'n4.xml')],
+      overlay,
+    ],
+  })),
   { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--against', base] },
   { command: 'verify', args: ({ overlay, base }) => [overlay, 'n1', '--against', base], exitCode: 3 },
   { command: 'check', args: ({ overlay }) => [overlay], exitCode: 3 },

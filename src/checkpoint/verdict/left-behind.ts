@@ -1,0 +1,25 @@
+/**
+ * Bitmaps that a job made for itself and did not remove, since QEMU or libvirt ended before it.
+ */
+import type { Problem } from '../../inspection/problem.ts';
+import type { ChainImage } from '../chain/chain-images.ts';
+import { isTemporaryName } from '../names.ts';
+
+/** @param known names of checkpoints on file: a person may call one so */
+export function leftBehind(
+  { layer, present, isBeingWritten, running }: ChainImage,
+  known: readonly { readonly name: string }[],
+): Problem[] {
+  // A job may be running.
+  if (isBeingWritten || running !== undefined) return [];
+  return present
+    .filter(({ name }) => isTemporaryName(name) && !known.some((checkpoint) => checkpoint.name === name))
+    .map(({ name }) => ({
+      code: 'temporary-bitmap',
+      severity: 'note',
+      bitmap: name,
+      message: `bitmap "${name}" bears a name that libvirt gives to a bitmap for the length of a job: a job that was cut short has left it, and no checkpoint needs it`,
+      remedy: { kind: 'remove-bitmap', file: layer.path, name },
+      unopenable: false,
+    }));
+}

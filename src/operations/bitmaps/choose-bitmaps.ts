@@ -1,0 +1,57 @@
+/**
+ * Which bitmaps of an image or a chain go: those that are named, all, or those that no checkpoint on file has.
+ */
+import type { Chain } from '../../chain/chain.ts';
+import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import type { OperationOptions } from '../options.ts';
+
+export type BitmapChoice =
+  | { readonly kind: 'named'; readonly names: readonly string[] }
+  | { readonly kind: 'all' }
+  /** Those that no checkpoint of the files has, those of jobs that were cut short included. */
+  | ({ readonly kind: 'unknown' } & CheckpointFiles);
+
+/**
+ * @returns whether a bitmap of that name is one of them
+ * @throws RefusedError when the files seem to be about another disk
+ */
+export async function openChoice(
+  chain: Chain,
+  choice: BitmapChoice,
+  options: OperationOptions,
+): Promise<(name: string) => boolean> {
+  switch (choice.kind) {
+    case 'named': {
+      const names = new Set(choice.names);
+      return (name) => names.has(name);
+    }
+    case 'all':
+      return () => true;
+    case 'unknown': {
+      const known = await knownNames(chain, choice, options);
+      return (name) => !known.has(name);
+    }
+  }
+}
+
+async function knownNames(
+  chain: Chain,
+  files: CheckpointFiles,
+  options: OperationOptions,
+): Promise<ReadonlySet<string>> {
+  const records = await readRecords(files, 1, options);
+  if (records === undefined) throw new UsageError('which checkpoints there are must be on file');
+  const images = await readChainImages(chain);
+  const known = new Set((await records.of([images])).flat().map(({ name }) => name));
+  // Then all would go, and what was on file would be lost for a wrong folder.
+  if (!images.some(({ bitmaps }) => Array.from(bitmaps.keys()).some((name) => known.has(name)))) {
+    throw new RefusedError(
+      'INVALID_CHECKPOINT',
+      `${chain.top.path}: no image of the chain has a bitmap of any of these checkpoints: they seem to be about another disk`,
+      { remedy: { kind: 'remove-all-bitmaps' }, context: { file: chain.top.path } },
+    );
+  }
+  return known;
+}

@@ -1,0 +1,55 @@
+/**
+ * The names that a checkpoint and its disks have in libvirt.
+ */
+import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
+import { UsageError } from '../../errors.ts';
+import type { OnWarning } from '../../remedy.ts';
+
+interface DiskNames {
+  readonly disks?: readonly string[] | undefined;
+  readonly onWarning?: OnWarning | undefined;
+}
+
+/** @throws UsageError unless libvirt takes it */
+export function requireCheckpointName(name: string): void {
+  if (isCheckpointName(name)) return;
+  throw new UsageError(
+    `${JSON.stringify(name)} is no name for a checkpoint: libvirt takes letters, digits and _-. in ASCII, and no dot first`,
+  );
+}
+
+/**
+ * What a checkpoint calls the disks: as a person says, or vda, vdb, … in their order.
+ *
+ * @throws UsageError when these are no names of disks, or too few or too many
+ */
+export function checkpointDisks(
+  imageNames: readonly string[],
+  { disks, onWarning }: DiskNames,
+): readonly string[] {
+  if (disks === undefined) {
+    const names = imageNames.map((_, index) => `vd${String.fromCharCode('a'.charCodeAt(0) + index)}`);
+    if (!names.every(isDiskName))
+      throw new UsageError(`${imageNames.length} images need the names of their disks`, {
+        remedy: { kind: 'name-libvirt-disks' },
+      });
+    onWarning?.(`taking ${imageNames.map((image, index) => `${image} for ${names[index]}`).join(', ')}`, {
+      kind: 'name-libvirt-disks',
+    });
+    return names;
+  }
+  const wrong = disks.find((disk) => !isDiskName(disk));
+  if (wrong !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(wrong)} is no disk: write its target, such as vda or sdb, or the absolute path that libvirt has as its source`,
+    );
+  }
+  const twice = disks.find((disk, index) => disks.indexOf(disk) !== index);
+  if (twice !== undefined) throw new UsageError(`disk ${twice} is named twice`);
+  if (disks.length !== imageNames.length) {
+    throw new UsageError(
+      `${imageNames.length} images, and ${disks.length} disks: name one for each image, in the same order`,
+    );
+  }
+  return disks;
+}

@@ -1,0 +1,299 @@
+/**
+ * Creates a checkpoint of a guest that is off: an empty, enabled bitmap in the active image of each disk, in all or in none.
+ */
+import { cleanBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
+import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import type { Qcow2Layer } from '../../chain/layer.ts';
+import { claimForWriting } from '../../chain/locking.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
+import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
+import { openImage, requireWritable } from '../../image/image.ts';
+import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
+import { applyPlan } from '../../plan/apply-plan.ts';
+import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
+import { inSteps } from '../../remedy.ts';
+import { createNewFile, type NewFile } from '../../storage/new-file.ts';
+import { formatSize } from '../../text/size.ts';
+import { type ChangeOptions, type PlanReport, planFor, reportPlan } from '../change-bitmaps.ts';
+import { requireQcow2 } from '../open-qcow2.ts';
+import { lockingOf } from '../options.ts';
+import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
+import { newestCheckpoint } from './newest-checkpoint.ts';
+
+export interface CreateCheckpointOptions extends ChangeOptions, CheckpointFiles {
+  /** Of the bitmaps, in bytes; by default QEMU's choice for each image. */
+  readonly granularity?: number | undefined;
+  /** Without it the newest checkpoint that all disks have. */
+  readonly parent?: string | undefined;
+  /** In seconds since 1970; without it now. */
+  readonly time?: number | undefined;
+  /** Path of a new file for the checkpoint's XML. */
+  readonly output?: string | undefined;
+}
+
+export interface CheckpointedDisk {
+  readonly image: string;
+  /** What the checkpoint calls it. */
+  readonly disk: string;
+  /** `present`: an earlier run that was cut short has added the bitmap, and it marks nothing yet. */
+  readonly action: 'created' | 'present';
+  readonly granularity: number;
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+export interface CreateCheckpointResult {
+  readonly schema: 1;
+  readonly checkpoint: string;
+  readonly parent: string | null;
+  /** Seconds since 1970. */
+  readonly creationTime: number;
+  readonly dryRun: boolean;
+  readonly disks: readonly CheckpointedDisk[];
+  /** What `virsh checkpoint-create --redefine` takes. */
+  readonly xml: string;
+  /** The file that has it; null where none was wanted, or for a dry run. */
+  readonly file: string | null;
+}
+
+interface PlannedDisk {
+  readonly layer: Qcow2Layer;
+  readonly images: readonly ChainImage[];
+  readonly action: CheckpointedDisk['action'];
+  readonly granularityBits: number;
+  readonly plan: Plan | undefined;
+}
+
+/**
+ * Plans all disks, and then, unless it is a dry run, writes. A failure on one disk takes the bitmap back from those before it.
+ * After a power cut between two disks the same call adds it to the others.
+ *
+ * @param imageNames the active image of each disk
+ * @throws RefusedError when a disk has a checkpoint of that name, or cannot have one; nothing was written then
+ * @throws FailedError when a write fails; the message says what is on disk
+ */
+export async function createCheckpoint(
+  name: string,
+  imageNames: readonly string[],
+  options: CreateCheckpointOptions = {},
+): Promise<CreateCheckpointResult> {
+  requireCheckpointName(name);
+  if (options.parent !== undefined) requireCheckpointName(options.parent);
+  if (options.parent === name) throw new UsageError(`checkpoint "${name}" cannot be its own parent`);
+  if (options.forceShare && !options.dryRun) {
+    throw new UsageError('an image that is in use cannot be written', { remedy: { kind: 'plan-only' } });
+  }
+  const disks = checkpointDisks(imageNames, options);
+  const chains: Chain[] = [];
+  try {
+    for (const imageName of imageNames) {
+      const chain = await openChain(parseReference(imageName, undefined), {
+        mode: options.dryRun ? 'read' : 'write-later',
+        locking: lockingOf(options),
+        onWarning: options.onWarning,
+      });
+      chains.push(chain);
+    }
+    await refuseSharedImages(chains);
+    const planned: PlannedDisk[] = [];
+    for (const chain of chains) planned.push(await planDisk(name, chain, options));
+    const { time: creationTime = Math.floor(Date.now() / 1000) } = options;
+    const parent = options.parent ?? (await newestKnown(name, planned, options));
+    const xml = checkpointXml({
+      name,
+      parent,
+      creationTime,
+      description: undefined,
+      disks: disks.map((disk) => ({
+        name: disk,
+        checkpoint: 'bitmap',
+        bitmap: name,
+        target: undefined,
+        source: undefined,
+      })),
+    });
+    options.signal?.throwIfAborted();
+    if (!options.dryRun) await writeAll(name, planned, xml, options);
+    return {
+      schema: 1,
+      checkpoint: name,
+      parent: parent ?? null,
+      creationTime,
+      dryRun: options.dryRun === true,
+      disks: planned.map(({ layer, action, granularityBits, plan }, position) => ({
+        image: layer.path,
+        disk: disks[position]!,
+        action,
+        granularity: 2 ** granularityBits,
+        plan: plan === undefined ? null : reportPlan(layer.image, plan, options.dryRun === true),
+      })),
+      xml,
+      file: options.dryRun ? null : (options.output ?? null),
+    };
+  } finally {
+    await Promise.all(chains.map((chain) => chain.close()));
+  }
+}
+
+/** An image that is written for one disk must be no part of another one. */
+async function refuseSharedImages(chains: readonly Chain[]): Promise<void> {
+  const layers = (await Promise.all(chains.map(allLayers))).flat();
+  const identities = layers.map(({ storage }) => storage.identity);
+  for (const { top } of chains) {
+    if (identities.filter((each) => each === top.storage.identity).length < 2) continue;
+    throw new UsageError(`${top.path}: is named twice, or lies below another of the images`, {
+      remedy: { kind: 'name-active-images-once' },
+      context: { file: top.path },
+    });
+  }
+}
+
+async function planDisk(name: string, chain: Chain, options: CreateCheckpointOptions): Promise<PlannedDisk> {
+  const layer = requireQcow2(chain);
+  const { image } = layer;
+  requireWritable(image);
+  refuseStaleBitmaps(image);
+  const images = await readChainImages(chain);
+  const [{ present }, ...below] = images as [ChainImage, ...ChainImage[]];
+  const lower = below.find(({ bitmaps }) => bitmaps.has(name));
+  if (lower !== undefined)
+    throw exists(layer.path, name, `${lower.layer.path} below it has a bitmap of that name`);
+  const { granularity } = options;
+  const asked = granularity === undefined ? undefined : granularityBitsOf(granularity);
+  const own = present.find((entry) => entry.name === name);
+  if (own !== undefined) {
+    await requireFresh(layer, own, asked);
+    return { layer, images, action: 'present', granularityBits: own.granularityBits, plan: undefined };
+  }
+  const granularityBits = asked ?? defaultGranularityBits(image.header);
+  requireStorableSize(image, granularityBits);
+  const bitmap = cleanBitmap(image.header.virtualSizeBytes, granularityBits);
+  const nameBytes = new TextEncoder().encode(name);
+  const wanted = [
+    ...present.map((entry) => ({ kind: 'keep', entry }) as const),
+    { kind: 'store', name, nameBytes, auto: true, bitmap } as const,
+  ];
+  const plan = await planFor(image, { present, wanted }, options);
+  if (!options.ignoreDeviceEnd) refuseGrowingDevice(image.storage, plan);
+  return { layer, images, action: 'created', granularityBits, plan };
+}
+
+/** A bitmap that has recorded nothing is what this would create: nobody has written to the disk since. */
+async function requireFresh(
+  { path, image }: Qcow2Layer,
+  entry: BitmapDirectoryEntry,
+  asked: number | undefined,
+): Promise<void> {
+  const { name, inUse, auto, granularityBits } = entry;
+  if (inUse) throw exists(path, name, 'it is marked in-use');
+  if (!auto) throw exists(path, name, 'it is disabled');
+  const markedBytes = dirtyBytes(await readBitmap(image, entry));
+  if (markedBytes > 0) throw exists(path, name, `it marks ${formatSize(markedBytes)}`);
+  if (asked !== undefined && asked !== granularityBits)
+    throw exists(path, name, `it has a granularity of ${2 ** granularityBits}`);
+}
+
+function exists(path: string, name: string, state: string): RefusedError {
+  return new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already: ${state}`, {
+    remedy: { kind: 'choose-other-name-or-change', file: path, name },
+    context: { file: path, bitmap: name },
+  });
+}
+
+async function newestKnown(
+  name: string,
+  planned: readonly PlannedDisk[],
+  options: CreateCheckpointOptions,
+): Promise<string | undefined> {
+  const { checkpoints, disks } = options;
+  // The names of disks are for the new checkpoint, too, which needs no file.
+  const files = checkpoints === undefined ? {} : { checkpoints, disks };
+  const records = await readRecords(files, planned.length, options);
+  const known = await records?.of(planned.map(({ images }) => images));
+  const others = planned.map(({ images }) =>
+    images.map((image) => ({
+      ...image,
+      bitmaps: new Map([...image.bitmaps].filter(([each]) => each !== name)),
+    })),
+  );
+  return newestCheckpoint(others, known && [...new Set(known.flat().map((checkpoint) => checkpoint.name))]);
+}
+
+async function writeAll(
+  name: string,
+  planned: readonly PlannedDisk[],
+  xml: string,
+  options: CreateCheckpointOptions,
+): Promise<void> {
+  const disks = planned.filter(({ plan }) => plan !== undefined);
+  for (const { layer } of disks) await claimForWriting(layer.storage, lockingOf(options));
+  const { output } = options;
+  const file = output === undefined ? undefined : await createNewFile(output);
+  try {
+    // What can fail for want of room fails before the first bitmap is there.
+    await file?.storage.write(0, new TextEncoder().encode(xml));
+    await file?.storage.flush();
+    options.signal?.throwIfAborted();
+    await addAll(name, disks, file, options);
+  } finally {
+    await file?.close();
+  }
+}
+
+async function addAll(
+  name: string,
+  disks: readonly PlannedDisk[],
+  file: NewFile | undefined,
+  options: CreateCheckpointOptions,
+): Promise<void> {
+  const done: Qcow2Layer[] = [];
+  try {
+    for (const { layer, plan } of disks) {
+      await applyPlan(layer.storage, plan!);
+      done.push(layer);
+    }
+    await file?.publish();
+  } catch (error) {
+    throw await takenBack(name, done, error, options);
+  }
+}
+
+/** The same error, and what has become of the disks that had the bitmap by then. */
+async function takenBack(
+  name: string,
+  done: readonly Qcow2Layer[],
+  error: unknown,
+  options: CreateCheckpointOptions,
+): Promise<unknown> {
+  const left: string[] = [];
+  for (const { path, storage } of done) {
+    try {
+      const image = await openImage(storage);
+      const present = await readBitmapDirectory(image);
+      const kept = present.filter((entry) => entry.name !== name);
+      const wanted = kept.map((entry) => ({ kind: 'keep', entry }) as const);
+      await applyPlan(storage, await planFor(image, { present, wanted }, { noLock: options.noLock }));
+    } catch {
+      left.push(path);
+    }
+  }
+  if (!(error instanceof BitmapToolError) || done.length === 0) return error;
+  const paths = done.map(({ path }) => path).filter((path) => !left.includes(path));
+  const back = paths.length === 0 ? '' : `; bitmap "${name}" was taken back from ${paths.join(', ')}`;
+  const stays = left.length === 0 ? '' : `; bitmap "${name}" stays in ${left.join(', ')}`;
+  return new FailedError(
+    error instanceof FailedError ? error.code : 'IO_ERROR',
+    `${error.message}${back}${stays}`,
+    {
+      cause: error,
+      remedy: inSteps(error.remedy, { kind: 'run-again' }),
+      context: { ...error.context, takenBack: paths, left },
+    },
+  );
+}

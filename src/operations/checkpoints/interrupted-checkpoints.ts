@@ -1,0 +1,48 @@
+/**
+ * Finds checkpoints whose creation was cut short: some disks have the bitmap, and the others do not.
+ */
+import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { type ChainImage, stateIn } from '../../checkpoint/chain/chain-images.ts';
+import { isCheckpointName, isTemporaryName } from '../../checkpoint/names.ts';
+
+export interface InterruptedCheckpoint {
+  readonly name: string;
+  /** Indexes of the disks that have it. */
+  readonly holders: readonly number[];
+}
+
+/**
+ * A bitmap that has recorded nothing, in active images only: once a guest has written, nothing tells any more that the checkpoint
+ * was to be one of all disks.
+ *
+ * @param disks the images of each disk's chain, top first
+ * @param known names of checkpoints on file: those are complete as they are
+ */
+export async function findInterrupted(
+  disks: readonly (readonly ChainImage[])[],
+  known: ReadonlySet<string>,
+): Promise<InterruptedCheckpoint[]> {
+  const names = new Set(disks.flatMap(([top]) => top!.present.map(({ name }) => name)));
+  const found: InterruptedCheckpoint[] = [];
+  for (const name of names) {
+    if (known.has(name) || !isCheckpointName(name) || isTemporaryName(name)) continue;
+    const holders = disks.flatMap((images, index) =>
+      images.some(({ bitmaps }) => bitmaps.has(name)) ? [index] : [],
+    );
+    if (holders.length === disks.length) continue;
+    let isFresh = true;
+    for (const index of holders) isFresh &&= await hasFresh(disks[index]!, name);
+    if (isFresh) found.push({ name, holders });
+  }
+  return found;
+}
+
+async function hasFresh([top, ...below]: readonly ChainImage[], name: string): Promise<boolean> {
+  const { layer, bitmaps, running } = top!;
+  // Where a guest runs there are other means.
+  if (running !== undefined) return false;
+  if (layer.format === 'raw' || stateIn(top!, name) !== 'good') return false;
+  if (below.some((image) => image.bitmaps.has(name))) return false;
+  return dirtyBytes(await readBitmap(layer.image, bitmaps.get(name)!)) === 0;
+}

@@ -1,0 +1,75 @@
+/**
+ * Finds the newest checkpoint that several disks have in common.
+ */
+import { type DirtyBitmap, dirtyBytes, resample } from '../../bitmap/dirty-bitmap.ts';
+import { countMissing } from '../../bytes/bits.ts';
+import { originIndex } from '../../checkpoint/chain/bitmap-state.ts';
+import { type ChainImage, namesOf, stateIn } from '../../checkpoint/chain/chain-images.ts';
+import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
+import { isCheckpointName, isTemporaryName } from '../../checkpoint/names.ts';
+import { judge } from '../../checkpoint/verdict/verdict.ts';
+import { UsageError } from '../../errors.ts';
+
+/**
+ * Without a file that says in which order checkpoints were made, their marks do: an older one marks all that a newer one does.
+ * Of checkpoints that mark the same, the last of the directory counts, as new bitmaps are added there.
+ *
+ * @param disks the images of each disk's chain, top first
+ * @param known checkpoints as they are on file, the newest last; undefined where there is no file
+ * @returns undefined where the disks have no valid checkpoint in common
+ * @throws UsageError when the marks do not tell
+ */
+export async function newestCheckpoint(
+  disks: readonly (readonly ChainImage[])[],
+  known: readonly string[] | undefined,
+): Promise<string | undefined> {
+  const common = namesInOrder(disks[0]!).filter((name) => disks.every((images) => isAccepted(images, name)));
+  if (known !== undefined) return known.findLast((name) => common.includes(name));
+  if (common.length < 2) return common[0];
+  let newest = { name: '', markedBytes: Number.POSITIVE_INFINITY };
+  for (const name of common) {
+    let markedBytes = 0;
+    for (const images of disks) markedBytes += dirtyBytes(await marksOf(images, name));
+    if (markedBytes <= newest.markedBytes) newest = { name, markedBytes };
+  }
+  for (const images of disks) {
+    const marks = await marksOf(images, newest.name);
+    for (const name of common) {
+      if (!covers(await marksOf(images, name), marks)) throw unclear(images, newest.name, name);
+    }
+  }
+  return newest.name;
+}
+
+/** Those of the top in the order of its directory. */
+function namesInOrder(images: readonly ChainImage[]): string[] {
+  return namesOf(images.slice(0, 1)).filter((name) => isCheckpointName(name) && !isTemporaryName(name));
+}
+
+/** By libvirt's rule, and with disks of one size. */
+function isAccepted(images: readonly ChainImage[], name: string): boolean {
+  const holdings = images.map((image) => ({
+    image: image.layer.path,
+    state: stateIn(image, name),
+    virtualSizeBytes: image.layer.virtualSizeBytes,
+    missingBytes: 0,
+  }));
+  return judge(name, holdings).problems.length === 0;
+}
+
+async function marksOf(images: readonly ChainImage[], name: string): Promise<DirtyBitmap> {
+  const origin = originIndex(images.map((image) => stateIn(image, name)))!;
+  return uniteBitmaps(images.slice(0, origin + 1), name);
+}
+
+function covers(bitmap: DirtyBitmap, other: DirtyBitmap): boolean {
+  const granularityBits = Math.max(bitmap.granularityBits, other.granularityBits);
+  return countMissing(resample(other, granularityBits).bits, resample(bitmap, granularityBits).bits) === 0;
+}
+
+function unclear(images: readonly ChainImage[], one: string, other: string): UsageError {
+  return new UsageError(
+    `${images[0]!.layer.path}: neither of the checkpoints "${one}" and "${other}" marks all that the other does: which one is the newest, and the parent, cannot be told`,
+    { remedy: { kind: 'name-parent' } },
+  );
+}

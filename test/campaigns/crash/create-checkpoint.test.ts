@@ -1,0 +1,96 @@
+/** A checkpoint on several disks is on all or on none: whatever write or flush fails, bitmaps that are there are taken back. */
+import { copyFile, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { createCheckpoint } from '../../../src/index.ts';
+import { qemuImg } from '../../support/qemu.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+import { examineOpenable } from './checker/examine.ts';
+import { counts, failures } from './failing-fs.ts';
+
+vi.mock('node:fs', async (importOriginal) => {
+  const { failingFs } = await import('./failing-fs.ts');
+  return failingFs(importOriginal);
+});
+
+let folder: string;
+let images: [string, string];
+let output: string;
+
+beforeEach(async () => {
+  folder = await scratchFolder();
+  const original = join(folder, 'original.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', original, '8M');
+  await qemuImg('bitmap', '--add', original, 'old');
+  images = [join(folder, 'vda.qcow2'), join(folder, 'vdb.qcow2')];
+  output = join(folder, 'new.xml');
+  failures.length = 0;
+  counts.clear();
+});
+
+async function fresh(): Promise<void> {
+  for (const image of images) await copyFile(join(folder, 'original.qcow2'), image);
+}
+
+const create = () => createCheckpoint('new', images, { disks: ['vda', 'vdb'], output });
+
+async function bitmapsOf(image: string): Promise<string[]> {
+  const { errors, bitmaps } = examineOpenable(await readFile(image));
+  expect(errors).toEqual([]);
+  return bitmaps.map(({ name }) => name);
+}
+
+test.each(['write', 'fdatasync'] as const)('whichever %s of the second disk fails', async (call) => {
+  await fresh();
+  await create();
+  const total = counts.get(`${call} ${images[1]}`)!;
+  expect(total).toBeGreaterThan(2);
+  for (let index = 0; index < total; index++) {
+    await rm(output, { force: true });
+    await fresh();
+    failures.splice(0, 1, { call, path: images[1], countdown: index });
+    const error = await create().then(
+      () => undefined,
+      (thrown: Error) => thrown,
+    );
+    expect(error?.message).toContain(`bitmap "new" was taken back from ${images[0]}`);
+    expect(await bitmapsOf(images[0])).toEqual(['old']);
+    // Its own state is what the message says: all as before, or all new if the flush of the commit failed.
+    const second = await bitmapsOf(images[1]);
+    if (error!.message.includes('its bitmaps are as before')) expect(second).toEqual(['old']);
+    expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
+    // Whoever mends the cause runs the command again.
+    failures.length = 0;
+    await create();
+    for (const image of images) expect(await bitmapsOf(image)).toEqual(['old', 'new']);
+  }
+});
+
+test('when the file for the XML cannot be named in the end', async () => {
+  await fresh();
+  failures.push({ call: 'link', path: output, countdown: 0 });
+  await expect(create()).rejects.toThrow('taken back from');
+  for (const image of images) expect(await bitmapsOf(image)).toEqual(['old']);
+  expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
+});
+
+test('what cannot be taken back is named', async () => {
+  await fresh();
+  await create();
+  const ownWrites = counts.get(`write ${images[0]}`)!;
+  await rm(output);
+  await fresh();
+  failures.push(
+    { call: 'link', path: output, countdown: 0 },
+    { call: 'write', path: images[0], countdown: ownWrites },
+  );
+  const error = await create().catch((thrown: Error) => thrown);
+  expect(error).toMatchObject({
+    code: 'IO_ERROR',
+    message: expect.stringContaining(
+      `bitmap "new" was taken back from ${images[1]}; bitmap "new" stays in ${images[0]}`,
+    ),
+  });
+  expect(await bitmapsOf(images[0])).toEqual(['old', 'new']);
+  expect(await bitmapsOf(images[1])).toEqual(['old']);
+});
