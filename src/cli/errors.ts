@@ -8,6 +8,7 @@ import { stderrColor } from './color.ts';
 import { consentOption } from './remedy/checkpoint-words.ts';
 import { hintFor } from './remedy/hint.ts';
 import type { CommandAtHand } from './remedy/words.ts';
+import { version } from './version.ts';
 
 export const DONE = 0;
 
@@ -49,8 +50,8 @@ export function errorReport(error: unknown, command: CommandAtHand, json: boolea
     return json ? document(code, message, { hint, ...context, consents }) : lines(message, hint);
   }
   const { stack, message } = error instanceof Error ? error : new Error(String(error));
-  const report = 'This is a bug in bitmap-tool; please report it with the lines above.';
-  return json ? document('BUG', message, { stack: stack ?? '' }) : `${stack}\n${report}\n`;
+  const hint = `This is a bug in bitmap-tool ${version} (Node.js ${process.version}, ${process.platform} ${process.arch}). Please report it where you got the program, with the command, these lines and, for each image, the output of "bitmap-tool inspect IMAGE".`;
+  return json ? document('BUG', message, { stack: stack ?? '', hint }) : `${stack}\n${hint}\n`;
 }
 
 function hintOf(error: BitmapToolError, command: CommandAtHand): string | undefined {
