@@ -58,6 +58,12 @@ export { disableBitmaps, enableBitmaps } from './operations/bitmaps/set-recordin
 export { type BitmapVerdict, verifyBitmap } from './operations/bitmaps/verify-bitmap.ts';
 export type { ChangeOptions, EditResult, PlanReport } from './operations/change-bitmaps.ts';
 export {
+  type CarriedBitmap,
+  type CarryOptions,
+  type CarryResult,
+  carryCheckpoints,
+} from './operations/checkpoints/carry-checkpoints.ts';
+export {
   type CheckedBitmap,
   type CheckedCheckpoint,
   type CheckedDisk,

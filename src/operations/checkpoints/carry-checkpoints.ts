@@ -1,0 +1,233 @@
+/**
+ * Carries the checkpoints of a chain over into one image that takes its place: before a commit, after a flatten or a move.
+ */
+import {
+  cleanBitmap,
+  type DirtyBitmap,
+  dirtyBytes,
+  markRange,
+  mergeInto,
+} from '../../bitmap/dirty-bitmap.ts';
+import { requireBitmapMemory } from '../../bitmap/granularity.ts';
+import { readBitmap } from '../../bitmap/read-bitmap.ts';
+import { countMissing } from '../../bytes/bits.ts';
+import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import { parseReference } from '../../chain/reference.ts';
+import { type ChainImage, readChainImages, readMarks, stateIn } from '../../checkpoint/chain/chain-images.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
+import { chooseCheckpoints } from '../../checkpoint/verdict/choose-checkpoints.ts';
+import { RefusedError } from '../../errors.ts';
+import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
+import { readActiveTables } from '../../image/image.ts';
+import { scanActiveTables } from '../../image/scan.ts';
+import { tableReading } from '../../image/table-progress.ts';
+import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { SECTOR_BYTES } from '../../storage/storage.ts';
+import { findBitmap } from '../bitmaps/find-bitmap.ts';
+import {
+  type ChangeOptions,
+  changeBitmaps,
+  type ImageToChange,
+  type PlanReport,
+  withImageToChange,
+} from '../change-bitmaps.ts';
+import { compareChains, requireSameSize } from '../compared-disk.ts';
+import { lockingOf } from '../options.ts';
+import { openCheckpoints } from './open-checkpoints.ts';
+
+export interface CarryOptions extends ChangeOptions {
+  /** Only these checkpoints; without them all that the chain has. */
+  readonly names?: readonly string[] | undefined;
+}
+
+export interface CarriedBitmap {
+  readonly name: string;
+  readonly action: 'created' | 'merged' | 'unchanged';
+  readonly granularity: number;
+  /** Bytes of the disk that it marks now. */
+  readonly dirtyBytes: number;
+}
+
+export interface CarryResult {
+  readonly schema: 1;
+  readonly image: string;
+  /** The active image of the chain that has the checkpoints. */
+  readonly from: string;
+  readonly virtualSize: number;
+  readonly bitmaps: readonly CarriedBitmap[];
+  /**
+   * Bytes of sectors in which the two disks differ, which all bitmaps mark as well; null where the image is part of that
+   * chain: then a commit is to make them equal, and QEMU records what it writes.
+   */
+  readonly differingBytes: number | null;
+  readonly dryRun: boolean;
+  /** null when nothing had to be written. */
+  readonly plan: PlanReport | null;
+}
+
+/**
+ * Stores each checkpoint in the image: what its bitmaps mark in all images of the chain together, and where the two disks
+ * differ.
+ *
+ * @param from the active image of the chain that has the checkpoints
+ * @param imageName the image that takes the place of the chain
+ * @throws RefusedError when a checkpoint of the chain is not valid, the disks are of different sizes, the image has a bitmap of
+ * that name which is disabled or in use, or the images above it were committed into it already
+ */
+export async function carryCheckpoints(
+  from: string,
+  imageName: string,
+  options: CarryOptions = {},
+): Promise<CarryResult> {
+  return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
+    const chain = await openChain(parseReference(from, undefined), {
+      mode: 'read',
+      locking: lockingOf(options),
+      heldIdentity: target.identity,
+      onWarning: options.onWarning,
+    });
+    try {
+      return await carry(chain, target, options);
+    } finally {
+      await chain.close();
+    }
+  });
+}
+
+async function carry(chain: Chain, target: ImageToChange, options: CarryOptions): Promise<CarryResult> {
+  const { image, path, present, tables } = target;
+  requireSameSize(target.chain, chain, 'Make the disks equal first: "qemu-img resize" on the smaller image.');
+  const images = await readChainImages(chain);
+  const names = namesToCarry(images, options.names);
+  const readCheckpoint = await openCheckpoints(chain, options);
+  const layers = await allLayers(chain);
+  const depth = layers.findIndex(({ storage }) => storage.identity === target.identity);
+  if (depth > 0) await refuseEmptied(images.slice(0, depth), names, options);
+
+  const marks = new Map<string, DirtyBitmap>();
+  for (const name of names) {
+    marks.set(name, await readCheckpoint(name));
+    const bytes = [...marks.values()].reduce((sum, { bits }) => sum + bits.length, 0);
+    requireBitmapMemory(image, marks.size, bytes);
+  }
+  const differingBytes = depth < 0 ? await addDifferences([...marks.values()], chain, target, options) : null;
+
+  const bitmaps: CarriedBitmap[] = [];
+  const slots = new Map<string, BitmapSlot>();
+  for (const [name, bitmap] of marks) {
+    const { slot, action } = await slotOf(target, name, bitmap);
+    if (slot.kind === 'store') slots.set(name, slot);
+    const stored = slot.kind === 'store' ? slot.bitmap : bitmap;
+    const granularity = 2 ** stored.granularityBits;
+    bitmaps.push({ name, action, granularity, dirtyBytes: dirtyBytes(stored) });
+  }
+  const result = {
+    schema: 1,
+    image: path,
+    from: chain.top.path,
+    virtualSize: image.header.virtualSizeBytes,
+    bitmaps,
+    differingBytes,
+    dryRun: options.dryRun === true,
+  } as const;
+  if (slots.size === 0) return { ...result, plan: null };
+  const kept = present.map((entry): BitmapSlot => slots.get(entry.name) ?? { kind: 'keep', entry });
+  const isPresent = new Set(present.map(({ name }) => name));
+  const added = [...slots].flatMap(([name, slot]) => (isPresent.has(name) ? [] : [slot]));
+  const reading = tableReading([tables], options);
+  const scan = await scanActiveTables(tables, undefined, reading);
+  const change = { present, wanted: [...kept, ...added] };
+  return { ...result, plan: await changeBitmaps(scan, change, options, reading) };
+}
+
+/** A name whose topmost bitmap is broken may be a checkpoint too: it is refused as invalid rather than left behind. */
+function namesToCarry(images: readonly ChainImage[], names: readonly string[] | undefined): string[] {
+  const { chosen, unclear } = chooseCheckpoints(images, names, undefined);
+  const all = [...chosen.map(({ name }) => name), ...unclear];
+  for (const name of all) requireStorableName(name);
+  if (all.length > 0) return all;
+  const { path } = images[0]!.layer;
+  throw new RefusedError('BITMAP_NOT_FOUND', `${path}: no image of the chain has a bitmap`, {
+    hint: 'There is nothing to carry over.',
+    context: { file: path },
+  });
+}
+
+/** QEMU empties an image that it commits; what the base was written to since is nowhere recorded then. */
+async function refuseEmptied(
+  above: readonly ChainImage[],
+  names: readonly string[],
+  options: ChangeOptions,
+): Promise<void> {
+  for (const chainImage of above) {
+    const { layer } = chainImage;
+    if (layer.format === 'raw') continue;
+    const held = names.filter((name) => stateIn(chainImage, name) === 'good');
+    const marked: string[] = [];
+    for (const name of held) if (dirtyBytes(await readMarks(chainImage, name)) > 0) marked.push(name);
+    if (marked.length === 0) continue;
+    const tables = await readActiveTables(layer.image);
+    const { virtualSizeBytes } = layer.image.header;
+    const form = { content: 'allocated', virtualSizeBytes, granularityBits: 16 } as const;
+    const { bitmap } = await layerBitmap(tables, form, tableReading([tables], options));
+    if (dirtyBytes(bitmap) > 0) continue;
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${layer.path}: holds nothing, and its bitmap "${marked[0]}" marks something: it was committed already, and what was written below it since is not recorded`,
+      {
+        hint: 'Repair the checkpoint in the image below against the backup that was made with it.',
+        context: { file: layer.path, bitmap: marked[0]! },
+      },
+    );
+  }
+}
+
+/** Marks where the two disks differ, so that the checkpoints are right whatever has been written to either since. */
+async function addDifferences(
+  bitmaps: readonly DirtyBitmap[],
+  chain: Chain,
+  target: ImageToChange,
+  options: ChangeOptions,
+): Promise<number> {
+  let differingBytes = 0;
+  const comparison = {
+    unitBytes: SECTOR_BYTES,
+    onDifference(offset: number, length: number) {
+      differingBytes += length;
+      for (const bitmap of bitmaps) markRange(bitmap, offset, length);
+    },
+  };
+  await compareChains(target.chain, chain, comparison, options);
+  return differingBytes;
+}
+
+async function slotOf(
+  { image, present }: ImageToChange,
+  name: string,
+  marks: DirtyBitmap,
+): Promise<{ slot: BitmapSlot; action: CarriedBitmap['action'] }> {
+  const entry = findBitmap(present, name);
+  if (entry === undefined) {
+    const nameBytes = new TextEncoder().encode(name);
+    return { slot: { kind: 'store', name, nameBytes, auto: true, bitmap: marks }, action: 'created' };
+  }
+  const { storage } = image;
+  if (entry.inUse || !entry.auto) {
+    throw new RefusedError(
+      'BITMAP_INCONSISTENT',
+      `${storage.name}: its own bitmap "${name}" is ${entry.inUse ? 'marked in-use' : 'disabled'}`,
+      {
+        hint: 'Repair that first, or remove it if it is not of the checkpoint.',
+        context: { file: storage.name, bitmap: name },
+      },
+    );
+  }
+  const old = await readBitmap(image, entry);
+  const bitmap = cleanBitmap(old.virtualSizeBytes, entry.granularityBits);
+  mergeInto(bitmap, marks);
+  if (countMissing(bitmap.bits, old.bits) === 0)
+    return { slot: { kind: 'keep', entry }, action: 'unchanged' };
+  mergeInto(bitmap, old);
+  const { nameBytes } = entry;
+  return { slot: { kind: 'store', name, nameBytes, auto: true, bitmap }, action: 'merged' };
+}

@@ -1,0 +1,172 @@
+/**
+ * Checkpoints are carried through a commit, a flatten and a move, where qemu-img alone leaves names or marks behind. The judge is
+ * a restore: the backup of then, with what the bitmaps mark copied over it, must be the disk.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { carryCheckpoints, checkCheckpoints, verifyBitmap } from '../../../src/index.ts';
+import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+
+const UNIT = 64 << 10;
+
+let folder: string;
+let base: string;
+let overlay: string;
+/** The disk as it was when each checkpoint was made. */
+let then: Record<string, string>;
+
+const at = (name: string) => join(folder, name);
+
+async function write(path: string, pattern: number, ...units: number[]): Promise<void> {
+  await qemuIo(path, ...units.map((unit) => `write -q -P ${pattern} ${unit * 64}k 64k`));
+}
+
+async function backUp(name: string): Promise<void> {
+  then[name] = at(`${name}.raw`);
+  await qemuImg('convert', '-O', 'raw', name === 'c1' ? base : overlay, then[name]!);
+}
+
+/** c1 began in the base, c2 in the overlay, which goes on with c1. */
+beforeEach(async () => {
+  folder = await scratchFolder();
+  then = {};
+  [base, overlay] = [at('base.qcow2'), at('overlay.qcow2')];
+  await qemuImg('create', '-q', '-f', 'qcow2', base, '8M');
+  await write(base, 1, 0, 1, 2, 3);
+  await backUp('c1');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await write(base, 2, 3, 4);
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  await qemuImg('bitmap', '--add', overlay, 'c1');
+  await write(overlay, 3, 10);
+  await backUp('c2');
+  await qemuImg('bitmap', '--add', '-g', '128k', overlay, 'c2');
+  await write(overlay, 4, 11, 0);
+});
+
+async function marked(name: string, path: string): Promise<number[]> {
+  const units: number[] = [];
+  for (const { offset, length, type } of await dirtyExtents(path, name)) {
+    if (type === 1) for (let place = offset; place < offset + length; place += UNIT) units.push(place / UNIT);
+  }
+  return units;
+}
+
+async function restores(name: string, disk: string): Promise<boolean> {
+  await qemuImg('convert', '-O', 'raw', disk, at('now.raw'));
+  const [restored, now] = [await readFile(then[name]!), await readFile(at('now.raw'))];
+  for (const unit of await marked(name, disk))
+    now.copy(restored, unit * UNIT, unit * UNIT, (unit + 1) * UNIT);
+  return restored.equals(now);
+}
+
+async function expectCarried(disk: string): Promise<void> {
+  expect((await qemuBitmaps(disk)).map(({ name, flags }) => [name, flags]).sort()).toEqual([
+    ['c1', ['auto']],
+    ['c2', ['auto']],
+  ]);
+  for (const name of ['c1', 'c2']) {
+    expect(await restores(name, disk), name).toBe(true);
+    expect(await verifyBitmap(disk, name, then[name]!)).toMatchObject({ covered: true });
+  }
+  expect((await checkCheckpoints([disk])).healthy).toBe(true);
+  expect(await qemuCheck(disk)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
+}
+
+describe('qemu-img alone', () => {
+  test('takes the marks of the top only, where it converts with bitmaps', async () => {
+    const flat = at('flat.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', '--bitmaps', overlay, flat);
+    expect((await qemuBitmaps(flat)).map(({ name }) => name).sort()).toEqual(['c1', 'c2']);
+    expect(await restores('c1', flat)).toBe(false);
+  });
+
+  test('leaves behind the names that the base lacks, where it commits', async () => {
+    await qemuImg('commit', '-q', overlay);
+    expect((await qemuBitmaps(base)).map(({ name }) => name)).toEqual(['c1']);
+  });
+});
+
+describe('carryCheckpoints', () => {
+  test.each([
+    ['with bitmaps', ['--bitmaps']],
+    ['without', []],
+  ])('gives a flat copy that was converted %s what all images mark together', async (_, options) => {
+    const flat = at('flat.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', ...options, overlay, flat);
+    const result = await carryCheckpoints(overlay, flat);
+    expect(result).toMatchObject({ from: overlay, image: flat, differingBytes: 0 });
+    expect(await marked('c1', flat)).toEqual([0, 3, 4, 10, 11]);
+    await expectCarried(flat);
+    const again = await carryCheckpoints(overlay, flat);
+    expect(again.plan).toBeNull();
+    expect(again.bitmaps.map(({ action }) => action)).toEqual(['unchanged', 'unchanged']);
+  });
+
+  test('marks what a guest has written to the copy before, too', async () => {
+    const flat = at('flat.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', overlay, flat);
+    await write(flat, 9, 50);
+    expect(await carryCheckpoints(overlay, flat)).toMatchObject({ differingBytes: UNIT });
+    await expectCarried(flat);
+  });
+
+  test('goes before a commit, whose writes QEMU then records', async () => {
+    expect(await carryCheckpoints(overlay, base)).toMatchObject({ differingBytes: null });
+    await qemuImg('commit', '-q', overlay);
+    await expectCarried(base);
+    await write(base, 7, 60);
+    await expectCarried(base);
+  });
+
+  test('is refused after the commit: what was written to the base since is not recorded under the new names', async () => {
+    await qemuImg('commit', '-q', overlay);
+    const before = await readFile(base);
+    await expect(carryCheckpoints(overlay, base)).rejects.toMatchObject({
+      code: 'BITMAP_INCONSISTENT',
+      message: expect.stringMatching(/overlay\.qcow2: holds nothing, .*committed already/),
+    });
+    expect((await readFile(base)).equals(before)).toBe(true);
+  });
+
+  test('goes before a commit of images in the middle', async () => {
+    const top = at('top.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', '-b', overlay, '-F', 'qcow2', top);
+    for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', top, name);
+    await write(top, 5, 20);
+    await carryCheckpoints(top, base);
+    await qemuImg('commit', '-q', '-b', base, top);
+    await expectCarried(base);
+  });
+
+  test('takes those that are named, and writes nothing in a dry run', async () => {
+    const flat = at('flat.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', overlay, flat);
+    const before = await readFile(flat);
+    const planned = await carryCheckpoints(overlay, flat, { dryRun: true });
+    expect(planned.bitmaps.map(({ name }) => name)).toEqual(['c1', 'c2']);
+    expect((await readFile(flat)).equals(before)).toBe(true);
+    await carryCheckpoints(overlay, flat, { names: ['c2'] });
+    expect((await qemuBitmaps(flat)).map(({ name }) => name)).toEqual(['c2']);
+    expect((await compareImages(flat, overlay)).identical).toBe(true);
+  });
+
+  test('refuses a checkpoint that is not valid, another size, and a broken bitmap in the copy', async () => {
+    const flat = at('flat.qcow2');
+    await qemuImg('convert', '-O', 'qcow2', overlay, flat);
+    await qemuImg('bitmap', '--disable', base, 'c1');
+    await expect(carryCheckpoints(overlay, flat)).rejects.toMatchObject({ code: 'BITMAP_INCONSISTENT' });
+    await qemuImg('bitmap', '--enable', base, 'c1');
+    await qemuImg('bitmap', '--add', '--disable', flat, 'c1');
+    await expect(carryCheckpoints(overlay, flat)).rejects.toMatchObject({
+      code: 'BITMAP_INCONSISTENT',
+      message: expect.stringMatching(/flat\.qcow2: its own bitmap "c1" is disabled/),
+    });
+    await qemuImg('bitmap', '--remove', flat, 'c1');
+    await qemuImg('resize', '-q', flat, '16M');
+    await expect(carryCheckpoints(overlay, flat)).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
+  });
+});
