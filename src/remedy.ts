@@ -173,6 +173,7 @@ export type CheckpointRemedy =
   | { readonly kind: 'repair-one-by-one' }
   | { readonly kind: 'name-image-before-snapshot' }
   | { readonly kind: 'compare-with-backup' }
+  | { readonly kind: 'compare-with-backup-of-checkpoint'; readonly name: string }
   /** `first` is another image, from which on it may be where nothing below was committed since. */
   | {
       readonly kind: 'name-image-of-then';

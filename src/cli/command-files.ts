@@ -14,6 +14,7 @@ const COMMAND_FILES = {
   repair: 'repair',
   'checkpoint-create': 'checkpoint-create',
   'checkpoint-xml': 'checkpoint-xml',
+  'checkpoint-carry': 'checkpoint-carry',
   add: 'edit',
   remove: 'remove',
   clear: 'edit',

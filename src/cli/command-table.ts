@@ -57,6 +57,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/checkpoint-xml.ts')).checkpointXmlCommand,
   },
   {
+    name: 'checkpoint-carry',
+    summary:
+      'carry the checkpoints of a chain over into one image: before a commit, after a flatten or a move',
+    load: async () => (await import('./commands/checkpoint-carry.ts')).checkpointCarryCommand,
+  },
+  {
     name: 'add',
     summary: 'add bitmaps with nothing marked',
     load: async () => (await edits()).addCommand,

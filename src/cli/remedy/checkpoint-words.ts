@@ -93,6 +93,8 @@ export const checkpointWords: Words<CheckpointRemedy> = {
     'Name the image that was active before the guest went back, with its own backing files.',
   'compare-with-backup': () =>
     'The images do not show what a change of size changed. Compare with a backup instead: bitmap-tool repair --name NAME --against BACKUP TOP',
+  'compare-with-backup-of-checkpoint': ({ name }) =>
+    `Repair the checkpoint in the image below from the backup that was made with it: bitmap-tool repair --name ${shellWord(name)} --against BACKUP TOP`,
   'name-image-of-then': ({ name, last, first }) => {
     const call = (origin: string) =>
       `"bitmap-tool repair --name ${shellWord(name)} --origin ${shellPath(origin)} TOP"`;

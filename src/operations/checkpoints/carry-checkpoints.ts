@@ -96,7 +96,7 @@ export async function carryCheckpoints(
 
 async function carry(chain: Chain, target: ImageToChange, options: CarryOptions): Promise<CarryResult> {
   const { image, path, present, tables } = target;
-  requireSameSize(target.chain, chain, 'Make the disks equal first: "qemu-img resize" on the smaller image.');
+  requireSameSize(target.chain, chain, { remedy: { kind: 'equalize-sizes' } });
   const images = await readChainImages(chain);
   const names = namesToCarry(images, options.names);
   const readCheckpoint = await openCheckpoints(chain, options);
@@ -148,7 +148,6 @@ function namesToCarry(images: readonly ChainImage[], names: readonly string[] | 
   if (all.length > 0) return all;
   const { path } = images[0]!.layer;
   throw new RefusedError('BITMAP_NOT_FOUND', `${path}: no image of the chain has a bitmap`, {
-    hint: 'There is nothing to carry over.',
     context: { file: path },
   });
 }
@@ -175,7 +174,7 @@ async function refuseEmptied(
       'BITMAP_INCONSISTENT',
       `${layer.path}: holds nothing, and its bitmap "${marked[0]}" marks something: it was committed already, and what was written below it since is not recorded`,
       {
-        hint: 'Repair the checkpoint in the image below against the backup that was made with it.',
+        remedy: { kind: 'compare-with-backup-of-checkpoint', name: marked[0]! },
         context: { file: layer.path, bitmap: marked[0]! },
       },
     );
@@ -217,7 +216,7 @@ async function slotOf(
       'BITMAP_INCONSISTENT',
       `${storage.name}: its own bitmap "${name}" is ${entry.inUse ? 'marked in-use' : 'disabled'}`,
       {
-        hint: 'Repair that first, or remove it if it is not of the checkpoint.',
+        remedy: { kind: 'remove-bitmap', file: storage.name, name },
         context: { file: storage.name, bitmap: name },
       },
     );

@@ -41,6 +41,8 @@ interface Files {
   base: string;
   /** An image whose bitmaps are outdated. */
   stale: string;
+  /** An image of the same size without bitmaps. */
+  flat: string;
   /** A list of no extents. */
   empty: string;
   /** Below that. */
@@ -70,7 +72,9 @@ async function makeChain(): Promise<Files> {
   await qemuImg('create', '-q', '-f', 'qcow2', stale, '1M');
   await qemuImg('bitmap', '--add', stale, 'c1');
   await setByte(stale, AUTOCLEAR_LOWEST_BYTE, 0);
-  return { overlay, base, raw, stale, empty, folder };
+  const flat = path('flat.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', flat, '4M');
+  return { overlay, base, raw, stale, flat, empty, folder };
 }
 
 interface Sample {
@@ -171,6 +175,14 @@ const SAMPLES: Sample[] = [
     args: ({ overlay, folder }) => ['-n', 'n1', '--disk', '/x', '--output', join(folder, 'xml'), overlay],
   },
   { command: 'checkpoint-xml', args: ({ folder }) => ['--checkpoints', join(folder, 'xml')] },
+  ...[' --dry-run', ''].flatMap((dry): Sample[] => [
+    {
+      command: `checkpoint-carry${dry}`,
+      args: ({ overlay, flat }) => ['-n', 'n1', overlay, flat],
+    },
+    { command: `checkpoint-carry${dry}`, args: ({ overlay, base }) => ['-n', 'n2', overlay, base] },
+    { command: `checkpoint-carry${dry}`, args: ({ overlay, flat }) => ['-n', 'n1', overlay, flat] },
+  ]),
 ];
 
 describe('results', () => {

@@ -6,6 +6,7 @@ import * as library from '../../../src/index.ts';
 import {
   addBitmaps,
   applyBitmapActions,
+  carryCheckpoints,
   checkCheckpoints,
   checkpointsOfFiles,
   checkpointsOfImages,
@@ -140,6 +141,10 @@ const EXAMPLES: Record<string, Example> = {
   verifyBitmap: {
     run: (overlay, options) => verifyBitmap(overlay, 'c1', backingOf(overlay), options),
     result: { covered: true, missingBytes: 0, dirtyBytes: MIB },
+  },
+  carryCheckpoints: {
+    run: (overlay, options) => carryCheckpoints(overlay, backingOf(overlay), { ...options, names: ['c1'] }),
+    result: { bitmaps: [{ name: 'c1', action: 'created', dirtyBytes: MIB }], differingBytes: null },
   },
   checkpointsOfImages: {
     run: (overlay, options) =>

@@ -115,6 +115,7 @@ const REMEDIES: { readonly [K in Remedy['kind']]: readonly Omit<Extract<Remedy, 
   ],
   'repair-one-by-one': [{}],
   'name-image-before-snapshot': [{}],
+  'compare-with-backup-of-checkpoint': [{ name: 'c1' }],
   'compare-with-backup': [{}],
   'name-image-of-then': [
     { name: 'c1', last: 'base.qcow2', first: undefined },
