@@ -1,39 +1,16 @@
 /**
  * With --json every command prints what schemas/output.json says, key for key: what scripts read must not drift.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Ajv2020, type AnySchemaObject, type ValidateFunction } from 'ajv/dist/2020.js';
-import { beforeAll, describe, expect, test } from 'vitest';
+import type { AnySchemaObject } from 'ajv/dist/2020.js';
+import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { runProgram } from '../../support/external-program.ts';
+import { OF_RUNNING_GUESTS, outputSchemas, schemaFaults } from '../../support/output-schema.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../../support/set-byte.ts';
-
-let schemas: AnySchemaObject;
-const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
-
-beforeAll(async () => {
-  schemas = JSON.parse(await readFile(new URL('../../../schemas/output.json', import.meta.url), 'utf8'));
-  ajv.addSchema(schemas, 'schemas');
-});
-
-function validator(name: string): ValidateFunction {
-  const pointer = encodeURIComponent(name).replaceAll('~', '~0');
-  const validate = ajv.getSchema(`schemas#/$defs/${pointer}`);
-  if (validate === undefined) throw new Error(`schemas/output.json does not define ${name}`);
-  return validate;
-}
-
-/** The complaints about a document; none where it is as defined. */
-function faults(name: string, document: unknown): string[] {
-  const validate = validator(name);
-  if (validate(document)) return [];
-  return validate.errors!.map(
-    ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
-  );
-}
 
 interface Files {
   overlay: string;
@@ -197,24 +174,24 @@ describe('results', () => {
         exitCode,
         stderr: undefined,
       });
-      expect(faults(schema, result.json), `${words.join(' ')}\n${result.stdout}`).toEqual([]);
+      expect(schemaFaults(schema, result.json), `${words.join(' ')}\n${result.stdout}`).toEqual([]);
       seen.set(schema, [...(seen.get(schema) ?? []), result.json]);
     }
     for (const [schema, documents] of seen) expectJudged(schema, documents);
     const judged = [...seen.keys(), 'warning', 'error'];
-    const documents = Object.keys(schemas['$defs']).filter((name) => !SHARED.includes(name));
+    const documents = Object.keys(outputSchemas['$defs']).filter((name) => !SHARED.includes(name));
     expect(judged.sort()).toEqual(documents.sort());
   });
 
   test('a bitmap of 2 GiB granularity and an empty disk are as defined too', async () => {
     const { overlay, folder } = await makeChain();
     await bitmapTool('add', '-g', '2G', overlay, 'coarse');
-    expect(faults('list', (await bitmapTool('list', '--json', overlay)).json)).toEqual([]);
+    expect(schemaFaults('list', (await bitmapTool('list', '--json', overlay)).json)).toEqual([]);
     const empty = join(folder, 'empty.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', empty, '0');
     for (const [schema, ...args] of [['list'], ['map'], ['dump', '#ALLOCATED']]) {
       const { json, stdout } = await bitmapTool(schema!, '--json', empty, ...args);
-      expect(faults(schema!, json), `${schema}: ${stdout}`).toEqual([]);
+      expect(schemaFaults(schema!, json), `${schema}: ${stdout}`).toEqual([]);
     }
   });
 });
@@ -223,7 +200,16 @@ describe('results', () => {
 const STORED = ['storedFields', 'storedValue', 'storedExtensions', 'storedDirectory', 'storedRefcounts'];
 
 /** Definitions that others are made of. */
-const SHARED = ['size', 'granularity', 'plan', 'planWithSteps', 'listedBitmap', ...STORED, 'problem'];
+const SHARED = [
+  'size',
+  'granularity',
+  'plan',
+  'planWithSteps',
+  'listedBitmap',
+  ...STORED,
+  'problem',
+  ...OF_RUNNING_GUESTS,
+];
 
 function errorOf(stderr: string): string | undefined {
   return stderr.split('\n').find((line) => line !== '' && !line.startsWith('{"warning"'));
@@ -235,7 +221,7 @@ function expectJudged(schema: string, documents: readonly unknown[]): void {
     objectsIn(document).map((_, index) => {
       const copy = structuredClone(document);
       Object.assign(objectsIn(copy)[index]!, { drift: 1 });
-      return { schema, index, isRefused: faults(schema, copy).length > 0 };
+      return { schema, index, isRefused: schemaFaults(schema, copy).length > 0 };
     }),
   );
   expect(judged.length, schema).toBeGreaterThan(0);
@@ -243,7 +229,7 @@ function expectJudged(schema: string, documents: readonly unknown[]): void {
   for (const document of documents) {
     for (const key of Object.keys(document as object).filter(() => !Array.isArray(document))) {
       const { [key]: _, ...rest } = document as Record<string, unknown>;
-      expect(faults(schema, rest), `${schema} without ${key}`).not.toEqual([]);
+      expect(schemaFaults(schema, rest), `${schema} without ${key}`).not.toEqual([]);
     }
   }
 }
@@ -290,7 +276,7 @@ describe('stderr', () => {
         const document = JSON.parse(line) as { error?: { code: string } };
         const isError = 'error' in document && exitCode !== 0 && index === lines.length - 1;
         const schema = isError ? 'error' : 'warning';
-        expect(faults(schema, document), `${args.join(' ')}: ${line}`).toEqual([]);
+        expect(schemaFaults(schema, document), `${args.join(' ')}: ${line}`).toEqual([]);
         expectJudged(schema, [document]);
         if (isError) codes.add(document.error!.code);
         else warnings++;
@@ -324,7 +310,7 @@ test('no object in the definitions is open', () => {
     }
     for (const [key, inner] of Object.entries(schema)) walk(inner, `${path}/${key}`);
   };
-  walk(schemas, '');
+  walk(outputSchemas, '');
   expect(objects).toBeGreaterThan(15);
   expect(open).toEqual([]);
 });

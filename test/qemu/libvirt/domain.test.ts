@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { schemaFaults } from '../../support/output-schema.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
 import { type LibvirtDaemon, startLibvirtDaemon } from './daemon.ts';
@@ -79,6 +80,8 @@ it('repairs a running guest so that libvirt takes the checkpoint, and its next b
     },
   });
   const repaired = await guest.tool('repair', '--json');
+  expect(schemaFaults('check --domain', before.json)).toEqual([]);
+  expect(schemaFaults('repair --domain', repaired.json)).toEqual([]);
   expect(repaired).toMatchObject({
     exitCode: 0,
     json: {
@@ -137,6 +140,28 @@ it('replaces what a crash of QEMU has left inconsistent in the overlay', async (
     json: { disks: [{ checkpoints: [{ bitmaps: [{ state: 'in-use' }, { state: 'good' }] }] }] },
   });
   expect(await guest.tool('repair', '--name', 'c1')).toMatchObject({ exitCode: 0 });
+  await expectRestorable(guest);
+});
+
+it('mends an image below the active one too, without a pause of the guest', async () => {
+  const guest = await backedUpGuest();
+  const lower = await overlaid(guest);
+  await guest.machine.stop();
+  const top = join(guest.folder, 'top2.qcow2');
+  await createImage(top, lower);
+  await guest.machine.setDisks({ vda: top });
+  await guest.machine.start();
+  await guest.machine.write('vda', 'write -P 5 16M 1M');
+  const { exitCode, stderr } = await guest.tool('repair');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  await guest.machine.write('vda', 'write -P 6 20M 1M');
+  expect(await guest.tool('check', '--json')).toMatchObject({
+    exitCode: 0,
+    json: {
+      disks: [{ checkpoints: [{ bitmaps: [{ state: 'good' }, { state: 'good' }, { state: 'good' }] }] }],
+      domain: { verdicts: [{ valid: true, dirtyBytes: 4 * 2 ** 20 }] },
+    },
+  });
   await expectRestorable(guest);
 });
 

@@ -1,6 +1,7 @@
 /** check and repair in a running QEMU: what they say must be what QEMU has, and what they make must cover what it holds. */
 import { expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { schemaFaults } from '../../support/output-schema.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { startQmpProxy } from '../../support/qmp-proxy.ts';
 import { brokenChain, expectExact, HELD_BYTES } from '../../support/running-chain.ts';
@@ -28,6 +29,11 @@ it('finds the bitmap that the active image lacks, and repair adds it while the g
   );
   await bitmapToolJson('repair', '--qmp', proxy.socket, top);
   expect(await check(qemu.socket, top)).toMatchObject([{ valid: true, libvirt: 'accepts' }]);
+  const list = await bitmapToolJson<object>('list', '--qmp', qemu.socket, top);
+  expect(schemaFaults('list --qmp', list)).toEqual([]);
+  expect(list).toMatchObject({
+    bitmaps: [{ name: 'c1', flags: ['auto'], running: { persistent: true, busy: false } }],
+  });
   await expectExact(qemu, top, 'c1');
 });
 

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';
+import { OF_RUNNING_GUESTS } from '../../support/output-schema.ts';
 
 const file = (name: string) => readFile(new URL(`../../../${name}`, import.meta.url), 'utf8');
 const schemas = JSON.parse(await file('schemas/output.json'));
@@ -38,6 +39,7 @@ test('each document of a command has an example', () => {
     'problem',
     'warning',
     'error',
+    ...OF_RUNNING_GUESTS,
   ];
   const documents = Object.keys(schemas.$defs).filter(
     (name) => !parts.includes(name) && !/^stored| PART$| --(dry-run|chain)$/.test(name),
