@@ -33,15 +33,18 @@ export interface RunsBuilder {
   finish(): Runs;
 }
 
+const LAST_END = 0;
+/** The host offset at which the last run would go on. */
+const NEXT_HOST = 1;
+
 export function runsBuilder(): RunsBuilder {
   let start = 0;
   let ends = new Float64Array(1024);
   let kinds = new Uint8Array(1024);
   let hostOffsets = new Float64Array(1024);
   let count = 0;
-  let last = 0;
-  /** The host offset at which the last run would go on. */
-  let nextHost = NO_OFFSET;
+  // In an array, since a large number that a closure keeps in a variable is a new object each time.
+  const state = Float64Array.of(0, NO_OFFSET);
 
   function grow(): void {
     const moved = [
@@ -58,12 +61,12 @@ export function runsBuilder(): RunsBuilder {
   return {
     reset(from) {
       start = from;
-      last = from;
+      state[LAST_END] = from;
+      state[NEXT_HOST] = NO_OFFSET;
       count = 0;
-      nextHost = NO_OFFSET;
     },
     add(end, kind, hostOffset) {
-      const joins = count > 0 && kinds[count - 1] === kind && nextHost === hostOffset;
+      const joins = count > 0 && kinds[count - 1] === kind && state[NEXT_HOST] === hostOffset;
       if (!joins) {
         if (count === ends.length) grow();
         kinds[count] = kind;
@@ -71,15 +74,15 @@ export function runsBuilder(): RunsBuilder {
         count++;
       }
       ends[count - 1] = end;
-      nextHost = hostOffset === NO_OFFSET ? NO_OFFSET : hostOffset + (end - last);
-      last = end;
+      state[NEXT_HOST] = hostOffset === NO_OFFSET ? NO_OFFSET : hostOffset + (end - state[LAST_END]!);
+      state[LAST_END] = end;
     },
     get end() {
-      return last;
+      return state[LAST_END]!;
     },
     get count() {
       return count;
     },
-    finish: () => ({ start, end: last, count, ends, kinds, hostOffsets }),
+    finish: () => ({ start, end: state[LAST_END]!, count, ends, kinds, hostOffsets }),
   };
 }
