@@ -115,10 +115,6 @@ const SAMPLES: Sample[] = [
       edit('remove', 'c1', 'c2'),
     ];
   }),
-  ...[' --dry-run', ''].map((dry) => ({
-    command: `remove --chain${dry}`,
-    args: ({ overlay }: Files) => [overlay, 'off'],
-  })),
   ...[' --dry-run', '', '', ' --dry-run'].map((dry) => ({
     command: `checkpoint-create${dry}`,
     args: ({ overlay }: Files) => ['n3', '--disk', 'vda', overlay],
@@ -130,6 +126,10 @@ const SAMPLES: Sample[] = [
       ...['--disk', 'vda', '--parent', 'n3', '--output', join(folder, 'n4.xml')],
       overlay,
     ],
+  })),
+  ...[' --dry-run', ''].map((dry) => ({
+    command: `remove --chain${dry}`,
+    args: ({ overlay }: Files) => [overlay, 'n3', 'n4'],
   })),
   { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--against', base] },
   { command: 'verify', args: ({ overlay, base }) => [overlay, 'n1', '--against', base], exitCode: 3 },

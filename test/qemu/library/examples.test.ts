@@ -11,6 +11,7 @@ import {
   checkpointsOfFiles,
   checkpointsOfImages,
   clearBitmaps,
+  createCheckpoint,
   createFrom,
   disableBitmaps,
   dumpBitmap,
@@ -23,6 +24,7 @@ import {
   type OperationOptions,
   type Progress,
   removeBitmaps,
+  removeChosen,
   repairCheckpoints,
   repairDirectory,
   verifyBitmap,
@@ -69,6 +71,16 @@ const EXAMPLES: Record<string, Example> = {
     run: (overlay, options) => removeBitmaps(overlay, ['c1'], options),
     result: { bitmaps: ['c1'] },
     names: ['c2'],
+  },
+  removeChosen: {
+    run: (overlay, options) => removeChosen(overlay, { kind: 'all' }, { ...options, chain: true }),
+    result: { images: [{ bitmaps: ['c1', 'c2'] }] },
+    names: [],
+  },
+  createCheckpoint: {
+    run: (overlay, options) => createCheckpoint('c3', [overlay], { ...options, disks: ['vda'] }),
+    result: { checkpoint: 'c3', parent: 'c1', disks: [{ disk: 'vda', action: 'created' }] },
+    names: ['c1', 'c2', 'c3'],
   },
   clearBitmaps: {
     run: (overlay, options) => clearBitmaps(overlay, ['c1'], options),
