@@ -37,7 +37,7 @@ export default defineConfig({
     ],
     // Most of a test's time goes into programs that it waits for: no core need be kept free for the runner.
     maxWorkers: '100%',
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });

@@ -9,14 +9,13 @@ missing=
 for tool in qemu-img qemu-io qemu-nbd qemu-storage-daemon qemu-system-x86_64 virsh nbdinfo losetup strace; do
   command -v "$tool" >/dev/null || missing="$missing $tool"
 done
-# libvirt's drivers are libraries, with no command to look for.
-for driver in connection-driver/libvirt_driver_qemu storage-file/libvirt_storage_file_fs; do
-  find /usr/lib*/libvirt /usr/lib*/*/libvirt -path "*/$driver.so" 2>/dev/null | grep -q . || missing="$missing $driver"
-done
+# libvirt's driver for QEMU is a library, with no command to look for. From 11.1 on, Debian's libvirt-daemon does not bring it.
+driver=libvirt_driver_qemu.so
+find /usr/lib*/libvirt /usr/lib*/*/libvirt -name "$driver" 2>/dev/null | grep -q . || missing="$missing $driver"
 # libvirt that runs as root looks for this account, even if it runs guests as root.
 getent passwd libvirt-qemu >/dev/null && account= || account=libvirt-qemu
 
-packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libnbd-bin mount strace'
+packages='qemu-utils qemu-system-common qemu-system-x86 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libnbd-bin mount strace'
 if [ -z "$missing$account" ]; then
   echo "setup-debian: everything is installed."
   exit 0

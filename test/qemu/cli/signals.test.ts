@@ -1,7 +1,7 @@
 /**
  * SIGHUP, SIGINT, SIGTERM and SIGKILL at any moment leave an image in its old or its new state.
  */
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -70,17 +70,28 @@ test('a signal before the first write ends the work with its exit code and says 
   expect((await qemuBitmaps(image)).length).toBe(before);
 });
 
-/** Interrupts as soon as the process has the image open, again and again until it was neither too early nor too late. */
+/** Interrupts as soon as the process has the image open; again, where it had read all by the time that the signal came. */
 async function catchWhileReading(image: string): Promise<{ exitCode: number | undefined; stderr: string }> {
-  for (let delayMs = 60; delayMs < 1000; delayMs += 10) {
+  for (;;) {
     const child = execa(process.execPath, [program, 'create-from', '--allocated', '--dry-run', image], {
       reject: false,
     });
-    await sleep(delayMs);
+    let ended = false;
+    const result = child.finally(() => {
+      ended = true;
+    });
+    while (!ended && !(await isOpenIn(child.pid!, image))) await sleep(1);
     child.kill('SIGINT');
-    const { exitCode, stderr } = await child;
-    // Once all is read it is too late: the work completes.
+    const { exitCode, stderr } = await result;
     if (exitCode === 130 && stderr.includes('interrupted')) return { exitCode, stderr };
   }
-  throw new Error('the process was never caught between its start and its end');
+}
+
+async function isOpenIn(pid: number, file: string): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = await readdir(folder).catch(() => []);
+  const names = await Promise.all(
+    descriptors.map((descriptor) => readlink(join(folder, descriptor)).catch(() => '')),
+  );
+  return names.includes(file);
 }

@@ -22,7 +22,10 @@ beforeAll(async () => {
       cwd: root,
     },
   );
-  const [packed] = JSON.parse(stdout) as { filename: string; files: { path: string }[] }[];
+  // A list up to npm 11, an object by name from npm 12 on.
+  const [packed] = Object.values(
+    JSON.parse(stdout) as Record<string, { filename: string; files: { path: string }[] }>,
+  );
   tarball = join(folder, packed!.filename);
   files = packed!.files.map(({ path }) => path);
 });

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Runs the tests on the QEMU, libvirt and Node.js of another Debian, in a root of its own:
+#   debian-root.sh SUITE FOLDER [command…]
+# SUITE is trixie, sid, …; FOLDER gets the root, which is kept for the next time (delete it to start afresh). The command runs in
+# a copy of this checkout's last commit; without it, all tests run. Needs root's rights, debootstrap and 3 GiB.
+set -eu
+
+if [ "$#" -lt 2 ]; then
+  sed -n '2,5p' "$0" >&2
+  exit 2
+fi
+if [ "${DEBIAN_ROOT_SH:-}" != inside ]; then
+  DEBIAN_ROOT_SH=inside exec unshare --mount --pid --fork --kill-child --propagation private sh "$0" "$@"
+fi
+
+suite=$1
+mkdir -p "$2"
+root=$(cd "$2" && pwd)
+shift 2
+[ "$#" -gt 0 ] || set -- npx vitest run
+project=$(cd "$(dirname "$0")/../.." && pwd)
+
+# Once made, the root is complete: debootstrap's own folder is gone.
+if [ ! -x "$root/usr/bin/npm" ] || [ -d "$root/debootstrap" ]; then
+  debootstrap --variant=minbase --include=ca-certificates,git,nodejs,npm "$suite" "$root"
+fi
+# A mount of its own: unshare needs one where tests mount storage that is full.
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
+mount -t tmpfs tmpfs "$root/tmp"
+mount -t tmpfs tmpfs "$root/run"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+# The same registry as here.
+for file in "$HOME/.npmrc" /etc/npmrc; do
+  [ ! -f "$file" ] || cp "$file" "$root/root/.npmrc"
+done
+rm -rf "$root/root/checkout"
+git clone --quiet "$project" "$root/root/checkout"
+
+exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" NODE_EXTRA_CA_CERTS= \
+  sh -eu -c '
+    cd /root/checkout
+    sh test/tools/setup-debian.sh --yes
+    npm ci
+    echo "Node.js $(node --version), npm $(npm --version), $(qemu-img --version | head -n 1), libvirt $(virsh --version)"
+    exec "$@"
+  ' sh "$@"
