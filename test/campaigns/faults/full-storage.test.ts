@@ -61,6 +61,6 @@ async function verdict(
 }
 
 const tells = {
-  file: /\/disk\.qcow2: could not write .*: no space left \(ENOSPC\).*\n.* Free some space on that file system\./,
-  volume: /\/disk\.qcow2: could not flush: EIO.*\n.* Mend the cause first\./,
+  file: /\/disk\.qcow2: could not write .*: no space left \(ENOSPC\).*\n.*Free some space on that file system\./,
+  volume: /\/disk\.qcow2: could not flush: EIO.*\n.*Remove the cause\./,
 };
