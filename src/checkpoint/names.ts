@@ -38,7 +38,7 @@ export function requireStorableName(name: string): void {
   if (name === ALLOCATED) {
     throw new RefusedError(
       'BITMAP_LIMIT',
-      `"${ALLOCATED}" is not a stored bitmap: it always means what the image itself holds, and cannot be created or changed`,
+      `"${ALLOCATED}" is not a stored bitmap: it always stands for what the image itself holds, and cannot be created or changed`,
       { remedy: { kind: 'choose-stored-name' } },
     );
   }

@@ -13,13 +13,14 @@ export const CHECKPOINT_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: '--checkpoints <xml|dir>',
     description:
-      'the checkpoints that there are: what virsh checkpoint-dumpxml prints, or a folder of it, as virtnbdbackup keeps; repeatable',
+      'the known checkpoints: XML as "virsh checkpoint-dumpxml" prints it, or a folder of such files as virtnbdbackup keeps it; repeatable',
     completes: FILE,
     isRepeatable: true,
   },
   {
     flags: '--disk <name>',
-    description: 'what checkpoints call the image, for example vda; one for each image, in their order',
+    description:
+      'the name of the disk in the checkpoints, for example vda; one for each image, in their order',
     completes: FREE,
     isRepeatable: true,
   },

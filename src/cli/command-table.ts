@@ -8,17 +8,17 @@ const edits = () => import('./commands/edit.ts');
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'create-from',
-    summary: 'create bitmaps from a source: what an image holds, other bitmaps, a list, …',
+    summary: 'create bitmaps from a source: the allocation of an image, other bitmaps, a list, …',
     load: async () => (await import('./commands/create-from.ts')).createFromCommand,
   },
   {
     name: 'list',
-    summary: 'list stored bitmaps, their state, their dirty bytes and what they cost on disk',
+    summary: 'list stored bitmaps with their state, their dirty bytes and their size on disk',
     load: async () => (await import('./commands/list.ts')).listCommand,
   },
   {
     name: 'map',
-    summary: 'show which image of the chain holds each part of the disk, as qemu-img map does',
+    summary: 'show which image of the chain holds each part of the disk, like qemu-img map',
     load: async () => (await import('./commands/map.ts')).mapCommand,
   },
   {
@@ -28,17 +28,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'measure',
-    summary: 'say what create-from with the same options would use, and write nothing',
+    summary: 'print the space that create-from with the same options needs; writes nothing',
     load: async () => (await import('./commands/measure.ts')).measureCommand,
   },
   {
     name: 'verify',
-    summary: 'tell whether a bitmap marks every difference between an image and what it was before',
+    summary: 'check that a bitmap marks every difference between an image and its earlier state',
     load: async () => (await import('./commands/verify.ts')).verifyCommand,
   },
   {
     name: 'check',
-    summary: 'tell whether the checkpoints of backing chains are fit for incremental backups',
+    summary: 'check whether the checkpoints of backing chains are fit for incremental backups',
     load: async () => (await import('./commands/check.ts')).checkCommand,
   },
   {
@@ -53,7 +53,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'checkpoint-xml',
-    summary: 'print checkpoints as the XML that "virsh checkpoint-create --redefine" takes',
+    summary: 'print checkpoints as XML for "virsh checkpoint-create --redefine"',
     load: async () => (await import('./commands/checkpoint-xml.ts')).checkpointXmlCommand,
   },
   {
@@ -84,7 +84,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'disable',
-    summary: 'let bitmaps no longer record writes',
+    summary: 'stop bitmaps from recording writes',
     load: async () => (await edits()).disableCommand,
   },
   {
@@ -104,7 +104,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'completion',
-    summary: 'print what makes a shell complete commands, options, files and names of bitmaps',
+    summary: 'print a script that makes a shell complete commands, options, files and names of bitmaps',
     load: async () => (await import('./commands/completion.ts')).completionCommand,
   },
 ];

@@ -25,7 +25,7 @@ export const COMMON_OPTIONS: readonly OptionDefinition[] = [
     flags: '--no-lock',
     description: 'take no image locks (for platforms and file systems without them)',
   },
-  { flags: '--color', description: 'colour the output even when it is no terminal' },
+  { flags: '--color', description: 'colour the output even if it does not go to a terminal' },
   { flags: '--no-color', description: 'no colour' },
 ];
 

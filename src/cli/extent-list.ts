@@ -106,13 +106,13 @@ function jsonParser(name: string, add: Add): ListParser {
       }
       rest = rest.slice(at);
       if (state === 'items' && rest.length > MAX_ITEM_CHARACTERS)
-        throw malformed(name, `item ${index} is no extent`);
+        throw malformed(name, `item ${index} is not an extent`);
       if (state === 'after' && rest.trim() !== '') throw malformed(name, 'something follows the array');
       if (state === 'after') rest = '';
     },
     end() {
       if (state !== 'after')
-        throw malformed(name, `item ${index} is no extent, or the list was cut off there`);
+        throw malformed(name, `item ${index} is not an extent, or the list was cut off there`);
     },
   };
 }
@@ -151,7 +151,7 @@ function markedRange(
   const range = { offset: (start ?? offset) as number, length };
   if (start !== undefined) {
     const marked = typeof present === 'boolean' ? present : data;
-    if (typeof marked !== 'boolean') throw malformed(name, `item ${index} says neither "present" nor "data"`);
+    if (typeof marked !== 'boolean') throw malformed(name, `item ${index} has neither "present" nor "data"`);
     return marked ? range : undefined;
   }
   const marked = typeof description === 'string' ? DESCRIPTIONS.get(description) : undefined;

@@ -56,7 +56,7 @@ export function openInvocation(command: CommandAtHand): Invocation {
     };
     try {
       if (forceShare && !quiet)
-        warn('reading without regard to who else uses the images: the result may be stale');
+        warn('reading images that other programs may change: the result may be stale');
       return await work({
         signal: abort.signal,
         onProgress: line?.show,

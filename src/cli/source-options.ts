@@ -26,7 +26,7 @@ export const SOURCE_OPTIONS: readonly OptionDefinition[] = [
     flags: '--allocated',
     description: 'mark what the image itself holds: data, compressed or zero clusters',
   },
-  { flags: '--data', description: 'mark what the image itself holds and what is no zero cluster' },
+  { flags: '--data', description: 'mark what the image itself holds, without zero clusters' },
   {
     flags: '--above <base>',
     description: 'with --allocated or --data: in any image from this one down to, not including, <base>',
@@ -46,13 +46,13 @@ export const SOURCE_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: '--compare <image>',
-    description: 'mark where guests see something else than in that image, qcow2 or raw',
+    description: 'mark where the guest-visible data differs from that image, qcow2 or raw',
     completes: FILE,
   },
   {
     flags: '--any-size',
     description:
-      'with --from or --compare: take an image of another size; beyond a shorter one all counts as dirty',
+      'with --from or --compare: accept an image of another size; everything beyond the end of the shorter disk counts as dirty',
   },
   {
     flags: '--extents <file>',

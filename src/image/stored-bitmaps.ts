@@ -148,7 +148,7 @@ export function refuseStaleBitmaps({ storage, bitmaps }: Image): void {
   if (bitmaps.kind !== 'stale') return;
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
-    `${storage.name}: its bitmaps are no longer valid (autoclear bit 0 is clear): software that knows no bitmaps changed the image, or a change of its bitmaps was cut short`,
+    `${storage.name}: its bitmaps are not valid (autoclear bit 0 is clear): software without support for bitmaps changed the image, or a change of its bitmaps was interrupted`,
     {
       remedy: { kind: 'keep-outdated-names', file: storage.name },
       context: { file: storage.name },

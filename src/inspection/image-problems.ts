@@ -50,7 +50,7 @@ export function imageProblems(image: Image): Problem[] {
       code: 'stale',
       severity: 'error',
       message:
-        'autoclear bit 0 is clear: software that knows no bitmaps changed the image, or a change of its bitmaps was cut short; what its bitmaps hold is no longer valid',
+        'autoclear bit 0 is clear: software without support for bitmaps changed the image, or a change of its bitmaps was interrupted; the content of its bitmaps is not valid',
       remedy: { kind: 'keep-outdated-names', file: image.storage.name },
     });
   }

@@ -99,7 +99,7 @@ async function inspectEntry(
       code: 'bits-past-end',
       severity: 'warning',
       ...about,
-      message: `bitmap "${name}" has bits set past the end of the disk, which the specification wants clear`,
+      message: `bitmap "${name}" has bits set past the end of the disk, which the specification requires to be clear`,
       remedy: { kind: 'repair-directory', file: image.storage.name },
       unopenable: false,
     });
@@ -131,7 +131,7 @@ function inUseProblem(
   return {
     code: 'in-use',
     severity: 'error',
-    message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content means nothing`,
+    message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content is not valid`,
     remedy: { kind: 'rebuild-or-remove-in-use', file: storage.name },
     unopenable: false,
   };

@@ -35,6 +35,6 @@ export function parseSize(text: string): number {
   const bytes = match === null ? Number.NaN : Number(match[1]) * FACTORS[(match[2] ?? '').toLowerCase()]!;
   if (Number.isSafeInteger(bytes)) return bytes;
   throw new UsageError(
-    `"${text}" is not a size: write a whole number of bytes, with k, M, G or T if you like`,
+    `"${text}" is not a size: use a whole number of bytes, optionally with the suffix k, M, G or T`,
   );
 }

@@ -84,7 +84,7 @@ function whileWritten(problems: readonly Problem[]): Problem[] {
     code: 'being-written',
     severity: 'note',
     message:
-      'a program has the image open for writing: its bitmaps are marked in-use then, as they must be, and what they mark is in its memory, so that nobody can tell from here whether it is all, or whether an earlier crash has left them so',
+      'a program has the image open for writing: its bitmaps are marked in-use, and their content is in the memory of that program. It is unknown whether they are complete, or were left in-use by an earlier crash',
     unopenable: false,
   };
   return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];

@@ -81,7 +81,7 @@ function requireLastingName(name: string): void {
   if (!isTemporaryName(name) && name !== ALLOCATED) return;
   throw new RefusedError(
     'UNSUPPORTED',
-    `"${name}" is no checkpoint: it is the name of a bitmap that lives for the length of a job`,
+    `"${name}" is not a checkpoint: a bitmap of this name exists only during a job`,
     { remedy: { kind: 'remove-temporary-bitmap' } },
   );
 }

@@ -147,7 +147,7 @@ function unmatched(
   const [sole, ...others] = disks;
   if (known.isOnly && sole !== undefined && others.length === 0 && sole.source === undefined)
     return { kind: 'disk', disk: sole };
-  const reason = `it is no disk that checkpoint "${name}" tells the path of; its disks are: ${list(disks)}`;
+  const reason = `checkpoint "${name}" has no disk with this path; its disks are: ${list(disks)}`;
   const isOther =
     known.isOfOtherGuest ||
     (disks.length > 0 && known.open.every(({ target }) => target !== undefined && known.others.has(target)));

@@ -130,11 +130,11 @@ const CODES = {
 
 const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> = {
   missing: (name) => `has no bitmap "${name}"`,
-  disabled: (name) => `bitmap "${name}" is disabled: it has not recorded what was written meanwhile`,
+  disabled: (name) => `bitmap "${name}" is disabled: it did not record the writes since then`,
   'in-use': (name) =>
-    `bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
+    `bitmap "${name}" is marked in-use: it was not stored after its last use, so its content is not valid`,
   stale: (name) =>
-    `bitmap "${name}" is outdated: software that knows no bitmaps has changed the image (autoclear bit 0 is clear)`,
+    `bitmap "${name}" is outdated: software without support for bitmaps changed the image (autoclear bit 0 is clear)`,
   unreadable: (name) => `bitmap "${name}" cannot be read: its directory entry or its table is broken`,
 };
 

@@ -27,7 +27,7 @@ const OPTIONS: readonly BitmapOption[] = [
   flag('remove-all', 'remove every bitmap of the image; needs no bitmap to be named'),
   flag('clear', 'clear its marks'),
   flag('enable', 'let it record writes'),
-  flag('disable', 'let it no longer record writes'),
+  flag('disable', 'stop it from recording writes'),
   valued(
     'merge',
     '<source>',
@@ -39,7 +39,7 @@ const OPTIONS: readonly BitmapOption[] = [
   valued('source-format', '<format>', 'the format of that image', FREE, 'F'),
   valued('format', '<format>', 'the format of the image', FREE, 'f'),
   flag('image-opts', 'the image is named as driver=qcow2,file.filename=...'),
-  valued('object', '<definition>', 'taken, and not needed', FREE),
+  valued('object', '<definition>', 'accepted and ignored', FREE),
   flag('help', 'display help for command', 'h'),
 ];
 
@@ -61,7 +61,7 @@ function valued(
 
 export const bitmapCommand: CommandDefinition<string[], object> = {
   description:
-    'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions done in theirs, exit status 0 or 1',
+    'the arguments of qemu-img bitmap, as a drop-in: options and operands in any order, actions in the given order, exit status 0 or 1',
   usage:
     '(--add | --remove | --remove-all | --clear | --enable | --disable | --merge <source>)... [options] <image> [bitmap]',
   arguments: [

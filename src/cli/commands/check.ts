@@ -143,7 +143,7 @@ function imageFindings({ images, checkpoints }: CheckedDisk, hintFor: HintFor): 
 
 function verdictOf({ valid, libvirt, dirtyBytes }: CheckedCheckpoint): Cell {
   if (valid) return { text: 'valid', paint: color.green };
-  if (valid === null) return 'cannot be told';
+  if (valid === null) return 'unknown (image in use)';
   if (libvirt === 'refuses') return { text: 'refused by libvirt', paint: color.red };
   const text = dirtyBytes === null ? 'a backup fails' : 'a backup loses changes';
   return { text, paint: color.red };

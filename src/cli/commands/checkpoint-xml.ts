@@ -27,7 +27,7 @@ export const checkpointXmlCommand: CommandDefinition<[string[]], CheckpointXmlFl
   arguments: [
     {
       usage: '[image...]',
-      description: 'the active image of each disk of one machine, unless --checkpoints says it all',
+      description: 'the active image of each disk of one guest; not with --checkpoints',
       completes: FILE,
     },
   ],
@@ -76,7 +76,7 @@ export const checkpointXmlCommand: CommandDefinition<[string[]], CheckpointXmlFl
       if (other !== undefined) {
         throw new CommandLineError(
           '--checkpoints goes without images, --name, --parent, --time and --disk',
-          'The XML already has all that they say.',
+          'The XML already has this information.',
         );
       }
       return checkpointsOfFiles(checkpoints, common);
@@ -113,5 +113,7 @@ async function show({ schema, checkpoints }: CheckpointDocuments, flags: Checkpo
 function parseTime(text: string): number {
   const seconds = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(seconds)) return seconds;
-  throw new CommandLineError(`"${text}" is no time: write whole seconds since 1970, as date +%s prints them`);
+  throw new CommandLineError(
+    `"${text}" is not a time: use whole seconds since 1970, as "date +%s" prints them`,
+  );
 }

@@ -28,7 +28,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
     QEMU_OPTION,
     {
       flags: '--chain',
-      description: 'united with the bitmaps of that name of all backing images, as a backup takes them',
+      description: 'merge it with the bitmaps of that name of all backing images, as a backup does',
     },
     {
       flags: '--picture <file.svg>',

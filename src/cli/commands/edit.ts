@@ -103,7 +103,8 @@ export const mergeCommand: CommandDefinition<
     { flags: '--from <image>', description: 'the image that has the sources', completes: FILE },
     {
       flags: '--any-size',
-      description: 'take them of a disk of another size: beyond a shorter one all counts as dirty',
+      description:
+        'accept bitmaps of a disk of another size: everything beyond the end of the shorter disk counts as dirty',
     },
   ],
   examples: ["bitmap-tool merge disk.qcow2 checkpoint-1 checkpoint-2 '#ALLOCATED'"],

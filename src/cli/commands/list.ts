@@ -44,7 +44,7 @@ function profileParts({ json, quiet }: CommonOptions): number | undefined {
 function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedImage): string {
   const title = `${printable(image)} (${format}, ${formatSize(virtualSize)})`;
   if (stale)
-    return `${title}: its bitmaps are no longer valid: software that knows no bitmaps changed the image\n`;
+    return `${title}: its bitmaps are not valid: software without support for bitmaps changed the image\n`;
   if (bitmaps.length === 0) return `${title}: no bitmaps\n`;
   const hasBars = bitmaps.some(({ profile }) => profile !== undefined);
   const rows = bitmaps.map((bitmap) => [

@@ -15,7 +15,7 @@ import { TARGET_OPTIONS, type TargetFlags, targetOf } from '../target-options.ts
 export const measureCommand: CommandDefinition<[string], TargetFlags> = {
   arguments: [{ usage: '<image>', description: 'qcow2 image (version 3)', completes: FILE }],
   options: [...COMMON_OPTIONS, ...TARGET_OPTIONS],
-  examples: ['bitmap-tool measure --allocated /dev/vg/lv   # then lvextend to the size it says'],
+  examples: ['bitmap-tool measure --allocated /dev/vg/lv   # then lvextend to the printed size'],
   async run([image], flags, { invoke }) {
     const { source, options } = await targetOf(flags);
     const result = await invoke(flags, (common) => measure(image, source, { ...common, ...options }));

@@ -52,23 +52,24 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
     ...DOMAIN_OPTIONS,
     {
       flags: '-n, --name <name>',
-      description: 'only this checkpoint, repeatable; one of which no bitmap is valid must be named',
+      description:
+        'repair only this checkpoint, repeatable; a checkpoint without a valid bitmap must be named',
       completes: FREE,
       isRepeatable: true,
     },
     {
       flags: '--rebuild-origin',
       description:
-        'agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds',
+        'agree that a broken bitmap of the image in which a checkpoint begins is rebuilt from the allocation of that image',
     },
     {
       flags: '--enable-disabled',
-      description: 'agree that disabled bitmaps are enabled, with all that their image holds marked',
+      description: 'agree that disabled bitmaps are enabled and mark everything that their image holds',
     },
     {
       flags: '--origin <image>',
       description:
-        'the image that was active when the checkpoint was made, if nothing of it is left in the chain; repeatable, one for a disk',
+        'the image that was active when the checkpoint was made, if the chain has no bitmap of it; repeatable, one for a disk',
       completes: FILE,
       isRepeatable: true,
     },
@@ -89,7 +90,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
     {
       flags: '--directory',
       description:
-        'repair the bitmaps of the images themselves, so that QEMU opens them again, and free what leaked; nothing else',
+        'only repair the bitmap directory of an image so that QEMU opens it again, and free leaked clusters',
     },
   ],
   examples: [
@@ -103,7 +104,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
     'bitmap-tool repair --domain vm1',
   ],
   notes:
-    'Exit code: 0 all checkpoints are valid now, 3 some that may be broken were left alone, 4 it cannot be done safely.',
+    'Exit code: 0 all checkpoints are valid, 3 some checkpoints that may be broken were not repaired, 4 a safe repair is not possible.',
   async run([images], flags, { invoke, hintFor }) {
     if (flags.directory) {
       await repairDirectories(images, flags, invoke, hintFor);
@@ -256,7 +257,7 @@ const ACTION_WORDS: Readonly<Record<RepairedBitmap['action'], string>> = {
   keep: 'kept',
   add: 'added',
   'top-up': 'topped up',
-  rebuild: 'made anew',
+  rebuild: 'rebuilt',
   enable: 'enabled',
 };
 

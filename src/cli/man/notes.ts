@@ -5,7 +5,7 @@
 export const INTRODUCTION: readonly string[] = [
   'Incremental backup of virtual machines rests on dirty bitmaps inside qcow2 images: one for each libvirt checkpoint, in every image of the backing chain of a disk since that checkpoint. When a chain is extended outside QEMU, the overlay has no bitmaps, and the next backup has to be a full one. But what was written since is what the overlay itself holds: its allocation map is the missing bitmap. This tool reads the tables of an image and stores that, as a bitmap that QEMU and libvirt take as their own.',
   'It works on images at rest and needs no QEMU. Images are named by a path to a regular file or a block device, or as file:... or json:{...} with driver qcow2 or raw over file or host_device. Bitmaps can be stored in qcow2 images of version 3.',
-  'Where a bitmap is read, #ALLOCATED stands for what the image itself holds; a shell wants it in quotes.',
+  'Where a bitmap is read, #ALLOCATED stands for what the image itself holds; quote it in a shell.',
 ];
 
 export const EXIT_STATUS: readonly (readonly [code: string, meaning: string])[] = [
@@ -37,7 +37,7 @@ export const FILES: readonly (readonly [name: string, text: string])[] = [
   ],
   [
     'picture.svg',
-    'A picture is written by way of a temporary file beside it. A file that is there already is replaced if it is an SVG picture; any other is left alone, and the command refused.',
+    'A picture is first written to a temporary file in the same folder. An existing file is replaced only if it is an SVG picture; otherwise the command refuses.',
   ],
 ];
 

@@ -6,7 +6,7 @@ import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 
 export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
-  if (plan === null) return 'Nothing to write: the image is as asked already.\n';
+  if (plan === null) return 'Nothing to write: the image already has the requested state.\n';
   const { claimedClusters, releasedClusters, releasedBytes, bytesWritten, newEndOffset, steps } = plan;
   const verb = dryRun ? 'Would write' : 'Wrote';
   const summary = `${verb} ${formatSize(bytesWritten)}: ${count(claimedClusters, 'new cluster')}, ${releasedClusters} given back${releasedClusters === 0 ? '' : ` (${formatSize(releasedBytes)})`}; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;

@@ -43,7 +43,7 @@ export function requireConsistentBitmap(
   const file = image.storage.name;
   throw new RefusedError(
     'BITMAP_INCONSISTENT',
-    `${file}: bitmap "${name}" is marked in-use: it was not stored after its last use, so its content means nothing`,
+    `${file}: bitmap "${name}" is marked in-use: it was not stored after its last use, so its content is not valid`,
     {
       remedy: { kind: 'replace-bitmap', file, name },
       context: { file, bitmap: name },

@@ -92,7 +92,7 @@ function fitted(
   if (!anySize) {
     throw new RefusedError(
       'SIZE_MISMATCH',
-      `${path}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap knows nothing of the rest`,
+      `${path}: its disk has ${virtualSizeBytes} bytes, that of ${from} ${bitmap.virtualSizeBytes}: the bitmap does not cover the rest`,
       {
         remedy: { kind: 'accept-any-size' },
         context: { file: path, sizeBytes: virtualSizeBytes, fromSizeBytes: bitmap.virtualSizeBytes },

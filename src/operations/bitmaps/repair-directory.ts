@@ -60,7 +60,7 @@ export async function repairDirectory(
     const { problems, unopenable, leakedClusters } = inspection;
     if (isForgetful(bitmaps, unopenable)) {
       options.onWarning?.(
-        `${path}: bitmaps that cannot be made out ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain shows it any more, and a backup from it would silently lack changes`,
+        `${path}: unreadable bitmaps ${options.dryRun ? 'would be' : 'are'} dropped; if a checkpoint began in this image, nothing in the chain shows it any more, and a backup from it would silently lack changes`,
         { kind: 'repair-forgotten', origin: path },
       );
     }

@@ -244,7 +244,7 @@ async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem
       problem: {
         code: 'chain-broken',
         severity: 'error',
-        message: `what lies below cannot be looked at: ${message}`,
+        message: `the images below cannot be examined: ${message}`,
         ...(remedy === undefined ? {} : { remedy }),
         unopenable: false,
       },

@@ -14,7 +14,7 @@ interface DiskNames {
 export function requireCheckpointName(name: string): void {
   if (isCheckpointName(name)) return;
   throw new UsageError(
-    `${JSON.stringify(name)} is no name for a checkpoint: libvirt takes letters, digits and _-. in ASCII, and no dot first`,
+    `${JSON.stringify(name)} is not a valid checkpoint name: use ASCII letters, digits, _ - and ., and do not start with a dot`,
   );
 }
 
@@ -41,7 +41,7 @@ export function checkpointDisks(
   const wrong = disks.find((disk) => !isDiskName(disk));
   if (wrong !== undefined) {
     throw new UsageError(
-      `${JSON.stringify(wrong)} is no disk: write its target, such as vda or sdb, or the absolute path that libvirt has as its source`,
+      `${JSON.stringify(wrong)} is not the name of a disk: use its target, such as vda or sdb, or the absolute path of its source in libvirt`,
     );
   }
   const twice = disks.find((disk, index) => disks.indexOf(disk) !== index);

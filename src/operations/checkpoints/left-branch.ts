@@ -82,7 +82,7 @@ function standsOnNone(path: string, chains: readonly (readonly Layer[])[]): Refu
   const list = chains.map((layers) => layers.map((layer) => layer.path).join(' ← ')).join(', ');
   return new RefusedError(
     'BROKEN_CHAIN',
-    `${path}: is no branch of today's chain: it must stand on an image of it and not be one; the chain is ${list}`,
+    `${path}: is not a branch of the present chain: it must have an image of the chain below it and must not be part of the chain, which is ${list}`,
     {
       remedy: { kind: 'name-image-before-snapshot' },
       context: { file: path },

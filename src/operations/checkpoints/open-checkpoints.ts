@@ -32,7 +32,7 @@ export async function openCheckpoints(
 function requireValid(images: readonly InspectedImage[], name: string): readonly InspectedImage[] {
   const top = images[0]!.layer.path;
   if (name === ALLOCATED) {
-    throw new UsageError(`"${ALLOCATED}" is no checkpoint: it means what one image itself holds`);
+    throw new UsageError(`"${ALLOCATED}" is not a checkpoint: it stands for what one image itself holds`);
   }
   const context = { file: top, checkpoint: name };
   const holdings = holdingsOf(images, name);

@@ -97,11 +97,11 @@ export async function planRepairs(
 const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> = {
   'rebuild-origin': {
     found: 'is broken or missing in the image in which the checkpoint begins',
-    made: 'made anew from what that image holds it would mark',
+    made: 'rebuilt from the allocation of that image it would mark',
   },
   'enable-disabled': {
     found: 'is disabled',
-    made: 'enabled with all that the image holds it would mark',
+    made: 'enabled and topped up with the allocation of the image it would mark',
   },
 };
 

@@ -124,7 +124,7 @@ function inherited(
 function noModel(path: string, backing: string, state: string): RefusedError {
   return new RefusedError(
     'BITMAP_INCONSISTENT',
-    `${path}: has nothing to inherit: the bitmaps of its backing image ${backing} ${state}`,
+    `${path}: no bitmaps to inherit: the bitmaps of its backing image ${backing} ${state}`,
     { remedy: { kind: 'name-new-bitmap' }, context: { file: path, backing } },
   );
 }
@@ -139,7 +139,7 @@ function targetFor(
   const present = findBitmap(entries, name);
   const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
   if (present !== undefined && ifExists === 'fail') {
-    throw new RefusedError('BITMAP_EXISTS', `${path}: there is a bitmap "${name}" already`, {
+    throw new RefusedError('BITMAP_EXISTS', `${path}: a bitmap "${name}" already exists`, {
       remedy: { kind: 'choose-other-name-or-change', file: path, name },
       context: { file: path, bitmap: name },
     });
@@ -158,13 +158,13 @@ function requireMergeable(path: string, present: BitmapDirectoryEntry, asked: nu
   if (inUse) {
     throw new RefusedError(
       'BITMAP_INCONSISTENT',
-      `${path}: bitmap "${name}" is marked in-use, so there is nothing in it to add to`,
+      `${path}: bitmap "${name}" is marked in-use, so its content is not valid and cannot be merged with`,
       { remedy: { kind: 'replace-target', file: path, name }, context: { file: path, bitmap: name } },
     );
   }
   if (asked !== undefined && asked !== granularityBits) {
     throw new UsageError(
-      `${path}: bitmap "${name}" has a granularity of ${2 ** granularityBits}, which adding to it cannot change`,
+      `${path}: bitmap "${name}" has a granularity of ${2 ** granularityBits}, and a merge cannot change it`,
       { remedy: { kind: 'keep-granularity-or-replace' } },
     );
   }

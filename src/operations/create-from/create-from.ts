@@ -107,7 +107,7 @@ export function warnOfWholeDisk(
 ): void {
   if (kind !== 'allocated' || !isWholeDisk(bitmap)) return;
   onWarning?.(
-    `${path}: holds its whole disk (preallocated, or written all over), so all of it is marked and an incremental backup saves nothing`,
+    `${path}: the image holds its whole disk (preallocated or fully written), so the bitmap marks all of it and an incremental backup saves nothing`,
   );
 }
 
@@ -184,7 +184,7 @@ async function coverage(
   const { name } = entry;
   if (!isGood(entry)) {
     const state = entry.inUse ? 'marked in-use' : 'disabled';
-    options.onWarning?.(`${path}: its own bitmap "${name}" is ${state} and was left so`, {
+    options.onWarning?.(`${path}: its own bitmap "${name}" is ${state} and was not changed`, {
       kind: 'replace-target',
       file: path,
       name,

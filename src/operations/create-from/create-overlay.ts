@@ -110,7 +110,7 @@ function requireOwnBacking(imageName: string, { path, backing }: ImageReference)
   if (backing === undefined) return;
   throw new RefusedError(
     'UNSUPPORTED',
-    `${imageName}: an overlay cannot say that ${path} has another backing image than its header names`,
+    `${imageName}: an overlay cannot store that ${path} has another backing image than its header names`,
     { remedy: { kind: 'name-image-itself', path }, context: { file: path } },
   );
 }

@@ -112,7 +112,7 @@ const refusals: readonly Refusal[] = [
     make: fixture('bitmap-autoclear-cleared'),
     exitCode: 4,
     code: 'BITMAP_INCONSISTENT',
-    says: /no longer valid/,
+    says: /its bitmaps are not valid/,
     hint: /qemu-img check -r leaks/,
   },
   {
@@ -209,7 +209,7 @@ const refusals: readonly Refusal[] = [
     },
     exitCode: 4,
     code: 'BITMAP_INCONSISTENT',
-    says: /nothing to inherit: the bitmaps of its backing image .* are outdated/,
+    says: /no bitmaps to inherit: the bitmaps of its backing image .* are outdated/,
     hint: /--name/,
   },
   {
@@ -259,7 +259,7 @@ const refusals: readonly Refusal[] = [
     args: (image) => createFrom(image, '--name', 'there'),
     exitCode: 4,
     code: 'BITMAP_EXISTS',
-    says: /a bitmap "there" already/,
+    says: /a bitmap "there" already exists/,
     hint: /--if-exists/,
   },
   {

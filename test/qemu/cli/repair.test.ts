@@ -143,7 +143,7 @@ describe('check', () => {
       await holdOpen(image);
       const { disks } = await check(image, '-U');
       expect(disks[0]!.checkpoints).toMatchObject([{ libvirt: 'unknown', valid: null, dirtyBytes: null }]);
-      expect((await bitmapTool('check', '-U', image)).stdout).toContain('cannot be told');
+      expect((await bitmapTool('check', '-U', image)).stdout).toContain('unknown (image in use)');
     },
   );
 });

@@ -78,7 +78,7 @@ echo unreached`,
     'sh',
   );
   expect({ exitCode, stdout }).toEqual({ exitCode: 4, stdout: '' });
-  expect(stderr).toContain('there is a bitmap "c1" already');
+  expect(stderr).toContain('a bitmap "c1" already exists');
   expect(await namesIn(folder)).toEqual(['c1']);
 });
 

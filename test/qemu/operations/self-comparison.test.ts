@@ -87,7 +87,7 @@ test('an image below both is named: what was written to it is no difference', as
   await qemuIo(overlay, 'write -P 3 3M 64k');
   const args = ['verify', overlay, '#ALLOCATED', '--against', disk];
   expect(await bitmapToolJson(...args)).toMatchObject({ covered: true, sharedImages: [disk] });
-  const line = `Both disks are read through ${disk}: the comparison shows no write to it.`;
+  const line = `Both disks share ${disk}: the comparison shows no write to it.`;
   expect((await bitmapTool(...args)).stdout).toContain(line);
 
   const before = await overlayOn(disk, 'before.qcow2');

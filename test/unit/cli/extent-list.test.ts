@@ -41,12 +41,12 @@ test('JSON that was cut off anywhere is refused', async () => {
 });
 
 test.each([
-  ['[[0, 512]]', /item 0 is no extent/],
-  [`[${item(0, true)},{"start":{}}]`, /item 1 is no extent/],
+  ['[[0, 512]]', /item 0 is not an extent/],
+  [`[${item(0, true)},{"start":{}}]`, /item 1 is not an extent/],
   [`[${item(0, true)}] []`, /something follows the array/],
   ['[{"offset":0,"length":512,"description":"dirty",}]', /item 0: /],
   ['[{"offset":0,"length":512}]', /unknown description undefined/],
-  [`[${' '.repeat(100_000)}`, /item 0 is no extent/],
+  [`[${' '.repeat(100_000)}`, /item 0 is not an extent/],
   ['1'.repeat(100_000), /line 1 has no end/],
   ['0 512\n512\n', /line 2 is not "offset length"/],
 ])('%.40s is refused', async (text, why) => {

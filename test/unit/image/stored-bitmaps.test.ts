@@ -236,5 +236,5 @@ test('only outdated bitmaps are refused as such', async () => {
   expect(refuseStaleBitmaps(await without())).toBeUndefined();
   const stale = await open({ bitmaps, live: false });
   expect(() => refuseStaleBitmaps(stale)).toThrow(RefusedError);
-  expect(() => refuseStaleBitmaps(stale)).toThrow('no longer valid (autoclear bit 0 is clear)');
+  expect(() => refuseStaleBitmaps(stale)).toThrow('its bitmaps are not valid (autoclear bit 0 is clear)');
 });
