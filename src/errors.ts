@@ -4,7 +4,7 @@
 
 import type { Remedy } from './remedy.ts';
 
-/** What a message may carry for scripts, beside its text. */
+/** Data for scripts in addition to the message. */
 export type ErrorContext = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 export interface ErrorDetails {
@@ -30,7 +30,7 @@ export abstract class BitmapToolError<Code extends string = string> extends Erro
   }
 }
 
-/** An attempt that failed: I/O, permissions, space. The message says what is on disk now. */
+/** A failed attempt: I/O, permissions, space. The message describes what is on disk now. */
 export class FailedError extends BitmapToolError<
   'FILE_NOT_FOUND' | 'NOT_A_FILE' | 'ACCESS_DENIED' | 'NO_SPACE' | 'IO_ERROR' | 'LIBVIRT_ERROR'
 > {
@@ -63,7 +63,7 @@ export type RefusalCode =
   | 'BITMAP_INCONSISTENT'
   /** The bitmap would break one of QEMU's limits. */
   | 'BITMAP_LIMIT'
-  /** Disks of different sizes, where one bitmap cannot speak for both. */
+  /** Disks of different sizes: one bitmap cannot cover both. */
   | 'SIZE_MISMATCH'
   /** A disk to compare with is read through the image itself: nothing can differ then. */
   | 'SELF_COMPARISON'

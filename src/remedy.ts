@@ -1,6 +1,6 @@
 /**
- * What a person can do about an error, a warning or a problem, as data. The core names no command-line option: whoever shows
- * a remedy words it for the options that its user has.
+ * What a person can do about an error, a warning or a problem, as data. The core names no command-line option: the
+ * caller words a remedy for the options that its user has.
  */
 
 export type Remedy = SimpleRemedy | { readonly kind: 'steps'; readonly steps: readonly SimpleRemedy[] };
@@ -79,7 +79,7 @@ export type ImageRemedy =
 /** QEMU is to write to the image, and drops its outdated bitmaps then. */
 interface QemuWrites {
   readonly file: string;
-  /** The image has outdated bitmaps, which may be all that says where a checkpoint began. */
+  /** The image has outdated bitmaps, which may be the only trace of where a checkpoint began. */
   readonly dropsOutdated: boolean;
 }
 
@@ -205,7 +205,7 @@ export type RepairCall =
       /** Undefined: the call without names repairs it, too. */
       readonly name: string | undefined;
       readonly consents: readonly Consent[];
-      /** The image in which it began; null where only a person knows. Undefined where nobody needs to say. */
+      /** The image in which it began; null where only a person knows. Undefined where it is not needed. */
       readonly origin?: string | null | undefined;
     }
   | { readonly kind: 'repair-directory-first'; readonly file: string }

@@ -29,7 +29,7 @@ export function storableGranularityBits(header: Header): number {
   return bits;
 }
 
-/** The finest that tells the image's own units apart, and no finer than QEMU could store. */
+/** The finest granularity that is useful: one bit for each cluster or subcluster, but not finer than QEMU can store. */
 export function ownGranularityBits(header: Header): number {
   let bits = Math.max(MIN_GRANULARITY_BITS, Math.log2(subclusterSizeBytes(header)));
   while (!isStorable(header.virtualSizeBytes, bits)) bits++;

@@ -38,7 +38,7 @@ export async function readBitmap(
 
 /**
  * What a bitmap in use still marks: some of what was written since, never all. Undefined where its table, which QEMU
- * does not look at, is not that of a bitmap of this disk.
+ * does not read, does not fit a bitmap of this disk.
  */
 export async function readInUseMarks(
   image: Image,

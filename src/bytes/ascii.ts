@@ -1,5 +1,5 @@
 /**
- * Text as bytes, for output of millions of lines: a string for each of them takes several times as long.
+ * Text as bytes, for output of millions of lines: one string for each line takes several times as long.
  */
 
 const ZERO = 0x30;
@@ -47,7 +47,7 @@ function writeSmall(out: DataView, at: number, value: number): number {
     out.setUint16(to, PAIRS[rest - above * 100]!, true);
     rest = above;
   }
-  // What is left is one digit, or none where all went in pairs.
+  // One digit remains, or none.
   if (to > at) out.setUint8(at, ZERO + rest);
   return end;
 }
@@ -86,7 +86,7 @@ export function asciiPiece(text: string): Piece {
 }
 
 /**
- * Writes by whole words: up to 3 bytes behind the piece become zeros, which what comes next writes over.
+ * Writes whole words: up to 3 bytes behind the piece become zeros, which the next piece overwrites.
  *
  * @returns where the piece ends
  */

@@ -12,7 +12,7 @@ import type { Span } from './range.ts';
 
 type Mutator = 'copyWithin' | 'fill' | 'reverse' | 'set' | 'sort';
 
-/** Bits that are complete: who has them by this type only reads them. */
+/** A complete bit array. Holders of this type only read it. */
 export type ReadonlyBits = Readonly<Omit<Uint8Array, Mutator | 'subarray'>> & {
   subarray(start?: number, end?: number): ReadonlyBits;
 };
@@ -54,7 +54,7 @@ export function clearBitsFrom(bits: Uint8Array, start: number): void {
   bits.fill(0, byte + 1);
 }
 
-/** Costs what is neither all clear nor all set: whole blocks of those are passed over. */
+/** Skips whole blocks that are all clear or all set. */
 export function countBits(bits: ReadonlyBits): number {
   let count = 0;
   let byte = 0;
@@ -68,7 +68,7 @@ export function countBits(bits: ReadonlyBits): number {
   return count;
 }
 
-/** So many that to look for the next stretch costs little beside them. */
+/** Large enough that finding the next stretch is cheap in comparison. */
 const COUNTED_BYTES = 1024;
 
 function countEach(bits: ReadonlyBits): number {
@@ -106,7 +106,7 @@ const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 
 export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
   let byte = skipWords(bits, value, start, Math.min(end, start + 64));
   if (byte < start + 64) return byte;
-  // Long stretches: memcmp(3) is at once as fast as can be, which a loop here becomes only after a while.
+  // Long stretches: memcmp(3) is fast from the first call, a loop in JavaScript only once it is compiled.
   const block = BLOCK_OF[value];
   while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES) as Uint8Array)) {
     byte += BLOCK_BYTES;

@@ -1,5 +1,5 @@
 /**
- * Text in fields of a fixed or stated length, which QEMU takes as a C string: it ends at the first zero byte.
+ * Text in fields of a fixed or stored length. QEMU reads it as a C string: it ends at the first zero byte.
  */
 
 /** The bytes of the text. */

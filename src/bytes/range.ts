@@ -8,7 +8,7 @@ export interface ByteRange<Offset extends number = number> {
   readonly length: number;
 }
 
-/** Whatever is counted, [start, end): clusters, bits, places in a list. */
+/** Countable items [start, end): clusters, bits, indexes of a list. */
 export interface Span<Index extends number = number> {
   readonly start: Index;
   readonly end: Index;

@@ -25,7 +25,7 @@ export interface Struct<Table extends FieldTable> {
   encodeField<Field extends keyof Table>(field: Field, value: StructValue<Table>[Field]): Uint8Array;
 }
 
-/** An `offset` field above Number.MAX_SAFE_INTEGER, which no file this tool can open reaches. */
+/** An `offset` field above Number.MAX_SAFE_INTEGER. No file that this tool can open is that long. */
 export class OffsetTooLargeError extends Error {
   constructor(field: string, value: bigint) {
     super(`${field} is 0x${value.toString(16)}, beyond 2^53`);
@@ -37,7 +37,7 @@ export function view(bytes: Uint8Array): DataView {
 }
 
 /**
- * Declares a struct. Throws when the table has a gap or an overlap, so that a wrong number shows at load.
+ * Declares a struct. Throws if the table has a gap or an overlap, so that a wrong number shows when the module loads.
  */
 export function struct<const Table extends FieldTable>(table: Table): Struct<Table> {
   const fields = Object.entries(table);

@@ -20,7 +20,7 @@ type ClusterLists = AsyncIterable<Iterable<HostCluster>> | Iterable<Iterable<Hos
 /**
  * @param certain lists of clusters, one for each bitmap and the directory: what two of them share, or one of them and the image
  * itself, is contested
- * @param guessed clusters that broken bitmaps might mean, which contest nobody's
+ * @param guessed clusters that broken bitmaps might use; they do not count as a conflict
  */
 export async function countBitmapClusters(
   { image, ofImage }: Census,

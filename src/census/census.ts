@@ -72,7 +72,7 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
   return owners as Census;
 }
 
-/** The census of an image of whose disk nothing else is wanted. */
+/** The census of an image whose disk is not needed otherwise. */
 export async function censusOf(image: Image, reading: L2Reading = {}): Promise<Census> {
   return takeCensus(await scanActiveTables(await readActiveTables(image), undefined, reading), reading);
 }

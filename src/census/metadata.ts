@@ -1,5 +1,5 @@
 /**
- * Finds what an image itself points at beside its disk and its bitmaps.
+ * Finds the host clusters of metadata other than the disk and the bitmaps.
  */
 import { divideUp } from '../bytes/align.ts';
 import { getBit, newBits, setBit } from '../bytes/bits.ts';

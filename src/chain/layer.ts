@@ -35,7 +35,7 @@ export interface OpenLayerOptions {
   readonly locking: Locking;
   /** The file that this process holds locked already: one more lock of ours on it would seem somebody else's. */
   readonly heldIdentity?: string | undefined;
-  /** Strict unless said otherwise: an image that QEMU refuses for its bitmaps is refused here too. */
+  /** Default strict: an image that QEMU refuses because of its bitmaps is refused here, too. */
   readonly bitmaps?: BitmapsOpening | undefined;
   readonly onWarning?: OnWarning | undefined;
 }

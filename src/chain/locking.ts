@@ -34,7 +34,7 @@ export async function openLocked(path: string, mode: OpenMode, locking: Locking)
 }
 
 /**
- * Makes a writer of what was opened with `write-later`; nobody else has written to it since it was opened.
+ * Turns an image opened with `write-later` into a writable one; no other process wrote to it since it was opened.
  *
  * @throws InUseError when another process reads the image; none of our locks are held on it then
  * @throws FailedError when it may not be written

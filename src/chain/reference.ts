@@ -10,7 +10,7 @@ export interface ImageReference {
   readonly path: string;
   /** "qcow2", "raw", …; undefined leaves it to probing. */
   readonly format: string | undefined;
-  /** What a json: reference says instead of the image's own header; null: no backing image. */
+  /** From a json: reference, instead of the image's own header; null: no backing image. */
   readonly backing?: ImageReference | null | undefined;
 }
 
@@ -18,7 +18,7 @@ export interface ImageReference {
  * Parses a path, `file:…` or `json:{…}`. Paths in the last two are not relative to the naming image, but to the
  * current folder, as they are for QEMU.
  *
- * @param format what the naming image or the command line says; QEMU takes it before the driver in `json:{…}`
+ * @param format from the naming image or the command line; for QEMU it takes precedence over the driver in `json:{…}`
  * @param namedBy path of the image in whose header `name` stands; a plain relative path starts at its folder
  * @throws RefusedError for anything that is not a local file
  */
@@ -46,7 +46,7 @@ type Options = Record<string, unknown>;
 
 const FORMAT_DRIVERS = new Set(['qcow2', 'raw']);
 const FILE_DRIVERS = new Set(['file', 'host_device']);
-/** Options that say how QEMU shall do its work, not what the image is. */
+/** Options that change how QEMU works, not which image it is. */
 const HARMLESS = new Set([
   'node-name',
   'read-only',

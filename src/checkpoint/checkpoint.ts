@@ -8,7 +8,7 @@ export interface Checkpoint {
   /** Seconds since 1970. */
   readonly creationTime: number;
   readonly description: string | undefined;
-  /** UUID of the domain, where the checkpoint tells. */
+  /** UUID of the domain, if the XML has it. */
   readonly guest: string | undefined;
   readonly disks: readonly CheckpointDisk[];
 }
@@ -20,9 +20,9 @@ export interface CheckpointDisk {
   readonly checkpoint: 'bitmap' | 'no';
   /** The name of its bitmap; libvirt goes by that of the checkpoint, but where it deletes the bitmap. */
   readonly bitmap: string;
-  /** For example vda, where the checkpoint tells. */
+  /** For example vda, if the XML has it. */
   readonly target: string | undefined;
-  /** Path of the image that was active when the checkpoint was made, where the checkpoint tells. */
+  /** Path of the image that was active when the checkpoint was made, if the XML has it. */
   readonly source: string | undefined;
   /**
    * The images below `source` that day, from the top down, each with its path if it has one; undefined where the checkpoint

@@ -11,7 +11,7 @@ import { CommandLineError } from './errors.ts';
  * Makes the folder if it is not there.
  *
  * @returns the paths of the files
- * @throws UsageError when there are such files already: whoever takes all of the folder would take them too
+ * @throws UsageError when the folder already has XML files: a loop over the folder would redefine them, too
  */
 export async function writeCheckpoints(
   folder: string,

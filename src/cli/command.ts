@@ -23,7 +23,7 @@ export interface CommandDefinition<
   Args extends readonly unknown[] = readonly unknown[],
   Flags extends object = object,
 > {
-  /** Where its own help says more than the list of commands. */
+  /** Used in its own help, if it is longer than the summary. */
   readonly description?: string;
   /** Usage in its own words, where it is not "[options] <arguments>". */
   readonly usage?: string;
@@ -31,7 +31,7 @@ export interface CommandDefinition<
   readonly options: readonly OptionDefinition[];
   /** Calls that its help and the man page show. */
   readonly examples: readonly string[];
-  /** What its help says after the examples. */
+  /** Text of its help after the examples. */
   readonly notes?: string;
   /**
    * Set where the arguments are not parsed by the rules of the other commands: `run` gets them as they are, and every error

@@ -10,7 +10,7 @@ import { CommandLineError } from './errors.ts';
 /** Parses a list; each piece goes on where the one before ended. */
 interface ListParser {
   push(text: string): void;
-  /** @throws UsageError when the list was cut off, as far as that can be told */
+  /** @throws UsageError when the list was visibly cut off */
   end(): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The result on stdout, in large pieces, no faster than the reader takes them; and what else is to be said, on stderr.
+ * The result on stdout, in large pieces and no faster than the reader takes them; messages on stderr.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -15,7 +15,7 @@ let failure: NodeJS.ErrnoException | undefined;
 let write: (bytes: Uint8Array) => Promise<void> = writeOut;
 let stderrIsGuarded = false;
 
-/** Whether nobody reads the output any more. */
+/** Whether the reader of the output has gone. */
 export function outputClosed(): boolean {
   return readerGone;
 }
@@ -57,7 +57,7 @@ export function printError(text: string): void {
   process.stderr.write(text);
 }
 
-/** What cannot be told is no reason to stop: without a listener a lost warning would end the process amid a change. */
+/** A lost message must not stop the work: without a listener the error would end the process during a change. */
 export function guardStderr(): void {
   if (stderrIsGuarded) return;
   stderrIsGuarded = true;
@@ -76,7 +76,7 @@ async function writeOut(bytes: Uint8Array): Promise<void> {
     // Somebody made the pipe one that does not wait: the stream does that.
     if (error.code === 'EAGAIN') return writeThroughStream(bytes.subarray(done));
     readerGone = true;
-    // `bitmap-tool map disk | head` is no failure.
+    // `bitmap-tool map disk | head` is not a failure.
     if (error.code !== 'EPIPE') failure = error;
   }
 }

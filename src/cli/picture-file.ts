@@ -18,7 +18,7 @@ const MAX_PICTURE_BYTES = 2 ** 20;
 /**
  * Checks that a picture may go there, before any work is done for it.
  *
- * @throws UsageError when the file is there and is no SVG picture, or FailedError when its folder is not
+ * @throws UsageError when the file exists and is not an SVG picture, or FailedError when its folder does not exist
  */
 export async function openPictureFile(name: string): Promise<PictureFile> {
   const path = await realpath(name).catch(() => name);

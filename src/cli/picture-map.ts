@@ -11,7 +11,7 @@ export interface MapDrawing {
   write(): Promise<void>;
 }
 
-/** Loads what draws; the file is looked at before the work. */
+/** Loads the drawing code and checks the file before the work. */
 export async function pictureMap(name: string, alone: boolean): Promise<MapDrawing> {
   const { openPictureFile } = await import('./picture-file.ts');
   const { openMapPicture } = await import('../picture/map-picture.ts');

@@ -20,9 +20,9 @@ export interface ProgressLine {
   readonly close: () => void;
 }
 
-/** undefined where stderr is no terminal. */
+/** undefined if stderr is not a terminal. */
 export function openProgressLine(): ProgressLine | undefined {
-  // A terminal of 0 columns would keep the spinner busy for ever.
+  // With 0 columns, ora would loop forever.
   if (terminalColumns('stderr') === undefined) return undefined;
   guardStderr();
   const started = performance.now();

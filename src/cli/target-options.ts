@@ -1,5 +1,5 @@
 /**
- * The options that say which bitmaps are to be made, and from what: those of create-from and measure.
+ * The options of create-from and measure: which bitmaps are created, and from which source.
  */
 import type { CreateFromOptions } from '../operations/create-from/create-from-result.ts';
 import type { BitmapSource } from '../operations/create-from/sources.ts';

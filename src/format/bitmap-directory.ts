@@ -225,7 +225,7 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
     'entry-granularity',
     `granularity_bits is ${granularityBits}, must be ${MIN_GRANULARITY_BITS}…${MAX_GRANULARITY_BITS}`,
   );
-  // The specification wants a name; QEMU opens an image with an empty one.
+  // The specification requires a name; QEMU opens an image with an empty one.
   must(
     nameSize <= MAX_BITMAP_NAME_BYTES,
     'entry-name-size',
@@ -271,7 +271,7 @@ function nextSoundEntry(bytes: Uint8Array, at: number, end: number, header: Head
   return first;
 }
 
-/** Zeros throughout: here nothing was ever stored, nor is there anything behind. */
+/** All zeros: no entry was ever stored here or behind it. */
 function isBlank(bytes: Uint8Array, at: number): boolean {
   return bytes.subarray(at, at + entryStruct.sizeBytes).every((byte) => byte === 0);
 }

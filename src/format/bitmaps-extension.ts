@@ -41,9 +41,9 @@ export type PossibleDirectory = {
 };
 
 /**
- * What the header says of bitmaps.
+ * The state of the bitmaps according to the header.
  *
- * `stale`: some software that knows no bitmaps changed the image since (autoclear bit 0 is clear), so QEMU ignores the
+ * `stale`: software without support for bitmaps changed the image since (autoclear bit 0 is clear), so QEMU ignores the
  * extension and drops it at its next read-write open. `broken`: QEMU refuses the whole image.
  */
 export type BitmapsState =
@@ -81,17 +81,16 @@ export function bitmapsState(extensions: HeaderExtensions, header: Header): Bitm
   return isRetired(extension) ? { kind: 'none' } : { kind: 'stale', extension, directory };
 }
 
-/** @throws FormatError when QEMU refuses the whole image for what its header says of bitmaps */
+/** @throws FormatError when QEMU refuses the whole image because of its bitmaps extension */
 export function requireSoundBitmaps(state: BitmapsState): BitmapsState {
   if (state.kind === 'broken') throw refusal(state.violations[0]!);
   return state;
 }
 
 /**
- * Header extensions of an image for which a bitmaps extension of a wrong length is no reason to give up: its length is
- * taken for the right one.
+ * Header extensions of an image whose bitmaps extension may have a wrong length: the right length is used instead.
  *
- * @throws FormatError also when it cannot be told what follows that extension
+ * @throws FormatError also when it is unclear what follows that extension
  */
 export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Header): HeaderExtensions {
   const mended = parseHeaderExtensions(headerCluster, header, (type, stored) =>

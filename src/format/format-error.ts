@@ -1,5 +1,5 @@
 /**
- * Bytes that break a rule of the qcow2 specification or a limit of QEMU. Knows no file name: whoever read the
+ * Bytes that break a rule of the qcow2 specification or a limit of QEMU. It has no file name: the reader of the
  * bytes adds it.
  */
 import type { RefusalCode } from '../errors.ts';

@@ -29,7 +29,7 @@ export interface HeaderExtension {
   /** Where the frame starts in the image. */
   readonly offset: number;
   readonly data: Uint8Array;
-  /** As the frame says it; another than that of `data` only where a wrong one was set aside. */
+  /** As stored in the frame; differs from the length of `data` only where a wrong length was replaced. */
   readonly storedLengthBytes: number;
 }
 
@@ -46,7 +46,7 @@ export function extensionAreaEnd({ backingFileOffset, clusterSizeBytes }: Header
 
 /**
  * @param headerCluster the first cluster of the image
- * @param lengthOf where what a frame says is not to be believed
+ * @param lengthOf replaces the length that a frame has, where it is wrong
  * @throws FormatError when an extension does not fit into the area
  */
 export function parseHeaderExtensions(

@@ -38,7 +38,7 @@ export const COMPRESSED_HIGH = 0x40000000;
 export const RESERVED_HIGH = 0x3f000000;
 export const OFFSET_HIGH = 0x00ffffff;
 export const OFFSET_LOW = 0xfffffe00;
-/** Bits 1…8; bit 0 too where it is no zero flag. */
+/** Bits 1…8, and bit 0 where it is not the zero flag. */
 export const RESERVED_LOW = 0x000001fe;
 export const ZERO_LOW = 0x00000001;
 
@@ -59,7 +59,7 @@ export function decodeL2Entry(words: L2EntryWords, guestOffset: GuestOffset, hea
   if (offset % header.clusterSizeBytes !== 0) {
     throw invalid(words, guestOffset, 'has an offset that is not a multiple of the cluster size');
   }
-  // Offset 0 is a real place only in an external data file, and only the COPIED bit tells it from "none".
+  // Offset 0 is valid only in an external data file, where the COPIED bit distinguishes it from "none".
   const hasHost = offset !== 0 || (header.hasDataFile && (high & COPIED_HIGH) !== 0);
   if (hasHost && header.hasDataFile && (offset as number) !== guestOffset) {
     throw invalid(words, guestOffset, 'does not point at the same offset of the external data file');

@@ -1,6 +1,5 @@
 /**
- * The fast way to single L2 entries: what decodeL2Entry says of the usual ones, by their words alone and without an object for
- * each.
+ * A fast decoder for common L2 entries: the same result as decodeL2Entry, from the stored words and without objects.
  */
 import type { Header } from './header.ts';
 import {

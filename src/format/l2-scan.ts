@@ -1,6 +1,6 @@
 /**
- * The fast way through an L2 table: a branch-free pass over the stored words. Says exactly what decodeL2Entry
- * says, or that the table needs that slower look. For standard entries there is a faster twin of it, l2-kernel.wat.
+ * A fast, branch-free pass over the stored words of an L2 table. It gives exactly the result of decodeL2Entry, or reports
+ * that the table needs that decoder. For standard entries l2-kernel.wat is the faster version.
  */
 import type { Header } from './header.ts';
 import {

@@ -58,7 +58,7 @@ export function encodeHeaderCluster(header: NewHeader): Uint8Array {
   return bytes;
 }
 
-/** Writes the extension that says the format, and the name. */
+/** Writes the backing format extension and the backing file name. */
 function writeBacking(bytes: Uint8Array, backing: NewBacking): { offset: number; lengthBytes: number } {
   const name = encodeText(backing.name, 'backing file name', MAX_BACKING_NAME_BYTES);
   const format = encodeText(backing.format, 'backing format', MAX_BACKING_FORMAT_BYTES);

@@ -22,7 +22,7 @@ export function clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder }: He
 export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Header): Float64Array {
   const data = view(bytes);
   const offsets = new Float64Array(bytes.length / REFCOUNT_TABLE_ENTRY_BYTES);
-  // Most of a table is empty: it has room for a far longer file.
+  // Most entries are 0: the table has room for a far longer file.
   for (
     let byte = skipBytes(bytes, 0, 0, bytes.length);
     byte < bytes.length;

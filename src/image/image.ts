@@ -1,5 +1,5 @@
 /**
- * One open qcow2 image: its header, what the header says, and bounds-checked reads of its tables.
+ * One open qcow2 image: its header with extensions, and bounds-checked reads of its tables.
  */
 import { divideUp } from '../bytes/align.ts';
 import type { Brand } from '../bytes/brand.ts';
@@ -44,11 +44,11 @@ export interface Image {
   readonly backing: BackingReference | undefined;
 }
 
-/** `lenient`: open also what QEMU refuses for what its header says of bitmaps, to examine and to repair it. */
+/** `lenient`: also open an image that QEMU refuses because of its bitmaps extension, to examine and to repair it. */
 export type BitmapsOpening = 'strict' | 'lenient';
 
 /**
- * Reads and checks the header of a qcow2 image. Neither takes nor gives back the storage.
+ * Reads and checks the header of a qcow2 image. The caller keeps ownership of `storage`.
  *
  * @throws RefusedError when the image breaks the specification, or needs a feature that this tool does not know
  */

@@ -1,5 +1,5 @@
 /**
- * Whether an image has clusters that nobody has written yet.
+ * Whether an image has clusters that were never written.
  */
 import { divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
@@ -20,7 +20,7 @@ export async function seemsPreallocated(image: Image, bytesOnDisk: number): Prom
   try {
     return (await countUsed(image, fileClusters, enough)) >= enough;
   } catch (error) {
-    // Broken refcounts tell nothing; that they are broken is for others to say.
+    // Broken refcounts give no answer here; the inspection reports them.
     if (error instanceof RefusedError) return false;
     throw error;
   }

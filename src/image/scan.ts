@@ -149,7 +149,7 @@ export function hostRange(
   }
 }
 
-/** Only compressed data can be said to lie there: in other entries such an offset means none. */
+/** Only compressed data can have this offset: in other entries it means "none". */
 function requireBehindHeader(image: Image, what: string, offset: HostOffset): void {
   if (offset >= image.header.clusterSizeBytes) return;
   throw needsCheck(image, `${what} at ${hex(offset)} lies in the header`);

@@ -47,7 +47,7 @@ function tableBytes({ tableEntryCount }: BitmapDirectoryEntry): number {
   return tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
 }
 
-/** Whether its table lies in the file at all; that of a bitmap in use may be said to lie anywhere. */
+/** Whether its table lies inside the file; the entry of a bitmap in use may have any offset. */
 function hasTable({ storage }: Image, entry: BitmapDirectoryEntry): boolean {
   return entry.tableOffset + tableBytes(entry) <= storage.sizeBytes;
 }
@@ -61,7 +61,7 @@ export async function examineDirectory(image: Image): Promise<ExaminedDirectory>
     return { entries: [], violations: [] };
   const { offset, bitmapCount, sizeBytes } = bitmaps.directory;
   const wantedBytes = sizeBytes ?? (bitmapCount ?? 1) * MAX_ENTRY_BYTES;
-  // The rest of the last cluster is looked at too: the size may be what is wrong.
+  // The rest of the last cluster is examined, too: the stored size may be wrong.
   const lengthBytes = Math.min(
     alignUp(wantedBytes, header.clusterSizeBytes),
     MAX_BITMAP_DIRECTORY_BYTES,
@@ -79,7 +79,7 @@ export async function examineDirectory(image: Image): Promise<ExaminedDirectory>
 
 /**
  * The table of a bitmap, with every cluster it names known to lie inside the file: QEMU would read zeros beyond
- * the end, and store them as clean. Of a bitmap in use, whose table QEMU does not look at, it is what can be read.
+ * the end, and store them as clean. QEMU does not read the table of a bitmap in use: for it, the readable part is returned.
  *
  * @throws RefusedError when the table or a cluster reaches beyond the file, or an entry breaks the specification
  */

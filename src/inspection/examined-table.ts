@@ -19,7 +19,7 @@ import type { Problem } from './problem.ts';
 type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
 
 export interface ExaminedTable {
-  /** As far as it can be made out; of a table with problems it is a guess. */
+  /** The decodable part; a guess if the table has problems. */
   readonly table: readonly BitmapTableEntry[];
   readonly problems: readonly TableProblem[];
 }

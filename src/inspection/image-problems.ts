@@ -1,5 +1,5 @@
 /**
- * What the header alone tells about the bitmaps of an image.
+ * Problems that the header alone shows.
  */
 import type { Violation } from '../format/bitmap-rules.ts';
 import { INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';

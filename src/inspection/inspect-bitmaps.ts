@@ -30,13 +30,13 @@ import type { Problem } from './problem.ts';
 export interface InspectedBitmap {
   /** Its place in the directory. */
   readonly index: number;
-  /** Undefined where the entry cannot be made out. */
+  /** Undefined if the entry cannot be decoded. */
   readonly entry: BitmapDirectoryEntry | undefined;
   /** Neither in use nor stale, and without an error: its content is what QEMU recorded. */
   readonly trusted: boolean;
-  /** The name can be made out and stored again. */
+  /** The name can be decoded and stored again. */
   readonly nameable: boolean;
-  /** Table and data can be read, are counted, and are nobody else's. */
+  /** Table and data can be read, have refcounts above 0, and belong to nothing else. */
   readonly ownsItsClusters: boolean;
   readonly problems: readonly Problem[];
 }
@@ -67,7 +67,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
   const { image } = census;
   const directory = await examineDirectory(image);
   const live = bitmapsAreLive(image);
-  // Of stale bitmaps the names are a trace; whatever else the directory says, its clusters may hold anything by now.
+  // Only the names of stale bitmaps are useful: their clusters may have been reused.
   const entries = live
     ? await inspectEntries(image, directory.entries)
     : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
@@ -163,7 +163,7 @@ async function* guessedClusters(
   yield allegedDirectory(image);
 }
 
-/** What the entries take that can be made out: a size that is wrong makes nobody's clusters the directory's. */
+/** The clusters of the decodable entries: a wrong directory size must not claim the clusters of others. */
 function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): HostCluster[] {
   const { bitmaps } = image;
   if (bitmaps.kind === 'none' || bitmaps.directory.offset === undefined) return [];

@@ -16,10 +16,10 @@ import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.t
 import { unopenable } from './image-problems.ts';
 import type { Problem } from './problem.ts';
 
-/** An entry, and what it and its table say by themselves. */
+/** An entry with the problems of itself and of its table. */
 export interface InspectedEntry {
   readonly index: number;
-  /** Undefined where it cannot be made out. */
+  /** Undefined if it cannot be decoded. */
   readonly entry: BitmapDirectoryEntry | undefined;
   /** Whether its table can be read by the rules, or only be guessed at, or not even be found. */
   readonly table: 'sound' | 'guess' | 'none';
@@ -137,7 +137,7 @@ function inUseProblem(
   };
 }
 
-/** Every cluster that the bitmap points at, as far as that can be made out. */
+/** Every cluster that the bitmap points at, as far as its table can be decoded. */
 export async function clustersOf(
   image: Image,
   { entry, table }: InspectedEntry,

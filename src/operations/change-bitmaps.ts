@@ -140,9 +140,9 @@ export interface EditResult {
 }
 
 /**
- * Opens the image, lets `edit` say what its directory shall be, and makes it so in one commit.
+ * Opens the image, gets the wanted directory from `edit`, and stores it in one commit.
  *
- * @param edit returns undefined when all is as asked already
+ * @param edit returns undefined if there is nothing to change
  */
 export async function editBitmaps(
   reference: ImageReference,

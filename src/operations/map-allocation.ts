@@ -27,7 +27,7 @@ export interface MapOptions extends OperationOptions {
 
 export interface MapBatch {
   readonly columns: MapColumns;
-  /** Seen by itself, an overlay does not say what its gaps read as. */
+  /** An overlay alone does not show what its gaps read as. */
   readonly gapsAreUnknown: boolean;
 }
 

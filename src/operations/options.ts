@@ -1,5 +1,5 @@
 /**
- * What every operation takes beside its own arguments.
+ * Options of every operation in addition to its own arguments.
  */
 import type { Locking } from '../chain/locking.ts';
 import type { ProgressOptions } from '../image/table-progress.ts';

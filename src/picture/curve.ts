@@ -12,7 +12,7 @@ export interface Curve {
 }
 
 /**
- * The curve begins at the top left and visits every cell once, each beside the one before it; where the longer side
+ * The curve begins at the top left and visits every cell once, each next to the one before it; where the longer side
  * is odd and the shorter one even, one step is diagonal.
  */
 export function curveOver(width: number, height: number): Curve {

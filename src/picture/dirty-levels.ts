@@ -1,6 +1,6 @@
 /**
  * The shades of dirty shares: the further from the colour of the page, the more is dirty. The colours are those of
- * matplotlib's plasma, whose lightness tells them apart without their hue.
+ * matplotlib's plasma, which are distinct by lightness alone.
  */
 import type { Legend, Shades } from './page.ts';
 import { xmlText } from './xml.ts';

@@ -1,10 +1,10 @@
 /**
- * Offsets in the largest unit that says them exactly.
+ * Offsets in the largest unit that is exact.
  */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** For example "1536 GiB", where a rounded "1.5 TiB" would not tell neighbours apart. */
+/** For example "1536 GiB", where a rounded "1.5 TiB" would be the same for neighbours. */
 export function exactSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

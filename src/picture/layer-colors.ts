@@ -1,5 +1,5 @@
 /**
- * A colour for each image of a chain. They are Okabe and Ito's, which colour-blind people can tell apart; a long chain
+ * A colour for each image of a chain. They are Okabe and Ito's, which colour-blind people can distinguish; a long chain
  * has more images than there are such colours, and those that give least share one.
  */
 import type { Shades } from './page.ts';

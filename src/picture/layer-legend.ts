@@ -13,7 +13,7 @@ const ROW_HEIGHT = 24;
 const DATA_RIGHT = 470;
 const ZEROS_RIGHT = 560;
 
-/** The file's own name, where it tells the image from the others. */
+/** The name of the file without its folder, where it is unique among the images. */
 export function nameIn(images: readonly string[], depth: number): string {
   const path = images[depth] ?? `image ${depth}`;
   const own = baseOf(path);

@@ -10,7 +10,7 @@ export type Origin =
   | { readonly kind: 'data' | 'zero'; readonly depth: number }
   /** No image holds it: it reads as zeros. */
   | { readonly kind: 'nothing' }
-  /** This image does not hold it; its backing images were not looked at. */
+  /** This image does not hold it; its backing images were not examined. */
   | { readonly kind: 'below' };
 
 export interface OriginSums {

@@ -1,5 +1,5 @@
 /**
- * The parts of a picture that say what they are when pointed at: cells, or runs of cells where there are many.
+ * The parts of a picture with a tooltip: cells, or runs of cells where there are many.
  */
 import type { Span } from '../bytes/range.ts';
 
@@ -9,7 +9,7 @@ export type Region = Span;
 const MAX_REGIONS = 1200;
 
 /**
- * @param sameAll says of two cells whether they are uniform and alike, so that one text does for both
+ * @param sameAll whether two cells are uniform and alike, so that one text fits both
  * @returns regions that cover all cells in order: single cells where not too many, equal ones always joined
  */
 export function regionsOf(cellCount: number, sameAll: (a: number, b: number) => boolean): Region[] {

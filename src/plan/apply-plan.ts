@@ -7,7 +7,7 @@ import type { Storage } from '../storage/storage.ts';
 import type { Plan } from './plan.ts';
 
 /**
- * Carries out every step, in order. Never stops in between by itself: a caller who wants to give up does so before.
+ * Carries out every step, in order, without a way to stop: a caller who wants to cancel does so before.
  *
  * @throws FailedError when a write or a flush fails; its message says what is on disk then. After a failed flush
  * nothing more is written, since what the device kept is unknown.

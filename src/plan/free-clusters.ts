@@ -1,5 +1,5 @@
 /**
- * Free clusters, lowest first: refcount 0 and referenced by nothing. Past the end of the file they go on, up to what
+ * Free clusters, lowest first: with refcount 0 and without a reference. Past the end of the file they go on, up to what
  * a refcount table can count.
  */
 import { findBit, newBits, type ReadonlyBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';

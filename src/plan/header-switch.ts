@@ -1,5 +1,5 @@
 /**
- * Changes what the header says of bitmaps, so that at every moment it says the old or the new thing.
+ * Changes the bitmaps extension of the header so that at every moment the header has the old or the new state.
  *
  * A device stores single sectors whole. So each step that QEMU can see lies within one sector, and everything else
  * is written where nothing points yet, and flushed, before.
@@ -17,7 +17,7 @@ import { flush, type Step, writeHeader } from './plan.ts';
 export interface HeaderSwitch {
   /** Before anything else is written to the image. */
   readonly first: readonly Step[];
-  /** Together with what the new payload points at: writes that nothing sees yet. */
+  /** Together with the clusters that the new payload points at: no reader sees these writes yet. */
   readonly prepare: readonly Step[];
   /** Once all that is stable; the last of them, a flush, makes the switch durable. */
   readonly commit: readonly Step[];

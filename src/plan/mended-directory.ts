@@ -1,5 +1,5 @@
 /**
- * What becomes of each bitmap of a directory that is mended: kept, kept by its name alone, or dropped.
+ * The fate of each bitmap when a directory is repaired: kept, kept only by its name, or dropped.
  */
 import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { isStorable, storableGranularityBits } from '../bitmap/granularity.ts';
@@ -11,7 +11,7 @@ import type { InspectedBitmap } from '../inspection/inspect-bitmaps.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 
 /**
- * `kept`: as it is. `trimmed`: written anew without the bits past the end of the disk. `marked-in-use`: its name, and its
+ * `kept`: as it is. `trimmed`: rewritten without the bits past the end of the disk. `marked-in-use`: its name, and its
  * granularity if that can be, are kept, for a repair of the checkpoint to fill it. `dropped`: gone.
  */
 export type BitmapFate = 'kept' | 'trimmed' | 'marked-in-use' | 'dropped';
@@ -72,7 +72,7 @@ function isOnlyInUse({ ownsItsClusters, problems }: InspectedBitmap): boolean {
 
 /**
  * Its bits stay readable where its clusters are its own; otherwise it gets an empty table. Without its name in this image a
- * checkpoint would seem to begin above it, so a granularity that makes no sense is no reason to lose the name.
+ * checkpoint would seem to begin above it, so the name is kept even if the granularity is invalid.
  */
 function inUseSlot(
   { header }: Image,

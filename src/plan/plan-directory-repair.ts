@@ -62,7 +62,7 @@ export async function planDirectoryRepair(
   const wanted = withStores(bitmaps, stores);
   const kept = await keptClusters(census, wanted);
   const leaked = await leakedRuns(census, kept, reading);
-  // Nothing of the old bitmaps is taken for the new ones, whatever its refcount says.
+  // New bitmaps use no cluster of the old ones, even if its refcount is 0.
   const plan = await planDirectory(census, wanted, { taken: [kept, clusters], released: [], leaked });
   return { bitmaps, plan };
 }

@@ -20,7 +20,7 @@ export interface QemuBitmap {
   readonly inconsistent: boolean;
 }
 
-/** The options of a node that QEMU tells of; those of a node that is reopened must be the same afterwards. */
+/** The options of a node that QEMU reports. A reopened node must have the same options afterwards. */
 interface NodeOptions {
   readonly readOnly: boolean;
   readonly cacheDirect: boolean;
@@ -41,7 +41,7 @@ export interface ImageNode {
   readonly clusterSizeBytes: number | undefined;
   readonly bitmaps: readonly QemuBitmap[];
   readonly options: NodeOptions;
-  /** undefined where it is no local file: nbd, rbd, … */
+  /** undefined if it is not a local file: nbd, rbd, … */
   readonly file: FileNode | undefined;
   /** What messages call it: the path, or what QEMU calls it. */
   readonly path: string;

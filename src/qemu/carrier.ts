@@ -17,7 +17,7 @@ export interface CarriedBitmap {
 }
 
 /**
- * Makes a new file, readable for everybody who may enter its folder: QEMU may run as another user.
+ * Makes a new file, readable for every user with access to its folder: QEMU may run as another user.
  *
  * @throws FailedError when it cannot be written
  */

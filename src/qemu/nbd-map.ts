@@ -6,7 +6,7 @@ import { FailedError } from '../errors.ts';
 export interface NbdExtent {
   readonly offset: number;
   readonly length: number;
-  /** What the context says of it: a depth, or flags. */
+  /** The value in the context: a depth, or flags. */
   readonly type: number;
 }
 
@@ -16,7 +16,7 @@ const LINE = /^ *(\d+) +(\d+) +(\d+)(?: .*)?$/;
 /**
  * Visits the extents in their order; they cover the whole disk.
  *
- * @throws FailedError when nbdinfo is not installed or fails, or says what it never says
+ * @throws FailedError when nbdinfo is not installed, fails, or prints unexpected output
  */
 export async function visitNbdMap(
   socket: string,

@@ -27,7 +27,7 @@ export async function hasEnded(run: string): Promise<boolean> {
   return (await startOfProcess(Number.parseInt(pid, 36))) !== Number.parseInt(start, 36);
 }
 
-/** In ticks since the boot (proc(5), field 22 of stat); undefined where there is no such process. */
+/** In ticks since the boot (proc(5), field 22 of stat); undefined if the process does not exist. */
 async function startOfProcess(pid: number): Promise<number | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   // The name of the program may hold spaces and brackets.

@@ -1,5 +1,5 @@
 /**
- * Which process listens on a Unix socket: the kernel tells by way of the inode.
+ * Finds the process that listens on a Unix socket, through the inode of the socket.
  */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 

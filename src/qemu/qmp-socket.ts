@@ -16,7 +16,7 @@ const MAX_LINE_CHARACTERS = 256 * 2 ** 20;
 /**
  * @throws FailedError when nothing listens there
  * @throws InUseError when the monitor serves another client
- * @throws RefusedError when it is no monitor
+ * @throws RefusedError when it is not a QMP monitor
  */
 export async function openQmpSocket(path: string): Promise<Qmp> {
   const socket = await connected(path);

@@ -1,5 +1,5 @@
 /**
- * QEMU's monitor protocol (QMP) as far as this tool speaks it: one command, one answer.
+ * QEMU's monitor protocol (QMP), as far as this tool needs it: one command, one answer.
  */
 import { BitmapToolError, RefusedError } from '../errors.ts';
 
@@ -14,7 +14,7 @@ export interface Qmp {
    * Runs one command to its end.
    *
    * @throws QmpError when QEMU refuses it
-   * @throws FailedError when there is no QEMU at the other end any more
+   * @throws FailedError when the connection to QEMU has ended
    */
   execute<T>(command: string, args?: object): Promise<T>;
   close(): Promise<void>;
@@ -42,7 +42,7 @@ export interface QmpFailure {
   readonly desc: string;
 }
 
-/** One line of QMP: an answer, or an event, which nobody here waits for. */
+/** One line of QMP: an answer, or an event, which is ignored. */
 export interface QmpMessage {
   readonly id?: unknown;
   readonly return?: unknown;
@@ -51,7 +51,7 @@ export interface QmpMessage {
   readonly QMP?: unknown;
 }
 
-/** @returns undefined for what is no message of QMP */
+/** @returns undefined if the line is not a QMP message */
 export function parseQmpMessage(text: string): QmpMessage | undefined {
   try {
     const message: unknown = JSON.parse(text);

@@ -61,7 +61,7 @@ function isServed(socket: string): Promise<boolean> {
   });
 }
 
-/** What QEMU does not take away now is as good as gone, or in the way of the next command, which will say so. */
+/** Errors are ignored: what QEMU does not remove is harmless, or makes the next command fail with a clear error. */
 async function attempt(qmp: Qmp, command: string, args?: object): Promise<void> {
   try {
     await qmp.execute(command, args);

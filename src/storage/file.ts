@@ -28,8 +28,8 @@ export interface FileStorage extends Storage {
 /**
  * Opens `path` for reading, or for reading and writing.
  *
- * @param lock is called with the descriptor before anything is learnt of the file, its size included: another
- * process might be changing it until then
+ * @param lock is called with the descriptor before anything about the file is read, including its size: another
+ * process might change the file until then
  * @param name is what messages call it
  * @throws FailedError when there is no such file, it may not be opened so, or it is neither a regular file
  * nor a block device.
@@ -42,7 +42,7 @@ export async function openFile(
 ): Promise<FileStorage> {
   const fd = await openChecked(path, mode);
   try {
-    // Since the look before opening another file may have taken the name.
+    // Another file may have taken the name since the check before opening.
     refuseSpecialFile(path, await statOpen(fd, path));
     await lock(fd);
     const stats = await statOpen(fd, path);
@@ -59,7 +59,7 @@ export async function openFile(
         return sizeBytes;
       },
       read(offset, into) {
-        // Files of /proc claim to be empty, and reading some of them waits for ever: QEMU, too, reads none of them.
+        // Files of /proc have size 0, and reading some of them blocks. QEMU does not read them either.
         const inside = Math.min(into.length, Math.max(0, sizeBytes - offset));
         return readFully(fd, name, offset, into, inside);
       },
@@ -76,7 +76,7 @@ export async function openFile(
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
       },
       async flush() {
-        // The length of the file is part of it; the times, which need a journal of their own, are not.
+        // fdatasync covers the length of the file, but not the times, which would cost another journal write.
         await datasync(fd).catch((cause) => {
           throw ioError(name, 'could not flush', cause);
         });
@@ -99,7 +99,7 @@ function identityOf(stats: fs.Stats): string {
 }
 
 async function openChecked(path: string, mode: 'read' | 'write'): Promise<number> {
-  // Opening a FIFO would wait for its other end, and opening a device may do something to it.
+  // Opening a FIFO would block, and opening a device may have side effects.
   refuseSpecialFile(path, await statFile(path));
   try {
     const access = mode === 'read' ? fs.constants.O_RDONLY : fs.constants.O_RDWR;
@@ -117,7 +117,7 @@ async function statOpen(fd: number, path: string): Promise<fs.Stats> {
   }
 }
 
-/** Whether closing works says nothing: what was written has been flushed, or its failure was reported. */
+/** Errors of close are ignored: writes were flushed before, or their failure was reported. */
 async function closeQuietly(fd: number): Promise<void> {
   await close(fd).catch(() => {});
 }
@@ -144,7 +144,7 @@ function openError(path: string, mode: 'read' | 'write', cause: NodeJS.ErrnoExce
   switch (cause.code) {
     case 'ENOENT':
     case 'ENOTDIR':
-    // A zero byte in the name, and a name longer than any file has.
+    // The name has a zero byte, or is longer than file systems allow.
     case 'ERR_INVALID_ARG_VALUE':
     case 'ENAMETOOLONG':
       return new FailedError('FILE_NOT_FOUND', `${path}: no such file`, { cause, context });
@@ -185,8 +185,8 @@ export function ioError(path: string, what: string, cause: unknown): FailedError
 }
 
 /**
- * Fills `into` with `length` bytes from `offset`, all of which the file had when it was opened, and with zeros behind
- * them. Were a file that has become shorter read as zeros too, its tables would claim that nothing is allocated.
+ * Fills `into` with `length` bytes from `offset`, which the file had when it was opened, and with zeros behind them.
+ * A file that became shorter is an error: if it were read as zeros, its tables would seem to allocate nothing.
  */
 async function readFully(
   fd: number,
@@ -230,7 +230,7 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
     } catch (cause) {
       throw ioError(path, what, cause);
     }
-    // No error, and no way on: trying again might never end.
+    // No error and no progress: a retry might never end.
     if (bytesWritten === 0)
       throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} were taken, and no more`, {
         context: { file: path },
@@ -239,12 +239,12 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
   }
 }
 
-/** stat(2) says 0 for a block device; the kernel publishes its size in 512-byte units. */
+/** stat(2) returns 0 for a block device; the kernel publishes the size in 512-byte units. */
 async function deviceSizeBytes(path: string, stats: fs.Stats): Promise<number> {
   return (await deviceAttribute(path, stats, 'size')) * 512;
 }
 
-/** Such a device may be opened for writing; only the first write fails. */
+/** The kernel allows to open a read-only device for writing: only the first write would fail. */
 async function refuseReadOnlyDevice(path: string, stats: fs.Stats): Promise<void> {
   if ((await deviceAttribute(path, stats, 'ro')) === 0) return;
   throw openError(path, 'write', Object.assign(new Error('read-only device'), { code: 'EROFS' }));

@@ -1,5 +1,5 @@
 /**
- * Which parts of a sparse file hold data: what a raw image has instead of an allocation table.
+ * Which parts of a sparse file hold data: a raw image has no other allocation map.
  */
 import { fstatSync } from 'node:fs';
 import type { Span } from '../bytes/range.ts';
@@ -7,8 +7,8 @@ import { loadNative, type Native } from './native.ts';
 
 /**
  * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and SEEK_HOLE
- * tell it; the rest reads as zeros, and so does what is past the end of the file. Looked up while one iterates.
- * Undefined where the platform or the file system cannot tell: then everything may be data.
+ * report it; the rest, and everything past the end of the file, reads as zeros. Looked up during the iteration.
+ * Undefined if the platform or the file system does not support it: then everything may be data.
  *
  * Moves the file position of `fd`: read with explicit offsets.
  */
@@ -31,7 +31,7 @@ function* walk(native: Native, fd: number, startBytes: number, endBytes: number)
   let position = startBytes;
   while (position < endBytes) {
     const found = nextData(native, fd, position);
-    // Reading what may be data is always right; a failing device will say so better then.
+    // Treating it as data is always right. If the device fails, reading reports the better error.
     if (found === 'unknown') {
       yield { start: position, end: endBytes };
       return;
@@ -47,19 +47,19 @@ function nextData(native: Native, fd: number, position: number): Span | 'none' |
     const start = native.seekData(fd, position);
     if (start === undefined) return 'none';
     const end = native.seekHole(fd, start);
-    // An answer that does not move on is a file system's fault, or the file was cut meanwhile.
+    // No progress: a bug of the file system, or the file was truncated in the meantime.
     return end !== undefined && start >= position && end > start ? { start, end } : 'unknown';
   } catch {
     return 'unknown';
   }
 }
 
-/** Tells what the file keeps at an offset, and up to where that goes on. */
+/** What the file has at an offset, and up to which offset. */
 export type StretchAt = (offset: number) => { readonly end: number; readonly isData: boolean };
 
 /**
- * For offsets in any order; the last answer is kept, since neighbours are asked for next. Undefined where the platform
- * cannot tell. Moves the file position of `fd`.
+ * For offsets in any order; caches the last answer, because neighbours come next. Undefined if the platform does not
+ * support it. Moves the file position of `fd`.
  */
 export async function openStretches(fd: number): Promise<StretchAt | undefined> {
   const native = await loadNative();
@@ -81,8 +81,8 @@ function stretchAt(native: Native, fd: number, start: number): Span & { readonly
     : { start, end: found.end, isData: true };
 }
 
-/** How much room the file takes on its file system, in bytes. */
+/** Bytes that the file occupies on its file system. */
 export function bytesOnDisk(fd: number): number {
-  // st_blocks counts in 512 bytes, whatever the block size is.
+  // st_blocks counts units of 512 bytes, independent of the block size.
   return fstatSync(fd).blocks * 512;
 }

@@ -1,5 +1,6 @@
 /**
- * Who holds locks on a file: the kernel reports an OFD lock with pid -1, so the descriptors of all processes are read.
+ * Finds the processes that hold locks on a file. The kernel reports pid -1 for OFD locks, so the descriptors of all
+ * processes are read.
  */
 import { promises as fs } from 'node:fs';
 import { basename } from 'node:path';
@@ -7,7 +8,7 @@ import type { Span } from '../bytes/range.ts';
 
 export interface LockHolder {
   readonly pid: number;
-  /** The program's name; for a Node program, its script's. */
+  /** Name of the program; of the script for a Node program. */
   readonly command: string;
   /** Whether it holds QEMU's byte for "I use the write permission". */
   readonly writes: boolean;
@@ -17,7 +18,7 @@ const USES_WRITE = 101;
 
 /**
  * The processes that hold a lock on any of `bytes` of the file open as `fd`, except through `fd` itself. Processes
- * that may not be looked into (another user's, or outside the container) or that end meanwhile are missing.
+ * that are not accessible (another user's, or outside the container) or that end during the search are missing.
  */
 export async function findLockHolders(fd: number, bytes: readonly number[]): Promise<LockHolder[]> {
   const file = await identity(`/proc/self/fd/${fd}`);
@@ -59,7 +60,7 @@ function parseLocks(fdinfo: string): Span[] {
   }));
 }
 
-/** Equal for two descriptors exactly if their locks can meet; a block device's locks are its node's, too. */
+/** Equal for two descriptors exactly if their locks can conflict. */
 async function identity(path: string): Promise<string | undefined> {
   const stats = await fs.stat(path, { bigint: true }).catch(() => undefined);
   return stats && `${stats.dev}:${stats.ino}`;

@@ -1,12 +1,12 @@
 /**
- * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"): what keeps us and QEMU out of each other's images.
+ * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"), which prevent this tool and QEMU from using an image at once.
  */
 import { constants, platform } from 'node:os';
 import { FailedError, InUseError, RefusedError } from '../errors.ts';
 import { findLockHolders, type LockHolder } from './lock-holders.ts';
 import { loadNative, type Native } from './native.ts';
 
-/** What the opener does: writes; reads what must not change; or reads whatever is there (`qemu-img -U`). */
+/** The opener writes; reads and needs a stable image; or reads an image that may change (`qemu-img -U`). */
 export type LockRole = 'writer' | 'reader' | 'force-share';
 
 /** QEMU's BLK_PERM_*, by bit number. */
@@ -51,13 +51,13 @@ export async function lockImage(fd: number, name: string, role: LockRole): Promi
   if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
 }
 
-/** Whether someone else has the image open as `fd` open for writing; false where there are no locks to tell. */
+/** Whether another process has the image open as `fd` open for writing; false where locks are not supported. */
 export async function isWrittenElsewhere(fd: number): Promise<boolean> {
   const native = await loadNative();
   return native?.isLockedElsewhere(fd, USED_BASE + WRITE) ?? false;
 }
 
-/** Returns the bytes on which someone else's locks exclude the role, and then holds nothing. */
+/** Returns the bytes with conflicting locks of other processes; then no own lock is held. */
 function takeLocks(native: Native, fd: number, name: string, role: LockRole): number[] {
   const { uses, unshared } = ROLES[role];
   const own = [...uses.map((i) => USED_BASE + i), ...unshared.map((i) => UNSHARED_BASE + i)];
@@ -65,7 +65,7 @@ function takeLocks(native: Native, fd: number, name: string, role: LockRole): nu
   let conflicts: number[] = [];
   try {
     conflicts = takeShared(native, fd, own);
-    // Own bytes first, then look: of two that race, each sees the other or one comes second. Never do both succeed.
+    // Lock the own bytes first, then check: of two racing openers at least one sees the other. Never do both succeed.
     if (conflicts.length === 0) conflicts = opposed.filter((byte) => native.isLockedElsewhere(fd, byte));
   } catch (cause) {
     throw lockError(name, cause as NodeJS.ErrnoException);
@@ -74,7 +74,7 @@ function takeLocks(native: Native, fd: number, name: string, role: LockRole): nu
   return conflicts;
 }
 
-/** Returns the byte that cannot be had. Only exclusive locks are in the way of shared ones, and QEMU takes none. */
+/** Returns the byte that cannot be locked. Only an exclusive lock blocks a shared one, and QEMU takes none. */
 function takeShared(native: Native, fd: number, bytes: readonly number[]): number[] {
   for (const byte of bytes) {
     try {

@@ -29,7 +29,7 @@ export interface NewFile {
 }
 
 /**
- * Opens a new file under a temporary name beside `path`.
+ * Opens a new file under a temporary name in the folder of `path`.
  *
  * @throws RefusedError when there is anything of that name
  * @throws FailedError when the folder is missing or may not be written
@@ -40,7 +40,7 @@ export async function createNewFile(path: string): Promise<NewFile> {
   // Loaded only here: it takes longer to load than many an image to read.
   const { randomBytes } = await import('node:crypto');
   const temporary = join(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
-  // Nobody else knows the name, so nobody can be locked out.
+  // No other process knows the name, so no lock is needed.
   const storage = await createEmpty(path, temporary);
   let isThere = true;
   const removeTemporary = async () => {
@@ -64,7 +64,7 @@ export async function createNewFile(path: string): Promise<NewFile> {
     },
     async close() {
       await storage.close();
-      // What went wrong before is what must be said.
+      // The earlier error is the one to report.
       await removeTemporary().catch(() => {});
     },
   };

@@ -16,7 +16,7 @@ export interface Storage {
   read(offset: number, into: Uint8Array): Promise<void>;
   /**
    * Fills `into` before it returns, with one call: what the page cache has comes faster so than through other threads.
-   * Returns false where it did not come whole; then `read` does it, or says why not. A storage need not have this.
+   * Returns false if not all bytes could be read; then `read` reads them or reports the error. Optional.
    */
   readNow?(offset: number, into: Uint8Array): boolean;
   /** Writes all of `bytes` at `offset`. */

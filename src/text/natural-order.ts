@@ -2,7 +2,7 @@
  * The order of names with numbers in them: virtnbdbackup.2 before virtnbdbackup.11.
  */
 
-/** By numbers where both names have one, else by their code units. */
+/** Compares numbers where both names have one, and code units elsewhere. */
 export function inNaturalOrder(a: string, b: string): number {
   const [one, other] = [partsOf(a), partsOf(b)];
   for (const [index, part] of one.entries()) {
@@ -14,7 +14,7 @@ export function inNaturalOrder(a: string, b: string): number {
   return one.length - other.length || compareText(a, b);
 }
 
-/** Whether names differ in their numbers alone: then the order of these is likely that in which they were made. */
+/** Whether the names differ only in their numbers: the order of the numbers is likely that of creation. */
 export function areNumbered(names: readonly string[]): boolean {
   return new Set(names.map((name) => name.replaceAll(/\d+/g, '0'))).size === 1 && /\d/.test(names[0]!);
 }

@@ -1,5 +1,5 @@
 /**
- * Text from an image made safe for a terminal or a log: no control characters, no line of its own.
+ * Makes text from an image safe for a terminal or a log: without control characters and line breaks.
  */
 
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
@@ -12,10 +12,10 @@ export function printable(text: string): string {
   });
 }
 
-/** A JSON document of the same value, in which those characters are escaped too: JSON itself lets most of them be. */
+/** A JSON document in which those characters are escaped, too: JSON itself allows most of them. */
 export function printableJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, null, indent).replace(UNSAFE, (character) =>
-    // Line breaks in strings are escapes already; these are the document's own.
+    // JSON already escapes line breaks in strings: this one belongs to the document.
     character === '\n' ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -4,7 +4,7 @@
 
 const SUFFIXES = 'BKMGTPE';
 const MAX_BYTES = 2n ** 63n - 1n;
-/** A fraction in units of 2^-64, with the loss of precision that QEMU has too. */
+/** A fraction in units of 2^-64, as imprecise as in QEMU. */
 const FRACTION_BITS = 64;
 
 /** strtoull skips what C counts as space. */
@@ -28,7 +28,7 @@ export function parseQemuSize(text: string, what: string): number {
     FRACTION_BITS,
     BigInt(Math.trunc(Number(`0.${fraction ?? ''}0`) * 2 ** FRACTION_BITS)),
   );
-  // A byte has no parts. In a hexadecimal number b is a digit.
+  // Bytes have no fraction. In a hexadecimal number, b is a digit.
   const power = SUFFIXES.indexOf((suffix || 'b').toUpperCase());
   if (digits === undefined || (power === 0 && part !== 0n)) {
     throw new QemuSizeError(

@@ -1,13 +1,13 @@
 /**
- * Names made fit for a command that a person may paste into a shell.
+ * Quotes names for a command that a person may paste into a shell.
  */
 
-/** The name as it is where a shell takes it so, in single quotes otherwise. */
+/** The name, in single quotes where a shell needs them. */
 export function shellWord(name: string): string {
   return /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The same of the path of an image: one that begins as an option or a protocol does is taken for that otherwise. */
+/** The path of an image, quoted. A path that looks like an option or a protocol gets ./ before it. */
 export function shellPath(path: string): string {
   return shellWord(/^-|^[^/]*:/.test(path) ? `./${path}` : path);
 }

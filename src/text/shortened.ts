@@ -1,5 +1,5 @@
 /**
- * Text cut to a width, so that both its ends can still be read.
+ * Cuts text to a width and keeps both ends readable.
  */
 import { printable } from './printable.ts';
 
@@ -10,13 +10,13 @@ export function letterWidth(characters: Iterable<string>): number {
   return width;
 }
 
-/** Cuts the middle out of a text that is wider than so many letters. */
+/** Removes the middle of a text that is wider than the given number of letters. */
 export function shortened(text: string, letters: number): string {
   const characters = Array.from(printable(text));
   if (letterWidth(characters) <= letters) return characters.join('');
   const head: string[] = [];
   const tail: string[] = [];
-  // The end says more: file names and numbers stand there.
+  // The end is more useful: it has file names and numbers.
   for (let index = 0; letterWidth(head) + letterWidth(tail) < letters - 2; index++) {
     if (index % 3 === 0) head.push(characters[head.length]!);
     else tail.unshift(characters.at(-1 - tail.length)!);

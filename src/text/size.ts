@@ -10,7 +10,7 @@ const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 2
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  // What would round to 1024.0 is one of the next unit.
+  // A value that rounds to 1024.0 is 1 of the next unit.
   while (value >= 1023.95 && unit < UNITS.length - 1) {
     value /= 1024;
     unit++;

@@ -1,5 +1,5 @@
 /**
- * Text as it may stand in XML, between tags or in an attribute.
+ * Text for XML, between tags or in an attribute.
  */
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -8,11 +8,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '>': '&gt;',
   '"': '&quot;',
   "'": '&apos;',
-  // A parser would read it as the end of a line.
+  // A parser would normalize it to a line feed.
   '\r': '&#13;',
 };
 
-/** What is markup is escaped. Of control characters there must be none but the ends of lines. */
+/** Escapes markup. The text must not have control characters other than line ends. */
 export function escapeMarkup(text: string): string {
   return text.replace(/[&<>"'\r]/g, (character) => ENTITIES[character]!);
 }

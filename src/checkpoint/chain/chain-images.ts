@@ -15,7 +15,7 @@ export interface ChainImage {
   readonly present: readonly BitmapDirectoryEntry[];
   /** `present` by name; of an outdated or broken directory what can be read of it. */
   readonly bitmaps: ReadonlyMap<string, BitmapDirectoryEntry>;
-  /** Bitmaps that are not what the directory says: all, or those names. */
+  /** Bitmaps whose directory entry or table is broken: all, or those names. */
   readonly unreadable: 'all' | ReadonlySet<string>;
   /** A program has it open for writing: then its bitmaps are in use, as they must be. */
   readonly isBeingWritten: boolean;
@@ -24,7 +24,7 @@ export interface ChainImage {
 }
 
 interface RunningImage {
-  /** Set where QEMU writes to it: the file does not tell then what it holds, and what its bitmaps mark. */
+  /** Set while QEMU writes to it: the file alone does not show its allocation and its marks then. */
   readonly reader?: RunningReader | undefined;
 }
 

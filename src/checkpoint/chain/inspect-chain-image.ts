@@ -22,9 +22,9 @@ export interface InspectedImage extends ChainImage {
 }
 
 /**
- * @param activeTables undefined when they cannot be read, which is a problem to be told
+ * @param activeTables undefined if they cannot be read, which is reported as a problem
  * @param covering names of which the bitmap must mark all that the image holds
- * @param isShared it was opened without regard to who else uses it; otherwise nobody has it open for writing
+ * @param isShared it was opened although other programs may use it; otherwise no other program has it open for writing
  */
 export async function inspectChainImage(
   examined: ChainImage,
@@ -90,7 +90,7 @@ function whileWritten(problems: readonly Problem[]): Problem[] {
   return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];
 }
 
-/** Bitmaps that are not what the directory says: all, or those names. One that is in use says nothing anyway. */
+/** Bitmaps whose directory entry or table is broken: all, or those names. The content of one in use is not valid anyway. */
 export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
   if (unopenable) return 'all';
   const distrusted = bitmaps.filter(({ trusted, entry }) => !trusted && entry?.inUse === false);

@@ -26,11 +26,11 @@ import { givenFor, type KnownChanges } from './known-changes.ts';
 export interface RepairTarget {
   /** Only these checkpoints. */
   readonly names?: readonly string[] | undefined;
-  /** What is known of checkpoints beside the chain; undefined: nothing. */
+  /** Recorded checkpoints; undefined: only the chain is known. */
   readonly known?: readonly KnownCheckpoint[] | undefined;
   /** The image that was active when the checkpoints were made of which no image has a bitmap, or that are named. */
   readonly origin?: string | undefined;
-  /** What a person has brought that tells what changed since a checkpoint. */
+  /** A source of the changes since a checkpoint that a person has named. */
   readonly changes?: KnownChanges | undefined;
 }
 
@@ -127,7 +127,7 @@ async function indexOfImage(images: readonly ChainImage[], name: string): Promis
   return images.findIndex(({ layer }) => layer.storage.identity === identity);
 }
 
-/** What a person knows of the origin must not be passed over: the chain alone may tell of a later one. */
+/** An origin that a person names must be used: the chain alone may show a later one. */
 function unusedOrigin(origin: string): UsageError {
   return new UsageError(
     `origin ${origin} is unused: the chain shows, or seems to show, where every checkpoint began`,

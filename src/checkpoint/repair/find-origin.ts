@@ -1,5 +1,5 @@
 /**
- * In which image of the chain a checkpoint that is to be repaired began: by its bitmaps, by its XML, or by what a person says.
+ * Finds the image of the chain in which a checkpoint began: by its bitmaps, by its XML, or as named by a person.
  */
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Remedy } from '../../remedy.ts';
@@ -8,15 +8,15 @@ import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
 import { originIn } from '../verdict/origin-evidence.ts';
 import { contradiction, noBitmap } from '../verdict/verdict.ts';
 
-/** Whether neither its bitmaps nor its XML tell where it began, or they contradict each other. */
+/** Whether neither its bitmaps nor its XML show where it began, or whether they contradict each other. */
 export function isOriginOpen(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
   return originIn(origin, originOf(images, name)) === undefined;
 }
 
 /**
- * @param said index of the image that a person says was active
+ * @param said index of the image that a person has named as active
  * @param isNamed the person has named the checkpoint: then `said` may also place it lower than its bitmaps do
- * @throws RefusedError where it cannot be known, or what the person says contradicts the checkpoint's XML
+ * @throws RefusedError if it is unknown, or if the named image contradicts the XML of the checkpoint
  */
 export function findOrigin(
   images: readonly ChainImage[],

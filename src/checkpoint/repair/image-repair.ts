@@ -41,7 +41,7 @@ export interface Task {
   /** An older checkpoint that has recorded in this image all that this one should have. */
   readonly older: string | undefined;
   readonly isOrigin: boolean;
-  /** What a person has brought that tells what changed since; only for the origin. */
+  /** The named source of the changes since then; only for the origin. */
   readonly given: Given | undefined;
   /** A person has agreed to whatever its making takes. */
   readonly isAgreed: boolean;
@@ -174,7 +174,7 @@ async function refuseUnreadable(
   );
 }
 
-/** Of an outdated directory, the names that nobody asked for stay as well, marked in-use. */
+/** The other names of an outdated directory are kept, too, marked in-use. */
 async function planStores(
   target: RepairableImage,
   census: Census,
@@ -189,7 +189,7 @@ async function planStores(
   return repair.plan!;
 }
 
-/** What is stored under the name as far as it says something. Of an outdated directory, nothing does. */
+/** The usable content that is stored under the name. An outdated directory has none. */
 async function readableMarks(target: RepairableImage, name: string): Promise<DirtyBitmap | undefined> {
   const entry = target.bitmaps.get(name);
   const { image } = target.layer;

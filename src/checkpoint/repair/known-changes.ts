@@ -1,5 +1,5 @@
 /**
- * What a person can bring that tells what has changed since a checkpoint, where the images of the chain do not.
+ * Sources that a person can name for the changes since a checkpoint, if the chain does not have them.
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { UsageError } from '../../errors.ts';
@@ -73,7 +73,7 @@ export async function givenFor(
   return given;
 }
 
-/** Nothing in the chain tells, or the bitmap of the image in which it began is broken. */
+/** The chain does not show its changes, or the bitmap of the image in which it began is broken. */
 function needsChanges(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
   const index = originIn(origin, originOf(images, name));
   if (index === undefined) return true;

@@ -3,7 +3,7 @@
  *
  * An image above the origin holds only what was written after the checkpoint: all that it holds is what its bitmap must
  * mark. What the origin holds is older in part, and it may have lost clusters since (emptied by a commit, shrunk, back at
- * an internal snapshot). So its bitmap is only made anew with consent.
+ * an internal snapshot). So its bitmap is rebuilt only with consent.
  */
 import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';

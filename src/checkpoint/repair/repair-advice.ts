@@ -19,7 +19,7 @@ export function repairAdvice(
 ): RepairCall | null {
   const top = chain[0]!;
   const lowest = originIndex(chain.map(({ state }) => state));
-  // Nothing in the chain tells what was written to an image that has left it.
+  // The chain does not show the writes to an image that has left it.
   if (evidence.kind === 'left' && (lowest ?? -1) < (evidence.fork ?? 0)) return null;
   const { path: place, index: told } = placeOf(chain, evidence);
   const isLost = told !== undefined && told > (lowest ?? -1);

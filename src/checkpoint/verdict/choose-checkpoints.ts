@@ -7,18 +7,18 @@ import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { ALLOCATED, isTemporaryName } from '../names.ts';
 import type { OriginEvidence } from './origin-evidence.ts';
 
-/** A checkpoint of the disk as libvirt, or whoever keeps checkpoints, knows it. */
+/** A checkpoint of the disk, as libvirt or a backup program has recorded it. */
 export interface KnownCheckpoint {
   readonly name: string;
   readonly parent: string | undefined;
-  /** What its XML says of the image that was active when it was made. */
+  /** Evidence of its XML about the image that was active when it was made. */
   readonly origin: OriginEvidence;
 }
 
 export interface CheckpointChoice {
   /** Parents before children where parents are known. */
   readonly chosen: readonly KnownCheckpoint[];
-  /** Names whose topmost bitmap is not valid, so that nothing says whether the checkpoint still exists. */
+  /** Names whose topmost bitmap is not valid: it is unknown whether the checkpoint still exists. */
   readonly unclear: readonly string[];
   /** Names of the chain that are not among the known checkpoints. */
   readonly unknown: readonly string[];

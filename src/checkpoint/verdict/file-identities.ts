@@ -6,7 +6,7 @@ import { fileIdentity } from '../../storage/file.ts';
 
 export type IdentityOf = (path: string) => Promise<string>;
 
-/** Asks the file system once for each path. A path that is no longer there is the same as no other one. */
+/** Asks the file system once for each path. A path that does not exist equals no other path. */
 export function fileIdentities(): IdentityOf {
   const asked = new Map<string, Promise<string>>();
   return (path) => {

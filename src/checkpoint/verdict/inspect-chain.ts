@@ -18,7 +18,7 @@ interface InspectOptions extends ProgressOptions {
 
 /**
  * @param examined top first
- * @param known says of checkpoints in which image they began
+ * @param known checkpoints with the image in which they began
  */
 export async function inspectChain(
   examined: readonly ChainImage[],
@@ -44,7 +44,7 @@ export async function inspectChain(
   return images;
 }
 
-/** Undefined where they cannot be read: the inspection will say so. */
+/** Undefined if they cannot be read: the inspection reports it. */
 async function readTables(layer: Layer): Promise<ActiveTables | undefined> {
   if (layer.format === 'raw') return undefined;
   try {

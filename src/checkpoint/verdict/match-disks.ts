@@ -8,7 +8,7 @@ import { guestsOf } from './guests.ts';
 export interface ImageOfDisk {
   /** The images of its chain, top first: those that were put on since are not in the XML. */
   readonly paths: readonly string[];
-  /** The disk that a person says it is: a target, or what the checkpoint calls it. */
+  /** The disk as named by a person: its target, or its name in the checkpoint. */
   readonly disk?: string | undefined;
 }
 
@@ -89,7 +89,7 @@ export async function matchDisks(
       const guest = guests[position];
       const known = targets[index]!;
       return unmatched(checkpoint, image, {
-        // What it is in other checkpoints says more.
+        // The other checkpoints are better evidence.
         isOnly: images.length === 1 && known.size === 0,
         isOfOtherGuest: guest !== undefined && known.size > 0 && !known.has(guest),
         others: known.get(guest)?.others ?? new Set(),
@@ -113,7 +113,7 @@ function targetsByGuest(
   { disk: said }: ImageOfDisk,
 ): Map<string | undefined, Targets> {
   const targets = new Map<string | undefined, Targets>();
-  // Who says which disk it is has said it of all checkpoints.
+  // A name given by a person holds for all checkpoints.
   if (said !== undefined) return targets;
   for (const [position, [disk, ...more]] of found.entries()) {
     const guest = guests[position];

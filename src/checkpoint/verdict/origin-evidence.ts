@@ -1,18 +1,18 @@
 /**
- * In which image of today's chain a checkpoint began, by what its XML says of the chain of that day.
+ * In which image of the present chain a checkpoint began, according to the chain that its XML records.
  */
 import type { ChainImage } from '../chain/chain-images.ts';
 import type { CheckpointDisk } from '../checkpoint.ts';
 import { type IdentityOf, isMissing } from './file-identities.ts';
 
 export type OriginEvidence =
-  /** Nothing says. */
+  /** No evidence. */
   | { readonly kind: 'unknown' }
   /** The image that was active is there, and no more images lie below it than did that day. */
   | {
       readonly kind: 'in-chain';
       readonly index: number;
-      /** The XML tells the chain of that day, or nothing lies below: no other image can have taken that path. */
+      /** The XML records the chain of that day, or nothing lies below: no other image can have taken that path. */
       readonly isCertain: boolean;
     }
   /**
@@ -74,7 +74,7 @@ export async function originEvidence(
  * The lowest image in which the checkpoint must have begun.
  *
  * @param held index of the lowest image that has its bitmap
- * @returns undefined where neither the bitmaps nor the XML tell, or they contradict each other
+ * @returns undefined if neither the bitmaps nor the XML show it, or if they contradict each other
  */
 export function originIn(evidence: OriginEvidence, held: number | undefined): number | undefined {
   switch (evidence.kind) {

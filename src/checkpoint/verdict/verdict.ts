@@ -1,5 +1,5 @@
 /**
- * Whether a checkpoint is fit for an incremental backup: libvirt's rule, and what libvirt does not look at.
+ * Whether a checkpoint is fit for an incremental backup: libvirt's rule, and the problems that libvirt does not detect.
  */
 import { formatSize } from '../../text/size.ts';
 import { type BitmapState, originIndex } from '../chain/bitmap-state.ts';
@@ -82,7 +82,7 @@ export function judge(
   return { accepted, problems: [...problems, ...unseen(name, chain, lowest, origin)] };
 }
 
-/** Why no bitmap is there, as far as the XML tells. */
+/** Why the bitmap is missing, as far as the XML shows it. */
 export function noBitmap(
   name: string,
   chain: readonly Pick<Holding, 'image'>[],
@@ -138,7 +138,7 @@ const MESSAGES: Readonly<Record<keyof typeof CODES, (name: string) => string>> =
   unreadable: (name) => `bitmap "${name}" cannot be read: its directory entry or its table is broken`,
 };
 
-/** What libvirt does not look at, and a backup falls over. */
+/** Problems that libvirt does not detect and that break a backup. */
 function unseen(
   name: string,
   chain: readonly Holding[],

@@ -24,7 +24,7 @@ export function checkpointXml({
       ? []
       : ['  <parent>', `    <name>${escapeMarkup(parent)}</name>`, '  </parent>']),
     `  <creationTime>${creationTime}</creationTime>`,
-    // libvirt wants at least one disk in it.
+    // libvirt requires at least one disk.
     ...(disks.length === 0 ? [] : ['  <disks>']),
     ...disks.map(({ name: disk, checkpoint, bitmap }) =>
       checkpoint === 'no'

@@ -1,5 +1,5 @@
 /**
- * The order in which libvirt takes checkpoints: it wants the parent to be there before the child.
+ * The order in which libvirt takes checkpoints: the parent must exist before the child.
  */
 import { RefusedError } from '../../errors.ts';
 import type { Checkpoint } from '../checkpoint.ts';

@@ -103,7 +103,7 @@ function pathOf(element: XmlElement): string | undefined {
   return source?.['file'] ?? source?.['dev'];
 }
 
-/** libvirt ends a chain that it has looked at with an empty <backingStore>. */
+/** libvirt ends a complete chain with an empty <backingStore>. */
 function backingOf(disk: XmlElement): (string | undefined)[] | undefined {
   const paths: (string | undefined)[] = [];
   for (

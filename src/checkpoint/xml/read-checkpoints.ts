@@ -78,7 +78,7 @@ async function parseDocument({ origin, xml }: CheckpointXml): Promise<StoredChec
 async function filesOf(path: string): Promise<string[]> {
   const isFolder = await fs.stat(path).then(
     (found) => found.isDirectory(),
-    // Opening it will say what is wrong.
+    // Opening it reports the error.
     () => false,
   );
   if (!isFolder) return [path];

@@ -128,7 +128,7 @@ function markOf(severity: Severity): string {
   }
 }
 
-/** What was not said already of a checkpoint, each with what to do about it. */
+/** Problems that are not already listed for a checkpoint, each with its hint. */
 function imageFindings({ images, checkpoints }: CheckedDisk, hintFor: HintFor): string[] {
   const judged = new Set(checkpoints.map(({ name }) => name));
   return images.flatMap(({ image, problems }) =>

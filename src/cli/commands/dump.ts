@@ -60,7 +60,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   },
 };
 
-/** Loaded only where it is asked for; the file is looked at before the work. */
+/** Loads the drawing code only when needed, and checks the file before the work. */
 async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {
   const { openPictureFile } = await import('../picture-file.ts');
   const { dumpPicture } = await import('../../picture/dump-picture.ts');

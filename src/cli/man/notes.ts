@@ -1,5 +1,5 @@
 /**
- * What the man page says beyond the command tree.
+ * Text of the man page that is not from the command tree.
  */
 
 export const INTRODUCTION: readonly string[] = [

@@ -10,7 +10,7 @@ const NAME_LETTERS = 40;
 
 /**
  * @param elapsedMs since the phase began
- * @param letters that there is room for: with less room it says less
+ * @param letters available width: with less width the text is shorter
  */
 export function progressText(
   { phase, image, doneBytes, totalBytes }: Progress,

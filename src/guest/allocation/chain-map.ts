@@ -1,5 +1,5 @@
 /**
- * The map of a whole chain: for each part of the disk, which image gives it and what it is, as `qemu-img map` says.
+ * The map of a whole chain: for each part of the disk, which image provides it and what it is, as in `qemu-img map`.
  */
 import type { Layer } from '../../chain/layer.ts';
 import { openRunReader, type RunReader } from './layer-runs.ts';
@@ -14,7 +14,7 @@ export interface MappedLayers {
 /** Extents that one item of the iteration brings at most. */
 const BATCH = 16 * 1024;
 
-/** As mapInColumns, for those who look at each extent by itself. */
+/** Like mapInColumns, with one object for each extent. */
 export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[]> {
   for await (const columns of mapInColumns(layers)) yield extentsOf(columns, false);
 }

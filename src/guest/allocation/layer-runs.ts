@@ -18,7 +18,7 @@ import { hostRange } from '../../image/scan.ts';
 import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
 
-/** Enough to make the wait for a read small beside the work on it; bounds the memory of a part. */
+/** Large enough that the wait for a read is short compared with the work on it; bounds the memory of a part. */
 const ENTRIES_PER_PART = 64 * 1024;
 
 export interface RunReader {
@@ -134,7 +134,7 @@ function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, ru
     const end = Math.min(guestOffset + to, header.virtualSizeBytes);
     const begin = runs.end;
     if (end <= begin) return;
-    // Where a host offset would not tell what a reader finds there, QEMU gives none either.
+    // Where the host offset does not lead to the data of a reader, QEMU gives none either.
     const known = host !== undefined && !encrypted;
     runs.add(end, kind, known ? host + from + (begin - guestOffset - from) : NO_OFFSET);
   };

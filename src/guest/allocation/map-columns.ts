@@ -12,7 +12,7 @@ export interface MapColumns {
   readonly depths: Uint16Array;
   /** Of RunKind: what it is in that image. */
   readonly kinds: Uint8Array;
-  /** Where it starts in that image's file, or in its external data file; NO_OFFSET where that says nothing. */
+  /** Where it starts in that image's file, or in its external data file; NO_OFFSET where it has no meaning. */
   readonly hostOffsets: Float64Array;
 }
 
@@ -28,7 +28,7 @@ export interface MapExtent {
   readonly zero: boolean;
   readonly data: boolean;
   readonly compressed: boolean;
-  /** Where it starts in that image's file, or in its external data file; absent where that says nothing. */
+  /** Where it starts in that image's file, or in its external data file; absent where it has no meaning. */
   readonly offset?: number;
 }
 
@@ -44,7 +44,7 @@ const FLAGS: Readonly<Record<RunKind, MapFlags>> = {
 };
 const UNKNOWN: MapFlags = { ...UNALLOCATED, zero: false };
 
-/** @param gapsAreUnknown where backing images are left out, so that nothing says what they hold */
+/** @param gapsAreUnknown backing images are left out, so the content of gaps is unknown */
 export function flagsOf(kind: RunKind, gapsAreUnknown: boolean): MapFlags {
   return kind === RUN.unallocated && gapsAreUnknown ? UNKNOWN : FLAGS[kind];
 }

@@ -7,7 +7,7 @@ import { differingUnits } from './differing-units.ts';
 import { isShared, type Stretch, sideBySide } from './stretches.ts';
 
 export interface Comparison {
-  /** How finely differences are told: a power of two from 512. */
+  /** Resolution of the reported differences in bytes: a power of two from 512. */
   readonly unitBytes: number;
   /** Told of everything that differs, in order, in whole units as far as the longer disk goes. */
   readonly onDifference: (offset: number, length: number) => void;

@@ -1,5 +1,5 @@
 /**
- * Walks along two disks side by side, and tells where they need no reading to be known as equal.
+ * Walks along two disks in parallel and finds the parts that are equal without reading them.
  */
 import type { Span } from '../../bytes/range.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';

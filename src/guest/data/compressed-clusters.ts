@@ -1,5 +1,5 @@
 /**
- * Reads compressed clusters of one image; one that is asked for in parts is kept for whoever needs its other part.
+ * Reads compressed clusters of one image, and caches a cluster that is read in parts.
  */
 import { alignDown } from '../../bytes/align.ts';
 import { RefusedError } from '../../errors.ts';

@@ -20,7 +20,7 @@ export interface GuestReader {
   read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
   /** The image that gives an extent of data. */
   source(extent: MapExtent): Pick<LayerData, 'imageIdentity' | 'dataIdentity'>;
-  /** Closes what was opened beside the layers. */
+  /** Closes the files that were opened in addition to the layers. */
   close(): Promise<void>;
 }
 

@@ -20,7 +20,7 @@ export interface LayerData {
   close(): Promise<void>;
 }
 
-/** Opens what is needed beside the layer itself, which stays open when this is closed. */
+/** Opens the files that are needed in addition to the layer. Closing it leaves the layer open. */
 export async function openLayerData(layer: Layer, locking: Locking): Promise<LayerData> {
   const { storage, format } = layer;
   const hasDataFile = layer.format === 'qcow2' && layer.image.header.hasDataFile;

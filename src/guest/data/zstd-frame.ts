@@ -36,7 +36,7 @@ export function zstdFrameLength(bytes: Uint8Array): number {
   return at;
 }
 
-/** Magic, descriptor, and the fields that the descriptor says are there. */
+/** Magic, descriptor, and the fields that the descriptor announces. */
 function frameHeaderBytes(descriptor: number): number {
   if ((descriptor & 0x08) !== 0) throw new ZstdFrameError('a reserved bit of the frame header is set');
   const isSingleSegment = (descriptor & 0x20) !== 0;

@@ -58,7 +58,7 @@ export async function applyBitmapActions(
       try {
         slots = await apply(target, slots, action, name, options);
       } catch (error) {
-        // What cannot be read is no reason to write. qemu-img, too, opens a source before it acts.
+        // Do not write if a source cannot be read. qemu-img also opens the source before it acts.
         if (!(error instanceof RefusedError || error instanceof UsageError)) throw error;
         failure = failed(action, name, error);
         break;

@@ -49,7 +49,7 @@ export interface BitmapList extends ListedImage {
 
 export interface ListOptions extends OperationOptions {
   readonly chain?: boolean | undefined;
-  /** Parts of the disk that each bitmap's `profile` tells of; without it there is none. */
+  /** Number of parts of the disk in each bitmap's `profile`; without it there is no profile. */
   readonly profileParts?: number | undefined;
 }
 

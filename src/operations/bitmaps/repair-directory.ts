@@ -16,9 +16,9 @@ import { type ChangeOptions, carryOut, type PlanReport, withChainToChange } from
 import { requireQcow2 } from '../open-qcow2.ts';
 
 export interface DirectoryBitmap {
-  /** null where the directory entry cannot be made out. */
+  /** null if the directory entry cannot be decoded. */
   readonly name: string | null;
-  /** In bytes; null where the entry cannot be made out or its granularity makes no sense. */
+  /** In bytes; null if the entry cannot be decoded or its granularity is invalid. */
   readonly granularity: number | null;
   readonly fate: BitmapFate;
   readonly found: readonly Problem[];

@@ -22,7 +22,7 @@ export interface BitmapVerdict {
   readonly bitmap: string;
   /** The image as it was when the bitmap began to record. */
   readonly against: string;
-  /** Images that both disks are read through: what was written to them since the bitmap began is not looked at. */
+  /** Images that both disks are read through: writes to them since the bitmap began are not compared. */
   readonly sharedImages: readonly string[];
   readonly virtualSize: number;
   readonly granularity: number;

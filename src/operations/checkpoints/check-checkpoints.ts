@@ -1,5 +1,5 @@
 /**
- * Judges the checkpoints of whole backing chains: what libvirt will say of each, and what it does not look at.
+ * Judges the checkpoints of whole backing chains: libvirt's verdict on each, and the problems that libvirt does not detect.
  */
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
@@ -45,7 +45,7 @@ export interface CheckedBitmap {
 
 export interface CheckedCheckpoint {
   readonly name: string;
-  /** What libvirt says of it; it looks at names and flags only. `unknown` where a running program alone knows. */
+  /** libvirt's verdict, which is based on names and flags only. `unknown` while a program uses the image. */
   readonly libvirt: 'accepts' | 'refuses' | 'unknown';
   /**
    * libvirt accepts it, and an incremental backup from it is complete; null where a running program alone knows, as it

@@ -69,7 +69,7 @@ function covers(bitmap: DirtyBitmap, other: DirtyBitmap): boolean {
 
 function unclear(images: readonly ChainImage[], one: string, other: string): UsageError {
   return new UsageError(
-    `${images[0]!.layer.path}: neither of the checkpoints "${one}" and "${other}" marks all that the other does: which one is the newest, and the parent, cannot be told`,
+    `${images[0]!.layer.path}: neither of the checkpoints "${one}" and "${other}" marks all that the other does, so it is unknown which one is the newest and the parent`,
     { remedy: { kind: 'name-parent' } },
   );
 }

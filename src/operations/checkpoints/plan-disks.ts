@@ -14,7 +14,7 @@ import { changesSinceBackup } from './repair-against-backup.ts';
 import type { RepairOptions } from './repair-result.ts';
 
 /**
- * Plans the repair of each disk, with what a person has brought that tells what changed.
+ * Plans the repair of each disk, with the backup or branch that a person has named.
  *
  * @param read the images of each chain, top first
  */

@@ -25,7 +25,7 @@ import type { RepairedDisk, RepairOptions, RepairResult } from './repair-result.
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was written then
- * @throws FailedError when a write fails; the message says which images are repaired then
+ * @throws FailedError when a write fails; the message lists the images that are repaired by then
  */
 export async function repairCheckpoints(
   imageNames: readonly string[],

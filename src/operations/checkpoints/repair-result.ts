@@ -39,9 +39,9 @@ export interface RepairedDisk {
   }[];
   /** The images that have bitmaps of the checkpoints, top first. */
   readonly images: readonly RepairedImage[];
-  /** Left alone, since their topmost bitmap is not valid and nobody named them. */
+  /** Not repaired: their topmost bitmap is not valid and they were not named. */
   readonly unclear: readonly string[];
-  /** Checkpoints that another of the disks has and no image of this one; libvirt wants them on all that a backup is of. */
+  /** Checkpoints that another of the disks has and no image of this one; libvirt needs them on every disk of a backup. */
   readonly absent: readonly string[];
   /** Left alone, since no known checkpoint has the name. */
   readonly unknown: readonly string[];

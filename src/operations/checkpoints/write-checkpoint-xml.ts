@@ -43,7 +43,7 @@ export interface CheckpointDocuments {
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when one of them is not valid, or there is none
- * @throws UsageError when there are several and nobody says in which order they were made
+ * @throws UsageError when there are several and their order is not given
  */
 export async function checkpointsOfImages(
   imageNames: readonly string[],
@@ -132,7 +132,7 @@ function requireValid(name: string, { image, checkpoints }: CheckedDisk, { disks
   );
 }
 
-/** Images do not tell in which order their bitmaps were made. */
+/** Images do not show the order in which their bitmaps were made. */
 function theOnlyOne({ disks }: CheckResult): string {
   const isValid = (name: string) =>
     disks.every(({ checkpoints }) => checkpoints.some((each) => each.name === name && each.valid !== false));

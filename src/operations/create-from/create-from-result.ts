@@ -41,7 +41,7 @@ export interface CreateFromResult {
   readonly inheritedFrom: string | null;
   readonly bitmaps: readonly CreatedBitmap[];
   readonly kept: readonly KeptBitmap[];
-  /** Images below this one that the compared disk is read through as well: writes to them are not looked at. */
+  /** Images below this one that the compared disk is read through as well: writes to them are not compared. */
   readonly sharedImages: readonly string[];
   readonly dryRun: boolean;
   /** null when nothing had to be written. */

@@ -19,11 +19,11 @@ import { createOverlay } from './create-overlay.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
 /**
- * Stores bitmaps of what the source says.
+ * Stores bitmaps of a source.
  *
  * @throws UsageError for names or a granularity that QEMU could not store
  * @throws RefusedError, InUseError, FailedError as the image's state demands; nothing was written then, except
- * where a FailedError says so
+ * if a FailedError states it
  */
 export async function createFrom(
   imageName: string,
@@ -53,7 +53,7 @@ export async function createFrom(
     if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], sharedImages: [], plan: null };
     requireMemory(target.image, targets, options);
 
-    // The finest says it all: the others are rounded out from it.
+    // The others are rounded out from the finest.
     const read = await readSource(target, source, Math.min(...granularities), options);
     const { bitmap: finest, scan, reading, sharedImages } = read;
     warnOfWholeDisk(target, source, finest, options);

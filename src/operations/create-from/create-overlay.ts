@@ -144,7 +144,7 @@ async function writeNewFile(into: string, plan: Plan, { signal }: CreateFromOpti
     signal?.throwIfAborted();
     await file.publish();
   } catch (error) {
-    // What applyPlan says of an image that was there before does not hold here.
+    // applyPlan's message is about an existing image, and this image is new.
     if (error instanceof FailedError && error.cause instanceof BitmapToolError) throw error.cause;
     throw error;
   } finally {

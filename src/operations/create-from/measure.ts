@@ -20,7 +20,7 @@ export interface MeasureResult {
   readonly newEndOffset: number;
 }
 
-/** Takes the arguments of createFrom and says exactly what that would use. Writes nothing. */
+/** Takes the arguments of createFrom and returns exactly the space that it would use. Writes nothing. */
 export async function measure(
   imageName: string,
   source: BitmapSource,

@@ -50,7 +50,7 @@ export interface ReadSource extends Marks {
   readonly reading: L2Reading;
 }
 
-/** Marks what the source says, at `granularityBits`. */
+/** The marks of the source, at `granularityBits`. */
 export async function readSource(
   target: ImageToChange,
   source: BitmapSource,

@@ -27,7 +27,7 @@ import { type ReadSource, readRunningSource, refuseTransient, requireReadable } 
 import { currentNode, type RunningImage, withRunningImage } from './running-image.ts';
 
 /**
- * Reads what the source says, from QEMU where only that knows, and makes the bitmaps in one transaction: they are there
+ * Reads the source, from QEMU where only QEMU has it, and creates the bitmaps in one transaction: they are there
  * complete, and record what comes, or not at all. What is written meanwhile is marked too.
  *
  * @throws UsageError, RefusedError, InUseError, FailedError as `createFrom`; nothing was changed then

@@ -1,5 +1,5 @@
 /**
- * An image that a running QEMU has open: its node there, and the files of its chain, which are read beside.
+ * An image that a running QEMU has open: its node there, and the files of its chain, which are also read.
  */
 import { type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
@@ -65,7 +65,7 @@ async function withSession<T>(
   try {
     result = await work(session);
   } catch (error) {
-    // What went wrong first is what must be said.
+    // The first error is the one to report.
     await session.close().catch(() => {});
     throw error;
   }
@@ -103,7 +103,7 @@ async function openRunningImage(
   }
 }
 
-/** QEMU's persistent bitmaps of a node. Others are lost when it ends: they are no checkpoint's. */
+/** QEMU's persistent bitmaps of a node. Others are lost when it ends, so they belong to no checkpoint. */
 export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
   return bitmaps
     .filter(({ persistent }) => persistent)
