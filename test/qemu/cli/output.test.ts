@@ -81,16 +81,18 @@ test('warnings that nobody can read end no work', async () => {
 /** A pipe that gives EAGAIN instead of waiting, as one that a parent process made so for itself. */
 const nonblocking = "perl -MFcntl -e 'fcntl(STDOUT, F_SETFL, O_NONBLOCK | O_WRONLY) or die; exec @ARGV'";
 
-test.each(['', nonblocking])('a slow reader gets a long result whole, and nothing is said of it: %s', async (run) => {
-  const image = join(await scratchFolder(), 'disk.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', image, '16M');
-  const shell = `for ((i = 0; i < 16384; i++)); do echo $((i * 1024)) 512; done |
+test.each(['', nonblocking])(
+  'a slow reader gets a long result whole, and nothing is said of it: %s',
+  async (run) => {
+    const image = join(await scratchFolder(), 'disk.qcow2');
+    await qemuImg('create', '-q', '-f', 'qcow2', image, '16M');
+    const shell = `for ((i = 0; i < 16384; i++)); do echo $((i * 1024)) 512; done |
 '${process.execPath}' '${program}' create-from -q --extents - -n x -g 512 '${image}' &&
 ${run} '${process.execPath}' '${program}' dump --json '${image}' x | (sleep 0.3; wc -l)`;
-  const { stdout, stderr } = await execa('bash', ['-c', shell]);
-  expect({ stdout, stderr }).toEqual({ stdout: '32768', stderr: '' });
-});
-});
+    const { stdout, stderr } = await execa('bash', ['-c', shell]);
+    expect({ stdout, stderr }).toEqual({ stdout: '32768', stderr: '' });
+  },
+);
 
 test('control characters in a name do not reach the terminal', async () => {
   const folder = await scratchFolder();
