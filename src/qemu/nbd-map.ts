@@ -2,6 +2,7 @@
  * Reads a metadata context of an NBD export, by nbdinfo of libnbd.
  */
 import { FailedError } from '../errors.ts';
+import { mapLineParser } from './map-lines.ts';
 
 export interface NbdExtent {
   readonly offset: number;
@@ -9,9 +10,6 @@ export interface NbdExtent {
   /** The value in the context: a depth, or flags. */
   readonly type: number;
 }
-
-/** A line of `nbdinfo --map`: offset, length, type, and a description where the context has one. */
-const LINE = /^ *(\d+) +(\d+) +(\d+)(?: .*)?$/;
 
 /**
  * Visits the extents in their order; they cover the whole disk.
@@ -36,33 +34,24 @@ export async function visitNbdMap(
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
   let end = 0;
-  const take = (line: string) => {
-    const [, offset, length, type] = LINE.exec(line) ?? [];
-    const extent = { offset: Number(offset), length: Number(length), type: Number(type) };
+  const lines = mapLineParser((offset, length, type) => {
     // A gap would be taken for clean.
-    if (extent.offset !== end || !(extent.length > 0)) {
-      throw new FailedError(
-        'IO_ERROR',
-        `nbdinfo: the line "${line.slice(0, 100)}" is not what comes at ${end}`,
-      );
-    }
-    end += extent.length;
-    visit(extent);
-  };
+    if (offset !== end || length === 0)
+      throw new SyntaxError(`an extent of ${length} bytes at ${offset}, after ${end}`);
+    end += length;
+    visit({ offset, length, type });
+  });
   try {
-    let rest = '';
-    nbdinfo.stdout.setEncoding('utf8');
-    for await (const text of nbdinfo.stdout as AsyncIterable<string>) {
-      const lines = `${rest}${text}`.split('\n');
-      rest = lines.pop()!;
-      for (const line of lines) take(line);
-    }
-    if (rest !== '') take(rest);
+    for await (const bytes of nbdinfo.stdout as AsyncIterable<Uint8Array>) lines.push(bytes);
+    lines.end();
   } catch (error) {
     nbdinfo.kill();
     await nbdinfo;
     signal?.throwIfAborted();
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new FailedError('IO_ERROR', `nbdinfo --map=${context} prints what is no map: ${error.message}`, {
+      cause: error,
+    });
   }
   const result = await nbdinfo;
   signal?.throwIfAborted();

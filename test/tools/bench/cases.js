@@ -307,6 +307,17 @@ export const cases = [
     rounds: 5,
   },
   {
+    name: 'create-from --qmp, half allocated',
+    image: { virtualSize: TiB, clusterSize: 64 * KiB, share: 0.5 },
+    quickImage: { virtualSize: 16 * GiB, clusterSize: 64 * KiB, share: 0.5 },
+    ours: ({ tool, image }) => ({ timesItself: runningQemu('job', tool, image) }),
+    peer: ({ tool, image }) => ({ timesItself: runningQemu('nbdinfo', tool, image) }),
+    peerName: 'nbdinfo --map',
+    createsBitmap: true,
+    target: 1.3,
+    rounds: 3,
+  },
+  {
     name: 'create-from --compare, 4 GiB',
     prepare: ({ image, other }, quick) => writePair(other, image, quick ? 256 * MiB : 4 * GiB),
     ours: ({ tool, image, other }) => [
@@ -322,6 +333,11 @@ export const cases = [
 /** @param {string} name of a script beside this one */
 function script(name) {
   return fileURLToPath(new URL(name, import.meta.url));
+}
+
+/** @param {'job' | 'nbdinfo'} work @param {string} tool @param {string} image @returns {Command} */
+function runningQemu(work, tool, image) {
+  return [process.execPath, script('running.js'), work, tool, image];
 }
 
 /** @param {string} tool @param {string} image @param {string} threads @returns {Command} */
