@@ -1,5 +1,5 @@
 /**
- * The option that names a running QEMU to work in, instead of on the files.
+ * The options that name a running QEMU, or a guest, to work in instead of on files.
  */
 import type * as running from '../operations/running/running.ts';
 import { shellPath, shellWord } from '../text/shell-word.ts';
@@ -9,27 +9,22 @@ import { FILE, FREE, type OptionDefinition } from './option.ts';
 export type RunningOperations = typeof running;
 export type { RunningQemu } from '../operations/running/running.ts';
 
-export interface QemuFlag {
+export interface DomainFlags {
   qmp?: string;
-}
-
-export interface DomainFlags extends QemuFlag {
   domain?: string;
   connect?: string;
 }
 
-export const QEMU_OPTION: OptionDefinition = {
-  flags: '--qmp <socket>',
-  description: 'work through the QMP socket of the QEMU, or qemu-storage-daemon, that has the image open',
-  completes: FILE,
-};
-
-/** `--qmp`, and the guest by its name. */
+/** A running QEMU by its socket, or a guest by its name. */
 export const DOMAIN_OPTIONS: readonly OptionDefinition[] = [
-  QEMU_OPTION,
+  {
+    flags: '--qmp <socket>',
+    description: 'work through the QMP socket of the QEMU, or qemu-storage-daemon, that has the image open',
+    completes: FILE,
+  },
   {
     flags: '--domain <guest>',
-    description: 'a guest of libvirt, running or shut off, instead of images',
+    description: 'a guest of libvirt, running or shut off',
     completes: FREE,
   },
   {
@@ -39,20 +34,25 @@ export const DOMAIN_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
-/** @throws CommandLineError unless either images or a guest are named */
-export function requireOneWay(images: readonly string[], { domain, connect, qmp }: DomainFlags): void {
+/** @throws CommandLineError */
+function requireOneGuest({ domain, connect, qmp }: DomainFlags): void {
   if (domain === undefined && connect !== undefined)
     throw new CommandLineError('--connect belongs to --domain');
   if (domain !== undefined && qmp !== undefined) {
     throw new CommandLineError('--domain and --qmp are two ways to one QEMU: name one');
   }
-  if (domain === undefined && images.length === 0) {
+}
+
+/** @throws CommandLineError unless either images or a guest are named */
+export function requireOneWay(images: readonly string[], flags: DomainFlags): void {
+  requireOneGuest(flags);
+  if (flags.domain === undefined && images.length === 0) {
     throw new CommandLineError(
       "missing required argument 'image'",
       'Name the active image of each disk, or a guest: --domain.',
     );
   }
-  if (domain !== undefined && images.length > 0) {
+  if (flags.domain !== undefined && images.length > 0) {
     throw new CommandLineError('--domain tells the images itself', 'Choose disks of the guest with --disk.');
   }
 }
@@ -81,4 +81,35 @@ export async function withQemu<T>(
   } finally {
     await qemu.close();
   }
+}
+
+/** What a command does with one image: with the file, or in the QEMU that has it open. */
+interface WorkOnImage<T> {
+  readonly atRest: (image: string) => Promise<T>;
+  readonly running: (qemu: running.RunningQemu, operations: RunningOperations, image: string) => Promise<T>;
+}
+
+export interface DoneOnImage<T> {
+  readonly result: T;
+  readonly isRunning: boolean;
+}
+
+/** @param image a path, or with `--domain` what the guest calls the disk */
+export async function workOnImage<T>(
+  image: string,
+  flags: DomainFlags,
+  { atRest, running: inQemu }: WorkOnImage<T>,
+): Promise<DoneOnImage<T>> {
+  requireOneGuest(flags);
+  const { qmp, domain, connect } = flags;
+  if (qmp !== undefined) {
+    const result = await withQemu(qmp, (qemu, operations) => inQemu(qemu, operations, image));
+    return { result, isRunning: true };
+  }
+  if (domain === undefined) return { result: await atRest(image), isRunning: false };
+  const operations = await import('../operations/running/running.ts');
+  const guest = await operations.openDomain({ domain, connect });
+  const path = operations.imageOfDomain(guest, image);
+  if (guest.qemu === undefined) return { result: await atRest(path), isRunning: false };
+  return { result: await inQemu(guest.qemu, operations, path), isRunning: true };
 }

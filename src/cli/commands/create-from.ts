@@ -14,10 +14,10 @@ import { print } from '../output.ts';
 import { count, describePlan, describeRunning } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
-import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { DOMAIN_OPTIONS, type DomainFlags, workOnImage } from '../qemu-option.ts';
 import { TARGET_OPTIONS, type TargetFlags, targetOf } from '../target-options.ts';
 
-type CreateFromFlags = WritingOptions & TargetFlags & QemuFlag & { into?: string };
+type CreateFromFlags = WritingOptions & TargetFlags & DomainFlags & { into?: string };
 
 export const createFromCommand: CommandDefinition<[string], CreateFromFlags> = {
   arguments: [
@@ -30,7 +30,7 @@ export const createFromCommand: CommandDefinition<[string], CreateFromFlags> = {
   options: [
     ...WRITING_OPTIONS,
     ...TARGET_OPTIONS,
-    QEMU_OPTION,
+    ...DOMAIN_OPTIONS,
     {
       flags: '--into <file>',
       description:
@@ -49,20 +49,21 @@ export const createFromCommand: CommandDefinition<[string], CreateFromFlags> = {
   ],
   async run([image], flags, { invoke }) {
     const { source, options } = await targetOf(flags);
-    const { into, qmp } = flags;
-    if (qmp !== undefined && into !== undefined) {
+    const { into, qmp, domain } = flags;
+    if ((qmp ?? domain) !== undefined && into !== undefined) {
       throw new CommandLineError(
-        '--into is for an image at rest, and --qmp for a running QEMU',
+        '--into is for an image at rest, and --qmp and --domain for guests',
         'Let QEMU make the bitmap without --into, or read the image by force with -U.',
       );
     }
-    const result = await invoke(flags, (common) => {
+    const { result, isRunning } = await invoke(flags, (common) => {
       const all = { ...common, ...options, into, dryRun: flags.dryRun };
-      if (qmp === undefined) return createFrom(image, source, all);
-      return withQemu(qmp, (qemu, { createFromRunning }) => createFromRunning(qemu, image, source, all));
+      return workOnImage(image, flags, {
+        atRest: (path) => createFrom(path, source, all),
+        running: (qemu, { createFromRunning }, path) => createFromRunning(qemu, path, source, all),
+      });
     });
-    if (!flags.quiet)
-      await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result, qmp !== undefined));
+    if (!flags.quiet) await print(flags.json ? `${printableJson(result, 2)}\n` : describe(result, isRunning));
     return result.kept.some(({ missingBytes }) => missingBytes !== 0) ? PROBLEMS : DONE;
   },
 };

@@ -11,9 +11,9 @@ import { FILE, READABLE_BITMAP } from '../option.ts';
 import { outputClosed, print, printBytes } from '../output.ts';
 import { diskPicture } from '../print/disk-picture.ts';
 import { printJsonLines, printTextLines } from '../print/dump-lines.ts';
-import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { DOMAIN_OPTIONS, type DomainFlags, workOnImage } from '../qemu-option.ts';
 
-interface DumpFlags extends CommonOptions, QemuFlag {
+interface DumpFlags extends CommonOptions, DomainFlags {
   picture?: string;
   chain?: boolean;
 }
@@ -25,7 +25,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   ],
   options: [
     ...COMMON_OPTIONS,
-    QEMU_OPTION,
+    ...DOMAIN_OPTIONS,
     {
       flags: '--chain',
       description: 'merge it with the bitmaps of that name of all backing images, as a backup does',
@@ -44,12 +44,11 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   async run([image, name], options, { invoke }) {
     const { picture, chain, quiet, json } = options;
     const draw = picture === undefined ? undefined : await openDrawing(picture);
-    const dump = await invoke(options, (common) =>
-      options.qmp === undefined
-        ? dumpBitmap(image, name, { ...common, chain })
-        : withQemu(options.qmp, (qemu, { dumpRunning }) =>
-            dumpRunning(qemu, image, name, { ...common, chain }),
-          ),
+    const { result: dump } = await invoke(options, (common) =>
+      workOnImage(image, options, {
+        atRest: (path) => dumpBitmap(path, name, { ...common, chain }),
+        running: (qemu, { dumpRunning }, path) => dumpRunning(qemu, path, name, { ...common, chain }),
+      }),
     );
     await draw?.(dump);
     if (quiet) return DONE;

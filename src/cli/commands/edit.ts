@@ -15,17 +15,17 @@ import { FILE, FREE, READABLE_BITMAP, STORED_BITMAP } from '../option.ts';
 import { print } from '../output.ts';
 import { describePlan, describeRunning } from '../print/plan.ts';
 import {
-  QEMU_OPTION,
-  type QemuFlag,
+  DOMAIN_OPTIONS,
+  type DomainFlags,
   type RunningOperations,
   type RunningQemu,
-  withQemu,
+  workOnImage,
 } from '../qemu-option.ts';
 
-export type EditFlags = WritingOptions & QemuFlag;
+export type EditFlags = WritingOptions & DomainFlags;
 
 export const IMAGE = { usage: '<image>', description: 'qcow2 image', completes: FILE };
-export const EDIT_OPTIONS = [...WRITING_OPTIONS, QEMU_OPTION];
+export const EDIT_OPTIONS = [...WRITING_OPTIONS, ...DOMAIN_OPTIONS];
 
 export const clearCommand = namesCommand('clear', 'cleared', clearBitmaps, 'clearRunning');
 export const enableCommand = namesCommand('enable', 'enabled', enableBitmaps, 'enableRunning');
@@ -50,9 +50,9 @@ function namesCommand(
     options: EDIT_OPTIONS,
     examples: [`bitmap-tool ${verb} disk.qcow2 checkpoint-1 checkpoint-2`],
     async run([image, names], flags, { invoke }) {
-      await edit(participle, flags, invoke, {
-        atRest: (options) => operation(image, names, options),
-        running: (qemu, operations, options) => operations[running](qemu, image, names, options),
+      await edit(participle, image, flags, invoke, {
+        atRest: (path, options) => operation(path, names, options),
+        running: (qemu, operations, path, options) => operations[running](qemu, path, names, options),
       });
       return DONE;
     },
@@ -76,10 +76,10 @@ export const addCommand: CommandDefinition<[string, string[]], EditFlags & AddOp
   examples: ['bitmap-tool add -g 64k disk.qcow2 checkpoint-3'],
   async run([image, names], flags, { invoke }) {
     const { granularity, disabled } = flags;
-    await edit('added', flags, invoke, {
-      atRest: (options) => addBitmaps(image, names, { ...options, granularity, disabled }),
-      running: (qemu, { addRunning }, options) =>
-        addRunning(qemu, image, names, { ...options, granularity, disabled }),
+    await edit('added', image, flags, invoke, {
+      atRest: (path, options) => addBitmaps(path, names, { ...options, granularity, disabled }),
+      running: (qemu, { addRunning }, path, options) =>
+        addRunning(qemu, path, names, { ...options, granularity, disabled }),
     });
     return DONE;
   },
@@ -110,9 +110,9 @@ export const mergeCommand: CommandDefinition<
   examples: ["bitmap-tool merge disk.qcow2 checkpoint-1 checkpoint-2 '#ALLOCATED'"],
   async run([image, target, names], flags, { invoke }) {
     const sources = { names, from: flags.from, anySize: flags.anySize };
-    await edit('merged into', flags, invoke, {
-      atRest: (options) => mergeBitmaps(image, target, sources, options),
-      running: (qemu, { mergeRunning }, options) => mergeRunning(qemu, image, target, sources, options),
+    await edit('merged into', image, flags, invoke, {
+      atRest: (path, options) => mergeBitmaps(path, target, sources, options),
+      running: (qemu, { mergeRunning }, path, options) => mergeRunning(qemu, path, target, sources, options),
     });
     return DONE;
   },
@@ -120,10 +120,11 @@ export const mergeCommand: CommandDefinition<
 
 /** One edit, in the file or in the QEMU that has it open. */
 interface Edit {
-  readonly atRest: (options: ChangeOptions) => Promise<EditResult>;
+  readonly atRest: (image: string, options: ChangeOptions) => Promise<EditResult>;
   readonly running: (
     qemu: RunningQemu,
     operations: RunningOperations,
+    image: string,
     options: ChangeOptions,
   ) => Promise<EditResult>;
 }
@@ -131,20 +132,22 @@ interface Edit {
 /** Makes one edit and prints what it did. */
 export async function edit(
   participle: string,
+  image: string,
   flags: EditFlags,
   invoke: Invoke,
   { atRest, running }: Edit,
 ): Promise<void> {
-  const { qmp } = flags;
-  const result = await invoke(flags, (common) => {
+  const { result, isRunning } = await invoke(flags, (common) => {
     const options = { ...common, dryRun: flags.dryRun };
-    if (qmp === undefined) return atRest(options);
-    return withQemu(qmp, (qemu, operations) => running(qemu, operations, options));
+    return workOnImage(image, flags, {
+      atRest: (path) => atRest(path, options),
+      running: (qemu, operations, path) => running(qemu, operations, path, options),
+    });
   });
   if (flags.quiet) return;
   if (flags.json) return print(`${printableJson(result, 2)}\n`);
-  const { image, bitmaps, dryRun, plan } = result;
+  const { bitmaps, dryRun, plan } = result;
   const done = dryRun ? `would be ${participle}` : participle;
-  await print(`${printable(image)}: ${done}: ${bitmaps.map(printable).join(', ')}\n`);
-  await print(qmp === undefined ? describePlan(plan, dryRun) : describeRunning(dryRun));
+  await print(`${printable(result.image)}: ${done}: ${bitmaps.map(printable).join(', ')}\n`);
+  await print(isRunning ? describeRunning(dryRun) : describePlan(plan, dryRun));
 }

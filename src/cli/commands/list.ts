@@ -12,21 +12,26 @@ import { FILE } from '../option.ts';
 import { print } from '../output.ts';
 import { shade } from '../print/disk-picture.ts';
 import { type Cell, table } from '../print/table.ts';
-import { QEMU_OPTION, type QemuFlag, withQemu } from '../qemu-option.ts';
+import { DOMAIN_OPTIONS, type DomainFlags, workOnImage } from '../qemu-option.ts';
 import { terminalColumns } from '../terminal.ts';
 
 const BAR_CELLS = 20;
 
-export const listCommand: CommandDefinition<[string], CommonOptions & QemuFlag & { chain?: boolean }> = {
+export const listCommand: CommandDefinition<[string], CommonOptions & DomainFlags & { chain?: boolean }> = {
   arguments: [{ usage: '<image>', description: 'qcow2 image', completes: FILE }],
-  options: [...COMMON_OPTIONS, QEMU_OPTION, { flags: '--chain', description: 'the backing images too' }],
+  options: [
+    ...COMMON_OPTIONS,
+    ...DOMAIN_OPTIONS,
+    { flags: '--chain', description: 'the backing images too' },
+  ],
   examples: ['bitmap-tool list disk.qcow2', 'bitmap-tool list --chain --json disk.qcow2'],
   async run([image], options, { invoke }) {
-    const { chain, qmp } = options;
-    const list = await invoke(options, (common) =>
-      qmp === undefined
-        ? listBitmaps(image, { ...common, chain, profileParts: profileParts(options) })
-        : withQemu(qmp, (qemu, { listRunning }) => listRunning(qemu, image, { ...common, chain })),
+    const { chain } = options;
+    const { result: list } = await invoke(options, (common) =>
+      workOnImage(image, options, {
+        atRest: (path) => listBitmaps(path, { ...common, chain, profileParts: profileParts(options) }),
+        running: (qemu, { listRunning }, path) => listRunning(qemu, path, { ...common, chain }),
+      }),
     );
     if (options.quiet) return DONE;
     if (options.json) await print(`${printableJson(list, 2)}\n`);

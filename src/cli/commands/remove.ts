@@ -51,13 +51,14 @@ export const removeCommand: CommandDefinition<[string, string[]], RemoveFlags> =
   async run([image, names], flags, { invoke }) {
     const choice = choiceOf(names, flags);
     if (choice.kind === 'named' && !flags.chain) {
-      await edit('removed', flags, invoke, {
-        atRest: (options) => removeBitmaps(image, names, options),
-        running: (qemu, { removeRunning }, options) => removeRunning(qemu, image, names, options),
+      await edit('removed', image, flags, invoke, {
+        atRest: (path, options) => removeBitmaps(path, names, options),
+        running: (qemu, { removeRunning }, path, options) => removeRunning(qemu, path, names, options),
       });
       return DONE;
     }
-    if (flags.qmp !== undefined) throw new CommandLineError('--qmp takes bitmaps by name, of one image');
+    if ((flags.qmp ?? flags.domain) !== undefined)
+      throw new CommandLineError('--qmp and --domain take bitmaps by name, of one image');
     const { chain, dryRun } = flags;
     const result = await invoke(flags, (common) => removeChosen(image, choice, { ...common, chain, dryRun }));
     if (!flags.quiet) await print(flags.json ? `${printableJson(result, 2)}\n` : describe(image, result));

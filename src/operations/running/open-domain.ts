@@ -73,6 +73,16 @@ async function privateFolder(qmp: Qmp): Promise<string | undefined> {
 }
 
 /**
+ * The path of the image that a person names: by path, or by what the guest calls the disk.
+ *
+ * @throws RefusedError for a disk that can have no bitmaps
+ */
+export function imageOfDomain(domain: Domain, imageOrTarget: string): string {
+  const isTarget = domain.disks.some(({ target }) => target === imageOrTarget);
+  return isTarget ? chooseDisks(domain, [imageOrTarget])[0]!.path : imageOrTarget;
+}
+
+/**
  * The disks that an operation is about: those that are named by target or by the path of the image, or all that can have
  * checkpoints.
  *

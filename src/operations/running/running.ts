@@ -18,5 +18,6 @@ export {
   removeRunning,
 } from './edit-bitmaps.ts';
 export { listRunning } from './list-bitmaps.ts';
+export { imageOfDomain, openDomain } from './open-domain.ts';
 export { openQemu, type RunningQemu } from './open-qemu.ts';
 export { repairRunning } from './repair-checkpoints.ts';

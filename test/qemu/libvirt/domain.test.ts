@@ -165,6 +165,19 @@ it('mends an image below the active one too, without a pause of the guest', asyn
   await expectRestorable(guest);
 });
 
+it('works on one image of a guest by the name of its disk, running or shut off', async () => {
+  const guest = await backedUpGuest();
+  const top = await overlaid(guest);
+  expect(await guest.tool('create-from', '--allocated', 'vda')).toMatchObject({ exitCode: 0 });
+  expect(await guest.tool('list', '--json', 'vda')).toMatchObject({
+    json: { image: top, bitmaps: [{ name: 'c1', dirtyBytes: 2 ** 20, running: { persistent: true } }] },
+  });
+  await guest.machine.stop();
+  const atRest = await guest.tool('list', '--json', 'vda');
+  expect(atRest).toMatchObject({ json: { image: top, bitmaps: [{ name: 'c1', dirtyBytes: 2 ** 20 }] } });
+  expect(await guest.tool('disable', top, 'c1')).toMatchObject({ exitCode: 0 });
+});
+
 it('refuses while a backup runs, and says so', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
