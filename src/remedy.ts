@@ -201,12 +201,17 @@ export type CheckpointRemedy =
 export type RepairCall =
   | {
       readonly kind: 'repair-checkpoint';
-      readonly image: string;
-      /** Undefined: the call without names repairs it, too. */
-      readonly name: string | undefined;
+      /** The active images of the disks. */
+      readonly images: readonly string[];
+      /** Undefined: the call without names repairs them, too. */
+      readonly names: readonly string[] | undefined;
       readonly consents: readonly Consent[];
-      /** The image in which it began; null where only a person knows. Undefined where it is not needed. */
-      readonly origin?: string | null | undefined;
+      /** The images in which they began, one for a disk at most; null where only a person knows. */
+      readonly origins: readonly (string | null)[];
+      /** Images that have left the chain, with what was written to them. */
+      readonly branches: readonly string[];
+      /** A backup of the checkpoint is needed for each disk, which only a person knows. */
+      readonly isAgainst: boolean;
     }
   | { readonly kind: 'repair-directory-first'; readonly file: string }
   /** Its creation was cut short: `images` are those of all disks. */

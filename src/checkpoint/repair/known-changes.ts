@@ -1,7 +1,7 @@
 /**
  * Sources that a person can name for the changes since a checkpoint, if the chain does not have them.
  */
-import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
+import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { UsageError } from '../../errors.ts';
 import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
 import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
@@ -103,11 +103,13 @@ async function givenAt(
   if (from === undefined || origin.kind === 'lower') return undefined;
   return {
     index: holderAt(images, changes.fork),
-    read: async (granularityBits) => ({
-      marks: await changes.allocated(from, granularityBits),
+    async read(granularityBits) {
+      const marks = await changes.allocated(from, granularityBits);
+      // QEMU empties an image that it commits: then the changes are in the image at the fork.
+      const isEmptied = dirtyBytes(marks) === 0;
       // The active image has been written to since the guest is back on it; one below it has not.
-      besides: changes.fork === 0 ? 'allocated' : 'older',
-    }),
+      return { marks, besides: changes.fork === 0 || isEmptied ? 'allocated' : 'older' };
+    },
   };
 }
 

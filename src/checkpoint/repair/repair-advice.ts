@@ -1,7 +1,7 @@
 /**
  * Which call of the tool makes a broken checkpoint valid.
  */
-import type { RepairCall } from '../../remedy.ts';
+import type { Consent, RepairCall } from '../../remedy.ts';
 import { originIndex } from '../chain/bitmap-state.ts';
 import type { OriginEvidence } from '../verdict/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
@@ -10,22 +10,40 @@ import { remedyFor } from './repair-action.ts';
 /**
  * @param chain what each image has under the checkpoint's name, top first
  * @param evidence what is known of the image that was active when it was made
+ * @param isOnFile it is a checkpoint of XML, which a call with that XML finds without its name
  * @returns null where nothing needs to be done
  */
 export function repairAdvice(
   name: string,
   chain: readonly Holding[],
   evidence: OriginEvidence,
+  isOnFile = false,
 ): RepairCall | null {
   const top = chain[0]!;
   const lowest = originIndex(chain.map(({ state }) => state));
-  // The chain does not show the writes to an image that has left it.
-  if (evidence.kind === 'left' && (lowest ?? -1) < (evidence.fork ?? 0)) return null;
   const { path: place, index: told } = placeOf(chain, evidence);
   const isLost = told !== undefined && told > (lowest ?? -1);
   const origin = isLost ? told : lowest;
-  const call = { kind: 'repair-checkpoint', image: top.image, name, consents: [] } as const;
-  if (origin === undefined) return { ...call, origin: null };
+  const call = {
+    kind: 'repair-checkpoint',
+    images: [top.image],
+    names: [name],
+    consents: [],
+    origins: [],
+    branches: [],
+    isAgainst: false,
+  } as const;
+  // Nothing in the chain tells what was written to an image that has left it.
+  if (evidence.kind === 'left' && (lowest ?? -1) < (evidence.fork ?? 0)) {
+    const { isThere, fork, path } = evidence;
+    return isThere && fork !== undefined
+      ? { ...call, names: isOnFile ? undefined : [name], branches: [path] }
+      : { ...call, isAgainst: true };
+  }
+  if (origin === undefined) {
+    // In a chain of one image there is but one.
+    return { ...call, origins: [chain.length === 1 && !isOnFile ? top.image : null] };
+  }
   const holders = chain.slice(0, origin + 1);
   const unreadable = holders.find(({ state }) => state === 'unreadable');
   if (unreadable !== undefined) return { kind: 'repair-directory-first', file: unreadable.image };
@@ -35,7 +53,7 @@ export function repairAdvice(
     // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
     if (state === 'in-use' || state === 'stale') {
       const { consent } = remedyFor(state, smallest === holders.at(-1), true);
-      return { ...call, image: smaller, consents: consent === undefined ? [] : [consent] };
+      return { ...call, images: [smaller], consents: consent === undefined ? [] : [consent] };
     }
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
     return { kind: 'resize-image', file: smaller, sizeBytes };
@@ -46,11 +64,17 @@ export function repairAdvice(
   if (remedies.every(({ action }) => action === 'keep')) return null;
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
   const consents = [...new Set(agreed.flatMap(({ consent }) => consent ?? []))];
-  if (isLost) {
-    return { ...call, consents, origin: place };
+  if (isLost && isOnFile && evidence.kind === 'in-chain' && evidence.isCertain) {
+    // With the XML at hand, an older checkpoint of that image makes it tighter than its origin alone.
+    return { ...call, names: undefined, consents: [...new Set<Consent>([...consents, 'rebuild-origin'])] };
   }
+  if (isLost) {
+    const isFound = isOnFile && place !== null;
+    return { ...call, names: isFound ? undefined : [name], consents, origins: [place] };
+  }
+  if (isOnFile) return { ...call, names: undefined, consents };
   const isClear = holders.find(({ state }) => state !== 'missing')?.state === 'good';
-  if (isClear && consents.length === 0) return { ...call, name: undefined };
+  if (isClear && consents.length === 0) return { ...call, names: undefined };
   return { ...call, consents };
 }
 

@@ -11,7 +11,9 @@ import {
 } from '../../operations/checkpoints/check-checkpoints.ts';
 import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
+import { nameRange } from '../../text/name-range.ts';
 import { printable } from '../../text/printable.ts';
+import { shellPath } from '../../text/shell-word.ts';
 import { formatSize } from '../../text/size.ts';
 import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
@@ -24,7 +26,7 @@ import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
 import { callOf, DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
-import { repairCommand } from '../remedy/checkpoint-words.ts';
+import { type RepairWay, repairCommand, tighterCommand } from '../remedy/checkpoint-words.ts';
 
 export const checkCommand: CommandDefinition<[string[]], CommonOptions & CheckpointFlags & DomainFlags> = {
   arguments: [{ usage: '[image...]', description: 'the active image of each disk', completes: FILE }],
@@ -41,7 +43,16 @@ export const checkCommand: CommandDefinition<[string[]], CommonOptions & Checkpo
     const result = await invoke(options, (common) =>
       check(images, { ...common, ...checkpointFilesOf(options) }, options),
     );
-    const way = callOf(options);
+    const { checkpoints = [], disk: named = [] } = options;
+    const way = {
+      options: [
+        ...(callOf(options) ?? []),
+        ...checkpoints.flatMap((path) => ['--checkpoints', shellPath(path)]),
+      ],
+      disks: new Map(
+        images.flatMap((image, index) => (named[index] === undefined ? [] : [[image, named[index]]])),
+      ),
+    };
     if (!options.quiet)
       await print(options.json ? resultJson(result, hintFor, way) : describe(result, hintFor, way));
     return result.healthy ? DONE : PROBLEMS;
@@ -65,28 +76,56 @@ async function check(
   return withQemu(qmp, (qemu, { checkRunning }) => checkRunning(qemu, images, options));
 }
 
-type Way = readonly string[] | undefined;
-
-function describe({ disks, domain }: Checked, hintFor: HintFor, way: Way): string {
-  const described = disks.map((disk) => describeDisk(disk, hintFor, way)).join('\n');
-  return `${domainTitle(domain)}${described}${domainVerdicts(domain)}`;
+function describe({ disks, domain }: Checked, hintFor: HintFor, way: RepairWay): string {
+  const described = disks.map((disk) => describeDisk(disk, hintFor)).join('\n');
+  return `${domainTitle(domain)}${described}${adviceLines(disks, way)}${domainVerdicts(domain)}`;
 }
 
-function describeDisk(disk: CheckedDisk, hintFor: HintFor, way: Way): string {
+function describeDisk(disk: CheckedDisk, hintFor: HintFor): string {
   const { images, virtualSize, checkpoints } = disk;
   const title = `${images.map(({ image }) => printable(image)).join(' ← ')} (${formatSize(virtualSize)})`;
   const list =
     checkpoints.length === 0 ? `${title}: no checkpoints\n` : `${title}\n${describeAll(checkpoints)}`;
-  const advice = new Set(
-    checkpoints.flatMap(({ advice }) => (advice === null ? [] : repairCommand(advice, way))),
-  );
   return [
     list,
-    ...checkpoints.flatMap(({ problems }) => problems.map(({ message }) => finding('error', message))),
+    ...checkpointFindings(checkpoints),
     ...imageFindings(disk, hintFor),
     ...unknownFinding(disk),
-    ...Array.from(advice, (command) => `→ ${printable(command)}\n`),
   ].join('');
+}
+
+/** What is the same of many checkpoints is said once. */
+function checkpointFindings(checkpoints: readonly CheckedCheckpoint[]): string[] {
+  const alike = new Map<string, string[]>();
+  for (const { name, problems } of checkpoints) {
+    for (const { message } of problems) {
+      const shape = message.replaceAll(`"${name}"`, NAME_PLACE);
+      alike.set(shape, [...(alike.get(shape) ?? []), name]);
+    }
+  }
+  return Array.from(alike, ([shape, names]) =>
+    finding(
+      'error',
+      shape.replaceAll(NAME_PLACE, () => nameRange(names)),
+    ),
+  );
+}
+
+/** Stands for the name of a checkpoint; no message has a zero byte. */
+const NAME_PLACE = '\0';
+
+/** One line for each call, whatever the disks and checkpoints that it repairs. */
+function adviceLines(disks: readonly CheckedDisk[], way: RepairWay): string {
+  const calls = disks.flatMap(({ checkpoints }) => checkpoints.flatMap(({ advice }) => advice ?? []));
+  const lines = calls.map((call) => {
+    const tighter = tighterCommand(call, way);
+    const other =
+      tighter === undefined
+        ? ''
+        : `  or, exactly, from the backup of the checkpoint: ${printable(tighter)}\n`;
+    return `→ ${printable(repairCommand(call, way))}\n${other}`;
+  });
+  return [...new Set(lines)].join('');
 }
 
 function unknownFinding({ image, unknown }: CheckedDisk): string[] {
@@ -102,14 +141,33 @@ function describeAll(checkpoints: readonly CheckedCheckpoint[]): string {
     { title: 'bitmaps, from the top down' },
     { title: 'a backup copies', align: 'right' },
   ] as const;
-  const rows = checkpoints.map((checkpoint) => [
-    `  ${printable(checkpoint.name)}`,
-    verdictOf(checkpoint),
-    statesOf(checkpoint),
-    checkpoint.dirtyBytes === null ? '-' : formatSize(checkpoint.dirtyBytes),
+  const rows = inRuns(checkpoints).map(([first, ...more]): Cell[] => [
+    `  ${printable(first.name)}${more.length === 0 ? '' : ` … ${printable(more.at(-1)!.name)} (${more.length + 1})`}`,
+    verdictOf(first),
+    statesOf(first),
+    first.dirtyBytes === null ? '-' : formatSize(first.dirtyBytes),
   ]);
   return table(columns, rows);
 }
+
+/** Many broken checkpoints that follow each other and look the same are one row. */
+function inRuns(checkpoints: readonly CheckedCheckpoint[]): [CheckedCheckpoint, ...CheckedCheckpoint[]][] {
+  const runs: [CheckedCheckpoint, ...CheckedCheckpoint[]][] = [];
+  const lookOf = (each: CheckedCheckpoint) =>
+    JSON.stringify([each.valid, each.libvirt, each.dirtyBytes, statesOf(each)]);
+  for (const checkpoint of checkpoints) {
+    const run = runs.at(-1);
+    if (run !== undefined && lookOf(run[0]) === lookOf(checkpoint)) run.push(checkpoint);
+    else runs.push([checkpoint]);
+  }
+  return runs.flatMap((run) =>
+    run[0].valid === false && run.length > MOST_ROWS_ALIKE
+      ? [run]
+      : run.map((each): [CheckedCheckpoint] => [each]),
+  );
+}
+
+const MOST_ROWS_ALIKE = 4;
 
 type Severity = CheckedImage['problems'][number]['severity'];
 

@@ -26,7 +26,7 @@ import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { describePlan, describeRunning } from '../print/plan.ts';
 import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
-import { callOf, DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
+import { DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
 
 interface RepairFlags extends WritingOptions, CheckpointFlags, DomainFlags {
   name?: string[];
@@ -127,7 +127,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
       };
       return repair(images, all, flags);
     });
-    if (!flags.quiet) await print(flags.json ? resultJson(result, hintFor, callOf(flags)) : describe(result));
+    if (!flags.quiet) await print(flags.json ? resultJson(result, hintFor) : describe(result));
     const isUnfinished =
       result.disks.some(({ unclear, absent }) => unclear.length + absent.length > 0) ||
       result.domain?.verdicts.some(({ valid }) => !valid) === true;

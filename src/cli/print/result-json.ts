@@ -3,25 +3,17 @@
  */
 import type { Remedy, RepairCall } from '../../remedy.ts';
 import { printableJson } from '../../text/printable.ts';
-import { repairCommand } from '../remedy/checkpoint-words.ts';
+import { type RepairWay, repairCommand } from '../remedy/checkpoint-words.ts';
 
 /**
  * @param hintFor words a remedy for the command that prints
- * @param way the options that lead to a guest, for calls that are advised
+ * @param way what calls that are advised take along
  */
-export function resultJson(
-  result: object,
-  hintFor: (remedy: Remedy) => string,
-  way?: readonly string[],
-): string {
+export function resultJson(result: object, hintFor: (remedy: Remedy) => string, way?: RepairWay): string {
   return `${printableJson(worded(result, hintFor, way), 2)}\n`;
 }
 
-function worded(
-  value: unknown,
-  hintFor: (remedy: Remedy) => string,
-  way: readonly string[] | undefined,
-): unknown {
+function worded(value: unknown, hintFor: (remedy: Remedy) => string, way: RepairWay | undefined): unknown {
   if (Array.isArray(value)) return value.map((each) => worded(each, hintFor, way));
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([key, each]) => {

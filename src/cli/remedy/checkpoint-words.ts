@@ -5,12 +5,16 @@ import type { CheckpointRemedy, Consent, RepairCall } from '../../remedy.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
 import type { Words } from './words.ts';
 
-/**
- * A call that can be pasted into a shell, but for words in capitals that a person must fill in.
- *
- * @param way the options that lead to a guest, where it is not images at rest
- */
-export function repairCommand(call: RepairCall, way?: readonly string[]): string {
+/** The options that a call takes along from the command that advises it. */
+export interface RepairWay {
+  /** Those that lead to a guest, and to the XML of its checkpoints. */
+  readonly options: readonly string[];
+  /** What the checkpoints call the disk of each image. */
+  readonly disks: ReadonlyMap<string, string>;
+}
+
+/** A call that can be pasted into a shell, but for words in capitals that a person must fill in. */
+export function repairCommand(call: RepairCall, way?: RepairWay): string {
   switch (call.kind) {
     case 'repair-directory-first':
       return `bitmap-tool repair --directory ${shellPath(call.file)}`;
@@ -19,18 +23,30 @@ export function repairCommand(call: RepairCall, way?: readonly string[]): string
     case 'resize-image':
       return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}`;
     case 'repair-checkpoint': {
-      const { image, name, consents, origin } = call;
+      const { images, names = [], consents, origins, branches, isAgainst } = call;
+      const disks = images.flatMap((image) => way?.disks.get(image) ?? []);
       return [
         'bitmap-tool repair',
-        ...(name === undefined ? [] : ['--name', shellWord(name)]),
+        ...names.flatMap((name) => ['--name', shellWord(name)]),
         ...consents.map(consentOption),
-        ...(origin === undefined ? [] : ['--origin', origin === null ? 'IMAGE' : shellPath(origin)]),
+        ...origins.flatMap((origin) => ['--origin', origin === null ? 'IMAGE' : shellPath(origin)]),
+        ...branches.flatMap((branch) => ['--branch', shellPath(branch)]),
+        ...(isAgainst ? images.flatMap(() => ['--against', 'BACKUP']) : []),
         // A guest that is named tells its images itself.
-        ...(way ?? []),
-        ...(way?.[0] === '--domain' ? [] : [shellPath(image)]),
+        ...(way?.options ?? []),
+        ...disks.flatMap((disk) => ['--disk', shellWord(disk)]),
+        ...(way?.options[0] === '--domain' ? [] : images.map(shellPath)),
       ].join(' ');
     }
   }
+}
+
+/** The way that marks least: what differs from the backup of one checkpoint, instead of all that an image holds. */
+export function tighterCommand(call: RepairCall, way?: RepairWay): string | undefined {
+  if (call.kind !== 'repair-checkpoint' || !call.consents.includes('rebuild-origin')) return undefined;
+  const consents = call.consents.filter((consent) => consent !== 'rebuild-origin');
+  const names = call.names?.length === 1 ? call.names : ['NAME'];
+  return repairCommand({ ...call, names, consents, isAgainst: true }, way);
 }
 
 function createCheckpoint(name: string, images: readonly string[]): string {
@@ -67,7 +83,7 @@ export const checkpointWords: Words<CheckpointRemedy> = {
       : `If that checkpoint still exists, name it: bitmap-tool repair --name ${shellWord(name)} TOP`,
   'give-consent': ({ consents, goesByPath }) => {
     const options = consents.map(consentOption).join(' ');
-    const agree = `Agree ("bitmap-tool repair ${options} TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
+    const agree = `Agree ("bitmap-tool repair ${options} TOP"), compare with the backup of the checkpoint, which marks least ("bitmap-tool repair --name NAME --against BACKUP TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
     return goesByPath
       ? `${agree} If an overlay has taken that path since, name the image that was active then: bitmap-tool repair --name NAME --origin IMAGE TOP`
       : agree;

@@ -15,6 +15,7 @@ import {
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
+import { type Need, uniteAdvice } from '../../checkpoint/repair/unite-advice.ts';
 import {
   checkpointNamesOf,
   chooseCheckpoints,
@@ -138,6 +139,7 @@ export async function checkChains(
   let disks: CheckedDisk[] = [];
   for (const [index, disk] of examined.entries())
     disks.push(await checkDisk(disk, known?.[index], names, options));
+  disks = withUnitedAdvice(disks, known !== undefined);
   const onFile = new Set((known ?? []).flat().map(({ name }) => name));
   const interrupted = await findInterrupted(
     examined.map(({ images }) => images),
@@ -150,6 +152,26 @@ export async function checkChains(
       images.every(({ problems }) => problems.every(({ severity }) => severity === 'note')),
   );
   return { schema: 1, healthy, disks };
+}
+
+/** One call for as many disks and checkpoints as one can repair. */
+function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): CheckedDisk[] {
+  const needOf = new Map<CheckedCheckpoint, Need>();
+  for (const { image, checkpoints } of disks) {
+    for (const each of checkpoints) {
+      const { name, advice: call } = each;
+      if (call !== null) needOf.set(each, { image, name, call });
+    }
+  }
+  const images = disks.map(({ image }) => image);
+  const united = uniteAdvice([...needOf.values()], images, isOnFile);
+  return disks.map((disk) => ({
+    ...disk,
+    checkpoints: disk.checkpoints.map((each) => ({
+      ...each,
+      advice: united.get(needOf.get(each)!) ?? null,
+    })),
+  }));
 }
 
 /** Says so of every disk that has the bitmap, and what completes the checkpoint of those that have not. */
@@ -205,9 +227,10 @@ async function checkDisk(
   const own = new Set([...chosen.map(({ name }) => name), ...unclear]);
   const absent = names.filter((name) => !own.has(name));
   const checkpoints: CheckedCheckpoint[] = [];
-  for (const { name, origin } of chosen) checkpoints.push(await checkpoint(images, name, origin));
+  for (const { name, origin } of chosen)
+    checkpoints.push(await checkpoint(images, name, origin, known !== undefined));
   for (const name of [...unclear, ...absent])
-    checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }));
+    checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }, false));
   const { path, virtualSizeBytes } = chain.top;
   return {
     image: path,
@@ -256,6 +279,7 @@ async function checkpoint(
   images: readonly InspectedImage[],
   name: string,
   origin: OriginEvidence,
+  isOnFile: boolean,
 ): Promise<CheckedCheckpoint> {
   const holdings = holdingsOf(images, name);
   const { accepted, problems } = judge(name, holdings, origin);
@@ -280,7 +304,7 @@ async function checkpoint(
       };
     }),
     problems,
-    advice: repairAdvice(name, holdings, origin),
+    advice: repairAdvice(name, holdings, origin, isOnFile),
   };
 }
 

@@ -13,6 +13,7 @@ import { type CheckpointRecords, readRecords } from '../../checkpoint/verdict/kn
 import { FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
 import { type Consent, inSteps } from '../../remedy.ts';
+import { nameRange } from '../../text/name-range.ts';
 import { formatSize } from '../../text/size.ts';
 import { reportPlan } from '../change-bitmaps.ts';
 import { lockingOf } from '../options.ts';
@@ -119,15 +120,25 @@ function requireConsent(
         if (consent === null || given[consent]) return [];
         const { found, made } = CONSENT_WORDS[consent];
         const goesByPath = action === 'add' && isByPath(chosen, name);
-        const text = `${layer.path}: bitmap "${name}" ${found}${goesByPath ? GOES_BY_PATH : ''}; ${made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`;
-        return [{ consent, goesByPath, text }];
+        const text = `${found}${goesByPath ? GOES_BY_PATH : ''}; ${made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`;
+        return [{ consent, goesByPath, path: layer.path, name, text }];
       }),
     ),
   );
   if (wanting.length === 0) return;
   const consents = [...new Set(wanting.map(({ consent }) => consent))];
   const goesByPath = wanting.some((each) => each.goesByPath);
-  throw new RefusedError('NEEDS_CONSENT', wanting.map(({ text }) => text).join('; '), {
+  // What is the same of many checkpoints is said once.
+  const alike = new Map<string, string[]>();
+  for (const { path, text, name } of wanting) {
+    const shape = JSON.stringify([path, text]);
+    alike.set(shape, [...(alike.get(shape) ?? []), name]);
+  }
+  const sentences = Array.from(alike, ([shape, names]) => {
+    const [path, text] = JSON.parse(shape) as [string, string];
+    return `${path}: bitmap ${nameRange(names)} ${text}`;
+  });
+  throw new RefusedError('NEEDS_CONSENT', sentences.join('; '), {
     remedy: { kind: 'give-consent', consents, goesByPath },
     context: { file: disks[0]!.chain.top.path },
   });

@@ -284,6 +284,14 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await bitmapTool('check', '--checkpoints', cp, base)).toMatchObject({ exitCode: 0 });
   });
 
+  test('marks all that the image at the fork holds where the branch was committed into it, and so emptied', async () => {
+    await qemuImg('commit', '-q', branch);
+    const later = await image('disk.s3', base);
+    await write(later, 7, 61);
+    expect(await repair('--checkpoints', cp, '--branch', branch, later)).toMatchObject({ exitCode: 0 });
+    expect(await restores(backup, later, 'c2', base, later)).toBe(true);
+  });
+
   test('refuses what is no branch of the chain, and a disk of another size', async () => {
     for (const other of [base, fresh, backup])
       expect(await repair('--checkpoints', cp, '--branch', other, fresh)).toMatchObject({

@@ -343,7 +343,7 @@ describe('checkpoints on file', () => {
     expect(problemCodes(told)).toEqual(['bitmap-lost']);
     const { advice, libvirt } = told.disks[0]!.checkpoints[0]!;
     expect({ advice, libvirt }).toEqual({
-      advice: `bitmap-tool repair --name c1 --origin ${base} ${top}`,
+      advice: `bitmap-tool repair --rebuild-origin --checkpoints ${xml} ${top}`,
       libvirt: 'accepts',
     });
     expect(await bitmapTool(...advice!.split(' ').slice(1))).toMatchObject({ exitCode: 0 });
@@ -356,7 +356,7 @@ describe('checkpoints on file', () => {
     await rename(base, `${base}.old`);
     await overlay(base, `${base}.old`);
     const { advice } = (await check(base, '--checkpoints', xml)).disks[0]!.checkpoints[0]!;
-    expect(advice).toBe(`bitmap-tool repair --name c1 --origin IMAGE ${base}`);
+    expect(advice).toBe(`bitmap-tool repair --name c1 --origin IMAGE --checkpoints ${xml} ${base}`);
     expect(await bitmapTool('repair', '--checkpoints', xml, base)).toMatchObject({
       exitCode: 4,
       stderr: expect.stringContaining('If an overlay has taken that path since'),

@@ -204,12 +204,15 @@ describe('advice', () => {
     );
   });
 
-  test('names the image of then where another one has its path, and none where it has left the chain', () => {
+  test('names the image of then where another one has its path, and the branch where it has left the chain', () => {
     const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 1, last: 1 } as const;
     expect(adviceFor(chain('..'), lower)).toBe('bitmap-tool repair --name c --origin 1.qcow2 0.qcow2');
     const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
-    expect(adviceFor(chain('..'), left)).toBeNull();
-    expect(adviceFor(chain('g.'), left)).toBeNull();
+    for (const states of ['..', 'g.'])
+      expect(adviceFor(chain(states), left)).toBe('bitmap-tool repair --name c --branch s1.qcow2 0.qcow2');
+    expect(adviceFor(chain('..'), { ...left, isThere: false })).toBe(
+      'bitmap-tool repair --name c --against BACKUP 0.qcow2',
+    );
     expect(adviceFor(chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
   });
 

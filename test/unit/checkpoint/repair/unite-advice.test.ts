@@ -1,0 +1,86 @@
+/** What checkpoints of a guest need becomes one call, as far as one call can do it. */
+import { expect, test } from 'vitest';
+import { type Need, uniteAdvice } from '../../../../src/checkpoint/repair/unite-advice.ts';
+import { repairCommand } from '../../../../src/cli/remedy/checkpoint-words.ts';
+import type { RepairCall } from '../../../../src/remedy.ts';
+
+type CheckpointCall = Extract<RepairCall, { kind: 'repair-checkpoint' }>;
+
+function need(image: string, name: string, call: Partial<CheckpointCall> = {}): Need {
+  return {
+    image,
+    name,
+    call: {
+      kind: 'repair-checkpoint',
+      images: [image],
+      names: undefined,
+      consents: [],
+      origins: [],
+      branches: [],
+      isAgainst: false,
+      ...call,
+    },
+  };
+}
+
+function commands(needs: readonly Need[], images: readonly string[], isOnFile = true): string[] {
+  return [...new Set([...uniteAdvice(needs, images, isOnFile).values()].map((call) => repairCommand(call)))];
+}
+
+test('checkpoints that need no more than a call are one call for all disks', () => {
+  expect(commands([need('a', 'c1'), need('a', 'c2'), need('b', 'c1')], ['a', 'b'])).toEqual([
+    'bitmap-tool repair a b',
+  ]);
+});
+
+test('consents are those that any of them needs', () => {
+  const needs = [
+    need('a', 'c1', { consents: ['rebuild-origin'] }),
+    need('a', 'c2'),
+    need('a', 'c3', { consents: ['enable-disabled'] }),
+  ];
+  expect(commands(needs, ['a'])).toEqual(['bitmap-tool repair --rebuild-origin --enable-disabled a']);
+});
+
+test('a name that must be given names all, also where it is of one disk', () => {
+  const needs = [
+    need('a', 'c1', { names: ['c1'] }),
+    need('a', 'c2'),
+    need('b', 'c1', { names: ['c1'], origins: ['b'] }),
+  ];
+  expect(commands(needs, ['a', 'b'], false)).toEqual([
+    'bitmap-tool repair --name c1 --name c2 --origin b a b',
+  ]);
+});
+
+test('two origins of one disk are two calls, each with its names, and only for the disks that the names are of', () => {
+  const needs = [
+    need('a', 'c1', { origins: ['base'] }),
+    need('a', 'c2', { origins: ['mid'] }),
+    need('b', 'c1', { origins: ['b0'] }),
+  ];
+  expect(commands(needs, ['a', 'b'])).toEqual([
+    'bitmap-tool repair --name c1 --origin base --origin b0 a b',
+    'bitmap-tool repair --name c2 --origin mid a',
+  ]);
+});
+
+test('a backup is of one checkpoint, and each that needs one has a call of its own', () => {
+  const against = { names: ['x'], isAgainst: true };
+  const needs = [need('a', 'c1', against), need('a', 'c2', against), need('a', 'c3')];
+  expect(commands(needs, ['a'])).toEqual([
+    'bitmap-tool repair --name c1 --against BACKUP a',
+    'bitmap-tool repair --name c2 --against BACKUP a',
+    'bitmap-tool repair --name c3 a',
+  ]);
+});
+
+test('what must be done first stays a call of its own', () => {
+  const first: Need = { image: 'a', name: 'c1', call: { kind: 'repair-directory-first', file: 'a' } };
+  const lower = need('a', 'c3', { images: ['base'], names: ['c3'] });
+  expect(commands([first, need('a', 'c2'), lower], ['a'])).toEqual([
+    'bitmap-tool repair --directory a',
+    'bitmap-tool repair --name c3 base',
+    'bitmap-tool repair a',
+  ]);
+});
