@@ -166,6 +166,12 @@ export type CheckpointRemedy =
     }
   | { readonly kind: 'repair-disks-separately' }
   | { readonly kind: 'repair-again' }
+  /** Once it is repaired; `younger` are the checkpoints that were made after it. */
+  | {
+      readonly kind: 'back-up-from-checkpoint';
+      readonly name: string;
+      readonly younger: readonly string[];
+    }
   | { readonly kind: 'name-origin' }
   | { readonly kind: 'name-higher-origin' }
   /** The image that has left the chain is `left`, where it is still there and stands on the chain. */

@@ -90,6 +90,8 @@ export const checkpointWords: Words<CheckpointRemedy> = {
   },
   'repair-disks-separately': () => 'Repair these disks one after another.',
   'repair-again': () => 'Then run the repair again: it continues from there.',
+  'back-up-from-checkpoint': ({ name, younger }) =>
+    `After the repair make the next incremental backup from "${name}". virtnbdbackup continues from the last checkpoint of its list: delete ${younger.length === 1 ? 'the younger one' : 'the younger ones, the youngest first'} ("virsh checkpoint-delete DOMAIN ${shellWord(younger.at(-1)!)}"), with the files of that backup and the name in DOMAIN.cpt.`,
   'name-origin': (_, command) =>
     command.has('--origin')
       ? 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE'

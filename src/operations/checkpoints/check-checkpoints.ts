@@ -33,6 +33,7 @@ import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.
 import { FailedError, RefusedError } from '../../errors.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import type { RepairCall } from '../../remedy.ts';
+import { nameRange } from '../../text/name-range.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
 import { findInterrupted, type InterruptedCheckpoint } from './interrupted-checkpoints.ts';
 
@@ -154,6 +155,24 @@ export async function checkChains(
   return { schema: 1, healthy, disks };
 }
 
+/** What a bitmap that libvirt accepts has not recorded is in no backup, and no later checkpoint brings it. */
+function warnOfIncompleteBackups(
+  path: string,
+  checkpoints: readonly CheckedCheckpoint[],
+  { onWarning }: OperationOptions,
+): void {
+  const first = checkpoints.findIndex(({ problems }) =>
+    problems.some(({ code }) => code === 'bitmap-incomplete'),
+  );
+  const younger = checkpoints.slice(first + 1).map(({ name }) => name);
+  if (first < 0 || younger.length === 0) return;
+  const { name } = checkpoints[first]!;
+  onWarning?.(
+    `${path}: backups that were made from "${name}" and from younger checkpoints (${nameRange(younger)}) lack what its bitmaps do not mark`,
+    { kind: 'back-up-from-checkpoint', name, younger },
+  );
+}
+
 /** One call for as many disks and checkpoints as one can repair. */
 function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): CheckedDisk[] {
   const needOf = new Map<CheckedCheckpoint, Need>();
@@ -232,6 +251,7 @@ async function checkDisk(
   for (const name of [...unclear, ...absent])
     checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }, false));
   const { path, virtualSizeBytes } = chain.top;
+  warnOfIncompleteBackups(path, checkpoints, options);
   return {
     image: path,
     virtualSize: virtualSizeBytes,

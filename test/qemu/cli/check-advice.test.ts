@@ -61,6 +61,21 @@ test('is one line for many checkpoints, as are what was found and the refusal', 
   expect(await bitmapTool('check', '--checkpoints', cp, disk)).toMatchObject({ exitCode: 0 });
 });
 
+test('tells that backups since a bitmap was added by hand lack what it does not mark, and how to go on', async () => {
+  const overlay = join(folder, 'overlay.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', overlay);
+  await qemuIo(overlay, 'write -q 40M 64k');
+  for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', overlay, name);
+  await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [overlay, disk] } });
+  const { exitCode, stderr } = await bitmapTool('check', '--checkpoints', cp, overlay);
+  expect(exitCode).toBe(3);
+  expect(stderr).toMatch(
+    /made from "c1" and from younger checkpoints \("c2"\) lack what its bitmaps do not mark/,
+  );
+  expect(stderr).toContain('the next incremental backup from "c1"');
+  expect(stderr).toContain('virsh checkpoint-delete DOMAIN c2');
+});
+
 test('is one call for all disks', async () => {
   const other = join(folder, 'other.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', other, '1M');

@@ -337,7 +337,7 @@ describe('checkpoints on file', () => {
   }
 
   test('tell where a checkpoint began of which that image has lost the bitmap: nobody else would notice', async () => {
-    const { top, base, xml } = await lostOrigin();
+    const { top, xml } = await lostOrigin();
     expect((await check(top)).healthy).toBe(true);
     const told = await check(top, '--checkpoints', xml);
     expect(problemCodes(told)).toEqual(['bitmap-lost']);
