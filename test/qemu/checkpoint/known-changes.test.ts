@@ -292,7 +292,7 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await restores(backup, later, 'c2', base, later)).toBe(true);
   });
 
-  test('refuses what is no branch of the chain, and a disk of another size', async () => {
+  test('refuses an image that is not a branch of the chain, and a disk of another size', async () => {
     for (const other of [base, fresh, backup])
       expect(await repair('--checkpoints', cp, '--branch', other, fresh)).toMatchObject({
         exitCode: 4,

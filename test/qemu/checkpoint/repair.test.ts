@@ -62,7 +62,7 @@ const KEPT = [
 ];
 
 describe('an image above the origin', () => {
-  test('keeps what is good and marks all that it holds', async () => {
+  test('keeps a good bitmap that marks all that the image holds', async () => {
     const { top } = await copy();
     const disk = await repair(top, {});
     expect(actions(disk)).toEqual(KEPT);
@@ -73,7 +73,7 @@ describe('an image above the origin', () => {
     ]);
   });
 
-  test('gets what is missing: all that it holds, as fine as the nearest below has it', async () => {
+  test('gets a missing bitmap with all that the image holds, with the granularity of the nearest image below', async () => {
     const { top, middle } = await copy();
     await remove(top, 'c2');
     await remove(middle, 'c1');
@@ -124,7 +124,7 @@ describe('an image above the origin', () => {
     expect(await flags(middle)).toEqual(['auto', 'auto']);
   });
 
-  test('of which the bitmaps are outdated gets them anew; those that nobody asked for stay in use', async () => {
+  test('with outdated bitmaps gets the chosen ones again; the others stay in use', async () => {
     const { top, middle } = await copy();
     await qemuImg('bitmap', '--merge', 'c2', middle, 'c1');
     await setByte(middle, AUTOCLEAR_LOWEST_BYTE, 0);
@@ -161,7 +161,7 @@ describe('the image in which a checkpoint began', () => {
     expect(actions(await repair(base, {}))).toEqual([KEPT[2]]);
   });
 
-  test('gets an outdated bitmap anew, whatever it marked', async () => {
+  test('gets an outdated bitmap again, whatever it marked', async () => {
     const { top, base } = await copy();
     await setByte(base, AUTOCLEAR_LOWEST_BYTE, 0);
     expect(actions(await repair(top))[2]).toEqual({ c1: 'rebuild 6 +6', c2: 'rebuild 6 +6' });
@@ -230,7 +230,7 @@ describe('the image in which a checkpoint began', () => {
     });
   });
 
-  test('does not take those of an older one beside a bitmap in use: that one was made again since', async () => {
+  test('does not take the marks of an older bitmap if its own is in use: the older one was made again since', async () => {
     const { folder, top, base } = await copy();
     const checkpoints = [
       await writeCheckpoint(folder, 'c1', { source: base }),
@@ -289,7 +289,7 @@ describe('a repair is about', () => {
     expect(disk.checkpoints.map(({ wasValid }) => wasValid)).toEqual([true, true]);
   });
 
-  test('nothing where there are no checkpoints, whatever origin a person names', async () => {
+  test('nothing if there are no checkpoints, whatever origin a person names', async () => {
     const { folder } = await copy();
     const alone = `${folder}/alone.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', alone, '1M');
@@ -326,7 +326,7 @@ describe('a bitmap that is made', () => {
     expect(disk.images.map(({ bitmaps }) => bitmaps[0]!.granularity)).toEqual([8192, 8192, 8192]);
   });
 
-  test('has the very name of the others, also one that is no text', async () => {
+  test('has exactly the name of the others, even if that is not valid UTF-8', async () => {
     const { top, middle, base } = await copy();
     const name = new Uint8Array(300).fill(0xff);
     await edit(base, (image) => image.changeEntry(placeOf(image, 'c2'), { name }));
@@ -487,7 +487,7 @@ describe('refused, with nothing written, is', () => {
   });
 });
 
-test('a broken bitmap that nobody asked for is neither mended nor written beside', async () => {
+test('a broken bitmap that was not chosen is left alone, and nothing is written for it', async () => {
   const { top, base } = await copy();
   await edit(base, (image) => image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]));
   await setFlags(base, 'c2', DISABLED);

@@ -144,7 +144,7 @@ test('a checkpoint on file is not left out when the chain has its bitmap and onl
   expect(told).toMatchObject({ exitCode: 3, stderr: '' });
 });
 
-test('a parent that was made again after a crash is no measure for a child that is in use', async () => {
+test('a parent that was made again after a crash does not limit a child that is in use', async () => {
   const { base } = await goodChain();
   await qemuImg('bitmap', '--add', base, 'c2');
   await expect(qemuIo(base, 'write -q 4M 64k', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');

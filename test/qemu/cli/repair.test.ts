@@ -89,7 +89,7 @@ describe('check', () => {
     expect(broken.healthy).toBe(false);
   });
 
-  test('paints what is wrong, where colour is asked for', async () => {
+  test('paints problems if colour is wanted', async () => {
     const [top] = await brokenChain(await scratchFolder(), '');
     expect((await bitmapTool('check', '--color', top!)).stdout).toContain('\x1b[31m✗\x1b[39m ');
     expect((await bitmapTool('check', top!)).stdout).toContain('\n✗ ');
@@ -350,7 +350,7 @@ describe('checkpoints on file', () => {
     expect((await check(top, '--checkpoints', xml)).healthy).toBe(true);
   });
 
-  test('the path is no proof of where a checkpoint began: an overlay may have taken it since', async () => {
+  test('the path does not prove where a checkpoint began: an overlay may have taken it since', async () => {
     const { top, base, xml } = await lostOrigin();
     await qemuImg('bitmap', '--remove', top, 'c1');
     await rename(base, `${base}.old`);

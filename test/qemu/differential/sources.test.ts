@@ -171,7 +171,7 @@ describe('create-from --bitmap', () => {
       });
     });
 
-    test(`takes one of a disk of another size only when told to (${again})`, async () => {
+    test(`takes a bitmap of a disk of another size only with --any-size (${again})`, async () => {
       await inRandomImage(seed, async (random, chain) => {
         const { top } = chain;
         const step = random.between(1, 2000) * 512;

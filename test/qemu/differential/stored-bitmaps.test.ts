@@ -51,7 +51,7 @@ describe('the bitmaps of a random image', () => {
       });
     });
 
-    test(`have #ALLOCATED beside them (${again})`, async () => {
+    test(`can be read together with #ALLOCATED (${again})`, async () => {
       const { top, story } = await buildRandomChain(seededRandom(seed), await scratchFolder());
       await story.toldOnFailure(async () => {
         const ours = await bitmapToolJson<DirtyExtent[]>('dump', top.path, '#ALLOCATED');

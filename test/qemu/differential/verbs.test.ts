@@ -409,7 +409,7 @@ describe('#ALLOCATED', () => {
     });
   }
 
-  test('is no target, and nothing that can be added, removed or changed', async () => {
+  test('cannot be a target, added, removed or changed', async () => {
     const image = await imageWith(['a']);
     const before = await digest(image);
     for (const args of [

@@ -229,7 +229,7 @@ test('bits past the end of the disk are cleared, the others stay', async () => {
   expect(await dirtyExtents(it.path, 'first')).toEqual(before);
 });
 
-test('a bitmap in use is told of, and left alone', async () => {
+test('a bitmap in use is reported and left alone', async () => {
   const it = await sample();
   it.image.changeEntry(1, { flags: 3 });
   await it.save();
@@ -420,7 +420,7 @@ describe('an image that is marked', () => {
   });
 });
 
-test('unknown autoclear bits are told of, and cleared with the first change', async () => {
+test('unknown autoclear bits are reported, and cleared by the first change', async () => {
   const it = await sample();
   it.image.setAutoclear(0x41);
   setRefcount(it.image, it.image.bytes.length - 65536, 1);

@@ -82,7 +82,7 @@ test('images that read the data file of the disk are refused, and so is that fil
   await expectRefused(data, /through its data file/);
 });
 
-test('an image below both is named: what was written to it is no difference', async () => {
+test('an image below both is named: the comparison does not show a write to it', async () => {
   const overlay = await overlayOn(disk, 'overlay.qcow2');
   await qemuIo(overlay, 'write -P 3 3M 64k');
   const args = ['verify', overlay, '#ALLOCATED', '--against', disk];

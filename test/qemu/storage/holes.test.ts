@@ -44,7 +44,7 @@ test("says the same as qemu-img map, also above 4 GiB and at the file's end", as
   expect(await ranges(0, 8 * GIB)).toEqual(expected);
 });
 
-test('what is preallocated but unwritten is no data, as for qemu-img map', async () => {
+test('preallocated clusters that were never written are holes, as for qemu-img map', async () => {
   await execa('fallocate', ['--length', '4M', path]);
   await file.write(Buffer.alloc(64 * 1024, 1), 0, 64 * 1024, MIB);
   expect(await ranges(0, 4 * MIB)).toEqual(await dataByQemu());
@@ -59,7 +59,7 @@ test('is clipped to the range asked for', async () => {
   expect(await ranges(2 * MIB, 2 * MIB)).toEqual([]);
 });
 
-test('an empty file, a file that is one hole, and what is past the end hold no data', async () => {
+test('an empty file, a file that is one hole, and the range past the end hold no data', async () => {
   expect(await ranges(0, GIB)).toEqual([]);
   await file.truncate(GIB);
   expect(await ranges(0, GIB)).toEqual([]);

@@ -53,17 +53,20 @@ describe('while qemu-nbd has the image open read-write', () => {
     pid = await serve(image);
   });
 
-  test.each(['writer', 'reader'] as const)('a %s is refused, and told who holds it', async (role) => {
-    const error = await refusal(image, role);
-    expect(error).toBeInstanceOf(InUseError);
-    expect(error).toMatchObject({
-      exitCode: 5,
-      code: 'IMAGE_IN_USE',
-      message: `${image}: in use: qemu-nbd (pid ${pid}) holds it for writing`,
-      remedy: { kind: 'stop-programs', programs: [`qemu-nbd (pid ${pid})`] },
-      context: { file: image, holders: [`qemu-nbd (pid ${pid})`] },
-    });
-  });
+  test.each(['writer', 'reader'] as const)(
+    'a %s is refused, and the refusal names who holds the image',
+    async (role) => {
+      const error = await refusal(image, role);
+      expect(error).toBeInstanceOf(InUseError);
+      expect(error).toMatchObject({
+        exitCode: 5,
+        code: 'IMAGE_IN_USE',
+        message: `${image}: in use: qemu-nbd (pid ${pid}) holds it for writing`,
+        remedy: { kind: 'stop-programs', programs: [`qemu-nbd (pid ${pid})`] },
+        context: { file: image, holders: [`qemu-nbd (pid ${pid})`] },
+      });
+    },
+  );
 
   test('a force-share reader is let in', async () => {
     await lock(image, 'force-share');
@@ -82,7 +85,7 @@ describe('while qemu-nbd has the image open read-only', () => {
     pid = await serve(image, '--read-only');
   });
 
-  test('a writer is refused, and told that it is held for reading', async () => {
+  test('a writer is refused, and the refusal says that the image is held for reading', async () => {
     const { message } = await refusal(image, 'writer');
     expect(message).toBe(`${image}: in use: qemu-nbd (pid ${pid}) holds it for reading`);
   });

@@ -135,7 +135,7 @@ test('the whole disk is marked where every granule is', () => {
   );
 });
 
-test('what is left without the marks of another bitmap is marked in the one and not in the other', () => {
+test('the difference of two bitmaps marks the granules that only the first one marks', () => {
   fc.assert(
     fc.property(twoOfOneDisk, ([{ bitmap }, { bitmap: second }]) => {
       const other = resample(second, bitmap.granularityBits);

@@ -75,7 +75,7 @@ test('with autoclear bit 0 clear an extension is stale, and one of zeros as good
   expect(stateOf(last)).toMatchObject({ kind: 'stale', directory: { bitmapCount: undefined } });
 });
 
-describe('extensions beside a bitmaps extension of a wrong length', () => {
+describe('extensions after a bitmaps extension of a wrong length', () => {
   const lenient = (...frames: Parameters<typeof headerWith>) =>
     parseExtensionsLeniently(headerWith(...frames), header).list.map(
       ({ type, offset, storedLengthBytes }) => [type, offset, storedLengthBytes],

@@ -269,7 +269,7 @@ describe('a directory', () => {
     expect(entries[0]?.[2]).toContain('entry-type');
   });
 
-  test('without an offset is told by the places within it', () => {
+  test('without an offset is described by the places within it', () => {
     const { entries } = examineBitmapDirectory(
       two,
       { offset: undefined, bitmapCount: 2, sizeBytes: 64 },

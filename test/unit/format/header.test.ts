@@ -65,7 +65,7 @@ describe('a sound header', () => {
     expect(parsedHeader({ compression_type: 1 }).compressionType).toBe('zlib');
   });
 
-  test('of a disk that is no multiple of 512 bytes counts whole sectors, as QEMU does', () => {
+  test('of a disk whose size is not a multiple of 512 bytes counts whole sectors, as QEMU does', () => {
     expect(parsedHeader({ size: 1000 }).virtualSizeBytes).toBe(512);
     expect(parsedHeader({ size: 0, l1_size: 0 }).virtualSizeBytes).toBe(0);
   });

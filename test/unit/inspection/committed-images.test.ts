@@ -44,7 +44,7 @@ test.each(cases)('$image', async ({ image, answer }) => {
   expect(codes).toEqual(expected);
 });
 
-test('the marks of images are told of, and bitmaps in use', async () => {
+test('images that are marked dirty or corrupt, and bitmaps in use, are reported', async () => {
   const codesOf = async (image: string) =>
     (await inspectFile(join(images, image))).problems.map(({ code }) => code);
   expect(await codesOf('marked-corrupt/disk.qcow2')).toContain('marked-corrupt');

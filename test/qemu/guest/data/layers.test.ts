@@ -29,7 +29,7 @@ describe('an external data file', () => {
     await expectAsQemu(image);
   });
 
-  test('beside the image is not found from another folder, by QEMU neither', async () => {
+  test('next to the image is not found from another folder, as by QEMU', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     const args = ['create', '-q', '-f', 'qcow2', '-o', 'data_file=beside.data', 'disk.qcow2', '1M'];
