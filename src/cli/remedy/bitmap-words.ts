@@ -15,7 +15,7 @@ export const bitmapWords: Words<BitmapRemedy> = {
       : `${call} repairs it.`;
   },
   'keep-outdated-names': ({ file }) =>
-    `If checkpoints may need them, "bitmap-tool repair --directory ${shellPath(file)}" keeps their names, marked in-use, and "bitmap-tool repair" then fills them. The next program of QEMU that writes to the image drops them, as does "qemu-img check -r leaks ${shellPath(file)}".`,
+    `If checkpoints may need them, "bitmap-tool repair --directory ${shellPath(file)}" keeps their names, marked in-use, and "bitmap-tool repair" then fills them. The next program of QEMU that writes to the image drops them; so does "qemu-img check -r leaks ${shellPath(file)}".`,
   'rebuild-or-remove-in-use': () =>
     'Once no program uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is no longer needed.',
   'remove-bitmap': ({ file, name }) =>

@@ -38,7 +38,7 @@ const refusals = (overlay: string, base: string): [string[], number, RegExp][] =
   [
     [overlay],
     2,
-    /there are 2 valid checkpoints: c1, c2\nName those you want, the oldest first: -n c1 -n c2$/,
+    /there are 2 valid checkpoints: c1, c2\nName those that you want, the oldest first: --name c1 --name c2$/,
   ],
   [['-n', 'c1', '-n', 'c2', overlay], 2, /2 checkpoints, and virsh takes one at a time\n.*--output/],
   [['-n', 'c1', '-n', 'c1', overlay], 2, /checkpoint "c1" is named twice/],
@@ -74,12 +74,12 @@ describe('from images', () => {
     expect(numbered).toMatchObject({
       exitCode: 2,
       stderr: expect.stringContaining(
-        'the oldest first: -n virtnbdbackup.2 -n virtnbdbackup.10 -n virtnbdbackup.11',
+        'the oldest first: --name virtnbdbackup.2 --name virtnbdbackup.10 --name virtnbdbackup.11',
       ),
     });
     await qemuImg('bitmap', '--add', base, 'monday');
     expect((await bitmapTool('checkpoint-xml', base)).stderr).toContain(
-      'the oldest first, which the images do not tell: -n monday',
+      'the oldest first (the images do not show the order): --name monday',
     );
   });
 
@@ -101,7 +101,7 @@ describe('from images', () => {
     const { stdout, stderr } = await bitmapTool('checkpoint-xml', overlay);
     expect(stdout).toContain('<name>c1</name>');
     expect(Number(/<creationTime>(\d+)</.exec(stdout)![1]) - before).toBeLessThan(60);
-    expect(stderr).toMatch(/warning: taking .*overlay\.qcow2 for vda; "virsh domblklist"/);
+    expect(stderr).toMatch(/warning: taking .*overlay\.qcow2 for vda\. "virsh domblklist DOMAIN"/);
   });
 
   test('several go to a folder, numbered, each with the one before as its parent, on all disks', async () => {
@@ -159,7 +159,7 @@ describe('from images', () => {
     await qemuImg('create', '-q', '-f', 'qcow2', empty, '4M');
     const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '--disk', 'vda', empty);
     expect(exitCode).toBe(4);
-    expect(stderr).toMatch(/no valid checkpoint\nSee why: bitmap-tool check /);
+    expect(stderr).toMatch(/no valid checkpoint\nSee the state of every checkpoint: bitmap-tool check /);
   });
 });
 

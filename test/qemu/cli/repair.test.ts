@@ -128,7 +128,7 @@ describe('check', () => {
     const { exitCode, stdout } = await bitmapTool('check', '-U', top!);
     expect({ exitCode, stdout }).toMatchObject({
       exitCode: 0,
-      stdout: expect.stringMatching(/recording.*in-use then, as they must be/s),
+      stdout: expect.stringMatching(/recording.*its bitmaps are marked in-use/s),
     });
   });
 
