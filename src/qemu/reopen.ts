@@ -48,11 +48,13 @@ function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOpt
   if (format === undefined || file === undefined || node.file === undefined) {
     throw cannotWrite(node, 'with which options QEMU has it open is not known for certain');
   }
+  // What was the active image when QEMU started may be below a snapshot now: only its read-only differs then.
   const same =
     format['driver'] === node.driver &&
     file['driver'] === node.file.driver &&
     format['file'] === node.file.nodeName &&
-    format['read-only'] === true;
+    isAsStarted(node.options, format) &&
+    isAsStarted(node.file.options, file);
   if (!same) throw cannotWrite(node, 'QEMU was started with other options for it than it has now');
   // Its backing image may be another one since a commit.
   const backing = node.backing?.nodeName ?? null;
@@ -62,6 +64,16 @@ function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOpt
     writable: [...files.map((options) => ({ ...options, 'read-only': false })), formatAs(false)],
     readOnly: [formatAs(true), ...files],
   };
+}
+
+/** Whether QEMU still has a node as it was started, as far as it tells. */
+function isAsStarted(now: ImageNode['options'], start: BlockdevOptions): boolean {
+  const cache = (start['cache'] ?? {}) as Readonly<Record<string, unknown>>;
+  return (
+    now.cacheDirect === (cache['direct'] ?? false) &&
+    now.cacheNoFlush === (cache['no-flush'] ?? false) &&
+    now.detectZeroes === (start['detect-zeroes'] ?? 'off')
+  );
 }
 
 function cannotWrite({ path }: ImageNode, what: string, cause?: QmpError): RefusedError {

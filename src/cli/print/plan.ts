@@ -23,7 +23,7 @@ export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
 export function describeRunning(dryRun: boolean): string {
   return dryRun
     ? 'Nothing was changed.\n'
-    : 'The running QEMU has them from now on; it stores them in the image when it closes that.\n';
+    : 'Done in the running QEMU, which stores it in the image when it closes that.\n';
 }
 
 export function count(number: number, noun: string): string {

@@ -165,6 +165,20 @@ it('mends an image below the active one too, without a pause of the guest', asyn
   await expectRestorable(guest);
 });
 
+it('mends what was the active image when the guest started, below a snapshot that was made since', async () => {
+  const guest = await backedUpGuest();
+  await overlaid(guest);
+  await guest.machine.snapshot('live');
+  await guest.machine.write('vda', 'write -P 5 16M 1M');
+  const { exitCode, stderr } = await guest.tool('repair');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(await guest.tool('check', '--json')).toMatchObject({
+    exitCode: 0,
+    json: { domain: { verdicts: [{ valid: true, dirtyBytes: 3 * 2 ** 20 }] } },
+  });
+  await expectRestorable(guest);
+});
+
 it('works on one image of a guest by the name of its disk, running or shut off', async () => {
   const guest = await backedUpGuest();
   const top = await overlaid(guest);
