@@ -123,7 +123,7 @@ test('nothing of it, and nothing it depends on, runs when it is installed; versi
     expect.arrayContaining([expect.stringMatching(/^(pre|post)?install$/)]),
   );
   for (const [name, version] of Object.entries({ ...optionalDependencies, ...devDependencies })) {
-    expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+    expect(version, name).toMatch(/^\d+\.\d+\.\d+(-[\w.]+)?$/);
   }
   const { packages } = await read('package-lock.json');
   for (const [path, { link, integrity }] of Object.entries<{ link?: boolean; integrity?: string }>(
