@@ -10,7 +10,7 @@ if [ "$#" -lt 2 ]; then
   exit 2
 fi
 if [ "${DEBIAN_ROOT_SH:-}" != inside ]; then
-  DEBIAN_ROOT_SH=inside exec unshare --mount --pid --fork --kill-child --propagation private sh "$0" "$@"
+  DEBIAN_ROOT_SH=inside exec unshare --mount --propagation private sh "$0" "$@"
 fi
 
 suite=$1
