@@ -193,7 +193,8 @@ export type CheckpointRemedy =
   /** Bitmaps that may have been those of checkpoints are gone from this image. */
   | { readonly kind: 'repair-forgotten'; readonly origin: string }
   | { readonly kind: 'equalize-sizes' }
-  | { readonly kind: 'name-disk' }
+  /** `disks`: the targets of the disks of the checkpoints; `said`: the one that the image was said to be. */
+  | { readonly kind: 'name-disk'; readonly disks: readonly string[]; readonly said: string | undefined }
   | { readonly kind: 'name-libvirt-disks' }
   | { readonly kind: 'remove-parent' }
   | { readonly kind: 'save-checkpoint-again' }

@@ -3,6 +3,7 @@
  */
 
 import { RefusedError, UsageError } from '../../errors.ts';
+import { inNaturalOrder } from '../../text/natural-order.ts';
 import type { ChainImage } from '../chain/chain-images.ts';
 import type { CheckpointDisk } from '../checkpoint.ts';
 import {
@@ -63,7 +64,7 @@ export async function readRecords(
       const known: KnownCheckpoint[][] = [];
       for (const [index, chain] of chains.entries()) {
         const path = images[index]!.paths[0]!;
-        refuseDoubt(path, chain, matches[index]!, stored, disks !== undefined);
+        refuseDoubt(path, chain, matches[index]!, stored, disks?.[index]);
         const own: KnownCheckpoint[] = [];
         for (const [position, match] of matches[index]!.entries()) {
           if (match.kind !== 'disk') {
@@ -88,13 +89,18 @@ export async function readRecords(
   };
 }
 
+function targetsOf(stored: readonly StoredCheckpoint[]): string[] {
+  const targets = stored.flatMap(({ disks }) => disks.flatMap(({ target }) => target ?? []));
+  return [...new Set(targets)].sort(inNaturalOrder);
+}
+
 /** A checkpoint that is left out silently may be one of this disk, and lost. */
 function refuseDoubt(
   path: string,
   chain: readonly ChainImage[],
   matches: readonly DiskMatch[],
   stored: readonly StoredCheckpoint[],
-  isSaid: boolean,
+  said: string | undefined,
 ): void {
   const reasonOf = (match: DiskMatch | undefined) =>
     match === undefined || match.kind === 'disk' ? undefined : match.reason;
@@ -102,13 +108,15 @@ function refuseDoubt(
     ({ kind }, position) =>
       kind === 'unclear' ||
       // Its image has moved: nothing else brings a bitmap of that name here.
-      (kind === 'other' && !isSaid && chain.some(({ bitmaps }) => bitmaps.has(stored[position]!.name))),
+      (kind === 'other' &&
+        said === undefined &&
+        chain.some(({ bitmaps }) => bitmaps.has(stored[position]!.name))),
   );
   const isNone = matches.every(({ kind }) => kind !== 'disk');
   const reason = reasonOf(doubt) ?? (isNone ? reasonOf(matches[0]) : undefined);
   if (reason === undefined) return;
   throw new RefusedError('INVALID_CHECKPOINT', `${path}: not a disk of these checkpoints: ${reason}`, {
-    remedy: { kind: 'name-disk' },
+    remedy: { kind: 'name-disk', disks: targetsOf(stored), said },
     context: { file: path },
   });
 }

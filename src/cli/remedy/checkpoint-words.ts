@@ -126,10 +126,16 @@ export const checkpointWords: Words<CheckpointRemedy> = {
   'repair-forgotten': ({ origin }) =>
     `If a checkpoint began in this image, repair it: bitmap-tool repair --name NAME --origin ${shellPath(origin)} TOP`,
   'equalize-sizes': () => 'Make the disks equal first: "qemu-img resize" on the smaller image.',
-  'name-disk': (_, command) =>
-    command.has('--disk')
-      ? 'Say which of their disks it is: --disk TARGET, for example --disk vda; one for each image.'
-      : 'Say which of their disks it is.',
+  'name-disk': ({ disks, said }, command) => {
+    const others = disks.filter((disk) => disk !== said);
+    if (others.length === 0) return 'Leave out the files of checkpoints that are not of this disk.';
+    const choice = command.has('--disk')
+      ? others.map((disk) => `--disk ${shellWord(disk)}`).join(' or ')
+      : others.join(' or ');
+    return said === undefined
+      ? `Say which of their disks it is, one for each image: ${choice}.`
+      : `If it is another of their disks, name that one: ${choice}. Otherwise leave out the files of checkpoints that are not of this disk.`;
+  },
   'name-libvirt-disks': () =>
     '"virsh domblklist DOMAIN" shows the names of the disks. Pass one for each image: bitmap-tool checkpoint-xml --disk NAME IMAGE',
   'remove-parent': () =>

@@ -126,6 +126,15 @@ describe('the checkpoints of a disk', () => {
     expect(vda![0]!.origin.kind).toBe('unknown');
   });
 
+  test('have no disk of the name that a person says: the refusal says which name was tried', async () => {
+    const images = await chain(['top']);
+    await checkpoint({ target: 'vdb', source: at('top') });
+    await expect((await read(1, { disks: ['vda'] })).of([images])).rejects.toMatchObject({
+      code: 'INVALID_CHECKPOINT',
+      remedy: { kind: 'name-disk', disks: ['vdb'], said: 'vda' },
+    });
+  });
+
   test('may tell no path where the image is the only one', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vda' });
@@ -133,7 +142,7 @@ describe('the checkpoints of a disk', () => {
     await expect((await read(2)).of([images, images])).rejects.toMatchObject({
       code: 'INVALID_CHECKPOINT',
       message: expect.stringMatching(/top: not a disk of these checkpoints: .*"c0"/),
-      remedy: { kind: 'name-disk' },
+      remedy: { kind: 'name-disk', disks: ['vda'], said: undefined },
       context: { file: at('top') },
     });
   });
