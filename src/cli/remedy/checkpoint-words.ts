@@ -136,8 +136,8 @@ export const checkpointWords: Words<CheckpointRemedy> = {
       ? `Say which of their disks it is, one for each image: ${choice}.`
       : `If it is another of their disks, name that one: ${choice}. Otherwise leave out the files of checkpoints that are not of this disk.`;
   },
-  'name-libvirt-disks': () =>
-    '"virsh domblklist DOMAIN" shows the names of the disks. Pass one for each image: bitmap-tool checkpoint-xml --disk NAME IMAGE',
+  'name-libvirt-disks': (_, command) =>
+    `"virsh domblklist DOMAIN" shows the names of the disks. Pass one for each image: ${command.has('--disk') ? '' : 'bitmap-tool checkpoint-xml '}--disk NAME`,
   'remove-parent': () =>
     'Remove the <parent> of the oldest one; "virsh checkpoint-list --tree DOMAIN" shows the checkpoints that libvirt knows.',
   'save-checkpoint-again': () => 'Save it again: virsh checkpoint-dumpxml DOMAIN CHECKPOINT',
