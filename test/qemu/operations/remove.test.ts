@@ -155,7 +155,7 @@ describe('remove', () => {
     { args: ['--all', '--unknown'], says: 'do not go together' },
     { args: ['--unknown'], says: '--unknown needs --checkpoints' },
     { args: ['--all', '--disk', 'vda'], says: 'belong to --unknown' },
-    { args: ['--all', '--qmp', '/nowhere'], says: '--qmp takes bitmaps by name' },
+    { args: ['--all', '--qmp', '/nowhere'], says: '--qmp and --domain take bitmaps by name' },
   ])('$args: exit code 2', async ({ args, says }) => {
     const { top } = await makeChain();
     const isOption = (word: string) => word.startsWith('-') || word === 'vda' || word === '/nowhere';
