@@ -1,6 +1,6 @@
 /**
- * Builds dist/: the command line and the library, their types, the man page, and the licences of what is bundled.
- * `node build.js --no-types` leaves out the types, which take most of the time.
+ * Builds dist/: the command line, the library, their types, the man page and the licences of bundled
+ * packages. `node build.js --no-types` skips the types, because they take most of the time.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,10 +20,10 @@ const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
-  // Loaded late, and only where locks are taken; its binary cannot be bundled.
+  // Loaded late, and only to take locks. Its binary cannot be bundled.
   external: ['koffi'],
   define: { BITMAP_TOOL_VERSION: JSON.stringify(version) },
-  // Names stay: they are what a stack trace in a bug report says.
+  // Identifiers are not minified, so that stack traces in bug reports show names.
   minifySyntax: true,
   minifyWhitespace: true,
   metafile: true,
@@ -36,25 +36,29 @@ const library = await build({
   outdir: 'dist',
   splitting: true,
   chunkNames: 'parts/[name]-[hash]',
-  // Saxes is CommonJS and asks for Node's modules in its way.
+  // Saxes is CommonJS and loads Node's modules with require().
   banner: {
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
 });
-// The program starts more often than it works long: CommonJS in one piece loads fastest, but for what it seldom needs.
-/** By what the source calls them. */
+// Most runs of the program are short, so its start must be fast. One CommonJS file loads fastest. Rarely
+// needed modules are separate files.
+/** Keys are the import paths in the source. */
 const LOADED_LATE = new Map([
   ['chalk', 'chalk'],
   ['./spinner.ts', './src/cli/spinner.ts'],
   ['zstddec', 'zstddec'],
   ['./execa.ts', './src/qemu/execa.ts'],
 ]);
-/** Loaded with options that take the whole program, by src/cli/command-files.ts; the files of single commands lack it. */
+/**
+ * Modules for the options that need the whole program (see src/cli/command-files.ts). The files of single
+ * commands do not contain them.
+ */
 const OF_WHOLE_PROGRAM = new Set(['running', 'picture-file', 'map-picture', 'dump-picture']);
 const nameOf = (/** @type {string} */ path) => parse(path).name;
 /**
- * @param {string} lateFolder as the built file names it
- * @param {string} [command] the file of src/cli/commands that goes into it; without it all do
+ * @param {string} lateFolder the path from the built file
+ * @param {string} [command] the file of src/cli/commands to bundle; all of them if it is omitted
  * @returns {import('esbuild').Plugin}
  */
 const leftOut = (lateFolder, command) => ({
@@ -78,7 +82,8 @@ const forProgram = {
   supported: { 'dynamic-import': false },
   outExtension: { '.js': '.cjs' },
 };
-// Commander would start other programs for commands that are programs of their own; there are none.
+// Commander uses node:child_process to start commands that are separate programs. This program has no such
+// commands.
 const withoutPrograms = { alias: { 'node:child_process': './src/cli/no-child-process.ts' } };
 const program = await build({
   ...forProgram,
@@ -87,11 +92,11 @@ const program = await build({
   entryPoints: { cli: 'src/cli/main.ts', program: 'src/cli/run-program.ts' },
   outdir: 'dist',
 });
-// A run needs one command, and compiling the others takes longer than most runs.
+// A run needs one command. Compiling all other commands takes longer than most runs.
 const commands = await Promise.all(
   readdirSync(join(root, 'src', 'cli', 'commands'))
     .map(nameOf)
-    // That one is made from all of them.
+    // It needs all commands.
     .filter((command) => command !== 'completion')
     .map((command) =>
       build({
@@ -118,7 +123,7 @@ if (withTypes) {
 }
 writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await manPage());
 
-/** Runs the part of the source that knows the commands. */
+/** Bundles and runs the source file that prints the man page. */
 async function manPage() {
   const outfile = join(root, 'dist', 'man.cjs');
   await build({
@@ -133,7 +138,7 @@ async function manPage() {
   return page;
 }
 
-/** @param {string[]} inputs files that went into the bundle */
+/** @param {string[]} inputs source files of the bundles */
 function licences(inputs) {
   const packages = new Set(
     inputs.flatMap((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? []),
@@ -143,7 +148,7 @@ function licences(inputs) {
     .map((folder) => {
       const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
       const packed = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-      // Some packages come without theirs; it was taken from their repository then.
+      // Some packages do not include their licence. licenses/ has a copy from their repository.
       const file = packed === undefined ? join('licenses', `${name}.txt`) : join(folder, packed);
       return `${name} ${version} (${license})\n\n${readFileSync(join(root, file), 'utf8').trim()}\n`;
     })

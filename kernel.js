@@ -1,5 +1,5 @@
 /**
- * Assembles src/format/l2-kernel.wat into l2-kernel-code.ts beside it.
+ * Assembles src/format/l2-kernel.wat into l2-kernel-code.ts in the same folder.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import wabt from 'wabt';

@@ -1,5 +1,5 @@
 /**
- * The standalone program and its papers as an archive, for hosts without a package manager.
+ * The archive of the standalone program and its documents, for hosts without a package manager.
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -30,7 +30,8 @@ export function makeArchive(parts, { version, arch, work, out }) {
       '--owner=0',
       '--group=0',
       '--numeric-owner',
-      // One thread writes other bytes than several do, but several always write the same.
+      // The output of one thread differs from the output of several. Several threads always give the same
+      // bytes.
       '--use-compress-program=xz -1 -T2',
       `--file=${join(out, `${name}.tar.xz`)}`,
       name,

@@ -1,7 +1,9 @@
 /**
- * Builds packages/: the standalone programs, the .deb, the .rpm, the npm tarball, and their checksums. `npm run package`.
+ * `npm run package` builds packages/: the standalone programs, the .deb, the .rpm, the npm tarball and their
+ * checksums.
  *
- * Two builds of one commit are byte-identical: times are the commit's, and every tool that goes in has a fixed version.
+ * Two builds of one commit are byte-identical. All times are the time of the commit, and every bundled tool
+ * has a fixed version.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,14 +24,14 @@ process.env['SOURCE_DATE_EPOCH'] ??= execFileSync('git', ['log', '-1', '--format
   cwd: root,
   encoding: 'utf8',
 }).trim();
-// Modes of files in packages follow it.
+// The file modes in packages depend on the umask.
 process.umask(0o022);
 
 const work = mkdtempSync(join(tmpdir(), 'bitmap-tool-package-'));
 try {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out);
-  // Builds dist/ too.
+  // This also builds dist/.
   execFileSync('npm', ['pack', '--silent', '--pack-destination', out], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],

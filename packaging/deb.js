@@ -1,5 +1,5 @@
 /**
- * The package for Debian and Ubuntu. Nothing runs when it is installed or removed.
+ * The package for Debian and Ubuntu. It has no install or remove scripts.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
- * Packages of the npm registry that npm does not install here: they are for another processor, or only go into what is built.
+ * Downloads npm packages that `npm install` does not install here. They are for another processor, or are
+ * only part of the built packages.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,8 +12,8 @@ const cache = new URL('../node_modules/.cache/bitmap-tool/', import.meta.url).pa
 /**
  * @param {string} name
  * @param {string} version
- * @param {string} integrity as package-lock.json writes it: `sha512-…`
- * @returns {string} the folder that the package is unpacked in; kept for the next build
+ * @param {string} integrity in the format of package-lock.json: `sha512-…`
+ * @returns {string} the folder of the unpacked package; later builds reuse it
  */
 export function npmPackage(name, version, integrity) {
   const folder = join(cache, `${name.replaceAll('/', '+')}-${version}`);

@@ -1,5 +1,5 @@
 /**
- * What every package holds, and how it is laid out in a folder.
+ * The contents of every package and their layout in a folder.
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const read = (/** @type {string} */ name) => readFileSync(join(root, name));
  */
 
 /**
- * Needs dist/ to be built.
+ * dist/ must exist.
  *
  * @param {'x64' | 'arm64'} arch
  * @param {string} program the standalone program
@@ -59,17 +59,17 @@ function licences(arch) {
 
 /**
  * @param {Buffer} content
- * @returns {Buffer} without a name and a time in it
+ * @returns {Buffer} gzip data without a file name and a time
  */
 export function compressed(content) {
   return gzipSync(content, { level: 9 });
 }
 
 /**
- * Writes files, each with the time that the packages are to have.
+ * Writes files and sets their time to the time of the packages.
  *
  * @param {string} folder
- * @param {Record<string, File>} files by path in the folder
+ * @param {Record<string, File>} files keys are paths in the folder
  */
 export function writeFiles(folder, files) {
   for (const [path, { content, mode = 0o644 }] of Object.entries(files)) {
@@ -81,7 +81,7 @@ export function writeFiles(folder, files) {
   }
 }
 
-/** In seconds since 1970; https://reproducible-builds.org/specs/source-date-epoch/ */
+/** Seconds since 1970, see https://reproducible-builds.org/specs/source-date-epoch/ */
 export function packageTime() {
   return Number(process.env['SOURCE_DATE_EPOCH']);
 }

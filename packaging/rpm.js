@@ -1,5 +1,5 @@
 /**
- * The package for RHEL, Fedora, oVirt nodes and SUSE. Nothing runs when it is installed or removed.
+ * The package for RHEL, Fedora, oVirt nodes and SUSE. It has no install or remove scripts.
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';

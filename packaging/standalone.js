@@ -1,5 +1,6 @@
 /**
- * The standalone program: Node with the command line and koffi's binary inside (Node's "Single executable applications").
+ * The standalone program. It contains Node, the command line and koffi's binary (Node's "Single executable
+ * applications").
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,13 +14,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const readJson = (/** @type {string} */ path) => JSON.parse(readFileSync(join(root, path), 'utf8'));
 const node = readJson('packaging/node.json');
 
-/** What Node replaces by the blob, and how it is told that there is one; Node's documentation gives both. */
+/**
+ * The name of the blob, and the fuse that shows Node that a blob exists. Both are from Node's documentation.
+ */
 const BLOB = 'NODE_SEA_BLOB';
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /**
  * @param {'x64' | 'arm64'} arch
- * @returns {string} the folder of the official build of Node: `bin/node`, `LICENSE`
+ * @returns {string} the folder of the official build of Node, with `bin/node` and `LICENSE`
  */
 export function nodeFolder(arch) {
   return npmPackage(`node-linux-${arch}`, node.version, node.packages[arch]);
@@ -33,7 +36,7 @@ function koffiBinary(arch) {
 }
 
 /**
- * The command line in one piece.
+ * Bundles the command line into one file.
  *
  * @param {string} outfile
  */
@@ -59,7 +62,8 @@ export async function bundleProgram(outfile) {
             onResolve({ filter }, () => ({ path: join(root, file) }));
           takes(/^\.\/load-program\.ts$/, 'packaging/load-program.ts');
           takes(/^koffi$/, 'packaging/embedded-koffi.ts');
-          // Commander loads it to start programs of its own; the job in a running QEMU needs the real one.
+          // Commander uses it only to start separate programs. The work in a running QEMU needs the real
+          // module.
           onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
             importer.includes('/node_modules/commander/')
               ? { path: join(root, 'src/cli/no-child-process.ts') }
@@ -73,12 +77,12 @@ export async function bundleProgram(outfile) {
 
 /**
  * @param {'x64' | 'arm64'} arch
- * @param {string} program made by {@link bundleProgram}; its name in `work`
+ * @param {string} program the name in `work` of the file from {@link bundleProgram}
  * @param {string} outfile
- * @param {string} work a folder for what is made on the way
+ * @param {string} work a folder for intermediate files
  */
 export async function makeStandalone(arch, program, outfile, work) {
-  // Named as seen from `work`: the blob holds the names, and two builds are to be the same.
+  // Paths are relative to `work`. The blob contains them, and two builds must be identical.
   const [blob, config] = [`${arch}.blob`, `${arch}.json`];
   writeFileSync(
     join(work, config),
@@ -86,12 +90,13 @@ export async function makeStandalone(arch, program, outfile, work) {
       main: program,
       output: blob,
       disableExperimentalSEAWarning: true,
-      // It holds for the processor that makes it.
+      // A code cache is only valid for the processor architecture that created it.
       useCodeCache: arch === process.arch,
       assets: { 'koffi.node': koffiBinary(arch) },
     }),
   );
-  // Without a seed, the code cache holds random hashes. V8 does not compare this option when it loads the cache.
+  // Without a seed, the code cache holds random hashes. V8 does not compare this option when it loads the
+  // cache.
   execFileSync(
     join(nodeFolder(/** @type {'x64'} */ (process.arch)), 'bin', 'node'),
     ['--random-seed=1', '--experimental-sea-config', config],

@@ -1,5 +1,5 @@
 /**
- * The few kinds of failure a person can meet, each tied to one exit code; anything else thrown is a bug.
+ * The kinds of failure that a user can meet. Each has one exit code. Any other thrown error is a bug.
  */
 
 import type { Remedy } from './remedy.ts';
@@ -8,13 +8,13 @@ import type { Remedy } from './remedy.ts';
 export type ErrorContext = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 export interface ErrorDetails {
-  /** What a person can do next. */
+  /** The next step for the user. */
   readonly remedy?: Remedy | undefined;
   readonly context?: ErrorContext;
   readonly cause?: unknown;
 }
 
-/** Base of every error that this tool foresees. `code` is stable: scripts may rely on it. */
+/** Base of every expected error. `code` is stable: scripts may rely on it. */
 export abstract class BitmapToolError<Code extends string = string> extends Error {
   abstract readonly exitCode: number;
   readonly code: Code;
@@ -30,7 +30,7 @@ export abstract class BitmapToolError<Code extends string = string> extends Erro
   }
 }
 
-/** A failed attempt: I/O, permissions, space. The message describes what is on disk now. */
+/** A failed attempt: I/O, permissions, space. The message describes the current state on disk. */
 export class FailedError extends BitmapToolError<
   'FILE_NOT_FOUND' | 'NOT_A_FILE' | 'ACCESS_DENIED' | 'NO_SPACE' | 'IO_ERROR' | 'LIBVIRT_ERROR'
 > {
@@ -47,36 +47,36 @@ export class UsageError extends BitmapToolError<'USAGE'> {
 }
 
 export type RefusalCode =
-  /** Bytes that break a rule of the format or a limit of QEMU. */
+  /** The image breaks a rule of the format or a limit of QEMU. */
   | 'INVALID_IMAGE'
   /** A format, feature or reference that this tool does not read. */
   | 'UNSUPPORTED'
-  /** The image is marked corrupt or dirty: `qemu-img check` comes first. */
+  /** The image is marked corrupt or dirty and needs `qemu-img check` first. */
   | 'NEEDS_CHECK'
-  /** XML that describes no checkpoint of libvirt, or checkpoints that contradict each other. */
+  /** The XML describes no libvirt checkpoint, or checkpoints contradict each other. */
   | 'INVALID_CHECKPOINT'
   /** The backing chain loops, breaks, or is too deep. */
   | 'BROKEN_CHAIN'
   | 'BITMAP_EXISTS'
   | 'BITMAP_NOT_FOUND'
-  /** The bitmap, or the image's set of bitmaps, cannot be trusted. */
+  /** The bitmap, or the whole set of bitmaps of the image, is not reliable. */
   | 'BITMAP_INCONSISTENT'
   /** The bitmap would break one of QEMU's limits. */
   | 'BITMAP_LIMIT'
-  /** Disks of different sizes: one bitmap cannot cover both. */
+  /** The disks have different sizes, so one bitmap cannot cover both. */
   | 'SIZE_MISMATCH'
-  /** A disk to compare with is read through the image itself: nothing can differ then. */
+  /** The other disk of a comparison is read through the image itself, so no difference can be found. */
   | 'SELF_COMPARISON'
-  /** A new file was wanted, and there is one of that name. */
+  /** The new file has the name of an existing file. */
   | 'FILE_EXISTS'
   /** A device that cannot grow has too few free clusters, or the header cluster too few free bytes. */
   | 'NO_ROOM'
   /** The platform or file system has no image locks. */
   | 'NO_LOCKS'
-  /** What would be done is safe, but may mark far more than has changed: a person must agree. */
+  /** The operation is safe but may mark far more than has changed. The user must agree. */
   | 'NEEDS_CONSENT';
 
-/** The image or chain is in a state in which this cannot be done safely; nothing was written. */
+/** The state of the image or chain does not allow a safe operation. Nothing was written. */
 export class RefusedError extends BitmapToolError<RefusalCode> {
   readonly exitCode = 4;
 }

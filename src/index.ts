@@ -1,5 +1,6 @@
 /**
- * The library: one function for each operation of the tool. It prints nothing and never touches the process.
+ * The library. It has one function for each operation of the tool. It prints nothing and does not change the
+ * process.
  */
 
 export type { ImageReference } from './chain/reference.ts';

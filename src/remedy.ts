@@ -1,6 +1,6 @@
 /**
- * What a person can do about an error, a warning or a problem, as data. The core names no command-line option: the
- * caller words a remedy for the options that its user has.
+ * Remedies for errors, warnings and problems, as data. The core names no command-line option: each caller
+ * words a remedy for its own options.
  */
 
 export type Remedy = SimpleRemedy | { readonly kind: 'steps'; readonly steps: readonly SimpleRemedy[] };
@@ -13,7 +13,7 @@ export type SimpleRemedy =
   | CheckpointRemedy
   | QemuRemedy;
 
-/** One remedy after another; those of a remedy with steps are taken one by one. */
+/** Joins remedies into steps. A remedy with steps adds each of its steps. */
 export function inSteps(...remedies: readonly (Remedy | undefined)[]): Remedy {
   const steps = remedies.flatMap((remedy) => {
     if (remedy === undefined) return [];
@@ -22,7 +22,7 @@ export function inSteps(...remedies: readonly (Remedy | undefined)[]): Remedy {
   return { kind: 'steps', steps };
 }
 
-/** Is called with what an operation found and what does not stop it. */
+/** Receives the findings that do not stop an operation. */
 export type OnWarning = (message: string, remedy?: Remedy) => void;
 
 /** About files, the file system and other programs. */
@@ -32,9 +32,9 @@ export type FileRemedy =
   | { readonly kind: 'free-space' }
   | { readonly kind: 'raise-file-size-limit' }
   | { readonly kind: 'stop-other-writer' }
-  /** The message says what went wrong. */
+  /** The error message names the cause. */
   | { readonly kind: 'remove-cause' }
-  /** `programs` have the image open; it is empty where they are not visible from here. */
+  /** `programs` have the image open. The list is empty if they are not visible from here. */
   | {
       readonly kind: 'stop-programs';
       readonly programs: readonly string[];
@@ -46,15 +46,15 @@ export type FileRemedy =
   | { readonly kind: 'name-new-file' }
   | { readonly kind: 'choose-writable-folder' }
   | { readonly kind: 'choose-other-file-system' }
-  /** The command that failed completes its work when it is called again. */
+  /** Another call of the failed command completes its work. */
   | { readonly kind: 'run-again' };
 
 /** About one qcow2 image. */
 export type ImageRemedy =
   | { readonly kind: 'restore-copy' }
-  /** The file was cut off. */
+  /** The file is truncated. */
   | { readonly kind: 'restore-copy-or-check'; readonly file: string }
-  /** `qemu-img check`, which changes nothing. */
+  /** `qemu-img check`, without changes. */
   | { readonly kind: 'check'; readonly file: string; readonly copyFirst?: boolean }
   /** `qemu-img check -r all`. */
   | ({ readonly kind: 'check-and-repair'; readonly copyFirst?: boolean } & QemuWrites)
@@ -62,61 +62,61 @@ export type ImageRemedy =
   | { readonly kind: 'enlarge-clusters' }
   | { readonly kind: 'shorten-backing-name' }
   | { readonly kind: 'use-original-software' }
-  /** The bitmaps extension has a wrong length, which only an editor of bytes corrects. */
+  /** The bitmaps extension has a wrong length. Only a byte editor can correct it. */
   | { readonly kind: 'correct-extension-length' }
-  /** Clearing autoclear bit 0 makes QEMU ignore the bitmaps: `byte` is what to store at `offset`. */
+  /** QEMU ignores the bitmaps when autoclear bit 0 is clear. `byte` must be stored at `offset`. */
   | {
       readonly kind: 'disown-bitmaps';
       readonly file: string;
       readonly offset: number;
       readonly byte: number;
     }
-  /** A change failed and left clusters that nothing uses. */
+  /** A failed change left leaked clusters. */
   | { readonly kind: 'free-leaks-of-failure'; readonly file: string }
   | ({ readonly kind: 'free-leaks' } & QemuWrites)
   | { readonly kind: 'overlay-raw-image'; readonly file: string };
 
-/** QEMU is to write to the image, and drops its outdated bitmaps then. */
+/** QEMU must write to the image, and then drops its outdated bitmaps. */
 interface QemuWrites {
   readonly file: string;
-  /** The image has outdated bitmaps, which may be the only trace of where a checkpoint began. */
+  /** The image has outdated bitmaps. They may be the only record of the image in which a checkpoint began. */
   readonly dropsOutdated: boolean;
 }
 
 /** About bitmaps stored in an image. */
 export type BitmapRemedy =
-  /** `opens`: QEMU refuses the image until then. */
+  /** `opens`: QEMU refuses the image until this repair. */
   | {
       readonly kind: 'repair-directory';
       readonly file: string;
       readonly copyFirst?: boolean;
       readonly opens?: boolean;
     }
-  /** Their names are worth keeping where checkpoints rest on them. */
+  /** The names are useful if checkpoints depend on them. */
   | { readonly kind: 'keep-outdated-names'; readonly file: string }
   | { readonly kind: 'rebuild-or-remove-in-use'; readonly file: string }
   | { readonly kind: 'remove-bitmap'; readonly file: string; readonly name: string }
   | { readonly kind: 'remove-unneeded-bitmaps' }
-  /** Which bitmaps are not needed cannot be known; all of them can go. */
+  /** It is unknown which bitmaps are not needed. All of them can be removed. */
   | { readonly kind: 'remove-all-bitmaps' }
-  /** A bitmap that was to be read cannot be: another call replaces it. */
+  /** A source bitmap cannot be read. Another call replaces it. */
   | { readonly kind: 'replace-bitmap'; readonly file: string; readonly name: string }
-  /** The call itself can replace the bitmap, or add to it. */
+  /** The same call can replace the bitmap or add to it. */
   | { readonly kind: 'replace-target'; readonly file: string; readonly name: string }
   | { readonly kind: 'add-to-target'; readonly file: string; readonly name: string }
   | { readonly kind: 'choose-other-name-or-change'; readonly file: string; readonly name: string }
-  /** The name is that of the pseudo-bitmap. */
+  /** The name belongs to the pseudo-bitmap. */
   | { readonly kind: 'choose-stored-name' }
   | { readonly kind: 'keep-granularity-or-replace' }
   | { readonly kind: 'coarsen-granularity'; readonly leastBytes: number }
   | { readonly kind: 'use-fewer-bitmaps' }
   | { readonly kind: 'name-new-bitmap' }
   | { readonly kind: 'name-existing-bitmap'; readonly names: readonly string[] }
-  /** Disks have different sizes: what lies beyond the shorter one may count as dirty. */
+  /** The disks have different sizes. The part beyond the end of the shorter one may count as dirty. */
   | { readonly kind: 'accept-any-size' }
   | { readonly kind: 'fill-images-between' };
 
-/** About names of images and what they name. */
+/** About image names and the images they refer to. */
 export type ChainRemedy =
   | { readonly kind: 'name-local-image' }
   | { readonly kind: 'write-as-path'; readonly path: string }
@@ -126,12 +126,12 @@ export type ChainRemedy =
   | { readonly kind: 'store-backing-format'; readonly file: string }
   | { readonly kind: 'state-raw-format'; readonly file: string }
   | { readonly kind: 'name-data-file-from-here' }
-  /** A comparison needs a disk as it was before. */
+  /** A comparison needs an earlier state of the disk. */
   | { readonly kind: 'name-earlier-disk' }
   | { readonly kind: 'rebase-backup'; readonly file: string }
   | { readonly kind: 'decrypt' };
 
-/** What a person must agree to before a repair does it. */
+/** Actions of a repair that need the user's consent. */
 export type Consent = 'rebuild-origin' | 'enable-disabled';
 
 /** About libvirt's checkpoints. */
@@ -142,23 +142,26 @@ export type CheckpointRemedy =
       readonly name: string;
       /** Of all disks. */
       readonly images: readonly string[];
-      /** The one that has the bitmap. */
+      /** The image with the bitmap. */
       readonly file: string;
     }
   | { readonly kind: 'name-parent' }
   | { readonly kind: 'name-active-images-once' }
   | { readonly kind: 'see-checkpoints'; readonly images: readonly string[] }
   | { readonly kind: 'leave-out-image' }
-  /** `isOrdered`: the names are in the order in which they were made; the images do not show it. */
+  /** `isOrdered`: the names are in the order of creation. The images do not show this order. */
   | {
       readonly kind: 'order-checkpoints';
       readonly names: readonly string[];
       readonly isOrdered: boolean;
     }
   | { readonly kind: 'name-existing-checkpoint'; readonly names: readonly string[] }
-  /** The checkpoint may be one that was deleted: a person must ask for it by name. */
+  /** The checkpoint may have been deleted, so the user must name it. */
   | { readonly kind: 'confirm-checkpoint'; readonly name: string }
-  /** `goesByPath`: where a checkpoint began is known only from a path, which another image may have had then. */
+  /**
+   * `goesByPath`: the origin of a checkpoint is known only as a path. That path may have named another image
+   * then.
+   */
   | {
       readonly kind: 'give-consent';
       readonly consents: readonly Consent[];
@@ -166,7 +169,7 @@ export type CheckpointRemedy =
     }
   | { readonly kind: 'repair-disks-separately' }
   | { readonly kind: 'repair-again' }
-  /** Once it is repaired; `younger` are the checkpoints that were made after it. */
+  /** Applies after the repair. `younger` are the later checkpoints. */
   | {
       readonly kind: 'back-up-from-checkpoint';
       readonly name: string;
@@ -174,13 +177,15 @@ export type CheckpointRemedy =
     }
   | { readonly kind: 'name-origin' }
   | { readonly kind: 'name-higher-origin' }
-  /** The image that has left the chain is `left`, where it is still there and stands on the chain. */
+  /**
+   * `left` is the image that has left the chain, if it still exists and its backing chain joins this chain.
+   */
   | { readonly kind: 'mark-left-branch'; readonly name: string; readonly left: string | undefined }
   | { readonly kind: 'repair-one-by-one' }
   | { readonly kind: 'name-image-before-snapshot' }
   | { readonly kind: 'compare-with-backup' }
   | { readonly kind: 'compare-with-backup-of-checkpoint'; readonly name: string }
-  /** `first` is another image, from which on it may be where nothing below was committed since. */
+  /** `first` is the highest other candidate. It may be the origin if nothing below it was committed since. */
   | {
       readonly kind: 'name-image-of-then';
       readonly name: string;
@@ -190,7 +195,7 @@ export type CheckpointRemedy =
   /** Other disks have the checkpoint. */
   | { readonly kind: 'repair-on-this-disk'; readonly name: string; readonly image: string }
   | { readonly kind: 'name-checkpoint-of-origin' }
-  /** Bitmaps that may have been those of checkpoints are gone from this image. */
+  /** This image has lost bitmaps that may have belonged to checkpoints. */
   | { readonly kind: 'repair-forgotten'; readonly origin: string }
   | { readonly kind: 'equalize-sizes' }
   /** `disks`: the targets of the disks of the checkpoints; `said`: the one that the image was said to be. */
@@ -199,29 +204,31 @@ export type CheckpointRemedy =
   | { readonly kind: 'remove-parent' }
   | { readonly kind: 'save-checkpoint-again' }
   | { readonly kind: 'add-creation-time' }
-  /** `folder` holds what was looked for. */
+  /** `folder` contains the missing files. */
   | { readonly kind: 'name-checkpoint-folder'; readonly folder: string | undefined }
   | { readonly kind: 'name-one-file' }
   | { readonly kind: 'remove-temporary-bitmap' };
 
-/** One call that makes a checkpoint valid, or is the first step to that. */
+/** One call that makes a checkpoint valid, or is the first step. */
 export type RepairCall =
   | {
       readonly kind: 'repair-checkpoint';
       /** The active images of the disks. */
       readonly images: readonly string[];
-      /** Undefined: the call without names repairs them, too. */
+      /** If undefined, the call without names repairs them too. */
       readonly names: readonly string[] | undefined;
       readonly consents: readonly Consent[];
-      /** The images in which they began, one for a disk at most; null where only a person knows. */
+      /**
+       * The images in which the checkpoints began, at most one for a disk. null if only the user knows it.
+       */
       readonly origins: readonly (string | null)[];
-      /** Images that have left the chain, with what was written to them. */
+      /** Images that have left the chain and contain writes. */
       readonly branches: readonly string[];
-      /** A backup of the checkpoint is needed for each disk, which only a person knows. */
+      /** Each disk needs a backup of the checkpoint. Only the user knows where it is. */
       readonly isAgainst: boolean;
     }
   | { readonly kind: 'repair-directory-first'; readonly file: string }
-  /** Its creation was cut short: `images` are those of all disks. */
+  /** Its creation was interrupted. `images` are the images of all disks. */
   | { readonly kind: 'create-checkpoint'; readonly name: string; readonly images: readonly string[] }
   | { readonly kind: 'resize-image'; readonly file: string; readonly sizeBytes: number };
 
@@ -234,7 +241,7 @@ export type QemuRemedy =
   | { readonly kind: 'wait-for-user-of-bitmap' }
   | { readonly kind: 'wait-for-nbd-server' }
   | { readonly kind: 'repair-guest' }
-  /** `images` are those that QEMU has open. */
+  /** `images` are the images that QEMU has open. */
   | { readonly kind: 'name-open-image'; readonly images: readonly string[] }
   | { readonly kind: 'run-as-qemu-user' }
   | { readonly kind: 'start-monitor' }

@@ -1,5 +1,5 @@
 /**
- * A dirty bitmap in memory: which granules of a disk are marked.
+ * A dirty bitmap in memory: a bit for each granule of a disk.
  */
 import { divideUp } from '../bytes/align.ts';
 import {
@@ -18,11 +18,11 @@ import type { ByteRange } from '../bytes/range.ts';
 export interface DirtyBitmap {
   readonly virtualSizeBytes: number;
   readonly granularityBits: number;
-  /** Granule n is bit n % 8 of byte n / 8, as a stored bitmap has it; bits past the end of the disk are clear. */
+  /** Granule n is bit n % 8 of byte n / 8, as in a stored bitmap. Bits past the end of the disk are clear. */
   readonly bits: Uint8Array;
 }
 
-/** A bitmap with nothing marked. */
+/** Returns a bitmap without marks. */
 export function cleanBitmap(virtualSizeBytes: number, granularityBits: number): DirtyBitmap {
   const bits = newBits(divideUp(virtualSizeBytes, 2 ** granularityBits));
   return { virtualSizeBytes, granularityBits, bits };
@@ -32,12 +32,12 @@ export function granuleCount({ virtualSizeBytes, granularityBits }: DirtyBitmap)
   return divideUp(virtualSizeBytes, 2 ** granularityBits);
 }
 
-/** Clears what a stored form may have set past the end of the disk. */
+/** Clears the bits past the end of the disk, which a stored bitmap may have set. */
 export function trimToDisk(bitmap: DirtyBitmap): void {
   clearBitsFrom(bitmap.bits, granuleCount(bitmap));
 }
 
-/** Marks every granule that the range touches; what lies past the end of the disk is left out. */
+/** Marks every granule that the range touches. The part past the end of the disk is ignored. */
 export function markRange(bitmap: DirtyBitmap, offset: number, length: number): void {
   const granularityBytes = 2 ** bitmap.granularityBits;
   const end = Math.min(offset + length, bitmap.virtualSizeBytes);
@@ -45,7 +45,7 @@ export function markRange(bitmap: DirtyBitmap, offset: number, length: number): 
   setBits(bitmap.bits, Math.floor(offset / granularityBytes), divideUp(end, granularityBytes));
 }
 
-/** Bytes of the disk that are marked; a granule cut by the end of the disk counts in part. */
+/** Number of marked bytes of the disk. A granule cut by the end of the disk counts in part. */
 export function dirtyBytes(bitmap: DirtyBitmap): number {
   const granularityBytes = 2 ** bitmap.granularityBits;
   const count = granuleCount(bitmap);
@@ -61,7 +61,7 @@ export function isWholeDisk(bitmap: DirtyBitmap): boolean {
   return findBit(bitmap.bits, 0, 0, count) === count;
 }
 
-/** Yields the marked parts of the disk in ascending order, each as long as it goes. */
+/** Yields the marked extents of the disk in ascending order. Adjacent granules are joined. */
 export function* dirtyExtents(bitmap: DirtyBitmap): Generator<ByteRange> {
   const granularityBytes = 2 ** bitmap.granularityBits;
   for (const { start, end } of runsOfOnes(bitmap.bits, 0, granuleCount(bitmap))) {
@@ -70,10 +70,10 @@ export function* dirtyExtents(bitmap: DirtyBitmap): Generator<ByteRange> {
   }
 }
 
-/** Adds all that `source` marks to `target`, whatever their granularities: rounded out, never in. */
+/** Adds the marks of `source` to `target`. The granularities may differ: marks are rounded outward. */
 export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
   const shift = target.granularityBits - source.granularityBits;
-  // Either disk may be the shorter one.
+  // The two disks may have different sizes.
   const endBytes = Math.min(target.virtualSizeBytes, source.virtualSizeBytes);
   const granules = divideUp(endBytes, 2 ** source.granularityBits);
   if (shift === 0) unite(target.bits, source.bits);
@@ -87,7 +87,7 @@ function unite(target: Uint8Array, source: Uint8Array): void {
   for (let byte = skipBytes(source, 0, 0, bytes); byte < bytes; byte++) target[byte]! |= source[byte]!;
 }
 
-/** `ratio` granules of the source are one of the target. Looks no further into one that is found marked. */
+/** `ratio` granules of the source form one of the target. The rest of a marked target granule is skipped. */
 function coarsen(target: Uint8Array, source: Uint8Array, granules: number, ratio: number): void {
   const bytes = Math.floor(granules / 8);
   for (let byte = skipBytes(source, 0, 0, bytes); byte < bytes; byte = skipBytes(source, 0, byte, bytes)) {
@@ -108,7 +108,9 @@ function coarsen(target: Uint8Array, source: Uint8Array, granules: number, ratio
   }
 }
 
-/** One granule of the source is `ratio` of the target, of which only the first `granules` count. */
+/**
+ * One granule of the source covers `ratio` granules of the target. Only the first `granules` of them exist.
+ */
 function refine(target: Uint8Array, source: Uint8Array, granules: number, ratio: number): void {
   const count = divideUp(granules, ratio);
   const bytes = divideUp(count, 8);
@@ -123,12 +125,15 @@ function refine(target: Uint8Array, source: Uint8Array, granules: number, ratio:
   }
 }
 
-/** What is marked in `bitmap` and not in `other`, which is for the same disk at the same granularity. */
+/** The marks of `bitmap` without those of `other`. Both have the same disk size and granularity. */
 export function withoutMarks(bitmap: DirtyBitmap, other: DirtyBitmap): DirtyBitmap {
   return { ...bitmap, bits: bitmap.bits.map((byte, index) => byte & ~other.bits[index]!) };
 }
 
-/** The same marks at another granularity, rounded out; the bitmap itself where that is its own. */
+/**
+ * The same marks at another granularity, rounded outward. Returns `source` itself if its granularity is
+ * equal.
+ */
 export function resample(source: DirtyBitmap, granularityBits: number): DirtyBitmap {
   if (source.granularityBits === granularityBits) return source;
   const target = cleanBitmap(source.virtualSizeBytes, granularityBits);

@@ -1,13 +1,16 @@
 /**
- * A bitmap cut into clusters for storing; stretches that are all clear or all set need none.
+ * Cuts a bitmap into clusters for storage. A part that is all clear or all set needs no cluster.
  */
 import { countBits, skipBytes } from '../bytes/bits.ts';
 import { type DirtyBitmap, granuleCount } from './dirty-bitmap.ts';
 
-/** What a table entry will stand for: no cluster, or one with these bytes. */
+/** The content of one table entry: all zeros, all ones, or a cluster with these bytes. */
 export type BitmapPiece = 'zeros' | 'ones' | Uint8Array;
 
-/** One piece for each entry of the bitmap table. Pieces with bytes are views of the bitmap, except a short last one. */
+/**
+ * Returns one piece for each entry of the bitmap table. Pieces with bytes are views of the bitmap, except a
+ * short last piece.
+ */
 export function encodeBitmap(bitmap: DirtyBitmap, clusterSizeBytes: number): BitmapPiece[] {
   const { bits } = bitmap;
   const pieces: BitmapPiece[] = [];
@@ -20,7 +23,9 @@ export function encodeBitmap(bitmap: DirtyBitmap, clusterSizeBytes: number): Bit
   return pieces;
 }
 
-/** Whether all granules of bytes [start, end) are marked; in the last byte only those on the disk count. */
+/**
+ * Whether all granules of bytes [start, end) are marked. In the last byte only granules on the disk count.
+ */
 function isFull(bitmap: DirtyBitmap, start: number, end: number): boolean {
   const { bits } = bitmap;
   const last = end - 1;

@@ -12,24 +12,27 @@ import {
 import { type Header, subclusterSizeBytes } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
 
-/** QEMU's bdrv_get_default_bitmap_granularity: the cluster size, within 4 KiB and 64 KiB. */
+/** QEMU's bdrv_get_default_bitmap_granularity: the cluster size, clamped to 4 KiB to 64 KiB. */
 export function defaultGranularityBits({ clusterBits }: Header): number {
   return Math.min(Math.max(clusterBits, 12), 16);
 }
 
-/** Whether QEMU could store a bitmap of such a disk. */
+/** Whether QEMU can store a bitmap for a disk of this size. */
 export function isStorable(virtualSizeBytes: number, granularityBits: number): boolean {
   return bitmapBytes(virtualSizeBytes, granularityBits) <= MAX_BITMAP_BYTES;
 }
 
-/** The default, or the next that QEMU could store. */
+/** The default granularity, or the next coarser one that QEMU can store. */
 export function storableGranularityBits(header: Header): number {
   let bits = defaultGranularityBits(header);
   while (!isStorable(header.virtualSizeBytes, bits)) bits++;
   return bits;
 }
 
-/** The finest granularity that is useful: one bit for each cluster or subcluster, but not finer than QEMU can store. */
+/**
+ * The finest useful granularity: one bit for each cluster or subcluster. It is coarser if QEMU could not
+ * store the bitmap.
+ */
 export function ownGranularityBits(header: Header): number {
   let bits = Math.max(MIN_GRANULARITY_BITS, Math.log2(subclusterSizeBytes(header)));
   while (!isStorable(header.virtualSizeBytes, bits)) bits++;
@@ -46,9 +49,9 @@ export function granularityBitsOf(bytes: number): number {
 }
 
 /**
- * QEMU's check_constraints_on_bitmap: a larger bitmap could be read, but QEMU would fail to store it again.
+ * QEMU's check_constraints_on_bitmap: QEMU can read a larger bitmap but fails to store it again.
  *
- * @throws RefusedError naming the smallest granularity that fits
+ * @throws RefusedError with the smallest granularity that fits
  */
 export function requireStorableSize({ storage, header }: Image, granularityBits: number): void {
   const { virtualSizeBytes } = header;
@@ -68,10 +71,10 @@ export function requireStorableSize({ storage, header }: Image, granularityBits:
   );
 }
 
-/** What the bitmaps that one change stores may take in memory together: two of QEMU's largest. */
+/** The memory limit for all bitmaps that one change stores: two of QEMU's largest. */
 const MAX_BITMAP_MEMORY_BYTES = 2 * MAX_BITMAP_BYTES;
 
-/** @throws RefusedError when `count` bitmaps, whose bits take `bytes` in all, do not fit in memory together */
+/** @throws RefusedError when `count` bitmaps with `bytes` in total exceed the memory limit */
 export function requireBitmapMemory({ storage }: Image, count: number, bytes: number): void {
   if (bytes <= MAX_BITMAP_MEMORY_BYTES) return;
   throw new RefusedError(

@@ -1,13 +1,16 @@
 /**
- * Where on the disk a bitmap has its marks, roughly.
+ * A coarse profile of the marks of a bitmap along the disk.
  */
 import { countBits, getBit } from '../bytes/bits.ts';
 import { type DirtyBitmap, granuleCount } from './dirty-bitmap.ts';
 
-/** Parts are rounded to words of the bitmap, which count fast, where that changes them little. */
+/** Larger parts are rounded to words of the bitmap. Words are counted faster, and the error is small. */
 const LARGE = 2048;
 
-/** @returns the share of marked granules in each of `parts` equal parts of the disk; fewer where it has fewer granules */
+/**
+ * @returns the share of marked granules in each of `parts` equal parts of the disk. A disk with fewer
+ * granules has fewer parts.
+ */
 export function dirtyProfile(bitmap: DirtyBitmap, parts: number): number[] {
   const granules = granuleCount(bitmap);
   const count = Math.min(parts, granules);

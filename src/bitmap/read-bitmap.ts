@@ -11,7 +11,7 @@ import { cleanBitmap, type DirtyBitmap, trimToDisk } from './dirty-bitmap.ts';
 
 /**
  * @param table the bitmap's table, when the caller has read it already
- * @throws RefusedError when its table or data cannot be read as the specification has them
+ * @throws RefusedError when its table or data is invalid by the specification
  */
 export async function readBitmap(
   image: Image,
@@ -37,8 +37,8 @@ export async function readBitmap(
 }
 
 /**
- * What a bitmap in use still marks: some of what was written since, never all. Undefined where its table, which QEMU
- * does not read, does not fit a bitmap of this disk.
+ * Reads the marks of an in-use bitmap. They may cover some of the later writes, never all. QEMU does not read
+ * the table of such a bitmap. Undefined if the table does not fit a bitmap of this disk.
  */
 export async function readInUseMarks(
   image: Image,

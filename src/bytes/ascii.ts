@@ -1,5 +1,5 @@
 /**
- * Text as bytes, for output of millions of lines: one string for each line takes several times as long.
+ * Writes text as bytes, for outputs of millions of lines. One string per line takes several times as long.
  */
 
 const ZERO = 0x30;
@@ -11,22 +11,22 @@ const PAIRS = Uint16Array.from(
   (_, number) => ZERO + Math.floor(number / 10) + ((ZERO + (number % 10)) << 8),
 );
 
-/** Of a whole number, 0 to Number.MAX_SAFE_INTEGER. */
+/** The number of decimal digits in a whole number from 0 to Number.MAX_SAFE_INTEGER. */
 export function decimalDigits(value: number): number {
   if (value < EIGHT_DIGITS) return smallDigits(value | 0);
   return 8 + smallDigits(Math.floor(value / EIGHT_DIGITS) | 0);
 }
 
-/** Of a number below 10^8. */
+/** The number of decimal digits in a number below 10^8. */
 function smallDigits(value: number): number {
   if (value < 10000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
   return value < 1000000 ? (value < 100000 ? 5 : 6) : value < 10000000 ? 7 : 8;
 }
 
 /**
- * Writes a whole number, 0 to Number.MAX_SAFE_INTEGER, in decimal.
+ * Writes a whole number from 0 to Number.MAX_SAFE_INTEGER in decimal.
  *
- * @returns where it ends
+ * @returns the offset after the last digit
  */
 export function writeDecimal(out: DataView, at: number, value: number): number {
   if (value < EIGHT_DIGITS) return writeSmall(out, at, value | 0);
@@ -36,7 +36,7 @@ export function writeDecimal(out: DataView, at: number, value: number): number {
   return end + 8;
 }
 
-/** A number below 10^8. */
+/** Writes a number below 10^8. */
 function writeSmall(out: DataView, at: number, value: number): number {
   const end = at + smallDigits(value);
   let to = end;
@@ -52,7 +52,7 @@ function writeSmall(out: DataView, at: number, value: number): number {
   return end;
 }
 
-/** All eight digits of a number below 10^8, zeros in front included. */
+/** Writes a number below 10^8 with eight digits, including leading zeros. */
 function writeEight(out: DataView, at: number, value: number): void {
   const high = (value / 10000) | 0;
   const low = value - high * 10000;
@@ -64,13 +64,13 @@ function writeEight(out: DataView, at: number, value: number): void {
   out.setUint16(at + 6, PAIRS[low - third * 100]!, true);
 }
 
-/** The same, with spaces before it up to `width`, a multiple of 4. */
+/** Like `writeDecimal`, but padded on the left with spaces to `width`, a multiple of 4. */
 export function writeDecimalPadded(out: DataView, at: number, value: number, width: number): number {
   for (let byte = 0; byte < width; byte += 4) out.setInt32(at + byte, FOUR_SPACES);
   return writeDecimal(out, at + Math.max(0, width - decimalDigits(value)), value);
 }
 
-/** Text that is written again and again. */
+/** A text that is written many times. */
 export interface Piece {
   readonly words: Int32Array;
   readonly length: number;
@@ -86,9 +86,9 @@ export function asciiPiece(text: string): Piece {
 }
 
 /**
- * Writes whole words: up to 3 bytes behind the piece become zeros, which the next piece overwrites.
+ * Writes whole words. Up to 3 bytes after the piece become zeros, and the next piece overwrites them.
  *
- * @returns where the piece ends
+ * @returns the offset after the piece
  */
 export function writePiece(out: DataView, at: number, { words, length }: Piece): number {
   for (let index = 0; index < words.length; index++) out.setInt32(at + index * 4, words[index]!, true);

@@ -1,5 +1,5 @@
 /**
- * Where a bit array changes: a run of set bits begins at one change and ends at the next.
+ * Finds the changes in a bit array. A run of set bits begins at one change and ends at the next.
  */
 import { getBit, type ReadonlyBits, skipBytes } from './bits.ts';
 
@@ -8,10 +8,11 @@ const WORD = 32;
 
 export interface BitChanges {
   /**
-   * Puts the next indexes at which a bit differs from the one before it into `into`, which has room for 64 at least; the bit
-   * before the first one counts as clear.
+   * Stores in `into` the next indexes at which a bit differs from the previous bit. The bit before the first
+   * one
+   * counts as clear. `into` has room for at least 64 indexes.
    *
-   * @returns how many; 0 at the end
+   * @returns the number of indexes, 0 at the end
    */
   next(into: Float64Array): number;
 }

@@ -12,12 +12,12 @@ import type { Span } from './range.ts';
 
 type Mutator = 'copyWithin' | 'fill' | 'reverse' | 'set' | 'sort';
 
-/** A complete bit array. Holders of this type only read it. */
+/** A complete bit array for reading only. */
 export type ReadonlyBits = Readonly<Omit<Uint8Array, Mutator | 'subarray'>> & {
   subarray(start?: number, end?: number): ReadonlyBits;
 };
 
-/** A zeroed array for `bitCount` bits; untouched pages of it cost no memory. */
+/** A zeroed array for `bitCount` bits. Untouched pages cost no memory. */
 export function newBits(bitCount: number): Uint8Array {
   return new Uint8Array(Math.ceil(bitCount / 8));
 }
@@ -54,7 +54,7 @@ export function clearBitsFrom(bits: Uint8Array, start: number): void {
   bits.fill(0, byte + 1);
 }
 
-/** Skips whole blocks that are all clear or all set. */
+/** Counts the set bits. It skips long stretches that are all clear or all set. */
 export function countBits(bits: ReadonlyBits): number {
   let count = 0;
   let byte = 0;
@@ -68,7 +68,7 @@ export function countBits(bits: ReadonlyBits): number {
   return count;
 }
 
-/** Large enough that finding the next stretch is cheap in comparison. */
+/** Large enough to make the search for the next stretch cheap in comparison. */
 const COUNTED_BYTES = 1024;
 
 function countEach(bits: ReadonlyBits): number {
@@ -88,7 +88,7 @@ function popcount32(word: number): number {
   return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** How many bits are set in `wanted` and not in `have`; both of the same length. */
+/** Counts the bits that are set in `wanted` and clear in `have`. Both arrays have the same length. */
 export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
   let count = 0;
   const { length } = wanted;
@@ -102,11 +102,12 @@ export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
 const BLOCK_BYTES = 4096;
 const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
 
-/** Where the first byte other than `value` stands in [start, end), or `end`. */
+/** The index of the first byte in [start, end) that differs from `value`, or `end`. */
 export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
   let byte = skipWords(bits, value, start, Math.min(end, start + 64));
   if (byte < start + 64) return byte;
-  // Long stretches: memcmp(3) is fast from the first call, a loop in JavaScript only once it is compiled.
+  // On long stretches, memcmp(3) is fast from the first call. A JavaScript loop is fast only once it is
+  // compiled.
   const block = BLOCK_OF[value];
   while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES) as Uint8Array)) {
     byte += BLOCK_BYTES;

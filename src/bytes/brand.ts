@@ -1,11 +1,11 @@
 /**
- * Types that mark where a value comes from; they cost nothing at run time.
+ * Types that mark the origin of a value. They have no cost at run time.
  */
 
 declare const brand: unique symbol;
 
 /**
- * A `T` that only its checker or maker can call `Name`: any other value of the same shape
- * does not compile in its place.
+ * A `T` with the mark `Name`, which only its checker or maker sets. The compiler rejects any other value of
+ * the same shape.
  */
 export type Brand<T, Name extends string> = T & { readonly [brand]: { readonly [By in Name]: true } };

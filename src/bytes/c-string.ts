@@ -8,7 +8,7 @@ export function cStringBytes(field: Uint8Array): Uint8Array {
   return end < 0 ? field : field.subarray(0, end);
 }
 
-/** The text; bytes that are not UTF-8 become U+FFFD. */
+/** The text. Bytes that are not UTF-8 become U+FFFD. */
 export function cString(field: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(cStringBytes(field));
 }

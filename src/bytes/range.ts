@@ -1,5 +1,5 @@
 /**
- * The two shapes that ranges have.
+ * The two types of ranges.
  */
 
 /** Bytes [offset, offset + length). */

@@ -16,7 +16,7 @@ export interface Struct<Table extends FieldTable> {
   readonly sizeBytes: number;
   /** The first byte of `field` within the struct. */
   byteOf(field: keyof Table): number;
-  /** Reads the struct at `at`; the caller has checked that `sizeBytes` are there. */
+  /** Reads the struct at `at`. The caller has checked that `bytes` holds `sizeBytes` bytes there. */
   read(bytes: Uint8Array, at?: number): StructValue<Table>;
   write(bytes: Uint8Array, value: StructValue<Table>, at?: number): void;
   /** Every field as stored, exact and unchecked, in the order of the struct. */
@@ -37,7 +37,8 @@ export function view(bytes: Uint8Array): DataView {
 }
 
 /**
- * Declares a struct. Throws if the table has a gap or an overlap, so that a wrong number shows when the module loads.
+ * Declares a struct. Throws if the table has a gap or an overlap, so a wrong number fails when the module
+ * loads.
  */
 export function struct<const Table extends FieldTable>(table: Table): Struct<Table> {
   const fields = Object.entries(table);

@@ -1,5 +1,6 @@
 /**
- * Which host clusters the bitmaps of an image and their directory point at, and which of those belong to something else too.
+ * Finds the host clusters that the bitmaps of an image and their directory point at. It also finds those that
+ * something else points at too.
  */
 import { findBit, getBit, setBit } from '../bytes/bits.ts';
 import { type HostCluster, offsetOf } from '../format/addresses.ts';
@@ -9,18 +10,18 @@ import type { Image } from '../image/image.ts';
 import type { Census } from './census.ts';
 
 export interface BitmapClusters {
-  /** What bitmaps and their directory point at, or seem to. */
+  /** Clusters that bitmaps and their directory point at, or may point at. */
   readonly ofBitmaps: HostClusters;
-  /** What a bitmap or the directory points at, and something else as well. */
+  /** Clusters that a bitmap or the directory points at, and something else as well. */
   readonly contested: HostClusters;
 }
 
 type ClusterLists = AsyncIterable<Iterable<HostCluster>> | Iterable<Iterable<HostCluster>>;
 
 /**
- * @param certain lists of clusters, one for each bitmap and the directory: what two of them share, or one of them and the image
- * itself, is contested
- * @param guessed clusters that broken bitmaps might use; they do not count as a conflict
+ * @param certain lists of clusters, one for each bitmap and one for the directory. A cluster in two lists, or
+ * in a list and in the image itself, is contested.
+ * @param guessed clusters that broken bitmaps might use. They do not count as a conflict.
  */
 export async function countBitmapClusters(
   { image, ofImage }: Census,
@@ -48,7 +49,7 @@ export function isEmpty({ bits, clusterCount }: HostClusters): boolean {
   return findBit(bits, 1, 0, clusterCount) === clusterCount;
 }
 
-/** Which of `clusters` are in the set: the first one, and how many. */
+/** The first of `clusters` that is in the set, and the number of those in the set. */
 export function within(
   { bits, clusterCount }: HostClusters,
   clusters: Iterable<HostCluster>,
@@ -63,7 +64,7 @@ export function within(
   return first === undefined ? undefined : { first, count };
 }
 
-/** Names who else points at a contested cluster. */
+/** Names the other owner of a contested cluster. */
 export function otherOwner({ image, refcounts, ofImage, structures }: Census, cluster: HostCluster): string {
   const { clusterSizeBytes } = image.header;
   const start = offsetOf(cluster, image.header);

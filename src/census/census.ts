@@ -1,5 +1,6 @@
 /**
- * Who owns each host cluster of an image, apart from its bitmaps: these are what a plan keeps, stores and drops.
+ * Finds the owners of the host clusters of an image, except its bitmaps. A plan keeps, stores and drops
+ * bitmaps.
  */
 import type { Brand } from '../bytes/brand.ts';
 import { type HostCluster, type HostRange, hostOffset } from '../format/addresses.ts';
@@ -16,16 +17,19 @@ import { type Refcounts, readRefcountTable } from '../image/refcount-table.ts';
 import { type Scan, scanActiveTables } from '../image/scan.ts';
 import { addSnapshots, ownStructures, type Structure } from './metadata.ts';
 
-/** A structure that does not lie by itself. */
+/** A structure that overlaps something else or reaches beyond the end of the file. */
 interface MisplacedStructure extends Structure {
-  /** The first of its clusters that something else points at too; undefined: it reaches beyond the end of the file. */
+  /**
+   * The first of its clusters that something else points at too. If undefined, the structure reaches beyond
+   * the end of the file.
+   */
   readonly taken: HostCluster | undefined;
 }
 
 interface Owners {
   readonly image: Image;
   readonly refcounts: Refcounts;
-  /** Every cluster that anything but bitmaps points at. */
+  /** Every cluster that anything except bitmaps points at. */
   readonly ofImage: HostClusters;
   /** The image's own structures except header and refcount blocks. */
   readonly structures: readonly Structure[];
@@ -33,7 +37,7 @@ interface Owners {
   readonly misplaced: readonly MisplacedStructure[];
 }
 
-/** All that an image points at except its bitmaps, complete. */
+/** A complete record of all that an image points at, except its bitmaps. */
 export type Census = Brand<Owners, 'census'>;
 
 /** A census of an image in which a plan may claim clusters. */
@@ -42,7 +46,8 @@ export type SoundCensus = Brand<Census, 'sound census'>;
 const counted = new WeakSet<Scan>();
 
 /**
- * Reads the refcount table and the snapshots. The set of the scan becomes that of the census: it may take 256 MiB.
+ * Reads the refcount table and the snapshots. The census takes over the set of the scan, which may take 256
+ * MiB.
  *
  * @throws RefusedError when the refcount table, or a snapshot or its tables cannot be read
  */
@@ -72,12 +77,15 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
   return owners as Census;
 }
 
-/** The census of an image whose disk is not needed otherwise. */
+/** Takes the census of an image whose disk the caller does not scan otherwise. */
 export async function censusOf(image: Image, reading: L2Reading = {}): Promise<Census> {
   return takeCensus(await scanActiveTables(await readActiveTables(image), undefined, reading), reading);
 }
 
-/** @throws RefusedError when a structure of the image lies where something else is: refcounts written there would destroy that */
+/**
+ * @throws RefusedError when a structure of the image overlaps something else. New refcounts there would
+ * destroy it.
+ */
 export function requireSound(census: Census): SoundCensus {
   const { image, misplaced } = census;
   const [first] = misplaced;

@@ -1,6 +1,6 @@
 /**
- * Holds the refcounts of a whole image against what is referenced: what is counted though nothing points at it, and what
- * is pointed at without being counted.
+ * Compares the refcounts of a whole image with its references. It finds leaked clusters, and referenced
+ * clusters with refcount 0.
  */
 import { newBits } from '../bytes/bits.ts';
 import { type ClusterRange, clusterRange, hostOffset } from '../format/addresses.ts';
@@ -10,19 +10,20 @@ import { requireInside } from '../image/image.ts';
 import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
 import type { Census } from './census.ts';
 
-/** The clusters that one refcount block counts, a bit for each. */
+/** The clusters that one refcount block counts, with one bit for each. */
 export interface RefcountDifference extends ClusterRange {
-  /** Refcount above 0, and nothing points at it. */
+  /** Clusters with a refcount above 0 that nothing points at. */
   readonly leaked: Uint8Array;
-  /** Something points at it, and the refcount is 0. */
+  /** Clusters with refcount 0 that something points at. */
   readonly uncounted: Uint8Array;
 }
 
 /**
- * Reads every refcount block once. Refcounts of 1 and more are all the same to it.
+ * Reads every refcount block once. It does not distinguish refcounts of 1 and more.
  *
  * @param ofBitmaps every cluster that a bitmap or the directory points at
- * @param visit called for each block in which there is a difference, in no order; valid only during the call
+ * @param visit called for each block with a difference, in no particular order. The difference is valid only
+ * during the call.
  * @throws RefusedError when a refcount block reaches beyond the end of the file
  */
 export async function compareRefcounts(
@@ -61,7 +62,7 @@ export async function compareRefcounts(
     const range = { offset: hostOffset(offset), length: header.clusterSizeBytes };
     requireInside(storage, `refcount block ${index}`, range);
   }
-  // Refcount blocks are read as L2 tables are: one cluster each, all over the file.
+  // Refcount blocks are read like L2 tables: each is one cluster, and they lie all over the file.
   await visitL2Tables(
     image,
     blockOffsets,

@@ -19,7 +19,7 @@ import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { Refcounts } from '../image/refcount-table.ts';
 import { passOver, type Scan } from '../image/scan.ts';
 
-/** A structure that must have its clusters for itself. */
+/** A structure that must not share its clusters. */
 export interface Structure extends HostRange {
   /** Its name in messages. */
   readonly what: string;
@@ -44,9 +44,10 @@ export function ownStructures({ storage, header, extensions }: Image, refcounts:
 }
 
 /**
- * Adds the internal snapshots with all they hold to the set of the scan's pass.
+ * Adds all clusters of the internal snapshots to the set of the scan's pass.
  *
- * @throws RefusedError when the snapshot table, or a table of a snapshot, cannot be read or breaks the specification
+ * @throws RefusedError when the snapshot table, or a table of a snapshot, cannot be read or breaks the
+ * specification
  */
 export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): Promise<void> {
   const { image, named } = pass;
@@ -69,7 +70,7 @@ export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): 
   let tableClusters = 0;
   for (const [index, { l1TableOffset, l1EntryCount }] of snapshots.entries()) {
     reading.signal?.throwIfAborted();
-    // Snapshots have a table each; a broken image may name one many times.
+    // Each snapshot has its own table, but a broken image may name one table many times.
     const table = `${l1TableOffset} ${l1EntryCount}`;
     if (seen.has(table)) continue;
     seen.add(table);

@@ -1,29 +1,27 @@
 /**
- * A backing chain, opened from the top down and only as far as it is asked for.
+ * A backing chain. It is opened from the top down, and only as far as callers need it.
  */
 import { type BitmapToolError, FailedError, RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
 import { type Layer, type OpenLayerOptions, openLayer } from './layer.ts';
 import type { ImageReference } from './reference.ts';
 
-/** Far above what libvirt (200) handles; every layer keeps a file open. */
+/** Far above libvirt's limit of 200. Every layer keeps a file open. */
 const MAX_DEPTH = 1000;
 
 export interface Chain {
   readonly top: Layer;
   /**
-   * The image `index` steps below the top, or undefined below the base.
+   * Returns the image `index` steps below the top, or undefined below the base.
    *
    * @throws RefusedError when the chain breaks, loops or is too deep above that image
    */
   layer(index: number): Promise<Layer | undefined>;
-  /** Closes every image and with it gives back its locks. */
+  /** Closes every image, which releases its locks. */
   close(): Promise<void>;
 }
 
-/**
- * Opens the top image; backing images are opened when they are asked for, for reading or as `write-later`.
- */
+/** Opens the top image. A backing image is opened on first use, for reading or as `write-later`. */
 export async function openChain(reference: ImageReference, options: OpenLayerOptions): Promise<Chain> {
   const top = await openLayer(reference, options);
   const layers = [top];
@@ -84,7 +82,7 @@ async function openBacking(
     );
   }
   try {
-    // Looked at before it is opened: our own lock on it would seem somebody else's.
+    // The identity is read before the file is opened: our own lock would look like another process's.
     const identity = await fileIdentity(reference.path);
     const same = layers.find(({ storage }) => storage.identity === identity);
     if (same !== undefined) {
@@ -101,7 +99,7 @@ async function openBacking(
 function broken({ path }: Layer, what: string, cause?: BitmapToolError): RefusedError {
   return new RefusedError('BROKEN_CHAIN', `${path}: ${what}`, {
     cause,
-    // The name of a file that may not be read is none to correct.
+    // If access is denied, the name is correct and needs no correction.
     remedy: cause?.code === 'ACCESS_DENIED' ? cause.remedy : { kind: 'correct-backing-name', file: path },
     context: { file: path },
   });

@@ -23,7 +23,7 @@ export interface Qcow2Layer extends LayerBase {
   readonly image: Image;
 }
 
-/** A raw image: holds all of its disk, holes included. */
+/** A raw image. It provides its whole disk, holes included. */
 export interface RawLayer extends LayerBase {
   readonly format: 'raw';
 }
@@ -33,16 +33,19 @@ export type Layer = Qcow2Layer | RawLayer;
 export interface OpenLayerOptions {
   readonly mode: OpenMode;
   readonly locking: Locking;
-  /** The file that this process holds locked already: one more lock of ours on it would seem somebody else's. */
+  /**
+   * Identity of a file that this process has already locked. A second lock on it would look like another
+   * process's.
+   */
   readonly heldIdentity?: string | undefined;
-  /** Default strict: an image that QEMU refuses because of its bitmaps is refused here, too. */
+  /** Default: strict. An image that QEMU refuses because of its bitmaps is refused here too. */
   readonly bitmaps?: BitmapsOpening | undefined;
   readonly onWarning?: OnWarning | undefined;
 }
 
 /**
- * @throws InUseError, FailedError, or RefusedError when the image is in use, cannot be opened, or is of a kind that
- * this tool does not read
+ * @throws InUseError when another process uses the image
+ * @throws FailedError or RefusedError when it cannot be opened, or its kind is not supported
  */
 export async function openLayer(reference: ImageReference, options: OpenLayerOptions): Promise<Layer> {
   const { path } = reference;
@@ -59,7 +62,7 @@ export async function openLayer(reference: ImageReference, options: OpenLayerOpt
           format,
           path,
           storage,
-          // QEMU counts whole sectors.
+          // QEMU rounds the size to whole sectors.
           virtualSizeBytes: alignUp(storage.sizeBytes, 512),
           backing: undefined,
         };

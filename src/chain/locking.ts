@@ -1,17 +1,17 @@
 /**
- * Opens a file with QEMU's image locks taken for as long as it is open.
+ * Opens a file and holds QEMU's image locks while it is open.
  */
 import { FailedError } from '../errors.ts';
 import { type FileStorage, openFile } from '../storage/file.ts';
 import { lockImage } from '../storage/locks.ts';
 
 /**
- * `lock`: refuse what others use in a way that conflicts. `share`: read even then; what is read may be stale.
- * `none`: take no locks at all.
+ * `lock`: refuse an image in conflicting use. `share`: read it even then; the data may be stale. `none`: take
+ * no locks.
  */
 export type Locking = 'lock' | 'share' | 'none';
 
-/** `write-later`: like `read`, until `claimForWriting` makes a writer of it. */
+/** `write-later`: like `read`, until `claimForWriting` makes the image writable. */
 export type OpenMode = 'read' | 'write' | 'write-later';
 
 /**
@@ -27,16 +27,16 @@ export async function openLocked(path: string, mode: OpenMode, locking: Locking)
   try {
     return await openFile(path, 'write', lock);
   } catch (error) {
-    // Most images of a chain are only read: one that may not be written is refused when it has to be.
+    // Most images of a chain are only read. A read-only file is refused later, when it must be written.
     if (!(error instanceof FailedError) || error.code !== 'ACCESS_DENIED') throw error;
     return openFile(path, 'read', lock);
   }
 }
 
 /**
- * Turns an image opened with `write-later` into a writable one; no other process wrote to it since it was opened.
+ * Makes an image opened with `write-later` writable. No other process has written to it since it was opened.
  *
- * @throws InUseError when another process reads the image; none of our locks are held on it then
+ * @throws InUseError when another process reads the image; we hold no locks on it then
  * @throws FailedError when it may not be written
  */
 export async function claimForWriting(storage: FileStorage, locking: Locking): Promise<void> {

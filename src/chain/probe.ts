@@ -1,5 +1,5 @@
 /**
- * Tells the format of an image from its first bytes, where nothing names it.
+ * Detects the format of an image from its first bytes. Used where no format is stored or given.
  */
 
 import { view } from '../bytes/struct.ts';
@@ -7,7 +7,7 @@ import { MAGIC } from '../format/header.ts';
 
 const PROBE_BYTES = 512;
 
-/** Formats that QEMU would recognise and this tool does not read: taking them for raw would be wrong. */
+/** Formats that QEMU recognises and this tool does not read. They must not be read as raw. */
 const OTHER_FORMATS: readonly { format: string; offset: number; magic: string }[] = [
   { format: 'qed', offset: 0, magic: 'QED\0' },
   { format: 'vmdk', offset: 0, magic: 'KDMV' },

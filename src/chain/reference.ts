@@ -1,6 +1,6 @@
 /**
- * How one names an image: on a command line or in the header of an overlay. The forms are those of QEMU that mean
- * a local file or block device.
+ * References to images, on a command line or in the header of an overlay. Supported are QEMU's forms for a
+ * local file or block device.
  */
 import { dirname, isAbsolute, join } from 'node:path';
 import { RefusedError } from '../errors.ts';
@@ -8,19 +8,19 @@ import type { Remedy } from '../remedy.ts';
 
 export interface ImageReference {
   readonly path: string;
-  /** "qcow2", "raw", …; undefined leaves it to probing. */
+  /** "qcow2", "raw", …; if undefined, the format is probed. */
   readonly format: string | undefined;
   /** From a json: reference, instead of the image's own header; null: no backing image. */
   readonly backing?: ImageReference | null | undefined;
 }
 
 /**
- * Parses a path, `file:…` or `json:{…}`. Paths in the last two are not relative to the naming image, but to the
- * current folder, as they are for QEMU.
+ * Parses a path, `file:…` or `json:{…}`. Paths in the last two are relative to the current folder, as in
+ * QEMU, not to the naming image.
  *
- * @param format from the naming image or the command line; for QEMU it takes precedence over the driver in `json:{…}`
- * @param namedBy path of the image in whose header `name` stands; a plain relative path starts at its folder
- * @throws RefusedError for anything that is not a local file
+ * @param format from the naming image or the command line; as in QEMU it overrides the driver in `json:{…}`
+ * @param namedBy path of the image whose header contains `name`; a plain relative path starts at its folder
+ * @throws RefusedError for a reference that is not a local file
  */
 export function parseReference(name: string, format: string | undefined, namedBy?: string): ImageReference {
   if (name.startsWith('json:')) return parseJson(name, format);
@@ -33,7 +33,7 @@ export function parseReference(name: string, format: string | undefined, namedBy
   return plain(join(dirname(namedBy), name), format);
 }
 
-/** A file driver where QEMU expects a format gives the bytes of the file as they are (bdrv_fill_options). */
+/** A file driver in the place of a format means raw bytes of the file (bdrv_fill_options). */
 function plain(path: string, format: string | undefined): ImageReference {
   return { path, format: format !== undefined && FILE_DRIVERS.has(format) ? 'raw' : format };
 }
@@ -46,7 +46,7 @@ type Options = Record<string, unknown>;
 
 const FORMAT_DRIVERS = new Set(['qcow2', 'raw']);
 const FILE_DRIVERS = new Set(['file', 'host_device']);
-/** Options that change how QEMU works, not which image it is. */
+/** Options that change how QEMU works but do not select another image. */
 const HARMLESS = new Set([
   'node-name',
   'read-only',
@@ -71,7 +71,7 @@ function parseJson(name: string, format: string | undefined): ImageReference {
   return fromOptions(nested(options, name), name, format);
 }
 
-/** Turns `{"file.filename": …}` into `{"file": {"filename": …}}`: QEMU takes both. */
+/** Turns `{"file.filename": …}` into `{"file": {"filename": …}}`. QEMU accepts both. */
 function nested(value: unknown, name: string): Options {
   if (!isGroup(value)) throw unsupported(name, 'JSON that is not an object');
   const result: Options = Object.create(null);
@@ -101,7 +101,7 @@ function fromOptions(options: Options, name: string, format: string | undefined)
   if (!('file' in options)) {
     if (options['driver'] === undefined) throw unsupported(name, 'no driver and no file');
     const path = filenameOf(options, name);
-    // QEMU looks for a file below the format then, and finds a name.
+    // QEMU then expects a file node below the format node, and finds a filename.
     if (format !== undefined && !FILE_DRIVERS.has(format)) {
       throw unsupported(name, `the format "${format}" for a file node`);
     }
@@ -121,7 +121,7 @@ function fromOptions(options: Options, name: string, format: string | undefined)
   return { path, format: driver, backing: fromOptions(backing, name, undefined) };
 }
 
-/** What a file node names. It needs no driver: QEMU takes a local file then. */
+/** Returns the filename of a file node. Without a driver QEMU uses a local file. */
 function filenameOf({ driver = 'file', filename, ...rest }: Options, name: string): string {
   if (typeof driver !== 'string' || !FILE_DRIVERS.has(driver)) {
     throw unsupported(name, `the driver ${JSON.stringify(driver)}`);

@@ -4,22 +4,22 @@
 import { RefusedError, UsageError } from '../errors.ts';
 import { MAX_BITMAP_NAME_BYTES } from '../format/bitmap-directory.ts';
 
-/** The pseudo-bitmap of what an image holds: may be read, and cannot be made or changed. */
+/** The pseudo-bitmap of the allocated ranges of an image. It can be read, but not created or changed. */
 export const ALLOCATED = '#ALLOCATED';
 
-/** Bitmaps that libvirt makes for the length of a job; they belong to no checkpoint. */
+/** Bitmaps that libvirt creates for the duration of a job. They do not belong to a checkpoint. */
 const TEMPORARY = /^(libvirt-tmp-|libvirt-migration-|backup-)/;
 
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name);
 }
 
-/** libvirt's own rule for a checkpoint; QEMU's for the bitmap that has its name. */
+/** libvirt's rule for the name of a checkpoint, and QEMU's rule for the bitmap of that name. */
 export function isCheckpointName(name: string): boolean {
   return /^[a-zA-Z0-9_-][a-zA-Z0-9_.-]*$/.test(name) && name.length <= MAX_BITMAP_NAME_BYTES;
 }
 
-/** What libvirt takes as the name of a disk in a checkpoint: its target, or the path of its source. */
+/** libvirt's rule for the name of a disk in a checkpoint: its target, or the path of its source. */
 export function isDiskName(name: string): boolean {
   return /^((ioemu:)?(fd|hd|sd|vd|xvd|ubd)[a-zA-Z0-9_]+|\/[^\0-\x1f]+)$/.test(name);
 }

@@ -1,5 +1,5 @@
 /**
- * A folder of checkpoints as XML, one file each, whose names sort in the order in which libvirt takes them.
+ * A folder with one XML file for each checkpoint. The file names sort in the order that libvirt requires.
  */
 import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,10 +8,10 @@ import type { CheckpointDocument } from '../operations/checkpoints/write-checkpo
 import { CommandLineError } from './errors.ts';
 
 /**
- * Makes the folder if it is not there.
+ * Creates the folder if it does not exist.
  *
  * @returns the paths of the files
- * @throws UsageError when the folder already has XML files: a loop over the folder would redefine them, too
+ * @throws UsageError when the folder already has XML files: a loop over the folder would also redefine them
  */
 export async function writeCheckpoints(
   folder: string,
@@ -32,7 +32,8 @@ export async function writeCheckpoints(
     for (const [index, { name, xml }] of checkpoints.entries()) {
       const path = join(folder, `${String(index + 1).padStart(digits, '0')}-${name}.xml`);
       await writeFile(path, xml, { flag: 'wx' });
-      // virtnbdbackup takes the files of a folder in the order of their times, and file systems may round these.
+      // virtnbdbackup sorts the files of a folder by time. File systems may round times, so each file gets
+      // its own second.
       const seconds = nowSeconds - (checkpoints.length - 1 - index);
       await utimes(path, seconds, seconds);
       paths.push(path);

@@ -1,5 +1,5 @@
 /**
- * The options that name what is on file about checkpoints.
+ * The options that name the saved XML of checkpoints, and the disks in it.
  */
 import type { CheckpointFiles } from '../checkpoint/verdict/known-checkpoints.ts';
 import { FILE, FREE, type OptionDefinition } from './option.ts';

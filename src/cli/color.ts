@@ -1,5 +1,5 @@
 /**
- * Colour, by flag, by NO_COLOR (no-color.org) or FORCE_COLOR, or by what the stream is.
+ * Colour. A flag, NO_COLOR (no-color.org), FORCE_COLOR or the type of the stream decides whether it is used.
  */
 import type { ColorSupportLevel, supportsColor } from 'chalk';
 import { isTerminal } from './terminal.ts';
@@ -12,7 +12,7 @@ const PLAIN: Paint = { red: unpainted, yellow: unpainted, green: unpainted };
 export let color = PLAIN;
 export let stderrColor = PLAIN;
 
-/** Loads chalk, unless it would paint nothing: that takes a moment, and scripts have no use for it. */
+/** Loads chalk only if colour may be used. Loading takes time, and scripts do not need it. */
 export async function loadColors(): Promise<void> {
   const asked =
     process.env['FORCE_COLOR'] !== undefined || process.argv.some((arg) => arg.startsWith('--color'));

@@ -1,11 +1,11 @@
 /**
- * The command that a person called, for those who word what to do next.
+ * The command that a person called. The text of a remedy depends on it.
  */
 import { Option } from 'commander';
 import type { LoadedCommand } from './command.ts';
 import type { CommandAtHand } from './remedy/words.ts';
 
-/** Before the arguments have named a command. */
+/** Used until a command is known. */
 export const NO_COMMAND: CommandAtHand = { name: undefined, has: () => false };
 
 export function commandAtHand({ name, definition }: LoadedCommand): CommandAtHand {

@@ -1,8 +1,8 @@
 /**
- * Which file of commands/ has each command: what has to be known to load only the command that was asked for.
+ * The file in commands/ for each command. With this table, the program loads only the called command.
  */
 
-/** `completion` is not here: it is made from all commands. */
+/** `completion` is missing because it needs all commands. */
 const COMMAND_FILES = {
   'create-from': 'create-from',
   list: 'list',
@@ -27,10 +27,10 @@ const COMMAND_FILES = {
 
 export type CommandFile = (typeof COMMAND_FILES)[keyof typeof COMMAND_FILES];
 
-/** Seldom given, and what they need is much: it is in the whole program only (see build.js). */
+/** These options are rare and need much code. Only the whole program contains that code (see build.js). */
 const OPTIONS_OF_WHOLE_PROGRAM = ['--qmp', '--domain', '--picture'];
 
-/** Undefined where the arguments do not begin with a command, or take the whole program. */
+/** Undefined if the arguments do not begin with a command of the table, or need the whole program. */
 export function commandFile([name = '', ...rest]: readonly string[]): CommandFile | undefined {
   if (!Object.hasOwn(COMMAND_FILES, name)) return undefined;
   if (rest.some((arg) => OPTIONS_OF_WHOLE_PROGRAM.some((option) => isOption(arg, option)))) return undefined;

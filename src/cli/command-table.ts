@@ -1,5 +1,5 @@
 /**
- * The commands, in the order of the help. Only the one that is called is loaded.
+ * The commands, in the order of the help. A run loads only the called command.
  */
 import type { CommandEntry, LoadedCommand } from './command.ts';
 
@@ -109,7 +109,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
 ];
 
-/** All of them, which takes longer than most runs. */
+/** Loads all commands. This takes longer than most runs. */
 export function loadCommands(): Promise<LoadedCommand[]> {
   return Promise.all(COMMANDS.map(loadCommand));
 }

@@ -1,5 +1,5 @@
 /**
- * All commands, with what their flags and places mean taken apart: what completion scripts and the man page are made from.
+ * All commands with parsed flags and arguments. Completion scripts and the man page are generated from them.
  */
 import { Argument, Option } from 'commander';
 import type { LoadedCommand } from './command.ts';
@@ -17,7 +17,7 @@ export interface ProgramTree {
 export interface CommandNode {
   readonly name: string;
   readonly description: string;
-  /** Usage in its own words, where it is not "[options] <arguments>". */
+  /** The usage line, if it differs from "[options] <arguments>". */
   readonly usage: string | undefined;
   readonly arguments: readonly ArgumentNode[];
   readonly options: readonly OptionNode[];
@@ -36,7 +36,7 @@ export interface OptionNode {
   /** For example `-g` and `--granularity`. */
   readonly names: readonly string[];
   readonly description: string;
-  /** What its value is called and can be; undefined where it takes none. */
+  /** The name and the kind of the value; undefined if the option takes no value. */
   readonly value: { readonly name: string; readonly completes: Completes } | undefined;
   readonly defaultValue: string | undefined;
 }
@@ -54,7 +54,7 @@ export function commandTree(commands: readonly LoadedCommand[]): ProgramTree {
   };
 }
 
-/** Options that most commands have, alike. */
+/** Options that more than half of the commands have, with the same names and description. */
 export function commonOptions({ commands }: ProgramTree): OptionNode[] {
   const counts = new Map<string, { option: OptionNode; count: number }>();
   for (const option of commands.flatMap(({ options }) => options)) {
@@ -70,7 +70,7 @@ export function isSameOption(a: OptionNode, b: OptionNode): boolean {
   return keyOf(a) === keyOf(b);
 }
 
-/** What its value can be, where there are few choices. */
+/** The allowed values, or an empty list if the option has no fixed choices. */
 export function choicesOf({ value }: OptionNode): readonly string[] {
   return value?.completes.kind === 'choice' ? value.completes.choices : [];
 }
@@ -81,7 +81,7 @@ function keyOf({ names, description }: OptionNode): string {
 
 function commandNode({ name, summary, definition }: LoadedCommand): CommandNode {
   const { description = summary, usage, options, rawArguments, examples } = definition;
-  // A command that parses its arguments itself declares its --help, too.
+  // A command that parses its arguments itself also declares --help itself.
   const help = rawArguments === undefined ? [HELP] : [];
   return {
     name,

@@ -1,17 +1,17 @@
 /**
- * A command as data: what the parser, help, completion and the man page are made from.
+ * A command as data. The parser, the help, completion and the man page are generated from it.
  */
 import type { Remedy } from '../remedy.ts';
 import type { Invoke } from './invocation.ts';
 import type { ArgumentDefinition, OptionDefinition } from './option.ts';
 
-/** 0: done, or checked and healthy. 3: problems were found, or left. */
+/** 0: the command succeeded and found no problems. 3: it found problems or left some. */
 type Outcome = 0 | 3;
 
-/** What a running command is given. */
+/** The services that a running command can use. */
 export interface Surroundings {
   readonly invoke: Invoke;
-  /** Words a remedy for this command. */
+  /** Returns the text of a remedy for this command. */
   hintFor(remedy: Remedy): string;
   /** Prints the help of the command. */
   showHelp(): void;
@@ -23,29 +23,29 @@ export interface CommandDefinition<
   Args extends readonly unknown[] = readonly unknown[],
   Flags extends object = object,
 > {
-  /** Used in its own help, if it is longer than the summary. */
+  /** A longer text than the summary, for the help of the command and the man page. */
   readonly description?: string;
-  /** Usage in its own words, where it is not "[options] <arguments>". */
+  /** The usage line, if it differs from "[options] <arguments>". */
   readonly usage?: string;
   readonly arguments: readonly ArgumentDefinition[];
   readonly options: readonly OptionDefinition[];
-  /** Calls that its help and the man page show. */
+  /** Example calls in the help and the man page. */
   readonly examples: readonly string[];
-  /** Text of its help after the examples. */
+  /** Text after the examples in the help. */
   readonly notes?: string;
   /**
-   * Set where the arguments are not parsed by the rules of the other commands: `run` gets them as they are, and every error
-   * has this exit code.
+   * Set if the command parses its arguments itself. `run` then gets the raw arguments, and every error except
+   * a bug has this exit code.
    */
   readonly rawArguments?: { readonly errorExitCode: number };
-  /** Carries the command out and prints its result. */
+  /** Runs the command and prints its result. */
   run(args: Args, flags: Flags, surroundings: Surroundings): Promise<Outcome>;
 }
 
-/** A command before it is loaded. */
+/** A command that is not loaded yet. */
 export interface CommandEntry {
   readonly name: string;
-  /** In the list of commands. */
+  /** Shown in the list of commands. */
   readonly summary: string;
   readonly load: () => Promise<CommandDefinition>;
 }

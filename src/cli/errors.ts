@@ -1,5 +1,5 @@
 /**
- * What a failure looks like on stderr, and which exit code it has.
+ * The stderr output and the exit code of a failure.
  */
 import { CommanderError } from 'commander';
 import { BitmapToolError, UsageError } from '../errors.ts';
@@ -12,13 +12,13 @@ import { version } from './version.ts';
 
 export const DONE = 0;
 
-/** The command did what it was asked to do, and something is not in order: found, or left so. */
+/** The command succeeded, but it found problems or left some. */
 export const PROBLEMS = 3;
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
-/** A command line that is wrong, with words of its own about what to do. */
+/** A wrong command line. The error carries its own hint. */
 export class CommandLineError extends UsageError {
   readonly hint: string | undefined;
 
@@ -28,15 +28,15 @@ export class CommandLineError extends UsageError {
   }
 }
 
-/** @param ofCommand the exit code of all errors that are not bugs, where the command has only one */
+/** @param ofCommand the exit code of all errors except bugs, if the command has only one */
 export function exitCodeOf(error: unknown, ofCommand?: number): number {
   if (error instanceof BitmapToolError) return ofCommand ?? error.exitCode;
-  // --help and --version end a run this way too, with 0.
+  // --help and --version also throw a CommanderError, with exit code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
   return FAILED;
 }
 
-/** One line, and one of what to do next; with --json one document. A bug keeps its stack. */
+/** The message in one line and the hint in another. With --json, one document. A bug includes its stack. */
 export function errorReport(error: unknown, command: CommandAtHand, json: boolean): string {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0 || error.code === 'commander.help') return '';

@@ -1,5 +1,6 @@
 /**
- * Lists of extents as other tools print them, taken piece by piece: that of a large disk is longer than a string can be.
+ * Parses lists of extents from other tools. It reads them in pieces, because the list of a large disk can
+ * exceed the maximum length of a string.
  */
 import { createReadStream } from 'node:fs';
 import type { ByteRange } from '../bytes/range.ts';
@@ -7,22 +8,22 @@ import { FailedError } from '../errors.ts';
 import { parseSize } from '../text/size.ts';
 import { CommandLineError } from './errors.ts';
 
-/** Parses a list; each piece goes on where the one before ended. */
+/** Parses a list in consecutive pieces. */
 interface ListParser {
   push(text: string): void;
-  /** @throws UsageError when the list was visibly cut off */
+  /** @throws UsageError when the list is visibly truncated */
   end(): void;
 }
 
 type Add = (range: ByteRange) => void;
 
-/** Far above a line or an item of any tool. */
+/** Much longer than a line or an item of any tool. */
 const MAX_ITEM_CHARACTERS = 64 * 1024;
 
 /**
- * @param name of a file, or `-` for stdin
+ * @param name a file name, or `-` for stdin
  * @returns the extents that count as marked
- * @throws UsageError when the list is in none of the forms that are known
+ * @throws UsageError when the list has an unknown format
  */
 export async function readExtentList(name: string): Promise<ByteRange[]> {
   const ranges: { offset: number; length: number }[] = [];
@@ -38,7 +39,7 @@ export async function readExtentList(name: string): Promise<ByteRange[]> {
     parser ??= text.startsWith('[') ? jsonParser(name, add) : lineParser(name, add);
     parser.push(text);
   }
-  // What a failed command in a pipe leaves behind would make a bitmap that misses everything.
+  // A failed command in a pipe leaves empty input. A bitmap from empty input would mark nothing.
   if (parser === undefined) throw malformed(name, 'it is empty');
   parser.end();
   return ranges;
@@ -77,7 +78,7 @@ function lineParser(name: string, add: Add): ListParser {
   };
 }
 
-/** An object without others in it, and what follows it. */
+/** A JSON object without nested objects, and the "," or "]" after it. */
 const ITEM = /\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\})\s*([,\]])/y;
 
 function jsonParser(name: string, add: Add): ListParser {
@@ -125,7 +126,7 @@ function parseItem(text: string, index: number, name: string): Record<string, un
   }
 }
 
-/** What nbdinfo calls an extent, by the map it was asked for; true where it counts as marked. */
+/** The extent descriptions of nbdinfo, by metadata context. True means that the extent counts as marked. */
 const DESCRIPTIONS: ReadonlyMap<string, boolean> = new Map([
   // qemu:dirty-bitmap
   ['dirty', true],
@@ -147,7 +148,7 @@ function markedRange(
 ): ByteRange | undefined {
   if (!isSize(start ?? offset) || !isSize(length))
     throw malformed(name, `item ${index} has no offset and length`);
-  // `qemu-img map` gives `start`, and in `offset` the place in the file.
+  // `qemu-img map` prints the guest offset as `start` and the host offset as `offset`.
   const range = { offset: (start ?? offset) as number, length };
   if (start !== undefined) {
     const marked = typeof present === 'boolean' ? present : data;

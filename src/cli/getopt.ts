@@ -1,16 +1,17 @@
 /**
- * Arguments as getopt_long(3) takes them: options and operands in any order, long options shortened to what is unique,
- * values joined on or following, `--` before operands only.
+ * Parses arguments by the rules of getopt_long(3). Options and operands can come in any order. A long option
+ * can be shortened to a unique prefix. A value can be joined to its option or be the next argument. Only
+ * operands follow `--`.
  */
 
 export interface LongOption {
   readonly name: string;
   readonly takesValue: boolean;
-  /** The letter that means the same, or nothing. */
+  /** The equivalent short option, if it exists. */
   readonly short?: string;
 }
 
-/** One option as met, under its long name; `value` is undefined where it takes none. */
+/** One option in the arguments, under its long name. `value` is undefined if the option takes no value. */
 interface MetOption {
   readonly name: string;
   readonly value: string | undefined;
@@ -60,7 +61,9 @@ function longOption(arg: string, rest: string[], known: readonly LongOption[]): 
   };
 }
 
-/** A word of letters: the last of them may take the rest of the word, or the next one, as its value. */
+/**
+ * Parses joined short options. An option with a value takes the rest of the word, or else the next argument.
+ */
 function shortOptions(arg: string, rest: string[], known: readonly LongOption[]): MetOption[] {
   const met: MetOption[] = [];
   for (let at = 1; at < arg.length; at++) {

@@ -1,5 +1,5 @@
 /**
- * What a command hands to the operation it runs: signals, warnings and progress, according to the options.
+ * Connects signals, warnings and progress to the operation of a command, according to the options.
  */
 import { InterruptedError } from '../errors.ts';
 import type { OperationOptions } from '../operations/options.ts';
@@ -11,12 +11,12 @@ import { openProgressLine } from './progress-line.ts';
 import { hintFor } from './remedy/hint.ts';
 import type { CommandAtHand } from './remedy/words.ts';
 
-/** The first comes when the terminal is closed, or its connection is lost. */
+/** The kernel sends SIGHUP when the terminal closes or its connection drops. */
 const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 
 /**
- * Runs one operation. A first signal ends it before its first write, or lets a change that has begun complete; a
- * second one kills the process, as if the power were cut.
+ * Runs one operation. The first signal stops it before its first write. If a change has begun, the change
+ * completes. A second signal kills the process, with the same effect on images as a power cut.
  */
 export type Invoke = <T>(
   options: CommonOptions,
@@ -25,7 +25,7 @@ export type Invoke = <T>(
 
 export interface Invocation {
   readonly invoke: Invoke;
-  /** The signal that came while an operation ran. */
+  /** The signal that arrived during an operation. */
   interruption(): InterruptedError | undefined;
 }
 
@@ -44,7 +44,8 @@ export function openInvocation(command: CommandAtHand): Invocation {
         interruption = new InterruptedError(signal);
         abort.abort(interruption);
       };
-      // Not once(): what the spinner puts on signals to show the cursor again ends the process when it is left alone.
+      // Not once(): the spinner has its own signal handler, which restores the cursor. That handler ends the
+      // process if no other handler remains.
       process.on(signal, handler);
       return () => process.off(signal, handler);
     });
@@ -60,7 +61,7 @@ export function openInvocation(command: CommandAtHand): Invocation {
       return await work({
         signal: abort.signal,
         onProgress: line?.show,
-        // What a result is worth is not for --quiet to hide.
+        // --quiet must not hide warnings, because they say how far the result can be trusted.
         onWarning: warn,
         forceShare,
         noLock: !lock,

@@ -1,5 +1,6 @@
 /**
- * Loads the built file that runs a command: there is one for each, and one with all of them. They are built beside this one.
+ * Loads the built file that runs a command. Each command file has its own built file, and one file contains
+ * all commands. They are in the same folder as this file when built.
  */
 import { commandFile } from './command-files.ts';
 

@@ -1,4 +1,5 @@
 /**
- * Stands for node:child_process in the program, which starts no other: loading that would take longer than `list` does.
+ * Replaces node:child_process where the program starts no other programs. Loading the real module would take
+ * longer than `list`.
  */
 export {};

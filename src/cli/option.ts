@@ -2,10 +2,10 @@
  * Options and arguments as data.
  */
 
-/** What can stand in a place of the command line, so that a shell can complete it. */
+/** The kind of value that an argument or option takes. Shell completion uses it. */
 export type Completes =
   | { readonly kind: 'file' }
-  /** Names of the bitmaps of an image. */
+  /** Names of the bitmaps in an image. */
   | { readonly kind: 'bitmap'; readonly withAllocated: boolean }
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
   | { readonly kind: 'free' };
@@ -16,19 +16,19 @@ export const STORED_BITMAP: Completes = { kind: 'bitmap', withAllocated: false }
 export const READABLE_BITMAP: Completes = { kind: 'bitmap', withAllocated: true };
 
 export interface ArgumentDefinition {
-  /** As usage shows it: `<image>`, or `[image...]` where there may be none or several. */
+  /** The form in the usage line: `<image>`, or `[image...]` for zero or more images. */
   readonly usage: string;
   readonly description: string;
   readonly completes: Completes;
 }
 
 export interface OptionDefinition {
-  /** As help shows them, for example `-g, --granularity <size>`. */
+  /** The form in the help, for example `-g, --granularity <size>`. */
   readonly flags: string;
   readonly description: string;
   /** For options that take a value. */
   readonly completes?: Completes;
-  /** Each use adds a value. */
+  /** The option can be repeated; each use adds a value. */
   readonly isRepeatable?: boolean;
   readonly isRequired?: boolean;
   readonly defaultValue?: string;

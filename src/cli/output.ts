@@ -1,5 +1,6 @@
 /**
- * The result on stdout, in large pieces and no faster than the reader takes them; messages on stderr.
+ * Prints the result on stdout and messages on stderr. The result goes out in large pieces, at the speed of
+ * the reader.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -15,7 +16,7 @@ let failure: NodeJS.ErrnoException | undefined;
 let write: (bytes: Uint8Array) => Promise<void> = writeOut;
 let stderrIsGuarded = false;
 
-/** Whether the reader of the output has gone. */
+/** Whether the reader has closed the output, or a write has failed. */
 export function outputClosed(): boolean {
   return readerGone;
 }
@@ -25,13 +26,13 @@ export async function print(text: string): Promise<void> {
   if (pending.length >= PIECE_CHARACTERS) await finishOutput();
 }
 
-/** For results of millions of lines: the bytes are written at once, and are the caller's again after that. */
+/** For results of millions of lines. Writes the bytes at once; the caller can reuse the buffer afterwards. */
 export async function printBytes(bytes: Uint8Array): Promise<void> {
   if (pending !== '') await finishOutput();
   if (!readerGone) await write(bytes);
 }
 
-/** @throws FailedError when what was printed did not all reach its reader */
+/** @throws FailedError when a write failed for another reason than a closed pipe */
 export async function closeOutput(): Promise<void> {
   await finishOutput();
   if (failure === undefined) return;
@@ -39,32 +40,34 @@ export async function closeOutput(): Promise<void> {
   throw new FailedError('IO_ERROR', message, { cause: failure });
 }
 
-/** Returns once everything printed is on its way. */
+/** Resolves after all printed text has been written. */
 export async function finishOutput(): Promise<void> {
   const text = pending;
   pending = '';
   if (text !== '' && !readerGone) await write(Buffer.from(text));
 }
 
-/** For programs that run commands within themselves: the result goes there instead of to stdout. */
+/** Sends the result to `receive` instead of stdout, for programs that run commands in their own process. */
 export function redirectOutput(receive: (bytes: Uint8Array) => void): void {
   write = async (bytes) => receive(bytes);
 }
 
-/** Warnings and errors. */
+/** Prints a warning or an error. */
 export function printError(text: string): void {
   guardStderr();
   process.stderr.write(text);
 }
 
-/** A lost message must not stop the work: without a listener the error would end the process during a change. */
+/**
+ * A lost message must not stop the work. Without a listener, the error would end the process during a change.
+ */
 export function guardStderr(): void {
   if (stderrIsGuarded) return;
   stderrIsGuarded = true;
   process.stderr.on('error', () => {});
 }
 
-/** Not through process.stdout, whose streams and sockets take a while to load. */
+/** Avoids process.stdout, because its streams and sockets load slowly. */
 async function writeOut(bytes: Uint8Array): Promise<void> {
   let done = 0;
   try {
@@ -73,7 +76,7 @@ async function writeOut(bytes: Uint8Array): Promise<void> {
     }
   } catch (cause) {
     const error = cause as NodeJS.ErrnoException;
-    // Somebody made the pipe one that does not wait: the stream does that.
+    // Another process made the pipe non-blocking. The stream waits until the pipe is writable.
     if (error.code === 'EAGAIN') return writeThroughStream(bytes.subarray(done));
     readerGone = true;
     // `bitmap-tool map disk | head` is not a failure.
@@ -91,7 +94,7 @@ async function writeThroughStream(bytes: Uint8Array): Promise<void> {
     };
     stdout.once('error', onError);
     stdout.write(bytes, (error) => {
-      // After an error its event comes too.
+      // The error event follows and calls onError.
       if (error) return;
       stdout.off('error', onError);
       resolve();

@@ -1,5 +1,5 @@
 /**
- * The file that a picture goes to: never an image, and never half written.
+ * The output file of a picture. It never overwrites an image, and it is never incomplete.
  */
 import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -8,17 +8,18 @@ import { CommandLineError } from './errors.ts';
 
 export interface PictureFile {
   readonly name: string;
-  /** Puts the picture in place of what was there, all of it or nothing. */
+  /** Creates or replaces the file atomically. */
   write(svg: string): Promise<void>;
 }
 
-/** Pictures are smaller; a disk that begins like one is not. */
+/** Pictures are smaller. A raw disk that begins like a picture is larger. */
 const MAX_PICTURE_BYTES = 2 ** 20;
 
 /**
- * Checks that a picture may go there, before any work is done for it.
+ * Checks before the work starts that the picture can be written to the file.
  *
- * @throws UsageError when the file exists and is not an SVG picture, or FailedError when its folder does not exist
+ * @throws UsageError when the file exists and is not an SVG picture
+ * @throws FailedError when its folder does not exist
  */
 export async function openPictureFile(name: string): Promise<PictureFile> {
   const path = await realpath(name).catch(() => name);
@@ -57,11 +58,11 @@ async function refuseOther(name: string, path: string): Promise<void> {
   );
 }
 
-/** Where the root element comes first, behind a declaration and comments at most. */
+/** Only an XML declaration and comments may precede the root element. */
 const SVG_START = /^\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--[\s\S]*?-->\s*)*<svg[\s/>]/;
 const SVG_START_BYTES = 4096;
 
-/** An empty file, as mktemp makes one, holds nothing to lose. */
+/** True for an empty file, for example from mktemp, because overwriting it loses no data. */
 async function beginsAsSvg(path: string, sizeBytes: number): Promise<boolean> {
   if (sizeBytes === 0) return true;
   const file = await open(path).catch(() => undefined);

@@ -1,5 +1,5 @@
 /**
- * Draws a map while it is made: from the extents as they come to the file.
+ * Draws a map from its extents as they arrive, and writes the picture file.
  */
 import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import type { MappedImage } from '../operations/map-allocation.ts';
@@ -11,7 +11,7 @@ export interface MapDrawing {
   write(): Promise<void>;
 }
 
-/** Loads the drawing code and checks the file before the work. */
+/** Loads the drawing code and checks the picture file before the work starts. */
 export async function pictureMap(name: string, alone: boolean): Promise<MapDrawing> {
   const { openPictureFile } = await import('./picture-file.ts');
   const { openMapPicture } = await import('../picture/map-picture.ts');

@@ -1,5 +1,6 @@
 /**
- * The program as commander knows it: every command by name and summary, and those that are called with all of their options.
+ * The program as commander commands. Every command has a name and a summary. Loaded commands also have their
+ * options and arguments.
  */
 import { Argument, Command, Option } from 'commander';
 import type { CommandEntry, LoadedCommand } from './command.ts';
@@ -12,7 +13,10 @@ export const PROGRAM = {
   examples: ['bitmap-tool create-from --allocated disk.qcow2'],
 } as const;
 
-/** A call as parsed: arguments in their order, an array for several in one place; flags by commander's names. */
+/**
+ * A parsed command line. `args` keeps the order of the arguments, and a variadic argument is an array.
+ * `flags` has commander's names.
+ */
 export interface Call {
   readonly command: LoadedCommand;
   readonly args: readonly unknown[];
@@ -20,7 +24,7 @@ export interface Call {
   showHelp(): void;
 }
 
-/** @param onCall carries a call out */
+/** @param onCall runs the called command */
 export function buildProgram(
   commands: readonly (CommandEntry | LoadedCommand)[],
   onCall: (call: Call) => Promise<void>,
@@ -29,7 +33,7 @@ export function buildProgram(
     .description(PROGRAM.description)
     .version(version)
     .showHelpAfterError(false)
-    // With all of their arguments the names would leave no room for what the commands do.
+    // Names with all arguments would leave no room for the summaries.
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText(
       'after',
@@ -41,7 +45,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 problems found or left, 4 
     );
   for (const each of commands) program.addCommand(commandOf(each, onCall));
   for (const command of [program, ...program.commands]) {
-    // Errors are reported in one place, in one form.
+    // runProgram() reports every error, in one format.
     command.exitOverride().configureOutput({ outputError: () => {} });
   }
   return program;

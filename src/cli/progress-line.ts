@@ -1,5 +1,5 @@
 /**
- * Progress of long work on a terminal, gone when the work is done.
+ * Shows the progress of long work on a terminal. The line disappears when the work ends.
  */
 import type { Ora } from 'ora';
 import type { Progress } from '../image/table-progress.ts';
@@ -7,7 +7,7 @@ import { guardStderr } from './output.ts';
 import { progressText } from './print/progress.ts';
 import { terminalColumns } from './terminal.ts';
 
-/** Work shorter than this shows nothing, and never loads the spinner. */
+/** Shorter work shows nothing and does not load the spinner. */
 const PATIENCE_MS = 400;
 
 /** The spinner itself, a space, and the last column, in which some terminals wrap. */
@@ -15,14 +15,14 @@ const MARGIN = 3;
 
 export interface ProgressLine {
   readonly show: (progress: Progress) => void;
-  /** Makes way for a line of text. */
+  /** Removes the progress line so that a line of text can be printed. */
   readonly clear: () => void;
   readonly close: () => void;
 }
 
-/** undefined if stderr is not a terminal. */
+/** Undefined if stderr is not a terminal or its width is unknown. */
 export function openProgressLine(): ProgressLine | undefined {
-  // With 0 columns, ora would loop forever.
+  // Ora would loop forever with 0 columns.
   if (terminalColumns('stderr') === undefined) return undefined;
   guardStderr();
   const started = performance.now();
@@ -34,7 +34,7 @@ export function openProgressLine(): ProgressLine | undefined {
   async function load(): Promise<void> {
     spinner = 'loading';
     const { ora } = await import('./spinner.ts');
-    // Left to itself it would be silent wherever CI is set, be it in a person's terminal.
+    // By default, ora shows nothing if CI is set, even on a person's terminal.
     if (!closed) spinner = ora({ stream: process.stderr, isEnabled: true, discardStdin: false }).start();
   }
 

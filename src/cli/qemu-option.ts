@@ -1,5 +1,5 @@
 /**
- * The options that name a running QEMU, or a guest, to work in instead of on files.
+ * The options that name a running QEMU or a guest. The command then works there instead of on files.
  */
 import type * as running from '../operations/running/running.ts';
 import { shellPath, shellWord } from '../text/shell-word.ts';
@@ -15,7 +15,7 @@ export interface DomainFlags {
   connect?: string;
 }
 
-/** A running QEMU by its socket, or a guest by its name. */
+/** Name a running QEMU by its socket, or a guest by its name. */
 export const DOMAIN_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: '--qmp <socket>',
@@ -34,7 +34,7 @@ export const DOMAIN_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
-/** @throws CommandLineError */
+/** @throws CommandLineError unless the options fit together */
 function requireOneGuest({ domain, connect, qmp }: DomainFlags): void {
   if (domain === undefined && connect !== undefined)
     throw new CommandLineError('--connect belongs to --domain');
@@ -43,7 +43,7 @@ function requireOneGuest({ domain, connect, qmp }: DomainFlags): void {
   }
 }
 
-/** @throws CommandLineError unless either images or a guest are named */
+/** @throws CommandLineError unless the command line names either images or a guest */
 export function requireOneWay(images: readonly string[], flags: DomainFlags): void {
   requireOneGuest(flags);
   if (flags.domain === undefined && images.length === 0) {
@@ -57,7 +57,7 @@ export function requireOneWay(images: readonly string[], flags: DomainFlags): vo
   }
 }
 
-/** The words by which a command names what this one was called for, where that is not images at rest. */
+/** The options with which another call names the same guest or QEMU. Undefined for images at rest. */
 export function callOf({ domain, connect, qmp }: DomainFlags): readonly string[] | undefined {
   if (domain !== undefined) {
     return [
@@ -69,7 +69,7 @@ export function callOf({ domain, connect, qmp }: DomainFlags): readonly string[]
   return qmp === undefined ? undefined : ['--qmp', shellPath(qmp)];
 }
 
-/** Connects for the time of the work; all that only a running QEMU takes is loaded now. */
+/** Connects to QEMU during the work. Loads the code for running QEMUs only now. */
 export async function withQemu<T>(
   qmp: string,
   work: (qemu: running.RunningQemu, operations: RunningOperations) => Promise<T>,
@@ -83,7 +83,7 @@ export async function withQemu<T>(
   }
 }
 
-/** What a command does with one image: with the file, or in the QEMU that has it open. */
+/** The work on one image: on the file, or in the QEMU that has the image open. */
 interface WorkOnImage<T> {
   readonly atRest: (image: string) => Promise<T>;
   readonly running: (qemu: running.RunningQemu, operations: RunningOperations, image: string) => Promise<T>;
@@ -94,7 +94,7 @@ export interface DoneOnImage<T> {
   readonly isRunning: boolean;
 }
 
-/** @param image a path, or with `--domain` what the guest calls the disk */
+/** @param image a path, or the guest's name for the disk with `--domain` */
 export async function workOnImage<T>(
   image: string,
   flags: DomainFlags,

@@ -1,5 +1,5 @@
 /**
- * Runs the command that the arguments name. This is the one place that every error reaches, and that decides the exit code.
+ * Runs the command that the arguments name. Every error arrives here, and this file decides the exit code.
  */
 import { loadColors } from './color.ts';
 import type { CommandEntry, LoadedCommand } from './command.ts';
@@ -28,7 +28,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
         showHelp,
         allCommands: loadCommands,
       });
-      // A signal that came while a change was being completed.
+      // A signal may have arrived while a change was completed.
       exitCode = interruption()?.exitCode ?? exitCode;
     });
     await program.parseAsync(args, { from: 'user' });
@@ -36,7 +36,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     await finishOutput();
-    // Errors may come before the options are parsed.
+    // Errors may occur before the options are parsed.
     const json = errorExitCode === undefined && args.includes('--json');
     printError(errorReport(error, atHand, json));
     return exitCodeOf(error, errorExitCode);
@@ -44,8 +44,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
 }
 
 /**
- * The command that is called, loaded; its name is the first word, or follows "help". The others are named only where help
- * lists them, or where none is called.
+ * Loads the called command. Its name is the first word, or follows "help". If no command is called, returns
+ * all commands without loading them, for the list in the help.
  */
 async function commandsFor(args: readonly string[]): Promise<(CommandEntry | LoadedCommand)[]> {
   const [first, second] = args.filter((arg) => !arg.startsWith('-'));

@@ -1,5 +1,5 @@
 /**
- * The options that name the source of new bitmaps: exactly one of them.
+ * The options that name the source of new bitmaps. A command line must name exactly one source.
  */
 import type { BitmapSource } from '../operations/create-from/sources.ts';
 import { CommandLineError } from './errors.ts';
@@ -63,7 +63,7 @@ export const SOURCE_OPTIONS: readonly OptionDefinition[] = [
   { flags: '--everything', description: 'mark the whole disk' },
 ];
 
-/** @throws UsageError unless exactly one source is named, with options that belong to it */
+/** @throws UsageError unless exactly one source is named and the other options belong to it */
 export async function sourceOf(flags: SourceFlags): Promise<BitmapSource> {
   const named = SOURCES.filter((source) => flags[source] !== undefined);
   const [source] = named;

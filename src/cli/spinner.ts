@@ -1,4 +1,4 @@
 /**
- * Ora, in a file of its own once built: it is large, and shown only where work takes long at a terminal.
+ * Ora. The build puts it in a separate file because it is large. Only long work at a terminal needs it.
  */
 export { default as ora } from 'ora';

@@ -1,5 +1,5 @@
 /**
- * The options of create-from and measure: which bitmaps are created, and from which source.
+ * The options of create-from and measure: the new bitmaps and their source.
  */
 import type { CreateFromOptions } from '../operations/create-from/create-from-result.ts';
 import type { BitmapSource } from '../operations/create-from/sources.ts';

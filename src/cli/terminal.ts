@@ -1,6 +1,6 @@
 /**
- * What stdout and stderr are, by their descriptors: process.stdout and process.stderr load Node's streams and sockets, which
- * takes as long as much of a short command's work.
+ * Checks stdout and stderr by file descriptor. process.stdout and process.stderr would load Node's streams
+ * and sockets, which takes as long as much of a short command's work.
  */
 import { fstatSync, statSync } from 'node:fs';
 
@@ -8,7 +8,7 @@ const DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
 
 export type OutputName = keyof typeof DESCRIPTORS;
 
-/** Columns of the terminal that it is; undefined where it is none, or its width is not known. */
+/** The width of the terminal. Undefined if the stream is not a terminal or the width is unknown. */
 export function terminalColumns(name: OutputName): number | undefined {
   if (!isTerminal(name)) return undefined;
   const { columns } = process[name];
@@ -19,7 +19,7 @@ export function isTerminal(name: OutputName): boolean {
   return isTalkative(DESCRIPTORS[name]) && process[name].isTTY;
 }
 
-/** False for files, pipes, sockets and /dev/null, of which none is a terminal. */
+/** False for files, pipes, sockets and /dev/null, because they are not terminals. */
 function isTalkative(fd: number): boolean {
   try {
     const stats = fstatSync(fd);

@@ -1,5 +1,5 @@
 /**
- * The version of the package, put in place when it is built.
+ * The version of the package. The build inserts it.
  */
 declare const BITMAP_TOOL_VERSION: string;
 

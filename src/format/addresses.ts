@@ -1,6 +1,6 @@
 /**
- * Places in an image file and on the disk in it. They are numbers of different types, so that one does not compile where
- * another belongs.
+ * Offsets and clusters of an image file and of its disk. They are numbers of different types, so the compiler
+ * rejects a mix-up.
  */
 import { divideUp } from '../bytes/align.ts';
 import type { Brand } from '../bytes/brand.ts';
@@ -37,7 +37,7 @@ export function clusterRange(start: number, end: number): ClusterRange {
   return { start: hostCluster(start), end: hostCluster(end) };
 }
 
-/** Where a cluster begins. */
+/** The offset at which a cluster begins. */
 export function offsetOf(cluster: HostCluster, { clusterSizeBytes }: ClusterSize): HostOffset {
   return hostOffset(cluster * clusterSizeBytes);
 }

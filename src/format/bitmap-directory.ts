@@ -1,5 +1,6 @@
 /**
- * The bitmap directory ("Bitmap directory" in the specification), with the rules by which QEMU refuses an image.
+ * The bitmap directory ("Bitmap directory" in the specification), and the rules by which QEMU refuses an
+ * image.
  */
 import { alignDown, alignUp, divideUp } from '../bytes/align.ts';
 import { cStringBytes } from '../bytes/c-string.ts';
@@ -30,28 +31,34 @@ export const MAX_BITMAP_NAME_BYTES = 1023;
 /** An entry with the longest name, padding included. */
 export const MAX_ENTRY_BYTES = alignUp(entryStruct.sizeBytes + MAX_BITMAP_NAME_BYTES, 8);
 /**
- * Stands for every table offset above it, which QEMU minds no more than others beyond the end of the file. A multiple of
- * every cluster size.
+ * Replaces every larger table offset. QEMU treats those like any other offset beyond the end of the file. It
+ * is a multiple of every cluster size.
  */
 const BEYOND_ANY_FILE = 2n ** 52n;
-/** QEMU's BME_MAX_PHYS_SIZE: what the data of one bitmap may take; no table reaches QEMU's BME_MAX_TABLE_SIZE before. */
+/**
+ * QEMU's BME_MAX_PHYS_SIZE, the limit for the data of one bitmap. No table reaches QEMU's BME_MAX_TABLE_SIZE
+ * before this limit.
+ */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
 export interface BitmapDirectoryEntry {
-  /** The name as stored, up to a zero byte: what QEMU takes for the name, and stores next time. */
+  /** The stored name up to a zero byte. QEMU uses these bytes as the name and stores them again. */
   readonly nameBytes: Uint8Array;
-  /** The name as text; bytes that are not UTF-8 appear as \xNN. */
+  /** The name as text. Bytes that are not UTF-8 appear as \xNN. */
   readonly name: string;
   readonly granularityBits: number;
-  /** Records writes whenever QEMU has the image open ("auto"); libvirt calls it enabled. */
+  /** The bitmap records writes whenever QEMU has the image open ("auto"). libvirt calls it enabled. */
   readonly auto: boolean;
-  /** Was not stored after its last use: normal under a running guest, otherwise its content is worthless. */
+  /**
+   * The bitmap was not stored after its last use. This is normal under a running guest. Otherwise its content
+   * is worthless.
+   */
   readonly inUse: boolean;
   readonly tableOffset: HostOffset;
   readonly tableEntryCount: number;
 }
 
-/** Entries that the table of a bitmap over `virtualSizeBytes` has: one for each cluster of its data. */
+/** Number of entries in the table of a bitmap over `virtualSizeBytes`: one for each cluster of its data. */
 export function bitmapTableEntryCount(
   virtualSizeBytes: number,
   granularityBits: number,
@@ -65,19 +72,22 @@ export function bitmapBytes(virtualSizeBytes: number, granularityBits: number): 
   return divideUp(divideUp(virtualSizeBytes, 2 ** granularityBits), 8);
 }
 
-/** An entry as it stands in a directory that may be broken. */
+/** An entry of a directory that may be broken. */
 export interface ExaminedEntry {
   readonly index: number;
-  /** Where it stands in the image. */
+  /** The offset in the image. */
   readonly offset: HostOffset;
-  /** Undefined when it does not end where the directory does or before. Fields that break a rule are as stored. */
+  /**
+   * Undefined if the entry does not end within the examined bytes. Also undefined if it ends beyond the
+   * directory and sound entries follow it. Fields that break a rule are as stored.
+   */
   readonly entry: BitmapDirectoryEntry | undefined;
   readonly violations: readonly Violation[];
 }
 
 export interface ExaminedDirectory {
   readonly entries: readonly ExaminedEntry[];
-  /** Those of the entries, and of the directory as a whole. */
+  /** The violations of the entries and of the directory as a whole. */
   readonly violations: readonly Violation[];
 }
 
@@ -96,10 +106,10 @@ export function parseBitmapDirectory(
 }
 
 /**
- * Reads what can be read of a directory. An entry without violations lies within what the extension counts, in bitmaps
- * and in bytes: what stands behind may be left over from an older directory.
+ * Reads a directory as far as possible. An entry without violations lies within the bitmap count and the size
+ * in the extension. Later bytes may be left over from an older directory.
  *
- * @param bytes what stands at `location.offset`, perhaps more than the directory
+ * @param bytes the bytes from `location.offset` on, possibly more than the directory
  */
 export function examineBitmapDirectory(
   bytes: Uint8Array,
@@ -127,7 +137,7 @@ export function examineBitmapDirectory(
       next = sound ?? next;
     }
     const broken = stored === undefined ? [] : entryViolations(stored, header, where);
-    // Behind what the extension gives as size, only what keeps all other rules is an entry.
+    // After the directory size in the extension, bytes count as an entry only if they keep all other rules.
     if (at >= end && (stored === undefined || broken.length > 0)) break;
     if (stored === undefined || stored.end > end) {
       broken.unshift(violation(where, 'entry-cut-off', 'cut off by the end of the directory'));
@@ -137,7 +147,7 @@ export function examineBitmapDirectory(
     }
     if (stored !== undefined) {
       const { name, inUse } = stored.entry;
-      // An in-use entry may repeat a name: QEMU reads nothing for it.
+      // An in-use entry may repeat a name, because QEMU reads nothing for it.
       const key = storedName(stored.entry);
       if (names.has(key) && !inUse) {
         broken.push(violation(where, 'duplicate-name', `"${name}" is the name of an earlier entry too`));
@@ -169,11 +179,11 @@ export function examineBitmapDirectory(
 interface StoredEntry {
   readonly entry: BitmapDirectoryEntry;
   readonly raw: ReturnType<typeof entryStruct.read>;
-  /** Where the next entry stands in the directory. */
+  /** The offset of the next entry in the directory. */
   readonly end: number;
 }
 
-/** Undefined when it does not end within `bytes`. */
+/** Undefined if the entry does not end within `bytes`. */
 function readStoredEntry(bytes: Uint8Array, at: number): StoredEntry | undefined {
   const nameOffset = at + entryStruct.sizeBytes;
   if (nameOffset > bytes.length) return undefined;
@@ -225,7 +235,7 @@ function entryViolations({ entry, raw }: StoredEntry, header: Header, place: str
     'entry-granularity',
     `granularity_bits is ${granularityBits}, must be ${MIN_GRANULARITY_BITS}…${MAX_GRANULARITY_BITS}`,
   );
-  // The specification requires a name; QEMU opens an image with an empty one.
+  // The specification requires a name, but QEMU opens an image with an empty one.
   must(
     nameSize <= MAX_BITMAP_NAME_BYTES,
     'entry-name-size',
@@ -257,7 +267,7 @@ export function isGranularity(bits: number): boolean {
   return bits >= MIN_GRANULARITY_BITS && bits <= MAX_GRANULARITY_BITS;
 }
 
-/** Behind an entry whose length is nonsense: where entries begin that keep every rule up to the very end. */
+/** Finds the first entry after one with a wrong length from which all entries up to `end` keep every rule. */
 function nextSoundEntry(bytes: Uint8Array, at: number, end: number, header: Header): number | undefined {
   const leadsToEnd = new Set([end]);
   let first: number | undefined;
@@ -271,7 +281,7 @@ function nextSoundEntry(bytes: Uint8Array, at: number, end: number, header: Head
   return first;
 }
 
-/** All zeros: no entry was ever stored here or behind it. */
+/** Whether the entry is all zeros. Then no entry was ever stored here or after it. */
 function isBlank(bytes: Uint8Array, at: number): boolean {
   return bytes.subarray(at, at + entryStruct.sizeBytes).every((byte) => byte === 0);
 }
@@ -284,7 +294,7 @@ function entryBytes(nameSize: number, extraDataSize: number): number {
   return alignUp(entryStruct.sizeBytes + nameSize + extraDataSize, 8);
 }
 
-/** The stored name as a key, a character for each byte: equal for no two names but the same. */
+/** The stored name as a key with one character per byte. Different names have different keys. */
 export function storedName({ nameBytes }: Pick<BitmapDirectoryEntry, 'nameBytes'>): string {
   return String.fromCharCode(...nameBytes);
 }

@@ -1,5 +1,5 @@
 /**
- * The rules about stored bitmaps by which QEMU refuses a whole image, by name.
+ * The names of the rules for stored bitmaps. QEMU refuses a whole image that breaks one of them.
  */
 import { FormatError } from './format-error.ts';
 
@@ -22,14 +22,14 @@ export type BitmapRule =
   | 'entry-table-mismatch'
   | 'duplicate-name';
 
-/** A rule that stored bytes break, and how. */
+/** A rule that stored bytes break, with a message. */
 export interface Violation {
   readonly rule: BitmapRule;
-  /** Where, what was found, what is allowed. */
+  /** The place, the stored value, and the allowed values. */
   readonly message: string;
 }
 
-/** For bitmaps because of which QEMU refuses the whole image. */
+/** The error for bitmaps that make QEMU refuse the whole image. */
 export function refusal({ message }: Violation): FormatError {
   return new FormatError(message, { remedy: (file) => ({ kind: 'repair-directory', file, opens: true }) });
 }

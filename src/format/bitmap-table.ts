@@ -1,5 +1,6 @@
 /**
- * Bitmap table entries ("Bitmap table" in the specification): what one cluster's worth of a bitmap is.
+ * Bitmap table entries ("Bitmap table" in the specification). Each entry describes one cluster of bitmap
+ * data.
  */
 import { alignDown } from '../bytes/align.ts';
 import { view } from '../bytes/struct.ts';
@@ -40,7 +41,7 @@ export function decodeBitmapTable(bytes: Uint8Array, { clusterSizeBytes }: Heade
   });
 }
 
-/** Where the data of a table with broken entries might be: their offsets, whatever else is set in them. */
+/** Possible data offsets of a table with broken entries. Other bits of the entries are ignored. */
 export function possibleDataOffsets(bytes: Uint8Array, { clusterSizeBytes }: Header): HostOffset[] {
   const data = view(bytes);
   const offsets: HostOffset[] = [];

@@ -35,7 +35,7 @@ export interface BitmapDirectoryLocation {
   readonly sizeBytes: number;
 }
 
-/** The same, of an extension that may be broken: undefined where a field cannot be right. */
+/** The location from an extension that may be broken. A field with an impossible value is undefined. */
 export type PossibleDirectory = {
   readonly [Field in keyof BitmapDirectoryLocation]: BitmapDirectoryLocation[Field] | undefined;
 };
@@ -43,15 +43,15 @@ export type PossibleDirectory = {
 /**
  * The state of the bitmaps according to the header.
  *
- * `stale`: software without support for bitmaps changed the image since (autoclear bit 0 is clear), so QEMU ignores the
- * extension and drops it at its next read-write open. `broken`: QEMU refuses the whole image.
+ * `stale`: autoclear bit 0 is clear, because software without support for bitmaps changed the image. QEMU
+ * ignores the extension and drops it at its next read-write open. `broken`: QEMU refuses the whole image.
  */
 export type BitmapsState =
   | { readonly kind: 'none' }
   | {
       readonly kind: 'stale';
       readonly extension: HeaderExtension;
-      /** Where the directory was; anything may stand there now. */
+      /** The former place of the directory. It may hold anything now. */
       readonly directory: PossibleDirectory;
     }
   | {
@@ -73,7 +73,7 @@ export function bitmapsState(extensions: HeaderExtensions, header: Header): Bitm
   const all = extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps);
   const live = (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n;
   const violations = all.flatMap(lengthViolations);
-  // QEMU judges each one that it meets, though only the last counts.
+  // QEMU checks every bitmaps extension, although only the last one counts.
   if (live) violations.push(...all.flatMap((each) => examinePayload(each, header).violations));
   const { directory } = examinePayload(extension, header);
   if (violations.length > 0) return { kind: 'broken', extension, directory, violations };
@@ -88,9 +88,10 @@ export function requireSoundBitmaps(state: BitmapsState): BitmapsState {
 }
 
 /**
- * Header extensions of an image whose bitmaps extension may have a wrong length: the right length is used instead.
+ * Parses the header extensions of an image. If the bitmaps extension has a wrong length, the correct length
+ * is used.
  *
- * @throws FormatError also when it is unclear what follows that extension
+ * @throws FormatError also when the extensions after that one are ambiguous
  */
 export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Header): HeaderExtensions {
   const mended = parseHeaderExtensions(headerCluster, header, (type, stored) =>
@@ -111,7 +112,7 @@ export function parseExtensionsLeniently(headerCluster: Uint8Array, header: Head
 
 const MEANINGFUL_TYPES: ReadonlySet<number> = new Set(Object.values(EXTENSION_TYPE));
 
-/** None when their frames make no sense as they are stored. */
+/** The extensions with their stored lengths. Empty if the frames are invalid. */
 function extensionsAsStored(headerCluster: Uint8Array, header: Header): readonly HeaderExtension[] {
   try {
     return parseHeaderExtensions(headerCluster, header).list;
@@ -132,8 +133,8 @@ function lengthViolations(extension: HeaderExtension): Violation[] {
 }
 
 /**
- * An extension that this tool emptied, because others behind it kept it from being cut off: all zeros, with the
- * autoclear bit clear.
+ * Whether this tool emptied the extension, because it could not remove it before other extensions. An emptied
+ * extension is all zeros, with the autoclear bit clear.
  */
 function isRetired({ data }: HeaderExtension): boolean {
   return data.every((byte) => byte === 0);
@@ -146,7 +147,7 @@ function examinePayload(
   const violations: Violation[] = [];
   const nothing = { bitmapCount: undefined, offset: undefined, sizeBytes: undefined };
   if (extension.data.length < PAYLOAD_BYTES) return { violations, directory: nothing };
-  /** The field, unless it breaks the rule. */
+  /** Returns the value if it keeps the rule. Otherwise records a violation. */
   const keep = <T>(kept: boolean, value: T, rule: BitmapRule, what: string): T | undefined => {
     if (kept) return value;
     violations.push(violation(extension, rule, what));
@@ -184,7 +185,7 @@ function violation({ offset }: HeaderExtension, rule: BitmapRule, what: string):
   return { rule, message: `bitmaps extension at ${hex(offset)}: ${what}` };
 }
 
-/** The stored payload of an extension for `directory`; all zeros without one. */
+/** The stored payload of an extension for `directory`. Without a directory, it is all zeros. */
 export function encodeBitmapsPayload(directory: BitmapDirectoryLocation | undefined): Uint8Array {
   const bytes = new Uint8Array(bitmapsExtensionStruct.sizeBytes);
   if (directory !== undefined) {

@@ -1,13 +1,13 @@
 /**
- * Bytes that break a rule of the qcow2 specification or a limit of QEMU. It has no file name: the reader of the
- * bytes adds it.
+ * The error for bytes that break a rule of the qcow2 specification or a limit of QEMU. The message has no
+ * file name: the reader of the bytes adds it.
  */
 import type { RefusalCode } from '../errors.ts';
 import type { Remedy } from '../remedy.ts';
 
 export class FormatError extends Error {
   readonly code: RefusalCode;
-  /** What can be done about it, for the file that holds the bytes. */
+  /** The remedy, for the file that holds the bytes. */
   readonly remedy: ((file: string) => Remedy) | undefined;
 
   constructor(

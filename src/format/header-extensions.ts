@@ -1,5 +1,5 @@
 /**
- * Header extensions ("Header extensions" in the specification): framing, and where each one stands.
+ * Header extensions ("Header extensions" in the specification): their frames and their offsets.
  */
 import { alignUp } from '../bytes/align.ts';
 import { cString } from '../bytes/c-string.ts';
@@ -21,7 +21,7 @@ export const extensionFrame = struct({ type: [0, 'u32'], length: [4, 'u32'] });
 
 export const encryptionHeaderStruct = struct({ offset: [0, 'offset'], length: [8, 'offset'] });
 
-/** QEMU keeps the format name in 16 bytes, one of them the terminator. */
+/** QEMU keeps the format name in 16 bytes, including the terminator. */
 export const MAX_BACKING_FORMAT_BYTES = 15;
 
 export interface HeaderExtension {
@@ -29,24 +29,24 @@ export interface HeaderExtension {
   /** Where the frame starts in the image. */
   readonly offset: number;
   readonly data: Uint8Array;
-  /** As stored in the frame; differs from the length of `data` only where a wrong length was replaced. */
+  /** The length in the frame. It differs from the length of `data` only where a wrong length was replaced. */
   readonly storedLengthBytes: number;
 }
 
 export interface HeaderExtensions {
   readonly list: readonly HeaderExtension[];
-  /** Where the end marker stands; undefined when the area is full up to its end without one. */
+  /** The offset of the end marker. Undefined if the extensions fill the area without one. */
   readonly endMarkerOffset: number | undefined;
 }
 
-/** Where the area ends that extensions may fill. */
+/** The end of the area for extensions. */
 export function extensionAreaEnd({ backingFileOffset, clusterSizeBytes }: Header): number {
   return backingFileOffset === 0 ? clusterSizeBytes : backingFileOffset;
 }
 
 /**
  * @param headerCluster the first cluster of the image
- * @param lengthOf replaces the length that a frame has, where it is wrong
+ * @param lengthOf replaces a wrong length of a frame
  * @throws FormatError when an extension does not fit into the area
  */
 export function parseHeaderExtensions(
@@ -77,12 +77,15 @@ export function parseHeaderExtensions(
   return { list, endMarkerOffset: undefined };
 }
 
-/** The last extension of `type`: where one stands twice, QEMU lets the later win. */
+/** The last extension of `type`. If there are two, QEMU uses the later one. */
 export function findExtension({ list }: HeaderExtensions, type: number): HeaderExtension | undefined {
   return list.findLast((extension) => extension.type === type);
 }
 
-/** The stored backing format, for example "qcow2" or "raw"; undefined where the image leaves it to probing. */
+/**
+ * The stored backing format, for example "qcow2" or "raw". Undefined if the image has none, so that it is
+ * probed.
+ */
 export function backingFormat(extensions: HeaderExtensions): string | undefined {
   const extension = findExtension(extensions, EXTENSION_TYPE.backingFormat);
   if (extension === undefined) return undefined;
@@ -94,7 +97,7 @@ export function backingFormat(extensions: HeaderExtensions): string | undefined 
   return cString(extension.data) || undefined;
 }
 
-/** Where the full disk encryption header (LUKS) lies. */
+/** The range of the full disk encryption header (LUKS). */
 export function encryptionHeader(extensions: HeaderExtensions, header: Header): HostRange | undefined {
   const extension = findExtension(extensions, EXTENSION_TYPE.encryptionHeader);
   if (extension === undefined) return undefined;

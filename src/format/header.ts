@@ -44,7 +44,7 @@ const identification = struct({ magic: v2Fields.magic, version: v2Fields.version
 
 const v2Header = struct(v2Fields);
 
-/** What a version 2 header means where version 3 has a field. */
+/** The values of the version 3 fields for a version 2 header. */
 const V2_DEFAULTS = {
   version: 2,
   incompatibleFeatures: 0n,
@@ -96,11 +96,11 @@ export interface Header {
 }
 
 /**
- * Parses and checks a header.
+ * Parses and checks a header. It does not check unknown incompatible bits, because their names are in an
+ * extension.
  *
  * @param bytes the start of the image, at least V3_HEADER_BYTES + 8 bytes (zeros past the end of the file)
- * @throws FormatError when a field breaks the specification or one of QEMU's limits. Unknown incompatible
- * bits are not judged here, because their names stand in an extension.
+ * @throws FormatError when a field breaks the specification or one of QEMU's limits
  */
 export function parseHeader(bytes: Uint8Array): Header {
   const raw = readRaw(bytes);
@@ -264,12 +264,12 @@ export function l2EntriesPerTable(header: Header): number {
   return header.clusterSizeBytes / l2EntryBytes(header);
 }
 
-/** Bytes of the disk that one L2 table, and so one L1 entry, stands for. */
+/** Bytes of the disk that one L2 table, and so one L1 entry, maps. */
 export function guestBytesPerL2Table(header: Header): number {
   return l2EntriesPerTable(header) * header.clusterSizeBytes;
 }
 
-/** The unit of allocation: 1 per cluster, or 32 with extended L2 entries. */
+/** Units of allocation per cluster: 1, or 32 with extended L2 entries. */
 export function subclustersPerCluster({ hasExtendedL2 }: Header): number {
   return hasExtendedL2 ? SUBCLUSTERS_PER_CLUSTER : 1;
 }

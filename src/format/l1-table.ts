@@ -5,7 +5,7 @@ import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import { type Header, L1_ENTRY_BYTES } from './header.ts';
 
-/** Bits 56…62 of an entry; bit 63 (COPIED) is only about the refcount. */
+/** Bits 56…62 of an entry. Bit 63 (COPIED) only describes the refcount. */
 const RESERVED_HIGH = 0x7f000000;
 const OFFSET_HIGH = 0x00ffffff;
 

@@ -1,22 +1,22 @@
 /**
- * L2 table entries, decoded to what a cluster is: the one place where their bits are judged.
+ * Decodes L2 table entries to clusters. This module defines the meaning of their bits.
  */
 import { type GuestOffset, type HostOffset, hostOffset } from './addresses.ts';
 import { FormatError, hex } from './format-error.ts';
 import { type Header, subclustersPerCluster } from './header.ts';
 
 /**
- * What one cluster of the disk is in an image. Offsets are in bytes of the image, or of the external data file
- * for data and zero clusters where there is one.
+ * The state of one cluster of the disk in an image. Offsets are in bytes of the image. If there is an
+ * external data file, the offsets of data and zero clusters are in bytes of that file.
  */
 export type Cluster =
   | { readonly kind: 'unallocated' }
   | { readonly kind: 'data'; readonly hostOffset: HostOffset }
-  /** Reads as zeros; `hostOffset` is undefined where no cluster is kept for it. */
+  /** Reads as zeros. `hostOffset` is undefined if the entry has no host cluster. */
   | { readonly kind: 'zero'; readonly hostOffset: HostOffset | undefined }
-  /** `lengthBytes` is rounded up to whole 512-byte sectors, as it is stored. */
+  /** `lengthBytes` is rounded up to whole 512-byte sectors, as in the entry. */
   | { readonly kind: 'compressed'; readonly hostOffset: HostOffset; readonly lengthBytes: number }
-  /** Extended L2 entry: bit n of a mask stands for subcluster n; no bit is in both. */
+  /** Extended L2 entry: bit n of a mask stands for subcluster n. No bit is set in both masks. */
   | {
       readonly kind: 'subclusters';
       readonly hostOffset: HostOffset | undefined;
@@ -38,15 +38,15 @@ export const COMPRESSED_HIGH = 0x40000000;
 export const RESERVED_HIGH = 0x3f000000;
 export const OFFSET_HIGH = 0x00ffffff;
 export const OFFSET_LOW = 0xfffffe00;
-/** Bits 1…8, and bit 0 where it is not the zero flag. */
+/** Bits 1…8. Bit 0 is reserved too where it is not the zero flag. */
 export const RESERVED_LOW = 0x000001fe;
 export const ZERO_LOW = 0x00000001;
 
 const UNALLOCATED: Cluster = { kind: 'unallocated' };
 
 /**
- * @param guestOffset where the cluster stands on the disk, in bytes
- * @throws FormatError when the entry is one that QEMU would call corrupt
+ * @param guestOffset the offset of the cluster on the disk, in bytes
+ * @throws FormatError when QEMU would treat the entry as corrupt
  */
 export function decodeL2Entry(words: L2EntryWords, guestOffset: GuestOffset, header: Header): Cluster {
   const { high, low } = words;
@@ -102,7 +102,8 @@ function decodeCompressed(words: L2EntryWords, guestOffset: GuestOffset, header:
   if ((words.dataMask | words.zeroMask) !== 0) {
     throw invalid(words, guestOffset, 'is compressed and has subcluster bits set');
   }
-  // Bits 0…x-1 are the offset, x…61 the number of further sectors; x = 62 - (cluster_bits - 8) is at least 49.
+  // Bits 0…x-1 are the offset, and bits x…61 the number of additional sectors. x = 62 - (cluster_bits - 8) is
+  // at least 49.
   const offsetHighBits = 62 - (header.clusterBits - 8) - 32;
   const high = words.high & 0x3fffffff;
   const offset = hostOffset((high & (2 ** offsetHighBits - 1)) * 2 ** 32 + (words.low >>> 0));
@@ -118,12 +119,12 @@ function invalid({ high, low }: L2EntryWords, guestOffset: GuestOffset, what: st
 }
 
 /**
- * `allocated`: whatever the image itself holds, zeros included (QEMU's BDRV_BLOCK_ALLOCATED); `data`: what does not read as
- * zeros by its entry alone.
+ * `allocated`: the image itself has the content, including zeros (QEMU's BDRV_BLOCK_ALLOCATED). `data`: the
+ * entry alone does not make the content read as zeros.
  */
 export type Content = 'allocated' | 'data';
 
-/** Which subclusters (bit 0 alone where there are none) have that content. */
+/** The mask of the subclusters with that content. Without subclusters, only bit 0 is used. */
 export function contentMask(cluster: Cluster, content: Content, header: Header): number {
   const whole = subclustersPerCluster(header) === 1 ? 1 : 0xffffffff;
   switch (cluster.kind) {

@@ -1,5 +1,5 @@
 /**
- * The fast pass over an L2 table as a WebAssembly program (l2-kernel.wat), and the memory that it works in.
+ * The fast pass over an L2 table as a WebAssembly program (l2-kernel.wat), and its memory.
  */
 import { alignUp, divideUp } from '../bytes/align.ts';
 import { L2_KERNEL_CODE } from './l2-kernel-code.ts';
@@ -14,7 +14,7 @@ export type L2Kernel = (
   lastCluster: number,
 ) => 0 | 1;
 
-/** The part of the global object that is used here; TypeScript has it only together with the DOM. */
+/** The part of the global object that this module uses. TypeScript declares it only with the DOM. */
 declare const WebAssembly: {
   readonly Module: new (code: Uint8Array) => object;
   readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
@@ -26,16 +26,17 @@ declare const WebAssembly: {
 };
 
 const PAGE_BYTES = 65536;
-/** Arrays end with whole vectors. */
+/** Arrays are padded to whole vectors. */
 const ALIGNMENT = 16;
 
-/** The kernel that works in a memory, by that memory. */
+/** The kernel of each memory. */
 const kernels = new WeakMap<ArrayBufferLike, L2Kernel>();
 let module: object | undefined;
 
 /**
- * Zeroed arrays side by side, 16-aligned, in a memory that a kernel works in; untouched pages cost nothing. Where there
- * can be no such memory (a processor without vectors, a limit on the address space) they are ordinary arrays.
+ * Adjacent zeroed arrays, aligned to 16 bytes, in the memory of a kernel. Untouched pages cost nothing. If
+ * such a memory is not possible (a processor without vectors, a limit on the address space), they are
+ * ordinary arrays.
  */
 export function kernelArrays(...lengths: readonly number[]): Uint8Array<ArrayBuffer>[] {
   const sizes = lengths.map((length) => alignUp(length, ALIGNMENT));
@@ -49,7 +50,7 @@ export function kernelArrays(...lengths: readonly number[]): Uint8Array<ArrayBuf
   });
 }
 
-/** The kernel that reaches an array; undefined for an ordinary one. */
+/** The kernel with access to an array, or undefined for an ordinary array. */
 export function kernelOf({ buffer }: Uint8Array): L2Kernel | undefined {
   return kernels.get(buffer);
 }

@@ -1,5 +1,6 @@
 /**
- * A fast decoder for common L2 entries: the same result as decodeL2Entry, from the stored words and without objects.
+ * A fast decoder for common L2 entries. It gives the same result as decodeL2Entry, but reads the stored words
+ * and creates no objects.
  */
 import type { Header } from './header.ts';
 import {
@@ -11,13 +12,13 @@ import {
   ZERO_LOW,
 } from './l2-entry.ts';
 
-/** Bits of the high and low word of which a plain entry has none. */
+/** Bits of the high and low word that are clear in every plain entry. */
 export interface OddBits {
   readonly high: number;
   readonly low: number;
 }
 
-/** Undefined where no entry is plain: with extended entries, and with an external data file. */
+/** Undefined with extended entries or an external data file, because no entry is plain then. */
 export function oddBits(header: Header): OddBits | undefined {
   if (header.hasExtendedL2 || header.hasDataFile) return undefined;
   const unaligned = (header.clusterSizeBytes - 1) & OFFSET_LOW;
@@ -25,17 +26,17 @@ export function oddBits(header: Header): OddBits | undefined {
   return { high: COMPRESSED_HIGH | RESERVED_HIGH, low: RESERVED_LOW | unaligned | noZeroFlag };
 }
 
-/** A plain entry is an unallocated, data or zero cluster, and nothing is wrong with it. */
+/** A plain entry is a valid unallocated, data or zero cluster. */
 export function isPlain(high: number, low: number, odd: OddBits): boolean {
   return ((high & odd.high) | (low & odd.low)) === 0;
 }
 
-/** Of a plain entry, in bytes; 0 where it has no host cluster. */
+/** The host offset of a plain entry in bytes, or 0 without a host cluster. */
 export function plainHostOffset(high: number, low: number): number {
   return (high & OFFSET_HIGH) * 2 ** 32 + ((low & OFFSET_LOW) >>> 0);
 }
 
-/** Of a plain entry: whether it reads as zeros. */
+/** Whether a plain entry has the zero flag. */
 export function plainIsZero(low: number): boolean {
   return (low & ZERO_LOW) !== 0;
 }

@@ -1,6 +1,7 @@
 /**
- * A fast, branch-free pass over the stored words of an L2 table. It gives exactly the result of decodeL2Entry, or reports
- * that the table needs that decoder. For standard entries l2-kernel.wat is the faster version.
+ * A fast, branch-free pass over the stored words of an L2 table. It gives exactly the result of
+ * decodeL2Entry, or reports that the table needs that decoder. For standard entries, l2-kernel.wat is the
+ * faster version.
  */
 import type { Header } from './header.ts';
 import {
@@ -15,26 +16,26 @@ import { kernelOf, type L2Kernel } from './l2-kernel.ts';
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
-/** A big-endian word as stored ↔ its value, on a little-endian machine. */
+/** Converts between a stored big-endian word and its value on a little-endian machine. */
 function swap(word: number): number {
   return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
 }
 
 export interface L2Scan {
-  /** Receives one bit for each cluster or subcluster: what the image itself holds. */
+  /** Receives one bit for each cluster or subcluster, set if the image itself has its content. */
   readonly allocated: Uint8Array;
-  /** Receives one bit for each host cluster that an entry names. */
+  /** Receives a set bit for each host cluster that an entry names. */
   readonly referenced: Uint8Array;
-  /** Host clusters in the file, at most 2^31: an entry that names a later one is not for this pass to judge. */
+  /** Host clusters in the file, at most 2^31. This pass does not check entries that name a later one. */
   readonly hostClusterCount: number;
 }
 
 /**
- * Scans one table, with the kernel where all the arrays are its own (see kernelArrays).
+ * Scans one table. It uses the kernel if all the arrays are in the kernel's memory (see kernelArrays).
  *
  * @param table one L2 table as stored, 4-aligned in its buffer
- * @returns false when some entry is compressed, unusual or broken; then what was written into `allocated` is
- * meaningless, what was written into `referenced` is no more than what entries name, and every entry must be decoded
+ * @returns false when an entry is compressed, unusual or broken. Then `allocated` is meaningless, and every
+ * entry must be decoded. `referenced` has only bits of clusters that entries name.
  */
 export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): boolean {
   // Rare cases, left to the decoder.
@@ -44,9 +45,9 @@ export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): bo
   if (kernel !== undefined && buffer === scan.allocated.buffer && buffer === scan.referenced.buffer) {
     return scanWith(kernel, table, header, scan);
   }
-  // A big-endian machine is one that this pass would not serve.
+  // This pass does not support big-endian machines.
   if (!LITTLE_ENDIAN) return false;
-  // Signed words: arithmetic on them never leaves the machine's 32-bit integers.
+  // Arithmetic on signed words stays within the machine's 32-bit integers.
   const words = new Int32Array(buffer, table.byteOffset, table.byteLength / 4);
   return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);
 }
@@ -97,11 +98,11 @@ function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean 
       const used = (storedHigh & usedHigh) | (storedLow & usedLow);
       bits |= ((used | -used) >>> 31) << bit;
 
-      // An entry without a host cluster names cluster 0 here: the header, which is in use anyway.
+      // An entry without a host cluster names cluster 0 here. That is the header, which is always in use.
       const high = swap(storedHigh & usedHigh);
       const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
       odd |= high >>> clusterBits;
-      // Negative when the cluster is past the last one; the store is then outside the array and does nothing.
+      // Negative if the cluster is past the last one. The store is then outside the array and has no effect.
       beyond |= cluster | (lastCluster - cluster);
       referenced[cluster >>> 3]! |= 1 << (cluster & 7);
     }
@@ -127,7 +128,7 @@ function scanExtended(words: Int32Array, header: Header, scan: L2Scan): boolean 
     const zeroMask = swap(words[word + 2]!);
     const dataMask = swap(words[word + 3]!);
     const used = (storedHigh & usedHigh) | (storedLow & usedLow);
-    // Data without a host cluster, or a subcluster that is both: left to the decoder's words.
+    // Data without a host cluster, or a subcluster with both bits: the decoder reports these errors.
     const noHost = ~((used | -used) >> 31);
     odd |= (storedHigh & oddHigh) | (storedLow & oddLow) | (zeroMask & dataMask) | (dataMask & noHost);
 

@@ -24,11 +24,12 @@ export interface NewBacking {
   readonly format: string;
 }
 
-/** As QEMU writes it: the fields up to compression_type, which is 0 (zlib), and padding. */
+/** The length that QEMU writes: the fields up to compression_type, which is 0 (zlib), and padding. */
 const HEADER_LENGTH_BYTES = 112;
 
 /**
- * A version 3 header. Behind the extensions is room for a bitmaps extension, so that the name need not move for one.
+ * Encodes a version 3 header. After the extensions, it leaves room for a bitmaps extension. A later one then
+ * does not move the backing file name.
  *
  * @throws FormatError when the name or the format is longer than QEMU allows
  */

@@ -58,7 +58,7 @@ export function encodeRefcountTableEntries(offsets: Float64Array): Uint8Array {
   return bytes;
 }
 
-/** Entries narrower than a byte fill it from its lowest bits; wider ones are big-endian. */
+/** Entries narrower than a byte fill it from its lowest bits. Wider entries are big-endian. */
 export function readRefcount(block: Uint8Array, index: number, order: number): bigint {
   const data = view(block);
   switch (order) {
@@ -77,7 +77,7 @@ export function readRefcount(block: Uint8Array, index: number, order: number): b
   }
 }
 
-/** Whether the refcount is 0; asked for millions of clusters, so without big integers. */
+/** Whether the refcount is 0. It uses no big integers, because it is called for millions of clusters. */
 export function isFree(block: Uint8Array, index: number, order: number): boolean {
   if (order < 3) {
     const { byte, shift, mask } = packed(index, order);
@@ -90,14 +90,15 @@ export function isFree(block: Uint8Array, index: number, order: number): boolean
   return true;
 }
 
-/** Whether the refcounts [start, end) are 0, and those that share a byte with them. */
+/** Whether the refcounts [start, end), and those that share a byte with them, are 0. */
 export function areFree(block: Uint8Array, start: number, end: number, order: number): boolean {
   const lastByte = Math.ceil((end * 2 ** order) / 8);
   return skipBytes(block, 0, Math.floor((start * 2 ** order) / 8), lastByte) === lastByte;
 }
 
 /**
- * Sets one bit for each refcount of a whole block that is not 0; compares words, whose byte order does not matter then.
+ * Sets one bit for each refcount of a whole block that is not 0. It compares words with 0, so their byte
+ * order does not matter.
  *
  * @param counted one bit for each cluster that the block counts
  */
@@ -117,7 +118,7 @@ export function markCounted(block: Uint8Array, order: number, counted: Uint8Arra
   }
 }
 
-/** The refcounts as numbers in some byte order, where one is a machine's word. */
+/** The refcounts as numbers in machine byte order. Undefined unless a refcount has 8, 16 or 32 bits. */
 function wholeCounts(
   { buffer, byteOffset, byteLength }: Uint8Array,
   order: number,

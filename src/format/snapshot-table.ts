@@ -1,5 +1,5 @@
 /**
- * Internal snapshots ("Snapshots" in the specification), as far as they own clusters.
+ * Parses internal snapshots ("Snapshots" in the specification), only to find their clusters.
  */
 import { alignUp } from '../bytes/align.ts';
 import { OffsetTooLargeError, struct } from '../bytes/struct.ts';
@@ -33,8 +33,8 @@ export interface SnapshotTable {
 }
 
 /**
- * @param bytes what stands at `snapshots_offset`
- * @returns undefined when the table goes on behind `bytes`
+ * @param bytes the bytes from `snapshots_offset` on
+ * @returns undefined when the table continues after `bytes`
  * @throws FormatError when an entry breaks the specification
  */
 export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotTable | undefined {
@@ -52,7 +52,7 @@ export function parseSnapshotTable(bytes: Uint8Array, header: Header): SnapshotT
     }
     snapshots.push({ l1TableOffset: hostOffset(l1TableOffset), l1EntryCount: l1Size });
     const end = at + entryStruct.sizeBytes + entry.extraDataSize + entry.idSize + entry.nameSize;
-    // The padding of the last entry need not be there: QEMU ends a file without it.
+    // The padding of the last entry may be missing: QEMU ends a file without it.
     if (end > bytes.length) return undefined;
     at = alignUp(end, 8);
     if (at > MAX_SNAPSHOT_TABLE_BYTES) {

@@ -1,5 +1,5 @@
 /**
- * Looks up single clusters of an image by where they stand on its disk.
+ * Looks up single clusters of an image by their offset on its disk.
  */
 import { type GuestOffset, hostOffset } from '../format/addresses.ts';
 import { guestBytesPerL2Table } from '../format/header.ts';
@@ -8,11 +8,11 @@ import { readL2Entry } from '../format/l2-table.ts';
 import { type Image, naming, readActiveTables, readInside } from './image.ts';
 
 export interface ClusterLookup {
-  /** @param guestOffset of the cluster's start, in bytes of the disk */
+  /** @param guestOffset the start of the cluster, in bytes of the disk */
   find(guestOffset: GuestOffset): Promise<Cluster>;
 }
 
-/** Keeps the L1 table and the last L2 table, so that looking in the order of the disk reads each table once. */
+/** Keeps the L1 table and the last L2 table, so that lookups in disk order read each table once. */
 export async function openClusterLookup(image: Image): Promise<ClusterLookup> {
   const { storage, header } = image;
   const { l2Offsets } = await readActiveTables(image);

@@ -1,5 +1,5 @@
 /**
- * A set of host clusters: which places of an image file something points at.
+ * A set of host clusters that something in the image points at.
  */
 import { divideUp } from '../bytes/align.ts';
 import { findBit, newBits, type ReadonlyBits, setBits } from '../bytes/bits.ts';
@@ -9,12 +9,12 @@ import { hex } from '../format/format-error.ts';
 import type { Header } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
 
-/** What the scan of L2 tables can number; at 64 KiB clusters this is a file of 128 TiB. */
+/** The limit of the L2 table scan. With 64 KiB clusters, this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;
 
-/** A set that is complete. */
+/** A complete set. */
 export interface HostClusters {
-  /** Clusters that the file has, the last one perhaps in part. */
+  /** Number of clusters in the file. The last one may be partial. */
   readonly clusterCount: number;
   readonly bits: ReadonlyBits;
 }
@@ -24,7 +24,7 @@ export interface GrowingHostClusters extends HostClusters {
   readonly bits: Uint8Array;
 }
 
-/** An empty set over the file of `image`; it costs memory only where something is put in. */
+/** An empty set for the file of `image`. Only the parts in use cost memory. */
 export function noHostClusters(image: Image): GrowingHostClusters {
   const clusterCount = fileClusterCount(image);
   return { clusterCount, bits: newBits(clusterCount) };
@@ -41,7 +41,7 @@ export function fileClusterCount({ storage, header }: Image): number {
   );
 }
 
-/** Adds every cluster that the range touches; what lies beyond the end of the file is left out. */
+/** Adds every cluster that the range touches, except clusters beyond the end of the file. */
 export function addRange(
   { bits, clusterCount }: GrowingHostClusters,
   range: HostRange,
@@ -72,7 +72,7 @@ export function overlapMessage(
   return `${what} at ${hex(offset)} overlaps something else in the image at ${hex(offsetOf(taken, header))}`;
 }
 
-/** For structures that lie where something else is. */
+/** The error for structures that overlap something else. */
 export function needsCheck({ storage: { name } }: Image, what: string): RefusedError {
   return new RefusedError('NEEDS_CHECK', `${name}: ${what}`, {
     remedy: { kind: 'check', file: name, copyFirst: true },

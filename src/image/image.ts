@@ -27,11 +27,11 @@ import { readBytes, type Storage } from '../storage/storage.ts';
 interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
   readonly name: string;
-  /** As stored, for example "qcow2" or "raw"; undefined when the image leaves it to probing. */
+  /** As stored, for example "qcow2" or "raw". Undefined if the image has none, so that it is probed. */
   readonly format: string | undefined;
 }
 
-/** The smallest cluster, which holds the header. */
+/** The smallest cluster size. The first cluster holds the header. */
 const LEAST_IMAGE_BYTES = 512;
 
 export interface Image {
@@ -44,13 +44,16 @@ export interface Image {
   readonly backing: BackingReference | undefined;
 }
 
-/** `lenient`: also open an image that QEMU refuses because of its bitmaps extension, to examine and to repair it. */
+/**
+ * `lenient` also opens an image that QEMU refuses because of its bitmaps extension, for examination and
+ * repair.
+ */
 export type BitmapsOpening = 'strict' | 'lenient';
 
 /**
  * Reads and checks the header of a qcow2 image. The caller keeps ownership of `storage`.
  *
- * @throws RefusedError when the image breaks the specification, or needs a feature that this tool does not know
+ * @throws RefusedError when the image breaks the specification, or needs a feature unknown to this tool
  */
 export async function openImage(storage: Storage, opening: BitmapsOpening = 'strict'): Promise<Image> {
   if (storage.sizeBytes < LEAST_IMAGE_BYTES) {
@@ -89,7 +92,9 @@ function backingReference(
   return name === '' ? undefined : { name, format: backingFormat(extensions) };
 }
 
-/** Runs code that knows only bytes, and puts the file's name before what it complains of. */
+/**
+ * Runs code without knowledge of the file, and puts the file's name before the message of its FormatError.
+ */
 export function naming<T>({ name }: Pick<Storage, 'name'>, parse: () => T): T {
   try {
     return parse();
@@ -103,9 +108,9 @@ export function naming<T>({ name }: Pick<Storage, 'name'>, parse: () => T): T {
 }
 
 /**
- * Reads a structure that must lie wholly inside the file.
+ * Reads a structure that must lie completely inside the file.
  *
- * @param what names it in the message
+ * @param what the name of the structure in the message
  */
 export async function readInside(
   { storage }: Image,
@@ -135,8 +140,8 @@ export function requireInside(
 }
 
 /**
- * Refuses structures that cannot all have clusters of their own. A small file could otherwise name one table a million
- * times, and keep its reader busy for hours.
+ * Refuses structures that cannot all have clusters of their own. Without this rule, a small file could name
+ * one table a million times. Reading it would take hours.
  *
  * @throws RefusedError when the file has fewer clusters
  */
@@ -151,7 +156,7 @@ export function requireOwnClusters({ storage, header }: Image, what: string, cou
   );
 }
 
-/** The L2 tables that make up the disk as it is now: all that the active L1 table names. */
+/** All L2 tables that the active L1 table names. They map the current disk. */
 export type ActiveTables = Brand<
   {
     readonly image: Image;
@@ -181,7 +186,7 @@ export async function readL1Table(
   return l2Offsets;
 }
 
-/** False only where there are bitmaps that QEMU ignores since autoclear bit 0 is clear. */
+/** False only if there are bitmaps that QEMU ignores, because autoclear bit 0 is clear. */
 export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitmaps'>): boolean {
   return (
     bitmaps.kind === 'none' ||
@@ -190,14 +195,14 @@ export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitm
   );
 }
 
-/** For remedies that let QEMU write to the image: it drops outdated bitmaps then. */
+/** Fields for remedies that let QEMU write to the image. QEMU then drops outdated bitmaps. */
 export function whatQemuWrites(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>) {
   return { file: image.storage.name, dropsOutdated: !bitmapsAreLive(image) };
 }
 
 /**
- * @throws RefusedError when the image must not be written before `qemu-img check` has repaired it, or cannot hold
- * bitmaps at all
+ * @throws RefusedError when the image cannot hold bitmaps, or must not be written before `qemu-img check`
+ * repairs it
  */
 export function requireWritable(image: Image): void {
   const { storage, header } = image;

@@ -1,5 +1,5 @@
 /**
- * Whether an image has clusters that were never written.
+ * Detects whether an image has clusters that were never written.
  */
 import { divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
@@ -8,8 +8,8 @@ import type { Image } from './image.ts';
 import { readRefcountBlock, readRefcountTable } from './refcount-table.ts';
 
 /**
- * The rule of QEMU (qcow2_detect_metadata_preallocation): more clusters have a refcount than the file has room for on
- * its file system, by a ninth and by two at least.
+ * QEMU's rule (qcow2_detect_metadata_preallocation). The number of clusters with a refcount exceeds the
+ * number of clusters on disk by at least a ninth, and by at least two.
  */
 export async function seemsPreallocated(image: Image, bytesOnDisk: number): Promise<boolean> {
   const { storage, header } = image;
@@ -20,7 +20,7 @@ export async function seemsPreallocated(image: Image, bytesOnDisk: number): Prom
   try {
     return (await countUsed(image, fileClusters, enough)) >= enough;
   } catch (error) {
-    // Broken refcounts give no answer here; the inspection reports them.
+    // Broken refcounts give no answer here. The inspection reports them.
     if (error instanceof RefusedError) return false;
     throw error;
   }

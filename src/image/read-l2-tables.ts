@@ -1,5 +1,5 @@
 /**
- * Reads many L2 tables in the order in which they lie in the file, some reads ahead of the caller.
+ * Reads many L2 tables in file order, some reads ahead of the caller.
  */
 import { hrtime } from 'node:process';
 import { alignDown } from '../bytes/align.ts';
@@ -8,31 +8,34 @@ import { hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
 
-/** What one read brings, so little that the processor's cache keeps it; L2 tables of an image often lie side by side. */
+/** Bytes per read, few enough to stay in the processor's cache. L2 tables of an image are often adjacent. */
 const READ_BYTES = 256 * 1024;
-/** Twice as many as threads read (see cli/main.ts): none idles while the first in order keeps the others waiting. */
+/**
+ * Twice the number of reading threads (see cli/main.ts). No thread idles while the first read in order delays
+ * the others.
+ */
 const READS_AHEAD = 16;
-/** Where one table takes more than READ_BYTES, all of them would take too much memory. */
+/** If one table takes more than READ_BYTES, READS_AHEAD reads would take too much memory. */
 const LARGE_READS_AHEAD = 8;
-/** The least that a page cache gives in a millisecond: slower reads have to wait for something. */
+/** The minimum speed of the page cache. Slower reads wait for something else. */
 const CACHED_BYTES_PER_MS = 2 * 2 ** 20;
-/** How long reads may have waited before many of them are to wait at once. */
+/** The total delay after which single reads give way to many reads at once. */
 const PATIENCE_MS = 2;
-/** How long signals and timers may wait for their turn. */
+/** The longest time that signals and timers may wait for their turn. */
 const TURN_MS = 20;
-/** Of one batch: a broken image may name one table a million times. */
+/** The limit for one batch, because a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
 
-/** Positions in `order`, and the bytes in which their tables lie. */
+/** Positions in `order`, and the byte range of their tables. */
 interface Batch extends Span, ByteRange {}
 
 export interface L2Reading {
   readonly signal?: AbortSignal | undefined;
-  /** Told now and then how many bytes of tables were read. */
+  /** Called after each batch with the number of bytes read. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
-/** What `visitL2Tables` needs as `room`. */
+/** The size of the `room` that `visitL2Tables` needs. */
 export function tableRoomBytes(header: Header): number {
   return readsAhead(header) * batchBytes(header);
 }
@@ -49,8 +52,8 @@ function batchBytes({ clusterSizeBytes }: Header): number {
  * Calls `visit` once for each L2 table that `l2Offsets` names.
  *
  * @param l2Offsets offset of each table in bytes by L1 index, 0 where there is none
- * @param room where tables are read to
- * @param visit gets the table as stored, a part of `room`, valid only during the call
+ * @param room the buffer for the tables
+ * @param visit receives the table as stored. The array is a part of `room`, and valid only during the call.
  * @throws RefusedError when a table reaches beyond the end of the file
  */
 export async function visitL2Tables(
@@ -79,9 +82,9 @@ export async function visitL2Tables(
 type OnBatch = (batch: Batch, buffer: Uint8Array) => void;
 
 /**
- * Reads one batch after the other for as long as they come as fast as from the page cache.
+ * Reads one batch after another, while the reads are as fast as from the page cache.
  *
- * @returns the first batch that is left
+ * @returns the first batch that was not visited
  */
 async function readFromCache(
   { storage }: Image,
@@ -117,7 +120,7 @@ async function readAhead(
   const start = (batch: Batch | undefined, buffer: Uint8Array): void => {
     if (batch === undefined) return;
     const done = storage.read(batch.offset, buffer.subarray(0, batch.length));
-    done.catch(() => {}); // The one that awaits it in turn reports it.
+    done.catch(() => {}); // The later await reports the error.
     ahead.push({ batch, buffer, done });
   };
   try {
@@ -136,7 +139,7 @@ async function readAhead(
   }
 }
 
-// `performance` and `timers/promises` take longer to load than many an image to read.
+// Loading `performance` and `timers/promises` takes longer than reading many images.
 function milliseconds(): number {
   const [seconds, nanoseconds] = hrtime();
   return seconds * 1e3 + nanoseconds / 1e6;
@@ -162,7 +165,7 @@ function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
   return ascending ? order : order.sort((a, b) => l2Offsets[a]! - l2Offsets[b]!);
 }
 
-/** Groups tables that lie side by side; one that two L1 entries name comes twice in a row. */
+/** Groups adjacent tables. A table that two L1 entries name appears twice in a row. */
 function* batchesOf(
   { storage, header }: Image,
   l2Offsets: Float64Array,

@@ -1,5 +1,5 @@
 /**
- * Refcounts of an image: the table is read at once, blocks when they are asked for.
+ * Refcounts of an image. The table is read at once, and each block on request.
  */
 
 import { type HostCluster, hostOffset } from '../format/addresses.ts';
@@ -24,7 +24,10 @@ export async function readRefcountTable(image: Image): Promise<Refcounts> {
   return { blockOffsets: naming(image.storage, () => decodeRefcountTable(bytes, image.header)) };
 }
 
-/** @returns the block that counts clusters `blockIndex * clustersPerRefcountBlock …`; undefined: all free */
+/**
+ * @returns the block that counts clusters `blockIndex * clustersPerRefcountBlock …`, or undefined if all are
+ * free
+ */
 export async function readRefcountBlock(
   image: Image,
   { blockOffsets }: Refcounts,

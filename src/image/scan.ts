@@ -1,5 +1,5 @@
 /**
- * Passes once over the L2 tables of an L1 table: what they hold, and which host clusters they name.
+ * Scans the L2 tables of an L1 table once, for their content and for the host clusters that they name.
  */
 
 import { divideUp } from '../bytes/align.ts';
@@ -29,24 +29,24 @@ import { type L2Reading, tableRoomBytes, visitL2Tables } from './read-l2-tables.
 export interface TableVisitor {
   readonly content: Content;
   /**
-   * Gets, for each L2 table, one bit for each cluster (subcluster with extended L2 entries) that has the content;
-   * valid only during the call.
+   * Called for each L2 table. `units` has one bit for each cluster (subcluster with extended L2 entries), set
+   * if it has the content. The array is valid only during the call.
    */
   onTable(l1Index: number, units: Uint8Array): void;
 }
 
-/** A pass over L2 tables: the set that it fills, and the memory in which it works. All of it is one memory of the kernel. */
+/** A pass over L2 tables: the set that it fills, and its buffers. They all share one memory of the kernel. */
 export interface TablePass {
   readonly image: Image;
   /** Every host cluster that the tables name, themselves included. */
   readonly named: GrowingHostClusters;
-  /** Where tables are read to. */
+  /** The buffer for the tables. */
   readonly room: Uint8Array;
-  /** For what one table has. */
+  /** The buffer for the bits of one table. */
   readonly units: Uint8Array;
 }
 
-/** All active L2 tables were scanned. The pass goes on, over other tables, in the one census that is taken of the scan. */
+/** A scan of all active L2 tables. The only census of the scan continues the pass with other tables. */
 export type Scan = Brand<{ readonly tables: ActiveTables; readonly pass: TablePass }, 'scan'>;
 
 /**
@@ -74,7 +74,7 @@ function openPass(image: Image): TablePass {
   return { image, named: { clusterCount, bits: bits! }, room: room!, units: units! };
 }
 
-/** @param l2Offsets of any tables of the image */
+/** @param l2Offsets the offsets of any L2 tables of the image */
 export async function passOver(
   pass: TablePass,
   l2Offsets: Float64Array,
@@ -92,7 +92,7 @@ export async function passOver(
     (l1Index, table) => {
       const offset = hostOffset(l2Offsets[l1Index]!);
       addRange(named, { offset, length: header.clusterSizeBytes }, header);
-      // The fast pass finds what is allocated, nothing finer.
+      // The fast pass finds only `allocated` content.
       const done = scanL2Table(table, header, fast) && content === 'allocated';
       if (!done) decodeTable(pass, table, l1Index, content);
       visitor?.onTable(l1Index, units);
@@ -131,7 +131,7 @@ function decodeTable(
   });
 }
 
-/** What the cluster occupies in the image file itself. */
+/** The range that the cluster occupies in the image file itself. */
 export function hostRange(
   cluster: Cluster,
   { clusterSizeBytes, hasDataFile }: Header,
@@ -149,7 +149,7 @@ export function hostRange(
   }
 }
 
-/** Only compressed data can have this offset: in other entries it means "none". */
+/** Only compressed data can lie in the header. In other entries, offset 0 means "none". */
 function requireBehindHeader(image: Image, what: string, offset: HostOffset): void {
   if (offset >= image.header.clusterSizeBytes) return;
   throw needsCheck(image, `${what} at ${hex(offset)} lies in the header`);

@@ -47,13 +47,14 @@ function tableBytes({ tableEntryCount }: BitmapDirectoryEntry): number {
   return tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
 }
 
-/** Whether its table lies inside the file; the entry of a bitmap in use may have any offset. */
+/** Whether the table lies inside the file. The entry of a bitmap in use may have any offset. */
 function hasTable({ storage }: Image, entry: BitmapDirectoryEntry): boolean {
   return entry.tableOffset + tableBytes(entry) <= storage.sizeBytes;
 }
 
 /**
- * The directory as far as it can be read, entry by entry, with each rule that it breaks; also one that is stale.
+ * Reads the directory as far as possible, entry by entry, with each rule that it breaks. It also reads a
+ * stale one.
  */
 export async function examineDirectory(image: Image): Promise<ExaminedDirectory> {
   const { storage, header, bitmaps } = image;
@@ -61,7 +62,7 @@ export async function examineDirectory(image: Image): Promise<ExaminedDirectory>
     return { entries: [], violations: [] };
   const { offset, bitmapCount, sizeBytes } = bitmaps.directory;
   const wantedBytes = sizeBytes ?? (bitmapCount ?? 1) * MAX_ENTRY_BYTES;
-  // The rest of the last cluster is examined, too: the stored size may be wrong.
+  // The rest of the last cluster is examined too, because the stored size may be wrong.
   const lengthBytes = Math.min(
     alignUp(wantedBytes, header.clusterSizeBytes),
     MAX_BITMAP_DIRECTORY_BYTES,
@@ -78,10 +79,12 @@ export async function examineDirectory(image: Image): Promise<ExaminedDirectory>
 }
 
 /**
- * The table of a bitmap, with every cluster it names known to lie inside the file: QEMU would read zeros beyond
- * the end, and store them as clean. QEMU does not read the table of a bitmap in use: for it, the readable part is returned.
+ * Reads the table of a bitmap. Every cluster that it names lies inside the file: QEMU would read zeros beyond
+ * the end, and store them as clean.
+ * QEMU does not read the table of a bitmap in use. For such a bitmap, the readable part is returned.
  *
- * @throws RefusedError when the table or a cluster reaches beyond the file, or an entry breaks the specification
+ * @throws RefusedError when the table or a cluster reaches beyond the file, or an entry breaks the
+ * specification
  */
 export async function readBitmapTable(
   image: Image,
@@ -96,7 +99,7 @@ export async function readBitmapTable(
   }
 }
 
-/** The table as that of a bitmap that is not in use. */
+/** Reads a table by the rules for a bitmap that is not in use. */
 export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry): Promise<BitmapTableEntry[]> {
   const { storage, header } = image;
   const what = `bitmap "${entry.name}"`;
@@ -120,7 +123,7 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
   return table;
 }
 
-/** Every cluster that a broken table might mean, inside the file or not. */
+/** Every cluster that a broken table might name, inside the file or not. */
 export async function readUnsoundTable(
   image: Image,
   entry: BitmapDirectoryEntry,
@@ -143,7 +146,7 @@ export function bitmapRanges(
   return ranges;
 }
 
-/** @throws RefusedError when the image's bitmaps were outdated by software that knows no bitmaps */
+/** @throws RefusedError when the bitmaps are stale */
 export function refuseStaleBitmaps({ storage, bitmaps }: Image): void {
   if (bitmaps.kind !== 'stale') return;
   throw new RefusedError(

@@ -1,13 +1,13 @@
 /**
- * Adds up what is read of L2 tables, for progress.
+ * Adds up the bytes read from L2 tables, for progress reports.
  */
 import type { ActiveTables } from './image.ts';
 import type { L2Reading } from './read-l2-tables.ts';
 
 export interface Progress {
-  /** What is being done, for example "reading L2 tables". */
+  /** The current task, for example "reading L2 tables". */
   readonly phase: string;
-  /** The image it is done on, as messages name it. */
+  /** The name of the image in messages. */
   readonly image?: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -34,7 +34,7 @@ export function tableReading(
   return {
     signal,
     onBytes(bytes) {
-      // Snapshots add tables of their own, which are not counted beforehand.
+      // Snapshots add tables of their own, which the total does not include.
       doneBytes = Math.min(doneBytes + bytes, totalBytes);
       onProgress({ phase: 'reading L2 tables', image, doneBytes, totalBytes });
     },

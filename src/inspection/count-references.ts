@@ -1,5 +1,5 @@
 /**
- * Counts what the refcounts of an image have too many and too few.
+ * Counts the clusters of an image with a refcount that is too high or too low.
  */
 import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
 import type { BitmapClusters } from '../census/bitmap-clusters.ts';
@@ -15,7 +15,7 @@ import type { Problem } from './problem.ts';
 export interface ReferenceCounts {
   readonly leakedClusters: number;
   readonly firstLeak: HostCluster | undefined;
-  /** Clusters that anything points at, with refcount 0. */
+  /** Clusters with a reference and refcount 0. */
   readonly uncounted: HostClusters;
 }
 
@@ -47,7 +47,7 @@ export async function countReferences(
   return { leakedClusters, firstLeak, uncounted };
 }
 
-/** Clusters of anything but bitmaps that are not counted: the first one, and how many. */
+/** The first cluster outside bitmaps that has a reference but refcount 0, and the number of such clusters. */
 export function uncountedElsewhere(
   { uncounted }: ReferenceCounts,
   { ofImage }: Census,

@@ -1,5 +1,5 @@
 /**
- * The table of one bitmap, read without giving up at what is wrong with it.
+ * Reads the table of one bitmap and continues after errors.
  */
 import { findBit } from '../bytes/bits.ts';
 import { clustersIn, eachCluster, type HostCluster, type HostOffset } from '../format/addresses.ts';
@@ -19,12 +19,12 @@ import type { Problem } from './problem.ts';
 type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
 
 export interface ExaminedTable {
-  /** The decodable part; a guess if the table has problems. */
+  /** The decodable part of the table. It may be wrong if the table has problems. */
   readonly table: readonly BitmapTableEntry[];
   readonly problems: readonly TableProblem[];
 }
 
-/** @param entry with a table offset and a table size that keep the rules */
+/** @param entry has a valid table offset and table size */
 export async function examineTable(image: Image, entry: BitmapDirectoryEntry): Promise<ExaminedTable> {
   const { storage, header } = image;
   const { tableOffset, tableEntryCount } = entry;
@@ -61,7 +61,7 @@ export async function examineTable(image: Image, entry: BitmapDirectoryEntry): P
   return { table: table.filter((each) => !isBeyond(each)), problems: [problem] };
 }
 
-/** The clusters of a bitmap, one by one: its table's and its data's. */
+/** Yields the clusters of a bitmap's table and of its data. */
 export function* bitmapClusters(
   image: Image,
   entry: BitmapDirectoryEntry,
@@ -71,8 +71,8 @@ export function* bitmapClusters(
 }
 
 /**
- * Whether the stored bitmap has bits set past the end of the disk. A table entry for all ones does not count: it can say
- * nothing finer.
+ * Whether the stored bitmap has bits set past the end of the disk. A table entry for all ones does not count:
+ * it always covers the whole cluster.
  */
 export async function hasBitsPastEnd(
   { storage, header }: Image,

@@ -1,5 +1,5 @@
 /**
- * Problems that the header alone shows.
+ * Problems found in the header alone.
  */
 import type { Violation } from '../format/bitmap-rules.ts';
 import { INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';
@@ -57,7 +57,7 @@ export function imageProblems(image: Image): Problem[] {
   return problems;
 }
 
-/** A rule is broken, for which QEMU refuses the image. */
+/** The problem for a broken rule because of which QEMU refuses the image. */
 export function unopenable(
   { storage }: Image,
   { rule, message }: Violation,

@@ -1,5 +1,5 @@
 /**
- * Inspects the bitmaps of one image: every rule that they break, whom their clusters belong to, and what leaked.
+ * Inspects the bitmaps of one image: broken rules, owners of clusters, and leaked clusters.
  */
 import {
   type BitmapClusters,
@@ -26,40 +26,40 @@ import { imageProblems, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
 import type { Problem } from './problem.ts';
 
-/** A bitmap of the directory, and how far it can be relied upon. */
+/** A bitmap of the directory, and whether it is reliable. */
 export interface InspectedBitmap {
-  /** Its place in the directory. */
+  /** Its index in the directory. */
   readonly index: number;
   /** Undefined if the entry cannot be decoded. */
   readonly entry: BitmapDirectoryEntry | undefined;
-  /** Neither in use nor stale, and without an error: its content is what QEMU recorded. */
+  /** The bitmap is not in use, not stale, and has no error. Its content is as QEMU recorded it. */
   readonly trusted: boolean;
   /** The name can be decoded and stored again. */
   readonly nameable: boolean;
-  /** Table and data can be read, have refcounts above 0, and belong to nothing else. */
+  /** Table and data can be read, have refcounts above 0, and share no cluster. */
   readonly ownsItsClusters: boolean;
   readonly problems: readonly Problem[];
 }
 
 export interface BitmapInspection {
   readonly census: Census;
-  /** All that was found, that of the single bitmaps included. */
+  /** All problems, including those of single bitmaps. */
   readonly problems: readonly Problem[];
-  /** In the order of the directory, also of one that is stale. */
+  /** In the order of the directory, even if the directory is stale. */
   readonly bitmaps: readonly InspectedBitmap[];
   /** QEMU refuses the image because of its bitmaps. */
   readonly unopenable: boolean;
-  /** What the bitmaps and their directory point at, or seem to. */
+  /** Clusters that the bitmaps and their directory use, or may use. */
   readonly clusters: HostClusters;
-  /** Clusters with refcount above 0 that nothing points at. */
+  /** Clusters with a refcount above 0 and no reference. */
   readonly leakedClusters: number;
-  /** Clusters that something else than bitmaps points at, with refcount 0. */
+  /** Clusters outside bitmaps with a reference and refcount 0. */
   readonly uncountedClusters: number;
 }
 
 /**
- * Reads directory, tables and refcounts, and writes nothing. Beside one table at a time it takes a few bits for each
- * cluster of the file.
+ * Reads the directory, the tables and the refcounts, and writes nothing. It keeps one table at a time in
+ * memory, and a few bits for each cluster of the file.
  *
  * @throws RefusedError when the refcounts cannot be read
  */
@@ -163,7 +163,7 @@ async function* guessedClusters(
   yield allegedDirectory(image);
 }
 
-/** The clusters of the decodable entries: a wrong directory size must not claim the clusters of others. */
+/** The clusters of the decodable entries. A wrong directory size must not claim other clusters. */
 function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): HostCluster[] {
   const { bitmaps } = image;
   if (bitmaps.kind === 'none' || bitmaps.directory.offset === undefined) return [];
@@ -173,7 +173,7 @@ function directoryClusters(image: Image, entries: readonly ExaminedEntry[]): Hos
   return [...eachCluster(clustersIn({ offset, length: end - offset }, image.header))];
 }
 
-/** All that the extension calls the directory. */
+/** All clusters of the directory by the offset and size in the extension. */
 function allegedDirectory(image: Image): HostCluster[] {
   const { bitmaps } = image;
   if (bitmaps.kind === 'none') return [];

@@ -1,5 +1,5 @@
 /**
- * Inspects the entries of a bitmap directory and the tables they name, one by one.
+ * Inspects each entry of a bitmap directory and its table.
  */
 import { divideUp } from '../bytes/align.ts';
 import type { HostCluster } from '../format/addresses.ts';
@@ -16,12 +16,12 @@ import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.t
 import { unopenable } from './image-problems.ts';
 import type { Problem } from './problem.ts';
 
-/** An entry with the problems of itself and of its table. */
+/** An entry with its own problems and those of its table. */
 export interface InspectedEntry {
   readonly index: number;
   /** Undefined if it cannot be decoded. */
   readonly entry: BitmapDirectoryEntry | undefined;
-  /** Whether its table can be read by the rules, or only be guessed at, or not even be found. */
+  /** `sound`: the table follows the rules. `guess`: it breaks some. `none`: it was not read. */
   readonly table: 'sound' | 'guess' | 'none';
   readonly problems: readonly Problem[];
 }
@@ -107,7 +107,10 @@ async function inspectEntry(
   return { index, entry, table: ofTable.length === 0 ? 'sound' : 'guess', problems };
 }
 
-/** Clusters of the file that no table has taken yet. A table that is named over and over would keep its reader busy. */
+/**
+ * The number of clusters that no table has taken yet. Without this limit, many entries with the same table
+ * would take too long to read.
+ */
 interface Room {
   clusters: number;
 }
@@ -118,7 +121,7 @@ function takeRoom(
   room: Room,
 ): boolean {
   const lengthBytes = tableEntryCount * BITMAP_TABLE_ENTRY_BYTES;
-  // What lies beyond the end of the file is not read.
+  // Bytes beyond the end of the file are not read.
   if (tableOffset + lengthBytes > storage.sizeBytes) return true;
   room.clusters -= divideUp(lengthBytes, header.clusterSizeBytes);
   return room.clusters >= 0;
@@ -137,7 +140,7 @@ function inUseProblem(
   };
 }
 
-/** Every cluster that the bitmap points at, as far as its table can be decoded. */
+/** Every cluster that the decodable part of the bitmap's table points at. */
 export async function clustersOf(
   image: Image,
   { entry, table }: InspectedEntry,
@@ -146,7 +149,7 @@ export async function clustersOf(
   return bitmapClusters(image, entry, (await examineTable(image, entry)).table);
 }
 
-/** Whether the name may be stored again as it is. */
+/** Whether the name may be stored again unchanged. */
 export function isNameable({ nameBytes }: BitmapDirectoryEntry): boolean {
   return nameBytes.length > 0 && nameBytes.length <= MAX_BITMAP_NAME_BYTES;
 }

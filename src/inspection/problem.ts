@@ -1,35 +1,35 @@
 /**
- * What can be wrong with the bitmaps of one image, as data.
+ * Problems with the bitmaps of one image, as data.
  */
 import type { BitmapRule } from '../format/bitmap-rules.ts';
 import type { Remedy } from '../remedy.ts';
 
 /** Stable: scripts may rely on them. */
 export type ProblemCode =
-  /** The rules by which QEMU refuses the image; `duplicate-name` also where QEMU does not mind. */
+  /** Rules whose violation makes QEMU refuse the image. QEMU accepts some cases of `duplicate-name`. */
   | BitmapRule
-  /** A table entry that QEMU refuses, and with it the image unless the bitmap is in use. */
+  /** An invalid table entry. QEMU refuses the image because of it, unless the bitmap is in use. */
   | 'table-entry'
-  /** Reaches beyond the end of the file, where QEMU reads zeros and stores them as clean. */
+  /** Reaches beyond the end of the file. QEMU reads zeros there and stores them as clean. */
   | 'table-beyond-end'
   | 'data-beyond-end'
-  /** Clusters of the directory or of a bitmap that something else points at too. */
+  /** Clusters of the directory or of a bitmap that have another owner as well. */
   | 'overlap'
-  /** Header structures, refcounts or the L1 table share clusters with something. */
+  /** Header structures, refcounts or the L1 table share clusters with other structures. */
   | 'metadata-overlap'
-  /** Clusters that something points at have refcount 0: QEMU would give them away. */
+  /** Clusters with a reference have refcount 0: QEMU would allocate them again. */
   | 'refcount-too-low'
-  /** Clusters that are counted though nothing points at them. */
+  /** Clusters are counted but have no reference. */
   | 'leaked-clusters'
   | 'bits-past-end'
   | 'in-use'
-  /** Autoclear bit 0 is clear, the extension still there. */
+  /** Autoclear bit 0 is clear, but the extension is still present. */
   | 'stale'
-  /** A checkpoint that some of the disks have, and that has recorded nothing. */
+  /** A checkpoint that only some of the disks have and that has no recorded data. */
   | 'checkpoint-interrupted'
-  /** A bitmap of a job that was cut short. */
+  /** A temporary bitmap of an interrupted job. */
   | 'temporary-bitmap'
-  /** A program has the image open for writing, so that bitmaps are in use. */
+  /** A program has the image open for writing, so bitmaps are in use. */
   | 'being-written'
   /** The tables of the image cannot be read. */
   | 'image-unreadable'
@@ -42,20 +42,20 @@ export type ProblemCode =
 
 export interface Problem {
   readonly code: ProblemCode;
-  /** `error`: data or bitmaps are lost or may be; `warning`: something should be tidied up; `note`: good to know. */
+  /** `error`: data or bitmaps are or may be lost. `warning`: a cleanup is due. `note`: for information. */
   readonly severity: 'error' | 'warning' | 'note';
-  /** The bitmap that it is about. */
+  /** The affected bitmap. */
   readonly bitmap?: string;
-  /** Its place in the directory. */
+  /** Its index in the directory. */
   readonly index?: number;
-  /** Where, what was found, what is allowed; without the name of the image. */
+  /** The place, the value found and the allowed values, without the name of the image. */
   readonly message: string;
   readonly remedy?: Remedy;
-  /** QEMU refuses the whole image because of it. */
+  /** QEMU refuses the whole image because of this problem. */
   readonly unopenable: boolean;
-  /** Of the first place that it is about, in bytes of the image. */
+  /** Offset in the image of the first affected place, in bytes. */
   readonly offset?: number;
-  /** How many clusters it is about. */
+  /** Number of affected clusters. */
   readonly clusters?: number;
   readonly bytes?: number;
 }

@@ -1,5 +1,5 @@
 /**
- * The bitmap directory of an image as it is stored, whatever rule it breaks.
+ * The stored bitmap directory of an image. Broken rules are ignored.
  */
 import { alignUp } from '../bytes/align.ts';
 import { cStringBytes } from '../bytes/c-string.ts';
@@ -7,7 +7,7 @@ import { decodeName, entryStruct } from '../format/bitmap-directory.ts';
 import { type StoredFields, storedFields } from './stored-header.ts';
 
 interface StoredDirectoryEntry {
-  /** Where it begins in the image. */
+  /** Its offset in the image. */
   readonly offset: number;
   readonly name: string;
   readonly fields: StoredFields;
@@ -16,11 +16,13 @@ interface StoredDirectoryEntry {
 export interface StoredDirectory {
   readonly offset: number;
   readonly entries: readonly StoredDirectoryEntry[];
-  /** Where an entry begins that is cut off by the end of the directory or of the file; null where all are whole. */
+  /**
+   * Offset of an entry that the end of the directory or of the file cuts off. null where all are complete.
+   */
   readonly cutOffAt: number | null;
 }
 
-/** @param bytes the directory that begins at `offset` */
+/** @param bytes the directory, which begins at `offset` */
 export function storedDirectory(bytes: Uint8Array, offset: number): StoredDirectory {
   const entries: StoredDirectoryEntry[] = [];
   for (let at = 0; at < bytes.length; ) {

@@ -1,5 +1,5 @@
 /**
- * The header of an image and its extensions as they are stored, whatever rule they break.
+ * The stored header of an image and its extensions. Broken rules are ignored.
  */
 import { alignUp } from '../bytes/align.ts';
 import { cString } from '../bytes/c-string.ts';
@@ -8,31 +8,31 @@ import { parseFeatureNames } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import { EXTENSION_TYPE, encryptionHeaderStruct, extensionFrame } from '../format/header-extensions.ts';
 
-/** A number; its hexadecimal form where it is above 2^53; or text. The names are those of the specification. */
+/** A number, its hexadecimal form if it is above 2^53, or text. The names are those of the specification. */
 export type StoredFields = Readonly<Record<string, number | string>>;
 
 interface StoredExtension {
-  /** Where its frame begins in the image. */
+  /** Offset of its frame in the image. */
   readonly offset: number;
   readonly type: number;
-  /** null where this program does not know the type. */
+  /** null for an unknown type. */
   readonly name: string | null;
   readonly length: number;
   readonly fields: StoredFields;
-  /** The first bytes of the data in hexadecimal; null where `fields` shows all. */
+  /** The first bytes of the data in hexadecimal; null where `fields` has them all. */
   readonly data: string | null;
 }
 
 export interface StoredExtensions {
   readonly list: readonly StoredExtension[];
-  /** Where the end marker is; null where the area ends without one. */
+  /** Offset of the end marker; null if the area has none. */
   readonly endMarkerOffset: number | null;
 }
 
 const SHOWN_BYTES = 64;
 const FEATURE_TYPES = ['incompatible', 'compatible', 'autoclear'];
 
-/** @param start the first bytes of the image, the header cluster or more */
+/** @param start the first bytes of the image, at least the header cluster */
 export function storedHeader(start: Uint8Array): StoredFields {
   const isVersion2 = headerStruct.stored(start).some(([field, value]) => field === 'version' && value === 2n);
   const v2Bytes = headerStruct.byteOf('incompatibleFeatures');
@@ -48,7 +48,7 @@ export function storedHeader(start: Uint8Array): StoredFields {
   return fields;
 }
 
-/** @param start the first bytes of the image; extensions that reach beyond them are cut off */
+/** @param start the first bytes of the image; longer extensions are cut off */
 export function storedExtensions(start: Uint8Array, header: StoredFields): StoredExtensions {
   const backingOffset = Number(header['backing_file_offset']);
   const end = backingOffset === 0 ? start.length : Math.min(backingOffset, start.length);
@@ -71,7 +71,7 @@ function contentOf(type: number, data: Uint8Array): Pick<StoredExtension, 'name'
   return { name, fields: {}, data: Buffer.from(data.subarray(0, SHOWN_BYTES)).toString('hex') };
 }
 
-/** No fields where the data are too short for them. */
+/** Returns no fields if the data are too short. */
 function knownContent(
   type: number,
   data: Uint8Array,

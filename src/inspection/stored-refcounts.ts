@@ -1,5 +1,5 @@
 /**
- * The refcount table of an image and the refcounts as they are stored.
+ * The stored refcount table and refcounts of an image.
  */
 import { divideUp } from '../bytes/align.ts';
 import { view } from '../bytes/struct.ts';
@@ -7,7 +7,7 @@ import { hex } from '../format/format-error.ts';
 import { REFCOUNT_TABLE_ENTRY_BYTES, readRefcount } from '../format/refcounts.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
 
-/** Neighbouring clusters that have the same refcount. */
+/** Adjacent clusters with the same refcount. */
 interface RefcountRun {
   readonly firstCluster: number;
   readonly clusters: number;
@@ -16,15 +16,18 @@ interface RefcountRun {
 
 interface StoredRefcountBlock {
   readonly index: number;
-  /** The entry of the table as stored; its lowest 9 bits are reserved. */
+  /** The stored entry of the table. Its lowest 9 bits are reserved. */
   readonly entry: number | string;
-  /** null where the block is not read: it is unaligned, beyond the end of the file, or an earlier entry names it too. */
+  /**
+   * null if the block was not read: it is unaligned, beyond the end of the file, or named by an earlier
+   * entry.
+   */
   readonly runs: readonly RefcountRun[] | null;
 }
 
 export interface StoredRefcounts {
   readonly blocks: readonly StoredRefcountBlock[];
-  /** false where there is more than is listed. */
+  /** false if the list is incomplete. */
   readonly isComplete: boolean;
 }
 
@@ -36,10 +39,10 @@ export interface RefcountGeometry {
 }
 
 const RESERVED_BITS = 0x1ffn;
-/** Refcounts in disorder would fill the memory. */
+/** Random refcounts would fill the memory. */
 const MOST_RUNS = 10_000;
 
-/** @returns refcounts of clusters behind the end of the file only where they are not 0 */
+/** @returns refcounts; those of clusters past the end of the file only if they are not 0 */
 export async function readStoredRefcounts(
   storage: Storage,
   { tableOffset, tableBytes, clusterSizeBytes, refcountOrder }: RefcountGeometry,

@@ -1,5 +1,5 @@
 /**
- * What all operations that write have in common: open the image alone, plan, and carry the plan out.
+ * The common steps of all operations that write: open the image alone, plan, and carry out the plan.
  */
 import { takeCensus } from '../census/census.ts';
 import { type Chain, openChain } from '../chain/chain.ts';
@@ -30,18 +30,18 @@ export interface ChangeOptions extends OperationOptions {
   readonly ignoreDeviceEnd?: boolean | undefined;
 }
 
-/** What a change takes, or took, on disk. */
+/** The disk space that a change needs, or has used. */
 export interface PlanReport {
   readonly claimedClusters: number;
   /** Bytes of the claimed clusters. */
   readonly claimedBytes: number;
   readonly releasedClusters: number;
-  /** Bytes of the released clusters: room for what is written to the image next. */
+  /** Bytes of the released clusters, which later writes to the image can use. */
   readonly releasedBytes: number;
   readonly bytesWritten: number;
   /** Size of the image file afterwards, in bytes. */
   readonly newEndOffset: number;
-  /** Every write and flush in its order; only for a dry run. */
+  /** Every write and flush in order; only for a dry run. */
   readonly steps?: readonly {
     readonly kind: 'write' | 'flush';
     readonly reason: string;
@@ -112,7 +112,7 @@ export async function changeBitmaps(
   return carryOut(census.image, await planBitmaps(census, change), options);
 }
 
-/** Plans a change of an image of which nothing has been read but its directory. */
+/** Plans a change of an image. The caller has read only its bitmap directory. */
 export async function planFor(image: Image, change: BitmapChange, options: ChangeOptions): Promise<Plan> {
   const tables = await readActiveTables(image);
   const reading = tableReading([tables], options);
@@ -128,7 +128,7 @@ export async function carryOut(image: Image, plan: Plan, options: ChangeOptions)
   return reportPlan(image, plan, options.dryRun === true);
 }
 
-/** What an operation on named bitmaps did. */
+/** The result of an operation on named bitmaps. */
 export interface EditResult {
   readonly schema: 1;
   readonly image: string;

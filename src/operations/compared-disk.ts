@@ -1,5 +1,5 @@
 /**
- * Opens another image, of any kind that is read here, to compare a disk with it.
+ * Opens another image, of any supported format, to compare a disk with it.
  */
 import { type Chain, openChain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
@@ -13,13 +13,13 @@ import { lockingOf, type OperationOptions } from './options.ts';
 
 export interface ComparedDisk {
   readonly compared: Chain;
-  /** Images below the top that both disks are read through: a change of these is a difference to neither. */
+  /** Images below the top that both disks are read through. A change of such an image is not a difference. */
   readonly shared: readonly SharedImage[];
 }
 
 /**
- * Opens the image called `name`, runs `work` and closes the image. All of its chain is locked as far as it is read,
- * except a file that `chain` has as its top: that one is held already.
+ * Opens the image called `name`, runs `work` and closes the image. Locks each image of its chain that is
+ * read, except the top of `chain`, which is already locked.
  *
  * @throws RefusedError SELF_COMPARISON when that image is read through the top of `chain`
  */
@@ -52,7 +52,10 @@ export async function withComparedDisk<T>(
   }
 }
 
-/** A push backup of libvirt is left so, unless its image was made before with another backing file. */
+/**
+ * A libvirt push backup has the image as its backing file, unless its file was created before with another
+ * one.
+ */
 export function selfComparison(top: Pick<Layer, 'path' | 'storage'>, { top: other }: Chain): RefusedError {
   const isSame = other.storage.identity === top.storage.identity;
   const what = isSame
@@ -69,7 +72,7 @@ export function selfComparison(top: Pick<Layer, 'path' | 'storage'>, { top: othe
 }
 
 /**
- * @param instead what a person can do, or else why nothing can be done
+ * @param instead a remedy, or the reason why there is none
  * @throws RefusedError SIZE_MISMATCH
  */
 export function requireSameSize(
@@ -89,7 +92,7 @@ export function requireSameSize(
   );
 }
 
-/** Compares what guests see of two chains, and reports progress. */
+/** Compares the guest data of two chains, and reports progress. */
 export async function compareChains(
   left: Chain,
   right: Chain,

@@ -1,5 +1,5 @@
 /**
- * Shows the metadata of one qcow2 image as it is stored, whatever rule it breaks.
+ * Shows the metadata of one qcow2 image as stored, even if it violates the specification.
  */
 import { openLocked } from '../chain/locking.ts';
 import { PROBE_BYTES, probeFormat } from '../chain/probe.ts';
@@ -25,11 +25,14 @@ export const IMAGE_PARTS = ['header', 'extensions', 'directory', 'refcounts'] as
 export type ImagePart = (typeof IMAGE_PARTS)[number];
 
 export interface InspectOptions extends OperationOptions {
-  /** All, unless given. */
+  /** Default: all parts. */
   readonly parts?: readonly ImagePart[] | undefined;
 }
 
-/** Parts that were not wanted are undefined. Those that do not exist, or that the header does not lead to, are null. */
+/**
+ * A part that was not requested is undefined. A part is null if it does not exist or the header has no valid
+ * pointer to it.
+ */
 export interface StoredImage {
   readonly schema: 1;
   readonly image: string;
@@ -85,7 +88,7 @@ async function inspectStorage(storage: Storage, options: InspectOptions): Promis
   };
 }
 
-/** undefined where the header has no possible one */
+/** undefined if the header has no valid cluster size */
 function clusterSizeOf(header: StoredFields): number | undefined {
   const bits = Number(header['cluster_bits']);
   return bits >= LEAST_CLUSTER_BITS && bits <= MOST_CLUSTER_BITS ? 2 ** bits : undefined;

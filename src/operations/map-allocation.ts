@@ -1,5 +1,5 @@
 /**
- * Maps which image of a chain gives each part of the disk.
+ * Maps each part of the disk to the image of the chain that provides it.
  */
 
 import { openChain } from '../chain/chain.ts';
@@ -9,31 +9,33 @@ import { mapInColumns } from '../guest/allocation/chain-map.ts';
 import { extentsOf, type MapColumns, type MapExtent } from '../guest/allocation/map-columns.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
-/** An image of the chain, as it comes into the map. */
+/** An image of the chain, as the map describes it. */
 export interface MappedImage {
   readonly depth: number;
   readonly image: string;
   readonly virtualSize: number;
-  /** The least that can be allocated: the cluster size; of a raw image a sector. */
+  /** The allocation unit: the cluster size, or a sector for a raw image. */
   readonly clusterSize: number;
 }
 
 export interface MapOptions extends OperationOptions {
-  /** Told of each image once, before the first extent that may be its own; the top comes before all extents. */
+  /**
+   * Called once for each image, before the first extent that may be in it. The call for the top comes first.
+   */
   readonly onImage?: ((image: MappedImage) => void) | undefined;
-  /** Only what the image itself holds; its backing images are not opened. */
+  /** Map only the image itself; do not open its backing images. */
   readonly layer?: boolean | undefined;
 }
 
 export interface MapBatch {
   readonly columns: MapColumns;
-  /** An overlay alone does not show what its gaps read as. */
+  /** True for an overlay without its backing images: the content of its gaps is then unknown. */
   readonly gapsAreUnknown: boolean;
 }
 
 /**
- * Yields the extents of the disk in order, in batches of some thousands. The images stay open, and locked, until
- * the iteration ends or is given up.
+ * Yields the extents of the disk in order, in batches of some thousands. The images stay open and locked
+ * until the iteration ends or is stopped.
  */
 export async function* mapAllocation(
   imageName: string,
@@ -44,7 +46,7 @@ export async function* mapAllocation(
   }
 }
 
-/** As mapAllocation; a batch is valid until the next one is asked for. */
+/** Like mapAllocation. A batch is valid until the next one is requested. */
 export async function* mapInBatches(imageName: string, options: MapOptions = {}): AsyncGenerator<MapBatch> {
   const chain = await openChain(parseReference(imageName, undefined), {
     mode: 'read',

@@ -5,10 +5,10 @@ import type { Locking } from '../chain/locking.ts';
 import type { ProgressOptions } from '../image/table-progress.ts';
 import type { OnWarning } from '../remedy.ts';
 
-/** `signal` ends the work before its first write; a change once begun is completed. */
+/** `signal` ends the work before the first write. A change that has begun is completed. */
 export interface OperationOptions extends ProgressOptions {
   readonly onWarning?: OnWarning | undefined;
-  /** Read images that others have open for writing; what is read may be stale. */
+  /** Read images that other programs have open for writing; the data may be stale. */
   readonly forceShare?: boolean | undefined;
   /** Take no image locks: for platforms and file systems that have none. */
   readonly noLock?: boolean | undefined;

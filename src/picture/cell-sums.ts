@@ -1,5 +1,5 @@
 /**
- * Bytes of something in each cell of a grid, added up from a stream of extents.
+ * Byte counts for each cell of a grid, added up from a stream of extents.
  */
 import type { Grid } from './grid.ts';
 
@@ -9,7 +9,7 @@ export function emptySums({ cellCount }: Grid): CellSums {
   return new Float64Array(cellCount);
 }
 
-/** Adds bytes [offset, offset + length) of the disk to the cells that they lie in. */
+/** Adds bytes [offset, offset + length) of the disk to their cells. */
 export function addRange(
   sums: CellSums,
   { cellBytes, virtualSizeBytes }: Grid,
@@ -24,7 +24,7 @@ export function addRange(
   }
 }
 
-/** The sum over the cells from `first` up to, not including, `end`. */
+/** The sum over the cells from `first` to `end`, exclusive. */
 export function sumOf(sums: CellSums, first = 0, end: number = sums.length): number {
   let sum = 0;
   for (let cell = first; cell < end; cell++) sum += sums[cell]!;

@@ -1,6 +1,7 @@
 /**
- * A space-filling curve over a rectangle: what is near on the disk is near in the picture. The generalized Hilbert
- * curve of Jakub Červený (github.com/jakubcerveny/gilbert), which fills rectangles of any size.
+ * A space-filling curve over a rectangle. Places that are close on the disk are close in the picture. It is
+ * the generalized Hilbert curve of Jakub Červený (github.com/jakubcerveny/gilbert), which fills rectangles of
+ * any size.
  */
 
 export interface Curve {
@@ -12,8 +13,8 @@ export interface Curve {
 }
 
 /**
- * The curve begins at the top left and visits every cell once, each next to the one before it; where the longer side
- * is odd and the shorter one even, one step is diagonal.
+ * The curve begins at the top left and visits every cell once. Each cell is next to the previous one. If the
+ * longer side is odd and the shorter one even, one step is diagonal.
  */
 export function curveOver(width: number, height: number): Curve {
   const x = new Uint16Array(width * height);
@@ -23,7 +24,7 @@ export function curveOver(width: number, height: number): Curve {
   else fill(0, 0, 0, height, width, 0);
   return { width, height, x, y };
 
-  /** Fills the rectangle at (column, row) that the main direction (ax, ay) and the other one (bx, by) span. */
+  /** Fills the rectangle at (column, row) with the main side (ax, ay) and the other side (bx, by). */
   function fill(column: number, row: number, ax: number, ay: number, bx: number, by: number): void {
     const length = Math.abs(ax + ay);
     const breadth = Math.abs(bx + by);
@@ -34,7 +35,7 @@ export function curveOver(width: number, height: number): Curve {
       let [ax2, ay2] = [Math.floor(ax / 2), Math.floor(ay / 2)];
       let [bx2, by2] = [Math.floor(bx / 2), Math.floor(by / 2)];
       if (2 * length > 3 * breadth) {
-        // Long: two parts, one after the other; even steps are preferred.
+        // A long rectangle is split into two parts. Even lengths are preferred.
         if (Math.abs(ax2 + ay2) % 2 === 1 && length > 2) [ax2, ay2] = [ax2 + dax, ay2 + day];
         fill(column, row, ax2, ay2, bx, by);
         fill(column + ax2, row + ay2, ax - ax2, ay - ay2, bx, by);

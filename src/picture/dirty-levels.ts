@@ -1,17 +1,17 @@
 /**
- * The shades of dirty shares: the further from the colour of the page, the more is dirty. The colours are those of
- * matplotlib's plasma, which are distinct by lightness alone.
+ * The shades of dirty shares. A larger share contrasts more with the page. The colours are those of
+ * matplotlib's plasma, which differ in lightness alone.
  */
 import type { Legend, Shades } from './page.ts';
 import { xmlText } from './xml.ts';
 
 interface Level extends Shades {
-  /** The largest share that has it. */
+  /** The largest share of this level. */
   readonly upTo: number;
   readonly label: string;
 }
 
-/** Narrow at the low end: a cell of a large disk has a small share dirty, if any. */
+/** The levels are narrow at the low end: most cells of a large disk have a small dirty share. */
 export const LEVELS: readonly Level[] = [
   { upTo: 0, label: 'clean', light: '#e9ecef', dark: '#22272e' },
   { upTo: 0.01, label: '≤ 1 %', light: '#fcce25', dark: '#6317b0' },
@@ -26,7 +26,7 @@ export const LEVELS: readonly Level[] = [
 
 const SWATCH_WIDTH = 56;
 
-/** The least mark shows, and only a full cell looks full. */
+/** The smallest mark is visible, and only a full cell looks full. */
 export function levelOf(share: number): number {
   return LEVELS.findIndex(({ upTo }) => share <= upTo);
 }
@@ -35,7 +35,7 @@ export function levelColors(): Record<string, Shades> {
   return Object.fromEntries(LEVELS.map(({ light, dark }, level) => [`d${level}`, { light, dark }]));
 }
 
-/** @param touchedCount cells with any mark */
+/** @param touchedCount number of cells with a mark */
 export function dirtyLegend(touchedCount: number, cellCount: number): Legend {
   const swatches = LEVELS.map(({ label }, level) => {
     const x = level * SWATCH_WIDTH + (level === 0 ? 0 : 6);

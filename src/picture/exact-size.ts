@@ -1,10 +1,10 @@
 /**
- * Offsets in the largest unit that is exact.
+ * Formats offsets in the largest exact unit.
  */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** For example "1536 GiB", where a rounded "1.5 TiB" would be the same for neighbours. */
+/** For example "1536 GiB". A rounded "1.5 TiB" could be the same for adjacent cells. */
 export function exactSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

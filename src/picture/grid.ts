@@ -1,22 +1,22 @@
 /**
- * How a disk is cut into cells, and how those are laid out.
+ * Divides a disk into cells and lays them out.
  */
 import { type Curve, curveOver } from './curve.ts';
 
 export interface Grid {
   readonly virtualSizeBytes: number;
-  /** What one cell stands for; the last one may be cut by the end of the disk. */
+  /** Bytes of the disk in one cell. The end of the disk may cut the last cell. */
   readonly cellBytes: number;
   readonly cellCount: number;
-  /** May have some cells more than the disk: those come last. */
+  /** May have more cells than the disk. The extra cells come last. */
   readonly curve: Curve;
 }
 
 const MAX_CELLS = 64 * 64;
 
 /**
- * @param granuleBytes a power of two that no cell is smaller than
- * @returns cells of a power of two each, as many as fit
+ * @param granuleBytes a power of two, the smallest cell size
+ * @returns the grid with the most cells up to MAX_CELLS; the cell size is a power of two
  */
 export function gridFor(virtualSizeBytes: number, granuleBytes: number): Grid {
   let cellBytes = granuleBytes;
@@ -25,12 +25,15 @@ export function gridFor(virtualSizeBytes: number, granuleBytes: number): Grid {
   return { virtualSizeBytes, cellBytes, cellCount, curve: curveOver(...sidesFor(cellCount)) };
 }
 
-/** Bytes of the disk in the cells from `first` up to, not including, `end`. */
+/** Bytes of the disk in the cells from `first` to `end`, exclusive. */
 export function bytesIn({ virtualSizeBytes, cellBytes }: Grid, first: number, end: number): number {
   return Math.min(end * cellBytes, virtualSizeBytes) - first * cellBytes;
 }
 
-/** A rectangle of at least that many cells: few left over, not too long, and no diagonal step in its curve. */
+/**
+ * A rectangle of at least `cellCount` cells. It has few extra cells, is not too long, and its curve has no
+ * diagonal step.
+ */
 function sidesFor(cellCount: number): [width: number, height: number] {
   const shortest = Math.max(1, Math.ceil(Math.sqrt(cellCount)));
   let best: [number, number] = [shortest + (shortest % 2), shortest + (shortest % 2)];

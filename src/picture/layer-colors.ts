@@ -1,6 +1,6 @@
 /**
- * A colour for each image of a chain. They are Okabe and Ito's, which colour-blind people can distinguish; a long chain
- * has more images than there are such colours, and those that give least share one.
+ * A colour for each image of a chain. The colours are Okabe and Ito's, which colour-blind people can
+ * distinguish. In a long chain the images with the least data share one colour.
  */
 import type { Shades } from './page.ts';
 
@@ -17,13 +17,13 @@ export const OTHERS: Shades = { light: '#767d86', dark: '#8b949e' };
 export const NOTHING: Shades = { light: '#e9ecef', dark: '#22272e' };
 
 /**
- * @param bytesByDepth what each image gives
- * @returns depths with a colour of their own, top first; at most as many as there are colours
+ * @param bytesByDepth the bytes that each image provides
+ * @returns depths with their own colour, top first; at most as many as there are colours
  */
 export function coloredDepths(bytesByDepth: ReadonlyMap<number, number>): number[] {
   const bySize = Array.from(bytesByDepth).sort(([, a], [, b]) => b - a);
   const most = bySize.slice(0, COLORS.length).map(([depth]) => depth);
-  // The top one is what a new bitmap would mark.
+  // A new bitmap would mark the data of the top image, so it always has a colour.
   if (bytesByDepth.has(0) && !most.includes(0)) most[most.length - 1] = 0;
   return most.sort((a, b) => a - b);
 }

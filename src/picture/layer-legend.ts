@@ -1,5 +1,5 @@
 /**
- * What the colours of a map stand for, and how much of the disk each image gives.
+ * The legend of a map: the colours, and the bytes that each image provides.
  */
 
 import { shortened } from '../text/shortened.ts';
@@ -13,7 +13,7 @@ const ROW_HEIGHT = 24;
 const DATA_RIGHT = 470;
 const ZEROS_RIGHT = 560;
 
-/** The name of the file without its folder, where it is unique among the images. */
+/** The file name without its folder, if it is unique among the images. Otherwise the path. */
 export function nameIn(images: readonly string[], depth: number): string {
   const path = images[depth] ?? `image ${depth}`;
   const own = baseOf(path);
@@ -25,8 +25,8 @@ function baseOf(path: string): string {
 }
 
 /**
- * @param depths that have a colour of their own
- * @param images of the chain, top first
+ * @param depths the depths with their own colour
+ * @param images the images of the chain, top first
  */
 export function layerLegend(
   all: readonly OriginSums[],

@@ -1,16 +1,16 @@
 /**
- * Which image gives how much of each cell, added up from a stream of map extents.
+ * The bytes that each image provides to each cell, added up from a stream of map extents.
  */
 import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import { addRange, type CellSums, emptySums } from './cell-sums.ts';
 import type { Grid } from './grid.ts';
 
-/** Where a part of the disk comes from. */
+/** The source of a part of the disk. */
 export type Origin =
   | { readonly kind: 'data' | 'zero'; readonly depth: number }
-  /** No image holds it: it reads as zeros. */
+  /** No image holds it, so it reads as zeros. */
   | { readonly kind: 'nothing' }
-  /** This image does not hold it; its backing images were not examined. */
+  /** This image does not hold it, and its backing images were not read. */
   | { readonly kind: 'below' };
 
 export interface OriginSums {
@@ -20,7 +20,7 @@ export interface OriginSums {
 
 export interface LayerSums {
   add(extents: readonly MapExtent[]): void;
-  /** Only what occurs, each with its bytes in every cell. */
+  /** Returns only origins that occur, each with its bytes in every cell. */
   all(): OriginSums[];
 }
 
@@ -42,7 +42,7 @@ export function openLayerSums(grid: Grid): LayerSums {
   };
 }
 
-/** Cheap, since there may be millions of extents. */
+/** Must be fast: there may be millions of extents. */
 function keyOf({ present, zero, depth }: MapExtent): number {
   if (!present) return zero ? -1 : -2;
   return depth * 2 + (zero ? 1 : 0);

@@ -1,5 +1,6 @@
 /**
- * The picture of a map: each cell has the colour of the image that gives most of it, and a dot of what comes next.
+ * The picture of a map. Each cell has the colour of the image with the most bytes in it. A dot shows the
+ * image with the second most.
  */
 import type { MapExtent } from '../guest/allocation/map-columns.ts';
 import { formatShare, formatSize } from '../text/size.ts';
@@ -17,26 +18,26 @@ import { stripOf } from './strip.ts';
 export interface PicturedDisk {
   readonly image: string;
   readonly virtualSize: number;
-  /** A power of two; no cell is smaller. */
+  /** A power of two, the smallest cell size. */
   readonly granularity: number;
-  /** Whether the backing images were left out. */
+  /** Whether the backing images were not read. */
   readonly alone: boolean;
 }
 
 export interface MapPicture {
   add(extents: readonly MapExtent[]): void;
-  /** @param images of the chain, top first, as far as they were needed */
+  /** @param images the images of the chain that were needed, top first */
   svg(images: readonly string[]): string;
 }
 
-/** A class of cells: one colour, with or without the hatch of zeros. */
+/** A class of cells with one colour, with or without the hatch for zeros. */
 interface Paint {
   readonly className: string;
   readonly isZero: boolean;
   readonly origins: OriginSums[];
 }
 
-/** Smaller shares of what no image holds make no dot: it would be noise. */
+/** Smaller shares without an image get no dot, since many small dots would be noise. */
 const LEAST_GAP = 1 / 8;
 
 export function openMapPicture(disk: PicturedDisk): MapPicture {
@@ -118,7 +119,7 @@ function classOf(origin: Origin, depths: readonly number[]): string {
   return depths.includes(origin.depth) ? `l${origin.depth}` : 'others';
 }
 
-/** The two that give most of the cells. */
+/** The two paints with the most bytes in the cells. */
 function rank(paints: readonly Paint[], first: number, end: number): { paint: number; bytes: number }[] {
   return paints
     .map(({ origins }, paint) => ({
@@ -130,12 +131,12 @@ function rank(paints: readonly Paint[], first: number, end: number): { paint: nu
     .slice(0, 2);
 }
 
-/** In twelfths of a cell: the least is seen, and the area grows with the share. */
+/** Side of the dot in twelfths of a cell. The smallest dot is visible, and the area grows with the share. */
 function dotSide(share: number): number {
   return share < 1 / 8 ? 4 : share < 1 / 3 ? 6 : 8;
 }
 
-/** Zeros get their hatch right above their own colour. */
+/** The hatch of zeros is painted directly above their colour. */
 function layersOf(paints: readonly Paint[], paths: readonly string[]): { className: string; path: string }[] {
   return paints.flatMap(({ className, isZero }, index) => {
     const path = paths[index]!;
@@ -173,7 +174,7 @@ function wordsFor(origin: Origin, images: readonly string[]): string {
   if (origin.kind === 'nothing') return 'in no image';
   if (origin.kind === 'below') return 'not in this image';
   const name = nameIn(images, origin.depth);
-  // Many tips have it: a long one would make the picture large.
+  // Many tips contain the name, so a long name would make the picture large.
   const short = name.length > 24 ? `image ${origin.depth}` : name;
   return `${origin.kind === 'zero' ? 'zeros' : 'data'} in ${short}`;
 }

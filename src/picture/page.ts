@@ -1,5 +1,5 @@
 /**
- * The page that every picture of a disk has in common: titles, the grid, the disk as a strip, a legend, how to read it.
+ * The common page of all pictures of a disk: titles, the grid, the disk as a strip, a legend, and a key.
  */
 
 import { shortened } from '../text/shortened.ts';
@@ -14,16 +14,16 @@ export interface Page {
   readonly title: string;
   readonly subtitle: string;
   readonly facts: string;
-  /** For those who cannot see it. */
+  /** Text for people who cannot see the picture. */
   readonly description: string;
   readonly grid: Grid;
-  /** Path data in units of a cell, by class, in the order of painting. */
+  /** Path data for each class, in units of a cell and in the order of painting. */
   readonly paints: readonly { readonly className: string; readonly path: string }[];
   readonly tips: readonly { readonly region: Region; readonly text: string }[];
   /** Class of each equal part of the disk, in order. */
   readonly strip: readonly string[];
   readonly legend: Legend;
-  /** Fill of each class, on a light and on a dark page. */
+  /** Fill colour of each class, on a light and on a dark page. */
   readonly colors: Readonly<Record<string, Shades>>;
 }
 
@@ -112,7 +112,7 @@ function gapPx(cellPx: number): number {
   return cellPx >= 24 ? 2 : 1;
 }
 
-/** Lines of the page's colour between the cells: cheaper than cells that leave room. */
+/** Lines in the page's colour between the cells. They take fewer bytes than cells with gaps. */
 function gaps(width: number, height: number, cellPx: number): string {
   let path = '';
   for (let column = 0; column <= width; column++) path += `M${column * cellPx} 0v${height * cellPx}`;
@@ -120,7 +120,7 @@ function gaps(width: number, height: number, cellPx: number): string {
   return path;
 }
 
-/** Where the disk starts and ends. */
+/** Marks the start and the end of the disk. */
 function ends({ curve, cellCount, virtualSizeBytes }: Grid, cellPx: number): string {
   if (cellCount === 0) return '';
   const last = cellCount - 1;
@@ -160,7 +160,7 @@ function strip({ strip: classes, grid }: Page, top: number): string {
 <g shape-rendering="crispEdges">${bars}</g>${ticks.join('')}`;
 }
 
-/** A small copy of the curve, and what a cell is. */
+/** A small copy of the curve, and the size of a cell. */
 function key({ curve, cellBytes, cellCount, virtualSizeBytes }: Grid): string {
   const width = Math.min(8, curve.width);
   let height = Math.max(1, Math.round((width * curve.height) / curve.width));

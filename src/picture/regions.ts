@@ -1,5 +1,5 @@
 /**
- * The parts of a picture with a tooltip: cells, or runs of cells where there are many.
+ * The parts of a picture with a tooltip: single cells, or runs of cells if there are many.
  */
 import type { Span } from '../bytes/range.ts';
 
@@ -9,8 +9,9 @@ export type Region = Span;
 const MAX_REGIONS = 1200;
 
 /**
- * @param sameAll whether two cells are uniform and alike, so that one text fits both
- * @returns regions that cover all cells in order: single cells where not too many, equal ones always joined
+ * @param sameAll whether two cells are uniform and equal, so that one text fits both
+ * @returns regions that cover all cells in order; single cells if there are not too many; equal cells are
+ * joined
  */
 export function regionsOf(cellCount: number, sameAll: (a: number, b: number) => boolean): Region[] {
   for (let groupCells = 1; ; groupCells *= 2) {

@@ -1,9 +1,9 @@
 /**
- * SVG path data for sets of cells, one unit a cell.
+ * SVG path data for sets of cells. A cell is one unit wide.
  */
 import type { Curve } from './curve.ts';
 
-/** The cells as rectangles one row high: neighbours in a row make one. */
+/** The cells as rectangles one row high. Adjacent cells of a row form one rectangle. */
 export function cellShapes({ x, y }: Curve, cells: Iterable<number>): string {
   const places = Array.from(cells, (cell) => y[cell]! * 65536 + x[cell]!).sort((a, b) => a - b);
   let path = '';
@@ -24,7 +24,7 @@ export function dotShape({ x, y }: Curve, cell: number, side: number): string {
   return `M${short(x[cell]! + margin)} ${short(y[cell]! + margin)}h${length}v${length}h-${length}z`;
 }
 
-/** The way of the curve through the middle of every cell, from the first up to, not including, `end`. */
+/** The line of the curve through the centres of its cells, from the first to `end`, exclusive. */
 export function curveShape({ x, y }: Curve, end: number): string {
   let path = `M${x[0]! + 0.5} ${y[0]! + 0.5}`;
   for (let cell = 1; cell < end; ) {

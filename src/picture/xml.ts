@@ -1,10 +1,10 @@
 /**
- * Text as it may stand in SVG.
+ * Text for SVG.
  */
 import { printable } from '../text/printable.ts';
 import { escapeMarkup } from '../text/xml-text.ts';
 
-/** What is markup is escaped, control characters are made visible, and what no XML may hold is replaced. */
+/** Escapes markup, makes control characters visible, and replaces characters that XML forbids. */
 export function xmlText(text: string): string {
   return escapeMarkup(printable(text).replace(/[\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd'));
 }

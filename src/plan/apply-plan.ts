@@ -7,10 +7,10 @@ import type { Storage } from '../storage/storage.ts';
 import type { Plan } from './plan.ts';
 
 /**
- * Carries out every step, in order, without a way to stop: a caller who wants to cancel does so before.
+ * Carries out every step in order. It cannot be stopped: a caller must cancel before the call.
  *
- * @throws FailedError when a write or a flush fails; its message says what is on disk then. After a failed flush
- * nothing more is written, since what the device kept is unknown.
+ * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk.
+ * After a failed flush nothing more is written: the device may have kept any of the earlier writes.
  */
 export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   for (const [index, step] of plan.steps.entries()) {
@@ -23,7 +23,10 @@ export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   }
 }
 
-/** What is on disk when the step at `index` failed. The last write before the commit's flush is the commit itself. */
+/**
+ * Describes the state on disk after the step at `index` failed. The last write before the commit's flush is
+ * the commit itself.
+ */
 function stateAfter({ commitIndex }: Plan, index: number): string {
   if (index < commitIndex - 1) return 'its bitmaps are as before; clusters may have leaked';
   if (index > commitIndex)

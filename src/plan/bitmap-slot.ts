@@ -1,10 +1,10 @@
 /**
- * What a plan puts into each place of a new bitmap directory.
+ * The entries of a planned bitmap directory.
  */
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 
-/** A place in the new directory: a bitmap that stays where it is, or one whose content is to be written. */
+/** An entry of the new directory: a bitmap that stays in place, or one to be written. */
 export type BitmapSlot =
   | { readonly kind: 'keep'; readonly entry: BitmapDirectoryEntry }
   | {
@@ -12,7 +12,7 @@ export type BitmapSlot =
       readonly nameBytes: Uint8Array;
       readonly name: string;
       readonly auto: boolean;
-      /** Marked so: there to be rebuilt under its name, and for QEMU to leave alone. */
+      /** Sets the in-use flag. QEMU then ignores the bitmap, and a repair finds its name. */
       readonly inUse?: boolean;
       readonly bitmap: DirtyBitmap;
     };

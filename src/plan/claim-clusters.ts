@@ -1,5 +1,5 @@
 /**
- * Takes the clusters that a change needs, the refcount blocks and the refcount table to count them included.
+ * Claims the clusters that a change needs. They include new refcount blocks and a larger refcount table.
  */
 import { divideUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
@@ -9,9 +9,9 @@ import { blockIndexOf } from '../image/refcount-table.ts';
 import type { FreeClusters } from './free-clusters.ts';
 
 export interface ClusterNeeds {
-  /** Lengths of what must lie in one piece, in clusters. */
+  /** Number of clusters of each part that must be contiguous. */
   readonly contiguous: readonly number[];
-  /** Further clusters, each by itself. */
+  /** Number of further clusters. They need not be contiguous. */
   readonly scattered: number;
 }
 
@@ -21,7 +21,7 @@ export interface Claims {
   readonly scattered: readonly ClusterRange[];
   /** The cluster of each refcount block to be added, by block index. */
   readonly newBlocks: ReadonlyMap<number, HostCluster>;
-  /** Where the refcount table goes when it must grow. */
+  /** The clusters of the new refcount table, if the table must grow. */
   readonly newTable: ClusterRange | undefined;
 }
 
@@ -42,11 +42,12 @@ export async function claimClusters(
   let newTable: ClusterRange | undefined;
   let uncounted = blocksOf(census, [...contiguous, ...scattered]);
   let capacity = census.refcounts.blockOffsets.length;
-  // A block or a table takes clusters itself, which may need a block: until nothing is left uncounted.
+  // A new block or table takes clusters, which may need another block. Repeat until every cluster is counted.
   for (;;) {
     const blockIndex = uncounted.find((index) => !newBlocks.has(index));
     if (blockIndex !== undefined) {
-      // Where it counts itself, it is right from the moment it is named. Failing that, further up.
+      // A block that counts its own cluster is correct as soon as the table names it. Otherwise any cluster
+      // is used.
       const range = clusterRange(blockIndex * perBlock, (blockIndex + 1) * perBlock);
       const run = (await free.take(1, range)) ?? (await free.take(1));
       newBlocks.set(blockIndex, run.start);
@@ -61,7 +62,7 @@ export async function claimClusters(
   }
 }
 
-/** Indexes of the refcount blocks that the runs would need and that do not exist yet. */
+/** Indexes of the missing refcount blocks that would count these runs. */
 function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRange[]): number[] {
   const { blockOffsets } = refcounts;
   const indexes = new Set<number>();
@@ -74,7 +75,7 @@ function blocksOf({ image, refcounts }: SoundCensus, runs: readonly ClusterRange
   return [...indexes];
 }
 
-/** All that is claimed, in no order. */
+/** All claimed clusters, in no order. */
 export function claimedRuns({ contiguous, scattered, newBlocks, newTable }: Claims): ClusterRange[] {
   const blocks = [...newBlocks.values()].map((cluster) => clusterRange(cluster, cluster + 1));
   return [...contiguous, ...scattered, ...blocks, ...(newTable === undefined ? [] : [newTable])];

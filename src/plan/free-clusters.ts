@@ -1,6 +1,6 @@
 /**
- * Free clusters, lowest first: with refcount 0 and without a reference. Past the end of the file they go on, up to what
- * a refcount table can count.
+ * Finds free clusters, lowest first. A free cluster has refcount 0 and no reference. Clusters past the end of
+ * the file are free, up to the limit of a refcount table.
  */
 import { findBit, newBits, type ReadonlyBits, runsOfOnes, setBit, setBits } from '../bytes/bits.ts';
 import type { SoundCensus } from '../census/census.ts';
@@ -18,13 +18,13 @@ import { readRefcountBlock } from '../image/refcount-table.ts';
 
 export interface FreeClusters {
   /**
-   * Takes `count` clusters side by side, as low as they go.
+   * Takes the lowest `count` contiguous clusters.
    *
-   * @param within only there; undefined is returned when they do not fit
+   * @param within limits the search; undefined is returned when they do not fit
    */
   take(count: number): Promise<ClusterRange>;
   take(count: number, within: ClusterRange): Promise<ClusterRange | undefined>;
-  /** Takes `count` clusters wherever they are, as low as they go. */
+  /** Takes the lowest `count` free clusters, which need not be contiguous. */
   takeScattered(count: number): Promise<ClusterRange[]>;
 }
 
@@ -34,7 +34,7 @@ export function freeClusters(census: SoundCensus, taken: readonly HostClusters[]
   const found: ClusterRange[] = [];
   const more = findFreeRuns(census, taken);
 
-  /** Looks further into the file; joins what touches the run before it. */
+  /** Finds the next free run. Joins it to the previous run if the two are adjacent. */
   async function findMore(): Promise<void> {
     const next = await more.next();
     if (next.done) {

@@ -9,7 +9,7 @@ import { type Step, writeHeader } from './plan.ts';
 
 export const BACKING_FILE_OFFSET = headerStruct.byteOf('backingFileOffset');
 
-/** How the backing file name gets out of the way, if it stands before `end`. */
+/** Plans the move of the backing file name if it starts before `end`. */
 export function moveBackingName(image: Image, end: number): { copy: Step; change: Step } | undefined {
   const { header, headerCluster } = image;
   const { backingFileOffset, backingFileSizeBytes, clusterSizeBytes } = header;

@@ -1,8 +1,8 @@
 /**
- * Changes the bitmaps extension of the header so that at every moment the header has the old or the new state.
+ * Changes the bitmaps extension of the header. At every moment the header has the old or the new state.
  *
- * A device stores single sectors whole. So each step that QEMU can see lies within one sector, and everything else
- * is written where nothing points yet, and flushed, before.
+ * A device writes a single sector as a whole. So each step that QEMU can see lies within one sector. All
+ * other bytes are written and flushed first, to places without a reference.
  */
 import { alignDown, alignUp } from '../bytes/align.ts';
 import { bitmapsExtensionStruct, isMisframed } from '../format/bitmaps-extension.ts';
@@ -15,13 +15,13 @@ import { BACKING_FILE_OFFSET, moveBackingName, noRoom } from './header-room.ts';
 import { flush, type Step, writeHeader } from './plan.ts';
 
 export interface HeaderSwitch {
-  /** Before anything else is written to the image. */
+  /** Come before any other write to the image. */
   readonly first: readonly Step[];
-  /** Together with the clusters that the new payload points at: no reader sees these writes yet. */
+  /** Written with the clusters that the new payload points at. No reader sees these writes yet. */
   readonly prepare: readonly Step[];
-  /** Once all that is stable; the last of them, a flush, makes the switch durable. */
+  /** Written after `prepare` is stable. The last step is a flush, which makes the switch durable. */
   readonly commit: readonly Step[];
-  /** Tidying once the switch is durable. */
+  /** Clean up after the switch is durable. */
   readonly after: readonly Step[];
 }
 
@@ -43,7 +43,7 @@ export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined):
   return { first, ...(payload === undefined ? removal(image) : replacement(image, payload)) };
 }
 
-/** Whoever writes to an image clears the autoclear bits it does not know (spec: "autoclear_features"). */
+/** A writer clears the autoclear bits that it does not know (spec: "autoclear_features"). */
 export function clearUnknownAutoclear({ header }: Image): Step[] {
   if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return [];
   const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
@@ -65,8 +65,8 @@ function bitmapsBit(image: Image, set: boolean): Step {
 }
 
 /**
- * Clears autoclear bit 0, and gives every bitmaps extension the length that it must have: then QEMU opens the image,
- * whatever the payloads are, and ignores its bitmaps.
+ * Clears autoclear bit 0 and corrects the length of every bitmaps extension. QEMU then opens the image with
+ * any payload and ignores its bitmaps.
  */
 function hideBitmaps(image: Image): Step[] {
   return [bitmapsBit(image, false), flush('autoclear bit 0'), ...mendFrames(image)];
@@ -83,7 +83,7 @@ function mendFrames({ extensions }: Image): Step[] {
   ];
 }
 
-/** Frames of bitmaps extensions, in their order; the last one counts. */
+/** Offsets of the bitmaps extensions, in their order. QEMU uses the last one. */
 function slots({ extensions }: Image): number[] {
   return extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps).map(({ offset }) => offset);
 }
@@ -92,13 +92,13 @@ function straddles(offset: number, lengthBytes: number): boolean {
   return alignDown(offset, SECTOR_BYTES) !== alignDown(offset + lengthBytes - 1, SECTOR_BYTES);
 }
 
-/** QEMU would read the one extension that there is, if its payload were sound. */
+/** Whether QEMU reads the bitmaps extension, provided that its payload is sound. */
 function isShown({ header, extensions }: Image): boolean {
   const isSet = (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n;
   return isSet && !extensions.list.some(isMisframed);
 }
 
-/** Type and length of a bitmaps extension, which turn an end marker into one. */
+/** Type and length of a bitmaps extension. Written over an end marker, they turn it into one. */
 function extensionHead(): Uint8Array {
   const bytes = new Uint8Array(FRAME_BYTES);
   extensionFrame.write(bytes, { type: EXTENSION_TYPE.bitmaps, length: PAYLOAD_BYTES });
@@ -107,7 +107,7 @@ function extensionHead(): Uint8Array {
 
 // --- the whole change in one sector ---------------------------------------------------------------------------
 
-/** The new header as QEMU would lay it out, if it differs from the old one in a single sector only. */
+/** Writes the new header with QEMU's layout, if it differs from the old one in only one sector. */
 function withinOneSector(image: Image, payload: Uint8Array | undefined): Step | undefined {
   const wanted = idealHeader(image, payload);
   if (wanted === undefined) return undefined;
@@ -174,7 +174,8 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
     };
   }
   if (image.bitmaps.kind !== 'live') {
-    // Emptied by an earlier removal, or stale, or to be hidden since QEMU cannot read it: invisible until the bit is set.
+    // The extension was emptied by a removal, is stale, or is broken and hidden first. QEMU ignores it until
+    // autoclear bit 0 is set.
     return {
       prepare: [],
       commit: [
@@ -191,7 +192,8 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   }
   const earlier = existing.at(-2);
   if (earlier !== undefined && isLast(image, live)) {
-    // What a cut left in the middle of the case below: the earlier one may be written, since the later counts.
+    // An interrupted run of the case below left two extensions. QEMU uses the later one, so the earlier one
+    // may be written.
     return {
       prepare: [],
       commit: [
@@ -203,9 +205,9 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
       after: [],
     };
   }
-  // The payload cannot be changed at once. A second extension behind it overrules it (QEMU lets the last one win)
-  // while it is rewritten, and goes again. Every mixture of the old and the new payload passes QEMU's checks, which
-  // look at each field by itself.
+  // The payload spans two sectors, so one write cannot change it. A second extension after it overrules it
+  // while it is rewritten: QEMU uses the last one. The second one is then removed. QEMU checks each field
+  // separately, so every mixture of the old and the new payload passes.
   const { prepare, clear, endMarkerOffset } = behindEndMarker(image, payload);
   return {
     prepare,
@@ -223,13 +225,13 @@ function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'fir
   };
 }
 
-/** The image's first bitmaps extension. */
+/** Adds the image's first bitmaps extension. */
 function addition(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'> {
   const { prepare, clear, endMarkerOffset } = behindEndMarker(image, payload);
   const head = extensionHead();
   const commit = [...clear];
   if (endMarkerOffset + FRAME_BYTES <= SECTOR_BYTES) {
-    // The end marker and the autoclear bit are in the first sector: both change at once.
+    // The end marker and the autoclear bit lie in the first sector, so one write changes both.
     const bytes = image.headerCluster.slice(AUTOCLEAR_OFFSET, endMarkerOffset + FRAME_BYTES);
     bytes.set(headerStruct.encodeField('autoclearFeatures', withBitmapsBit(image, true)));
     bytes.set(head, endMarkerOffset - AUTOCLEAR_OFFSET);
@@ -247,9 +249,10 @@ function addition(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'
 }
 
 /**
- * Writes a payload and a new end marker behind the end marker, which then can be made an extension at one stroke.
+ * Writes a payload and a new end marker after the end marker. One write can then turn the old marker into an
+ * extension.
  *
- * @returns steps that nothing sees, and those that must follow them once they are stable
+ * @returns `prepare`: steps whose result no reader sees; `clear`: steps to follow once those are stable
  */
 function behindEndMarker(
   image: Image,
@@ -281,7 +284,10 @@ function removal(image: Image): Omit<HeaderSwitch, 'first'> {
   };
 }
 
-/** What stands at the end is cut off; what others follow is emptied, which the clear bit keeps from view. */
+/**
+ * Bitmaps extensions at the end are cut off. Those before another extension are emptied: the clear autoclear
+ * bit hides them.
+ */
 function removalOfExtensions(image: Image): Step[] {
   const { list } = image.extensions;
   const lastOther = list.findLastIndex(({ type }) => type !== EXTENSION_TYPE.bitmaps);
@@ -296,7 +302,7 @@ function removalOfExtensions(image: Image): Step[] {
   return steps;
 }
 
-/** An image of version 2 has no autoclear bits, so that a bitmaps extension in it is never seen: it can only go. */
+/** A version 2 image has no autoclear bits, so QEMU ignores its bitmaps extension. It can only be removed. */
 function removalFromVersion2(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
   if (payload !== undefined) throw new Error('a version 2 image cannot hold bitmaps');
   return {

@@ -1,5 +1,5 @@
 /**
- * The clusters of bitmaps that stay where they are.
+ * Finds the clusters of bitmaps that stay in place.
  */
 import { alignUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
@@ -30,7 +30,8 @@ export async function keptClusters(
     if (slot.kind !== 'keep') continue;
     const table = await readBitmapTable(image, slot.entry);
     for (const range of bitmapRanges(image, slot.entry, table)) {
-      // What a bitmap in use points at is a guess, and yet QEMU frees it with the bitmap: none of it may be claimed.
+      // The table of an in-use bitmap may be wrong, but QEMU frees its clusters with the bitmap. None may be
+      // claimed.
       if (slot.entry.inUse) requireInsideFile(image, slot.entry, range);
       else requireOwn(census, kept, `bitmap "${slot.entry.name}"`, range);
       addRange(kept, range, image.header);
@@ -40,9 +41,9 @@ export async function keptClusters(
 }
 
 /**
- * @param what names it in the message
- * @throws RefusedError when something else lies in the range, or it reaches beyond the end of the file, where new clusters
- * are claimed
+ * @param what the name of the range in the message
+ * @throws RefusedError when the range overlaps another structure or reaches beyond the end of the file. New
+ * clusters are claimed there.
  */
 function requireOwn(
   { image, ofImage }: SoundCensus,

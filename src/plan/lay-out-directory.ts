@@ -1,5 +1,5 @@
 /**
- * Gives the parts of a new bitmap directory their places in the file.
+ * Assigns clusters to the parts of a new bitmap directory.
  */
 
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
@@ -20,7 +20,7 @@ import type { BitmapSlot } from './bitmap-slot.ts';
 import type { Claims } from './claim-clusters.ts';
 import { type Step, write } from './plan.ts';
 
-/** Many new bitmaps often are one: it is looked through once. */
+/** Several new bitmaps often share one object, which is encoded once. */
 export function encodeAll(
   stores: readonly { bitmap: DirtyBitmap }[],
   clusterSizeBytes: number,
@@ -33,7 +33,7 @@ export function encodeAll(
   });
 }
 
-/** Gives every new table, data cluster and the directory its place. Pure. */
+/** Assigns clusters to the directory, to every new table and to the data. Pure. */
 export function layOut(
   image: Image,
   wanted: readonly BitmapSlot[],
@@ -96,7 +96,7 @@ interface Placed {
   readonly bytes: Uint8Array;
 }
 
-/** Makes one write of data clusters that lie side by side both in the file and in the bitmap. */
+/** Joins data clusters that are adjacent both in the file and in the bitmap into one write. */
 function* joinAdjacent(parts: readonly Placed[]): Generator<Placed> {
   let current: Placed | undefined;
   for (const part of parts) {

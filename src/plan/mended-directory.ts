@@ -1,5 +1,5 @@
 /**
- * The fate of each bitmap when a directory is repaired: kept, kept only by its name, or dropped.
+ * Decides for each bitmap in a directory repair: keep it, keep only its name, or drop it.
  */
 import { cleanBitmap, type DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { isStorable, storableGranularityBits } from '../bitmap/granularity.ts';
@@ -11,19 +11,23 @@ import type { InspectedBitmap } from '../inspection/inspect-bitmaps.ts';
 import type { BitmapSlot } from './bitmap-slot.ts';
 
 /**
- * `kept`: as it is. `trimmed`: rewritten without the bits past the end of the disk. `marked-in-use`: its name, and its
- * granularity if that can be, are kept, for a repair of the checkpoint to fill it. `dropped`: gone.
+ * `kept`: unchanged. `trimmed`: rewritten without the bits past the end of the disk. `marked-in-use`: the
+ * name is kept, and the granularity if it is valid. A checkpoint repair can then refill the bitmap.
+ * `dropped`: removed.
  */
 export type BitmapFate = 'kept' | 'trimmed' | 'marked-in-use' | 'dropped';
 
 export interface MendedBitmap {
   readonly bitmap: InspectedBitmap;
   readonly fate: BitmapFate;
-  /** Its place in the new directory, unless it is dropped. */
+  /** Its entry in the new directory, unless it is dropped. */
   readonly slot: BitmapSlot | undefined;
 }
 
-/** In the order of the directory. Of bitmaps of the same name the first is kept, and marked in-use. */
+/**
+ * Returns the bitmaps in the order of the directory. Of bitmaps with the same name the first is kept and
+ * marked in-use.
+ */
 export async function mendDirectory(
   image: Image,
   bitmaps: readonly InspectedBitmap[],
@@ -39,7 +43,7 @@ export async function mendDirectory(
   for (const bitmap of bitmaps) {
     const { entry, trusted, nameable, problems } = bitmap;
     const key = entry === undefined ? '' : storedName(entry);
-    // A version 2 image cannot have any.
+    // A version 2 image cannot have bitmaps.
     const mayStay = (nameable || trusted) && image.header.version === 3;
     if (entry === undefined || !mayStay || taken.has(key) || taken.size === MAX_BITMAPS) {
       mended.push({ bitmap, fate: 'dropped', slot: undefined });
@@ -71,8 +75,9 @@ function isOnlyInUse({ ownsItsClusters, problems }: InspectedBitmap): boolean {
 }
 
 /**
- * Its bits stay readable where its clusters are its own; otherwise it gets an empty table. Without its name in this image a
- * checkpoint would seem to begin above it, so the name is kept even if the granularity is invalid.
+ * The bits stay readable if the bitmap shares no cluster. Otherwise it gets an empty table. Without the name
+ * in this image, a checkpoint would seem to begin above it. So the name is kept even if the granularity is
+ * invalid.
  */
 function inUseSlot(
   { header }: Image,
@@ -87,7 +92,7 @@ function inUseSlot(
   return { kind: 'store', nameBytes, name, auto, inUse: true, bitmap: placeholder(granularityBits) };
 }
 
-/** One for each granularity: they take memory once. */
+/** Makes one empty bitmap for each granularity, to save memory. */
 function emptyBitmaps({ header }: Image): (granularityBits: number) => DirtyBitmap {
   const made = new Map<number, DirtyBitmap>();
   return (granularityBits) => {

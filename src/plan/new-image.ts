@@ -1,5 +1,5 @@
 /**
- * Plans a new qcow2 image that holds no data: it reads as its backing image does, or as zeros.
+ * Plans a new qcow2 image without data. It reads as its backing image or as zeros.
  */
 import { divideUp } from '../bytes/align.ts';
 import { censusOf } from '../census/census.ts';
@@ -17,7 +17,7 @@ export interface NewImage {
   readonly backing?: NewBacking | undefined;
 }
 
-/** QEMU's default; larger ones only for disks that need an L1 table above QEMU's limit with these. */
+/** QEMU's default. Larger clusters are used only if the L1 table would exceed QEMU's limit. */
 const DEFAULT_CLUSTER_BITS = 16;
 const REFCOUNT_ORDER = 4;
 
@@ -44,7 +44,7 @@ export function planNewImage({ virtualSizeBytes, backing }: NewImage): Step[] {
   });
   const refcountTable = new Uint8Array(clusterSizeBytes);
   refcountTable.set(encodeRefcountTableEntries(Float64Array.of(REFCOUNT_BLOCK_CLUSTER * clusterSizeBytes)));
-  // One block counts far more clusters than the longest L1 table has.
+  // One block counts far more clusters than the longest L1 table takes.
   const refcountBlock = new Uint8Array(clusterSizeBytes);
   for (let cluster = 0; cluster < L1_TABLE_CLUSTER + l1Clusters; cluster++) {
     writeRefcount(refcountBlock, cluster, REFCOUNT_ORDER, 1n);
@@ -59,9 +59,9 @@ export function planNewImage({ virtualSizeBytes, backing }: NewImage): Step[] {
 }
 
 /**
- * Plans the image with bitmaps in it.
+ * Plans the image and its bitmaps.
  *
- * @param image opened from a file that the steps of `planNewImage` are planned for
+ * @param image opened from a planned file with the steps of `planNewImage`
  */
 export async function planNewImageWithBitmaps(
   image: Image,
@@ -80,7 +80,10 @@ function clusterBitsFor(virtualSizeBytes: number): number {
   return clusterBits;
 }
 
-/** An L2 table fills one cluster with entries of 8 bytes. An L1 table has one entry at least, and so a cluster of its own. */
+/**
+ * An L2 table fills one cluster with 8-byte entries. An L1 table has at least one entry, so it takes a
+ * cluster.
+ */
 function l1EntriesFor(virtualSizeBytes: number, clusterBits: number): number {
   return Math.max(1, divideUp(virtualSizeBytes, 2 ** (clusterBits - 3) * 2 ** clusterBits));
 }

@@ -1,5 +1,5 @@
 /**
- * Plans another set of bitmaps for a sound image.
+ * Plans a new set of bitmaps for a sound image.
  */
 import { getBit, setBit } from '../bytes/bits.ts';
 import { type Census, requireSound, type SoundCensus } from '../census/census.ts';
@@ -16,15 +16,15 @@ import type { Plan } from './plan.ts';
 import { planDirectory } from './plan-directory.ts';
 
 export interface BitmapChange {
-  /** The directory as it is. */
+  /** The current directory. */
   readonly present: readonly BitmapDirectoryEntry[];
-  /** The directory as it shall be; a present entry that is not kept is dropped and its clusters given back. */
+  /** The new directory. A present entry that is not kept is dropped, and its clusters are released. */
   readonly wanted: readonly BitmapSlot[];
 }
 
 /**
- * @throws RefusedError when a limit of QEMU would be broken, a kept bitmap or a structure of the image is unsound, or there is
- * no room
+ * @throws RefusedError when the plan would exceed a limit of QEMU, a kept bitmap or a structure of the image
+ * is unsound, or there are too few free clusters
  */
 export async function planBitmaps(census: Census, { present, wanted }: BitmapChange): Promise<Plan> {
   const sound = requireSound(census);
@@ -33,7 +33,10 @@ export async function planBitmaps(census: Census, { present, wanted }: BitmapCha
   return planDirectory(sound, wanted, { taken: [ofBitmaps], released, leaked: [] });
 }
 
-/** Takes what the dropped bitmaps and the old directory alone point at. It stays in use until the switch is durable. */
+/**
+ * Collects the clusters that only the dropped bitmaps and the old directory use. They stay in use until the
+ * switch is durable.
+ */
 async function takeReleased(
   { image, ofImage }: SoundCensus,
   ofBitmaps: GrowingHostClusters,
@@ -48,7 +51,7 @@ async function takeReleased(
   const kept = new Set(wanted.map((slot) => (slot.kind === 'keep' ? slot.entry.tableOffset : undefined)));
   for (const entry of present) {
     if (kept.has(entry.tableOffset)) continue;
-    // Millions of ranges are too many for the arguments of one call.
+    // A spread into one call would exceed the argument limit: there may be millions of ranges.
     for (const range of bitmapRanges(image, entry, await tableOf(image, entry))) ranges.push(range);
   }
   const released: ClusterRange[] = [];

@@ -1,5 +1,5 @@
 /**
- * Plans how the bitmaps of an image become sound, and how what leaked is freed.
+ * Plans the repair of an image's bitmaps and the release of leaked clusters.
  */
 import { runsOfOnes } from '../bytes/bits.ts';
 import { requireSound, type SoundCensus } from '../census/census.ts';
@@ -24,20 +24,21 @@ import { planDirectory } from './plan-directory.ts';
 import { loadBlocks, planRefcounts } from './refcount-steps.ts';
 
 export interface DirectoryRepair {
-  /** In the order of the directory as it is. */
+  /** In the order of the current directory. */
   readonly bitmaps: readonly MendedBitmap[];
-  /** Undefined when there is nothing to do. */
+  /** Undefined when nothing needs a change. */
   readonly plan: Plan | undefined;
 }
 
 /**
- * Plans what makes the bitmaps of an image, which may be opened leniently, sound again: QEMU opens it afterwards, and
- * nothing is left counted that nothing points at.
+ * Plans the repair of the bitmaps of an image, which may be opened leniently. Afterwards QEMU opens the
+ * image, and it has no leaked clusters.
  *
- * At every moment of the plan the image is as it was, or as it shall be, or opens in QEMU with its bitmaps ignored.
+ * At every moment of the plan the image has its old state or its new state, or QEMU opens it and ignores its
+ * bitmaps.
  *
- * @param stores bitmaps to store, by name, instead of what would become of those of the directory
- * @throws RefusedError when refcounts or tables are not fit to be relied upon
+ * @param stores bitmaps to store, by name; they replace those of the directory
+ * @throws RefusedError when refcounts or tables are not reliable
  */
 export async function planDirectoryRepair(
   inspection: BitmapInspection,
@@ -62,7 +63,7 @@ export async function planDirectoryRepair(
   const wanted = withStores(bitmaps, stores);
   const kept = await keptClusters(census, wanted);
   const leaked = await leakedRuns(census, kept, reading);
-  // New bitmaps use no cluster of the old ones, even if its refcount is 0.
+  // A new bitmap uses no cluster of an old one, even if the refcount is 0.
   const plan = await planDirectory(census, wanted, { taken: [kept, clusters], released: [], leaked });
   return { bitmaps, plan };
 }
@@ -119,8 +120,8 @@ async function leakedRuns(
 }
 
 /**
- * An image that QEMU opens can be checked by QEMU first. One that it does not open cannot: there, refcounts that are too
- * low are left as they are, since only clusters that nothing points at are ever taken or freed.
+ * QEMU can first check an image that it opens. It cannot check an image that it refuses. Refcounts that are
+ * too low stay unchanged there: the repair claims and frees only clusters without a reference.
  */
 function refuseUnsafe(image: Image, { problems, unopenable }: BitmapInspection): void {
   const { name } = image.storage;
@@ -139,13 +140,13 @@ function refuseUnsafe(image: Image, { problems, unopenable }: BitmapInspection):
   });
 }
 
-/** What makes QEMU open the image, without regard to its bitmaps. */
+/** The remedy that makes QEMU open the image, at the cost of its bitmaps. */
 function makingOpenable({ storage, header }: Image, problems: readonly Problem[]): Remedy {
   if (problems.some(({ code }) => code === 'extension-length')) return { kind: 'correct-extension-length' };
   return {
     kind: 'disown-bitmaps',
     file: storage.name,
-    // The lowest byte of the field holds bit 0.
+    // Bit 0 is in the last byte of this big-endian field.
     offset: headerStruct.byteOf('autoclearFeatures') + 7,
     byte: Number(header.autoclearFeatures & 0xffn & ~AUTOCLEAR.bitmaps),
   };

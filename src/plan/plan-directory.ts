@@ -1,6 +1,6 @@
 /**
- * Plans how an image gets another set of bitmaps: new clusters first, then one switch in the header, then the old
- * clusters are given back.
+ * Plans the change to a new set of bitmaps. New clusters are written first. One write in the header then
+ * switches to them. The old clusters are released last.
  */
 import { divideUp } from '../bytes/align.ts';
 import type { SoundCensus } from '../census/census.ts';
@@ -20,18 +20,18 @@ import { flush, type Plan, type Step } from './plan.ts';
 import { loadBlocks, planRefcounts, tableRun } from './refcount-steps.ts';
 
 export interface ClustersOfBitmaps {
-  /** Every cluster that bitmaps point at, before and after; none of them is claimed. */
+  /** The clusters of the bitmaps before and after the change. None of them is claimed. */
   readonly taken: readonly HostClusters[];
-  /** What is in use until the new directory is. */
+  /** Clusters in use until the switch to the new directory. */
   readonly released: readonly ClusterRange[];
-  /** What is counted though nothing points at it. */
+  /** Leaked clusters: counted, but without a reference. */
   readonly leaked: readonly ClusterRange[];
 }
 
 /**
  * Plans a new directory.
  *
- * @throws RefusedError when a limit of QEMU would be broken, or there is no room
+ * @throws RefusedError when the plan would exceed a limit of QEMU, or there are too few free clusters
  */
 export async function planDirectory(
   census: SoundCensus,
@@ -66,7 +66,7 @@ export async function planDirectory(
 
   const before = [
     ...headerSwitch.first,
-    // Content first: where space runs out, it does so while nothing is claimed yet.
+    // Content is written first: if space runs out, no cluster is claimed yet.
     ...contentSteps,
     ...refcountSteps.claim,
     ...headerSwitch.prepare,
@@ -88,7 +88,7 @@ export async function planDirectory(
   };
 }
 
-/** The header as it will be by then: a refcount table that moves is named in it. */
+/** The header after `steps`. It then names the moved refcount table. */
 function withWrites(headerCluster: Uint8Array, steps: readonly Step[]): Uint8Array {
   const result = headerCluster.slice();
   for (const step of steps) {

@@ -1,6 +1,6 @@
 /**
- * A change to an image as data: made by pure code, read by a dry run and the power-cut tests, executed by
- * applyPlan.
+ * A change to an image as data. Pure code makes it, dry runs and the power-cut tests read it, and applyPlan
+ * executes it.
  */
 import { RefusedError } from '../errors.ts';
 import { type HostOffset, hostOffset } from '../format/addresses.ts';
@@ -11,15 +11,15 @@ export type Step =
       readonly kind: 'write';
       readonly offset: HostOffset;
       readonly bytes: Uint8Array;
-      /** What these bytes are, in the specification's words. */
+      /** The meaning of these bytes, in the specification's words. */
       readonly reason: string;
     }
   | { readonly kind: 'flush'; readonly reason: string };
 
 /**
- * After any prefix of the steps, with any subset of the writes since the last flush stored and any of them torn
- * between two sectors, the image opens in QEMU, its disk is unchanged, and its bitmaps are the old set or the new
- * one. At worst clusters have leaked.
+ * An interruption may follow any prefix of the steps. Any subset of the writes since the last flush may be
+ * stored, and each may be torn between two sectors. In every such state the image opens in QEMU, its disk is
+ * unchanged, and its bitmaps are the old set or the new one. At worst clusters have leaked.
  */
 export interface Plan {
   readonly steps: readonly Step[];
@@ -27,7 +27,7 @@ export interface Plan {
   readonly commitIndex: number;
   readonly claimedClusters: number;
   readonly releasedClusters: number;
-  /** Bytes that the image has afterwards. */
+  /** Size of the image after the plan. */
   readonly newEndOffset: number;
 }
 
@@ -35,7 +35,7 @@ export function write(offset: HostOffset, bytes: Uint8Array, reason: string): St
   return { kind: 'write', offset, bytes, reason };
 }
 
-/** @param byte of the header cluster, which is the first */
+/** @param byte offset within the header cluster, which is the first cluster */
 export function writeHeader(byte: number, bytes: Uint8Array, reason: string): Step {
   return write(hostOffset(byte), bytes, reason);
 }
@@ -44,7 +44,7 @@ export function flush(reason: string): Step {
   return { kind: 'flush', reason };
 }
 
-/** @throws RefusedError when the image is on a device that is too small for it afterwards */
+/** @throws RefusedError when the device of the image is too small for the plan */
 export function refuseGrowingDevice(
   { name, sizeBytes, canGrow }: Pick<Storage, 'name' | 'sizeBytes' | 'canGrow'>,
   { newEndOffset }: Plan,
@@ -60,7 +60,7 @@ export function refuseGrowingDevice(
   );
 }
 
-/** Bytes that the plan writes. */
+/** Number of bytes that the plan writes. */
 export function bytesWritten({ steps }: Plan): number {
   return steps.reduce((sum, step) => sum + (step.kind === 'write' ? step.bytes.length : 0), 0);
 }

@@ -1,5 +1,6 @@
 /**
- * A file as it will be once steps are carried out, to plan further changes of it before there is one.
+ * A file with the content that planned steps will write. Further changes can be planned before the file
+ * exists.
  */
 
 import type { Storage } from '../storage/storage.ts';

@@ -1,5 +1,6 @@
 /**
- * The steps that count claimed clusters and give released ones back, in an order in which a cut only leaks.
+ * Plans the steps that count claimed clusters and release others. In this order an interruption only leaks
+ * clusters.
  */
 
 import type { Span } from '../bytes/range.ts';
@@ -24,15 +25,15 @@ import { type Claims, claimedRuns } from './claim-clusters.ts';
 import { flush, type Step, write, writeHeader } from './plan.ts';
 
 export interface RefcountSteps {
-  /** With the data of the new clusters, before a flush. */
+  /** Written with the data of the new clusters, before a flush. */
   readonly claim: readonly Step[];
-  /** After that flush: new blocks become visible; ends with a flush unless empty. */
+  /** Written after that flush. They make new blocks visible and end with a flush unless empty. */
   readonly reveal: readonly Step[];
-  /** Once nothing points at the released clusters any more. */
+  /** Written when no reference to the released clusters is left. */
   readonly release: readonly Step[];
 }
 
-/** Refcount blocks as they are, by block index: every one that a claimed or released cluster is counted in. */
+/** The current refcount blocks that count claimed or released clusters, by block index. */
 export type LoadedBlocks = ReadonlyMap<number, Uint8Array>;
 
 export async function loadBlocks(
@@ -52,8 +53,8 @@ export async function loadBlocks(
 }
 
 /**
- * @param released clusters that nothing points at once the change is committed, each once
- * @param leaked clusters that nothing points at, whatever their refcounts are
+ * @param released clusters without a reference after the commit, each listed once
+ * @param leaked clusters without a reference, with any refcount
  */
 export function planRefcounts(
   census: SoundCensus,
@@ -112,7 +113,7 @@ export function planRefcounts(
   return { claim, reveal, release };
 }
 
-/** Where the refcount table is now. */
+/** The clusters of the current refcount table. */
 export function tableRun({ image, refcounts }: SoundCensus): ClusterRange {
   const length = refcounts.blockOffsets.length * REFCOUNT_TABLE_ENTRY_BYTES;
   return clustersIn({ offset: image.header.refcountTableOffset, length }, image.header);
@@ -129,7 +130,7 @@ function forEachCluster(
   return changed;
 }
 
-/** For each block, the bytes that hold the refcounts of `clusters`. */
+/** For each block, the bytes with the refcounts of `clusters`. */
 function spansByBlock(header: Header, clusters: readonly HostCluster[]): Map<number, Span> {
   const spans = new Map<number, Span>();
   const bitsPerRefcount = 2 ** header.refcountOrder;
@@ -147,7 +148,7 @@ function spansByBlock(header: Header, clusters: readonly HostCluster[]): Map<num
   return spans;
 }
 
-/** Names the new blocks in the refcount table, or moves the table to where it has room for them. */
+/** Names the new blocks in the refcount table, or moves the table if it must grow. */
 function revealBlocks(
   { image, refcounts }: SoundCensus,
   { newBlocks, newTable }: Claims,
@@ -177,7 +178,7 @@ function revealBlocks(
   const steps: Step[] = [];
   const hidden = new Map(newBlocks);
   while (hidden.size > 0) {
-    // A block may be named once the block that counts its own cluster is; usually that is itself.
+    // A block may be named after the block that counts its own cluster. Usually it counts itself.
     const ready = [...hidden].filter(([index, cluster]) => {
       const counter = blockIndexOf(cluster, header);
       return counter === index || !hidden.has(counter);

@@ -1,22 +1,22 @@
 /**
- * The block nodes of a QEMU: which image stands on which, and what QEMU keeps of bitmaps in each.
+ * The block nodes of a QEMU: the backing image of each image, and QEMU's bitmaps in each image.
  */
 import { isAbsolute, join } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
 import { executeOrRefuse, type Qmp } from './qmp.ts';
 
-/** A bitmap as BlockDirtyInfo has it; sizes are in bytes. */
+/** A bitmap, from BlockDirtyInfo. Sizes are in bytes. */
 export interface QemuBitmap {
   readonly name: string;
   readonly granularity: number;
   readonly dirtyBytes: number;
-  /** It takes note of writes. libvirt calls it enabled. */
+  /** It records writes. libvirt calls it enabled. */
   readonly recording: boolean;
   readonly persistent: boolean;
   /** A job or an export uses it. */
   readonly busy: boolean;
-  /** It was in-use in the image when QEMU opened that: its content means nothing. */
+  /** It was in-use in the image when QEMU opened the image, so its content is not valid. */
   readonly inconsistent: boolean;
 }
 
@@ -27,23 +27,23 @@ interface NodeOptions {
   readonly cacheNoFlush: boolean;
   readonly cacheWriteback: boolean;
   readonly detectZeroes: string;
-  /** iops and bytes per second of a throttle, as one text. */
+  /** The throttle limits (iops and bytes per second), joined into one string. */
   readonly throttle: string;
 }
 
-/** A node of a format, with the file that it stands on. */
+/** A format node, with its file node. */
 export interface ImageNode {
   readonly nodeName: string;
   /** The format driver. */
   readonly driver: string;
   readonly virtualSizeBytes: number;
-  /** undefined where the format has none. */
+  /** undefined if the format has no clusters. */
   readonly clusterSizeBytes: number | undefined;
   readonly bitmaps: readonly QemuBitmap[];
   readonly options: NodeOptions;
   /** undefined if it is not a local file: nbd, rbd, … */
   readonly file: FileNode | undefined;
-  /** What messages call it: the path, or what QEMU calls it. */
+  /** The name of the image in messages: its path, or QEMU's name of the file. */
   readonly path: string;
   readonly backing: ImageNode | undefined;
   /** Nodes that have it as their backing image. */
@@ -59,7 +59,7 @@ interface FileNode {
   readonly options: NodeOptions;
 }
 
-/** BlockDeviceInfo, as far as it is used here. */
+/** The fields of BlockDeviceInfo that are used here. */
 interface NodeInfo {
   readonly 'node-name': string;
   readonly drv: string;
@@ -92,7 +92,7 @@ interface BlockGraph {
   readonly edges: readonly { readonly parent: number; readonly child: number; readonly name: string }[];
 }
 
-/** Drivers that pass on what stands below them (QEMU's `is_filter`). */
+/** Filter drivers: they pass on the data of the node below (QEMU's `is_filter`). */
 const FILTERS = new Set([
   'backup-top',
   'blkdebug',
@@ -111,9 +111,9 @@ const FILTERS = new Set([
 const PROTOCOLS_OF_FILES = new Set(['file', 'host_device']);
 
 export interface BlockNodes {
-  /** Every node of a format. */
+  /** Every format node. */
   readonly images: readonly ImageNode[];
-  /** By the name of the node, whatever its kind. */
+  /** The names of all nodes, of any kind. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -183,7 +183,7 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
     return { nodeName: info['node-name'], driver: info.drv, ...file, options: optionsOf(info) };
   }
 
-  /** Filters stand between an image and its backing image where a user or a job has put them. */
+  /** A user or a job may have put filters between an image and its backing image. */
   function backingOf(name: string): ImageNode | undefined {
     let below = childOf.get(name)?.get('backing');
     while (below !== undefined) {
@@ -204,7 +204,7 @@ function resolvePath({ folder }: Qmp, file: string): string | undefined {
 
 function bitmapOf(info: BitmapInfo): QemuBitmap[] {
   const { name, granularity, count, recording, persistent, busy, inconsistent = false } = info;
-  // QEMU's own have no name.
+  // QEMU's internal bitmaps have no name.
   if (name === undefined || name === '') return [];
   return [{ name, granularity, dirtyBytes: count, recording, persistent, busy, inconsistent }];
 }
@@ -222,9 +222,9 @@ function optionsOf(info: NodeInfo): NodeOptions {
 }
 
 /**
- * The node of an image: the one whose file it is, whatever the path is spelled like.
+ * The node of an image. Files are compared by identity, so the spelling of the path does not matter.
  *
- * @throws RefusedError when QEMU has it not open, or twice for writing
+ * @throws RefusedError when QEMU does not have it open
  */
 export function nodeOfFile({ images }: BlockNodes, qmp: Qmp, path: string, identity: string): ImageNode {
   const found = images.filter(({ file }) => file?.identity === identity);
@@ -241,7 +241,7 @@ export function nodeOfFile({ images }: BlockNodes, qmp: Qmp, path: string, ident
   return node;
 }
 
-/** The image and all below it, top first, as QEMU has them. */
+/** The image and all images below it in QEMU's chain, top first. */
 export function chainOfNode(top: ImageNode): ImageNode[] {
   const chain: ImageNode[] = [];
   for (let node: ImageNode | undefined = top; node !== undefined; node = node.backing) chain.push(node);

@@ -1,6 +1,6 @@
 /**
- * The carrier: a small qcow2 image whose only content is bitmaps, by which marks come into a running QEMU. No command of QMP
- * sets bits, but block-dirty-bitmap-merge takes those of another node.
+ * The carrier: a small qcow2 image that contains only bitmaps. It brings marks into a running QEMU. No QMP
+ * command sets bits, but block-dirty-bitmap-merge copies the bits of another node's bitmap.
  */
 import { open } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
@@ -17,7 +17,7 @@ export interface CarriedBitmap {
 }
 
 /**
- * Makes a new file, readable for every user with access to its folder: QEMU may run as another user.
+ * Creates a new file that every user with access to its folder can read, since QEMU may run as another user.
  *
  * @throws FailedError when it cannot be written
  */

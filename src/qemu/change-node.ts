@@ -1,5 +1,5 @@
 /**
- * Changes the bitmaps of a running QEMU: all that is wanted in one transaction, so that it is there whole or not at all.
+ * Changes the bitmaps of a running QEMU in one transaction, so that QEMU makes all changes or none.
  */
 import { rm } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
@@ -10,17 +10,17 @@ import { writeCarrier } from './carrier.ts';
 import { openForWriting } from './reopen.ts';
 import type { Session } from './session.ts';
 
-/** What one bitmap of a node shall be. */
+/** The wanted state of one bitmap of a node. */
 export interface NodeChange {
   readonly node: ImageNode;
   readonly name: string;
   readonly granularity: number;
   readonly recording: boolean;
-  /** `new`: nothing that a bitmap of this name marked before is kept. */
+  /** `new` keeps no marks of an existing bitmap of this name. */
   readonly start: 'new' | 'kept';
-  /** What it marks in addition. */
+  /** Marks to add to it. */
   readonly marks?: DirtyBitmap | undefined;
-  /** Bitmaps of the same node whose marks it gets too, such as that which has recorded since a reading began. */
+  /** Bitmaps of the same node to merge into it, such as the one that recorded writes during a read. */
   readonly sources?: readonly string[] | undefined;
 }
 
@@ -45,10 +45,10 @@ interface Action {
 }
 
 /**
- * Carries all changes out, whatever images they are of.
+ * Carries out all changes, of one or several images.
  *
- * @throws QmpError when QEMU refuses; then nothing is changed, except that bitmaps that were inconsistent, or are replaced at
- * another granularity, are gone
+ * @throws QmpError when QEMU refuses. Then nothing is changed, but replaced bitmaps are gone: those that were
+ * inconsistent or had another granularity
  */
 export async function changeNodes(
   session: Session,
@@ -67,7 +67,7 @@ export async function changeNodes(
     onWarning,
   );
   signal?.throwIfAborted();
-  // In a transaction, removing a bitmap and adding one of its name fails.
+  // One transaction cannot remove a bitmap and add one of the same name.
   for (const { node, name } of changes.filter(isReplaced)) {
     await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
   }
@@ -75,7 +75,8 @@ export async function changeNodes(
 }
 
 /**
- * A snapshot, or the end of a job, that came while images were read: a bitmap of an image that is read-only now would be lost.
+ * Refuses if a snapshot or the end of a job has changed the chain during the read. A bitmap in an image that
+ * is now read-only would be lost.
  *
  * @throws InUseError
  */
@@ -104,7 +105,7 @@ function presentIn({ node, name }: NodeChange): QemuBitmap | undefined {
   return node.bitmaps.find((bitmap) => bitmap.name === name);
 }
 
-/** Whether the bitmap that is there cannot become what is wanted. */
+/** Whether the existing bitmap must be removed and added again. */
 function isReplaced(change: NodeChange): boolean {
   const present = presentIn(change);
   if (present === undefined) return false;
@@ -134,7 +135,7 @@ function actionsOf(change: NodeChange, carriers: Carriers): Action[] {
   return actions;
 }
 
-/** For each node, what a merge calls the marks that its carrier has. */
+/** For each node, the bitmap in its carrier for each set of marks. */
 type Carriers = ReadonlyMap<ImageNode, ReadonlyMap<DirtyBitmap, { node: string; name: string }>>;
 
 async function loadCarriers(session: Session, changes: readonly NodeChange[]): Promise<Carriers> {
@@ -142,7 +143,7 @@ async function loadCarriers(session: Session, changes: readonly NodeChange[]): P
   const carriers = new Map<ImageNode, Map<DirtyBitmap, { node: string; name: string }>>();
   for (const node of new Set(changes.map((change) => change.node))) {
     const ofNode = changes.filter((change) => change.node === node);
-    // Bitmaps that are alike are carried once.
+    // Changes with the same marks share one bitmap in the carrier.
     const marks = [...new Set(ofNode.flatMap((change) => change.marks ?? []))];
     if (marks.length === 0) continue;
     const carrier = session.ownName();

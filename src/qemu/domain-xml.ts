@@ -1,25 +1,25 @@
 /**
- * The disks of a guest, from what `virsh dumpxml` prints.
+ * The disks of a guest, from the output of `virsh dumpxml`.
  */
 import { childOf, childrenOf, parseXml, type XmlElement } from '../checkpoint/xml/xml-element.ts';
 
 export interface DomainDisk {
   /** For example vda. */
   readonly target: string;
-  /** Path of the active image: a file or a block device; undefined where it has none, or is elsewhere. */
+  /** Path of the active image, a file or a block device; undefined if there is none, or it is not local. */
   readonly path: string | undefined;
   /** For example qcow2. */
   readonly format: string;
-  /** Why no checkpoint can be of it; undefined where one can. */
+  /** The reason why the disk cannot have a checkpoint; undefined if it can. */
   readonly leftOut: string | undefined;
 }
 
-/** @throws FormatError when libvirt's XML is none */
+/** @throws FormatError when libvirt's output is not valid XML */
 export function parseDomainDisks(xml: string): DomainDisk[] {
   const devices = childOf(parseXml(xml), 'devices');
   return childrenOf(devices, 'disk').flatMap((disk) => {
     const target = childOf(disk, 'target')?.attributes['dev'];
-    // A CD drive or a floppy drive holds nothing that a backup is of.
+    // Backups leave out CD drives and floppy drives.
     const device = disk.attributes['device'] ?? 'disk';
     if (target === undefined || (device !== 'disk' && device !== 'lun')) return [];
     const source = childOf(disk, 'source');

@@ -1,4 +1,5 @@
 /**
- * Execa, in a file of its own once built: only guests by name and the job in a running QEMU start other programs.
+ * Re-exports Execa, so that the build puts it into a file of its own. Only operations on guests by name and
+ * on a running QEMU start other programs.
  */
 export { execa } from 'execa';

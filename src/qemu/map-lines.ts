@@ -1,12 +1,12 @@
 /**
- * The lines of `nbdinfo --map`: offset, length, type, and a description where the context has one. There are millions of them
- * for a large disk, so they are read byte by byte.
+ * Parses the lines of `nbdinfo --map`: offset, length, type, and a description if the context has one. A
+ * large disk has millions of lines, so the parser reads byte by byte.
  */
 
 export interface MapLineParser {
-  /** @throws SyntaxError at a line that is none of a map */
+  /** @throws SyntaxError for a line that is not valid in a map */
   push(bytes: Uint8Array): void;
-  /** @throws SyntaxError where the last line was cut off */
+  /** @throws SyntaxError if the last line is incomplete */
   end(): void;
 }
 
@@ -17,7 +17,7 @@ const FIELDS = 3;
 
 export function mapLineParser(take: (offset: number, length: number, type: number) => void): MapLineParser {
   const fields = [0, 0, 0];
-  /** Numbers of the line that are complete. */
+  /** Count of complete numbers in the current line. */
   let complete = 0;
   let isInNumber = false;
   let number = 0;

@@ -1,5 +1,5 @@
 /**
- * Reads a metadata context of an NBD export, by nbdinfo of libnbd.
+ * Reads a metadata context of an NBD export with libnbd's nbdinfo.
  */
 import { FailedError } from '../errors.ts';
 import { mapLineParser } from './map-lines.ts';
@@ -12,7 +12,7 @@ export interface NbdExtent {
 }
 
 /**
- * Visits the extents in their order; they cover the whole disk.
+ * Visits all extents in order. Together they cover the whole disk.
  *
  * @throws FailedError when nbdinfo is not installed, fails, or prints unexpected output
  */
@@ -35,7 +35,7 @@ export async function visitNbdMap(
   });
   let end = 0;
   const lines = mapLineParser((offset, length, type) => {
-    // A gap would be taken for clean.
+    // A gap would count as clean.
     if (offset !== end || length === 0)
       throw new SyntaxError(`an extent of ${length} bytes at ${offset}, after ${end}`);
     end += length;

@@ -3,7 +3,7 @@
  */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 
-/** @returns undefined where it cannot be learnt: another user's process, or no /proc */
+/** @returns undefined if it is unknown: the process belongs to another user, or there is no /proc */
 export async function processBehindSocket(path: string): Promise<number | undefined> {
   const inodes = await listeningInodes(await realpath(path).catch(() => path), path);
   if (inodes.size === 0) return undefined;
@@ -21,7 +21,7 @@ export async function processBehindSocket(path: string): Promise<number | undefi
 /** Flag of /proc/net/unix for a socket that takes connections (__SO_ACCEPTCON). */
 const ACCEPTS = '00010000';
 
-/** As links of /proc/PID/fd name them. */
+/** In the form of the link targets in /proc/PID/fd. */
 async function listeningInodes(...paths: string[]): Promise<Set<string>> {
   const table = await readFile('/proc/net/unix', 'utf8').catch(() => '');
   const inodes = new Set<string>();

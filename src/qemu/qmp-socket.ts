@@ -7,10 +7,10 @@ import { FailedError, InUseError, RefusedError } from '../errors.ts';
 import { processBehindSocket } from './process-behind-socket.ts';
 import { parseQmpMessage, type Qmp, QmpError, type QmpMessage } from './qmp.ts';
 
-/** A monitor greets at once; one that serves another client already never does. */
+/** A monitor greets at once. A monitor that already serves another client does not greet. */
 const GREETING_TIMEOUT_MS = 5_000;
 
-/** Far above the longest answer, that of query-named-block-nodes. */
+/** Far above the length of the longest answer, which is that of query-named-block-nodes. */
 const MAX_LINE_CHARACTERS = 256 * 2 ** 20;
 
 /**

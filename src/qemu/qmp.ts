@@ -6,9 +6,9 @@ import { BitmapToolError, RefusedError } from '../errors.ts';
 export interface Qmp {
   /** How messages name this QEMU: the socket, or the guest. */
   readonly name: string;
-  /** Where relative paths of this QEMU start; undefined where that cannot be learnt. */
+  /** The folder at which relative paths of this QEMU start; undefined if it is unknown. */
   readonly folder: string | undefined;
-  /** The process; undefined where that cannot be learnt. */
+  /** The process ID; undefined if it is unknown. */
   readonly processId: number | undefined;
   /**
    * Runs one command to its end.
@@ -26,7 +26,7 @@ export class QmpError extends BitmapToolError<'QEMU_ERROR'> {
   readonly command: string;
   /** `CommandNotFound`, `GenericError`, … (QEMU's QapiErrorClass). */
   readonly errorClass: string;
-  /** QEMU's own words. */
+  /** QEMU's message. */
   readonly description: string;
 
   constructor(name: string, command: string, { class: errorClass, desc }: QmpFailure) {
@@ -61,7 +61,7 @@ export function parseQmpMessage(text: string): QmpMessage | undefined {
   }
 }
 
-/** Runs a command of which the answer is that QEMU does not know it, where it is too old. */
+/** Runs a command that an older QEMU does not know. Then refuses with the version that knows it. */
 export async function executeOrRefuse<T>(
   qmp: Qmp,
   command: string,

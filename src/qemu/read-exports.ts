@@ -1,5 +1,6 @@
 /**
- * Reads through NBD what only a running QEMU knows: what its active image holds, and what its bitmaps mark.
+ * Reads data through NBD that only a running QEMU knows: the allocation of its active image, and the marks of
+ * its bitmaps.
  */
 import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
 import type { ProgressOptions } from '../image/table-progress.ts';
@@ -8,9 +9,9 @@ import { type NbdExtent, visitNbdMap } from './nbd-map.ts';
 import type { Session } from './session.ts';
 
 /**
- * What an image holds, or the topmost images together.
+ * The allocation of one image, or of the topmost images together.
  *
- * @param depth how many images from `node` down count: 1 for itself alone
+ * @param depth number of images to read, from `node` downwards: 1 for `node` alone
  */
 export async function readAllocatedByQemu(
   session: Session,
@@ -27,7 +28,9 @@ export async function readAllocatedByQemu(
   return bitmap;
 }
 
-/** What a bitmap marks in one moment: of a copy, since QEMU exports none that is recording. */
+/**
+ * The marks of a bitmap at one moment. Exports a copy, since QEMU does not export a bitmap that is recording.
+ */
 export async function readMarksOfQemu(
   session: Session,
   node: ImageNode,

@@ -1,5 +1,5 @@
 /**
- * States of a QEMU in which nothing is to be changed: what runs there would come between.
+ * Refuses changes while QEMU is busy: a job, a migration or failed storage would interfere.
  */
 import { InUseError } from '../errors.ts';
 import type { Remedy } from '../remedy.ts';
@@ -50,7 +50,7 @@ export function refuseBusyBitmaps(qmp: Qmp, nodes: readonly ImageNode[]): void {
   }
 }
 
-/** A qemu-storage-daemon has no guest to ask about. */
+/** A qemu-storage-daemon has no guest, and does not know these commands. */
 async function known<T>(qmp: Qmp, command: string): Promise<T | undefined> {
   try {
     return await qmp.execute<T>(command);

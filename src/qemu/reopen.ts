@@ -1,5 +1,5 @@
 /**
- * Has QEMU itself open an image for writing that it reads only, one below the active image, for the time of a change.
+ * Makes QEMU reopen an image below the active image for writing, for the duration of a change.
  */
 import { RefusedError } from '../errors.ts';
 import type { OnWarning } from '../remedy.ts';
@@ -9,8 +9,8 @@ import type { Session } from './session.ts';
 import { type BlockdevOptions, readStartOptions } from './start-options.ts';
 
 /**
- * Opens all of them for writing, or none. When the session ends they are given back read-only, which stores their bitmaps,
- * and with the very options that they had.
+ * Opens all of them for writing, or none. At the end of the session they are reopened read-only with their
+ * previous options, which stores their bitmaps.
  *
  * @throws RefusedError when the options of a node are not known for certain, or QEMU may not write to it
  */
@@ -41,14 +41,14 @@ interface Reopening {
   readonly readOnly: readonly BlockdevOptions[];
 }
 
-/** What is not named again is reset, by some options with an error and by others without a word. */
+/** QEMU resets options that are not given again: some with an error, others silently. */
 function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOptions>): Reopening {
   const format = known.get(node.nodeName);
   const file = node.file && known.get(node.file.nodeName);
   if (format === undefined || file === undefined || node.file === undefined) {
     throw cannotWrite(node, 'with which options QEMU has it open is not known for certain');
   }
-  // What was the active image when QEMU started may be below a snapshot now: only its read-only differs then.
+  // The active image of QEMU's start may now be below a snapshot. Then only its read-only option differs.
   const same =
     format['driver'] === node.driver &&
     file['driver'] === node.file.driver &&
@@ -56,7 +56,7 @@ function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOpt
     isAsStarted(node.options, format) &&
     isAsStarted(node.file.options, file);
   if (!same) throw cannotWrite(node, 'QEMU was started with other options for it than it has now');
-  // Its backing image may be another one since a commit.
+  // A commit may have replaced its backing image.
   const backing = node.backing?.nodeName ?? null;
   const formatAs = (isReadOnly: boolean) => ({ ...format, backing, 'read-only': isReadOnly });
   const files = file['read-only'] === true ? [file] : [];
@@ -66,7 +66,7 @@ function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOpt
   };
 }
 
-/** Whether QEMU still has a node as it was started, as far as it tells. */
+/** Whether a node still has its start options, as far as QEMU reports them. */
 function isAsStarted(now: ImageNode['options'], start: BlockdevOptions): boolean {
   const cache = (start['cache'] ?? {}) as Readonly<Record<string, unknown>>;
   return (

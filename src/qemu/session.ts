@@ -1,5 +1,5 @@
 /**
- * One run inside a QEMU: what it puts there for its own time, and how that goes away again, however the run ends.
+ * One session in a QEMU: the temporary objects that a run adds to QEMU, and their removal at its end.
  */
 import { chown, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,26 +12,29 @@ import { tidyUp } from './tidy-up.ts';
 
 export interface Session {
   readonly qmp: Qmp;
-  /** A name that nothing else has, for a bitmap, a node or an export. */
+  /** A unique name for a bitmap, a node or an export. */
   ownName(): string;
-  /** The path of a file of this run, where QEMU can read and write. */
+  /** The path of a file of this run, in a folder where QEMU can read and write. */
   ownPath(suffix: string): string;
-  /** Has `undo` run when the session ends, the last first. */
+  /** Registers `undo` to run when the session ends. The last one registered runs first. */
   onClose(undo: () => Promise<unknown>): void;
-  /** Serves exports on a socket of its own until the session ends; the answer is its path. */
+  /**
+   * Starts an NBD server on a socket of this session and returns its path. The server runs until the session
+   * ends.
+   */
   nbdSocket(): Promise<string>;
   /**
-   * Takes away all that this run has put into QEMU.
+   * Removes everything that this run has added to QEMU.
    *
-   * @throws FailedError naming what could not be taken away
+   * @throws FailedError with the errors of the removals that failed
    */
   close(): Promise<void>;
 }
 
 export interface SessionPlace {
-  /** Where QEMU can read and write; without it a new folder is made for the session. */
+  /** A folder where QEMU can read and write. Without it, the session makes a new folder. */
   readonly folder?: string | undefined;
-  /** A file whose owner QEMU runs as, such as its socket. */
+  /** A file whose owner is the user of QEMU, such as its socket. */
   readonly ownedByQemu?: string | undefined;
 }
 
@@ -39,7 +42,7 @@ export interface SessionPlace {
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
- * Takes away what killed runs have left in this QEMU, and begins a new one.
+ * Removes the leftovers of killed runs from this QEMU, and begins a session.
  *
  * @throws InUseError while QEMU is busy with something that must not be disturbed
  */
@@ -61,7 +64,7 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
     nbdSocket() {
       const started = socket ?? startNbdServer(session);
       socket = started;
-      // One that did not start is not to be stopped.
+      // A server that did not start must not be stopped.
       started.catch(() => {
         socket = undefined;
       });
@@ -69,11 +72,11 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
     },
     async close() {
       const failures: string[] = [];
-      // With the server go the exports, and what they use is free.
+      // Stopping the server also removes the exports, which frees the nodes and bitmaps that they use.
       const stop = socket === undefined ? [] : [() => qmp.execute('nbd-server-stop')];
       for (const undo of [...stop, ...undos.splice(0).reverse()]) {
         await undo().catch((error: unknown) => {
-          // With QEMU all of it is gone.
+          // If QEMU has ended (FailedError), its objects are gone too.
           if (!(error instanceof FailedError)) failures.push((error as Error).message);
         });
       }
@@ -90,7 +93,7 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
 async function newFolder(run: string, { ownedByQemu }: SessionPlace): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `${run}-`));
   if (process.getuid?.() !== 0 || ownedByQemu === undefined) return folder;
-  // QEMU makes a socket in it.
+  // QEMU must be able to create a socket in the folder.
   const owner = await stat(ownedByQemu).catch(() => undefined);
   if (owner !== undefined) await chown(folder, owner.uid, owner.gid);
   return folder;
@@ -109,7 +112,7 @@ async function startNbdServer(session: Session): Promise<string> {
       },
     );
   }
-  // By this node a later run knows that the server is that of a run of this tool.
+  // This node shows a later run that a run of this tool has started the server.
   const mark = session.ownName();
   await qmp.execute('blockdev-add', { driver: 'null-co', 'node-name': mark, size: 512 });
   session.onClose(() => qmp.execute('blockdev-del', { 'node-name': mark }));

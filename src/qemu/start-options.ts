@@ -1,12 +1,12 @@
 /**
- * The options that block nodes were given when QEMU started. QEMU does not tell them, and `blockdev-reopen` resets what is not
- * named again.
+ * The options of block nodes at QEMU's start. QEMU does not report them, and `blockdev-reopen` resets options
+ * that are not given again.
  */
 import { readFile } from 'node:fs/promises';
 
 export type BlockdevOptions = Readonly<Record<string, unknown>>;
 
-/** Of every node that the command line has with `-blockdev`, by its name. */
+/** The options of every `-blockdev` node on the command line, by node name. */
 export async function readStartOptions(pid: number | undefined): Promise<Map<string, BlockdevOptions>> {
   const options = new Map<string, BlockdevOptions>();
   if (pid === undefined) return options;
@@ -20,7 +20,10 @@ export async function readStartOptions(pid: number | undefined): Promise<Map<str
   return options;
 }
 
-/** JSON, as libvirt has it, or `key=value,…`; undefined for what is nested there, since its types are not known. */
+/**
+ * Parses JSON, as libvirt writes it, or `key=value,…`. Returns undefined if a key of the latter is nested,
+ * since the types are not known.
+ */
 function parseOptions(text: string): BlockdevOptions | undefined {
   if (text.startsWith('{')) {
     try {

@@ -1,5 +1,5 @@
 /**
- * Takes away what killed runs have left behind, in a QEMU and in folders.
+ * Removes the leftovers of killed runs from a QEMU and from folders.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -9,7 +9,7 @@ import { readBlockNodes } from './block-nodes.ts';
 import { hasEnded, runOf } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
 
-/** @param folder the one that all runs of this QEMU use; without it each run makes its own */
+/** @param folder the folder that all runs of this QEMU use; without it each run makes its own */
 export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void> {
   const { images, names } = await readBlockNodes(qmp);
   const exports = (await qmp.execute<{ id: string }[]>('query-block-exports')).map(({ id }) => id);
@@ -27,7 +27,7 @@ export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void
   for (const { run, path } of await leftPaths(folder)) {
     const socket = folder === undefined ? join(path, `${run}.sock`) : path;
     if (await isServed(socket)) {
-      // Nothing of that run is in this QEMU: it serves from another one.
+      // This QEMU has no object of that run, so another QEMU serves the socket.
       if (!ended.has(run)) continue;
       await attempt(qmp, 'nbd-server-stop');
     }
@@ -39,7 +39,7 @@ export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void
   for (const name of [...names].filter(isLeft)) await attempt(qmp, 'blockdev-del', { 'node-name': name });
 }
 
-/** Files, or folders, of runs that have ended. */
+/** Files and folders of runs that have ended. */
 async function leftPaths(folder: string | undefined): Promise<{ run: string; path: string }[]> {
   const parent = folder ?? tmpdir();
   const paths: { run: string; path: string }[] = [];
@@ -61,7 +61,7 @@ function isServed(socket: string): Promise<boolean> {
   });
 }
 
-/** Errors are ignored: what QEMU does not remove is harmless, or makes the next command fail with a clear error. */
+/** Ignores QEMU's errors: a leftover is harmless, or makes the next command fail with a clear error. */
 async function attempt(qmp: Qmp, command: string, args?: object): Promise<void> {
   try {
     await qmp.execute(command, args);

@@ -1,5 +1,6 @@
 /**
- * libvirt by its command line, virsh: every host with guests has it, and it speaks for every version of the library.
+ * libvirt through its command line, virsh. Every host with guests has virsh, and it works with every version
+ * of the library.
  */
 import { FailedError, UsageError } from '../errors.ts';
 import { parseQmpMessage, type Qmp, QmpError } from './qmp.ts';
@@ -9,7 +10,7 @@ export interface Virsh {
   readonly name: string;
   /** Runs one command that must succeed, and returns what it printed. */
   run(command: string, ...args: string[]): Promise<string>;
-  /** Runs one command, whatever comes of it. */
+  /** Runs one command, which may fail. */
   attempt(command: string, ...args: string[]): Promise<VirshAnswer>;
 }
 
@@ -19,7 +20,7 @@ type VirshAnswer =
 
 /**
  * @param connect libvirt's URI of a connection to this host; without it virsh chooses
- * @throws UsageError for a URI of another host: its images are not here
+ * @throws UsageError for a URI of another host, since its images are not on this host
  */
 export function openVirsh(connect: string | undefined): Virsh {
   refuseOtherHost(connect);
@@ -60,7 +61,10 @@ export function openVirsh(connect: string | undefined): Virsh {
   };
 }
 
-/** A transport (qemu+ssh) and a host (//host/) name another machine; one may reach this one by a socket, too. */
+/**
+ * A transport (qemu+ssh) or a host (//host/) names another machine. A transport over a Unix socket names this
+ * one.
+ */
 function refuseOtherHost(connect: string | undefined): void {
   const [, transport, host] = /^[a-z]+(?:\+([a-z]+))?:\/\/([^/?]*)/.exec(connect ?? '') ?? [];
   if ((transport === undefined || transport === 'unix') && (host === undefined || host === '')) return;
@@ -69,13 +73,13 @@ function refuseOtherHost(connect: string | undefined): void {
   });
 }
 
-/** virsh prints a line "error: …" for each cause, the last the most precise. */
+/** virsh prints a line "error: …" for each cause; the last line is the most precise. */
 function messageOf(stderr: string): string {
   const lines = stderr.split('\n').filter((line) => line.startsWith('error: '));
   return lines.map((line) => line.slice('error: '.length)).join(' ') || stderr.trim() || 'it failed';
 }
 
-/** QMP through libvirt, which goes on using the monitor meanwhile. */
+/** QMP through libvirt, which continues to use the monitor at the same time. */
 export function openVirshMonitor(virsh: Virsh, domain: string, processId?: number | undefined): Qmp {
   return {
     name: domain,

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { FailedError } from '../errors.ts';
 import type { Storage } from './storage.ts';
 
-// Not node:fs/promises: its file handles take longer for each read.
+// node:fs/promises is not used, because each read through its file handles takes longer.
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const stat = promisify(fs.stat);
@@ -21,18 +21,18 @@ export interface FileStorage extends Storage {
   readonly fd: number;
   /** Device and inode (or device number): equal for two names of one file. */
   readonly identity: string;
-  /** Whether it was opened for writing too. */
+  /** Whether the file is also open for writing. */
   readonly canWrite: boolean;
 }
 
 /**
  * Opens `path` for reading, or for reading and writing.
  *
- * @param lock is called with the descriptor before anything about the file is read, including its size: another
- * process might change the file until then
- * @param name is what messages call it
- * @throws FailedError when there is no such file, it may not be opened so, or it is neither a regular file
- * nor a block device.
+ * @param lock locks the descriptor. It is called before the size or the content of the file is read, because
+ * another process might change the file until then.
+ * @param name the name of the file in messages
+ * @throws FailedError when the file does not exist, may not be opened in this mode, or is neither a regular
+ * file nor a block device
  */
 export async function openFile(
   path: string,
@@ -76,7 +76,7 @@ export async function openFile(
         sizeBytes = Math.max(sizeBytes, offset + bytes.length);
       },
       async flush() {
-        // fdatasync covers the length of the file, but not the times, which would cost another journal write.
+        // fdatasync writes the length of the file but not its times, which would cost another journal write.
         await datasync(fd).catch((cause) => {
           throw ioError(name, 'could not flush', cause);
         });
@@ -185,8 +185,9 @@ export function ioError(path: string, what: string, cause: unknown): FailedError
 }
 
 /**
- * Fills `into` with `length` bytes from `offset`, which the file had when it was opened, and with zeros behind them.
- * A file that became shorter is an error: if it were read as zeros, its tables would seem to allocate nothing.
+ * Fills `into` with `length` bytes from `offset`, and with zeros after them. The file had these bytes when it
+ * was opened.
+ * A file that became shorter is an error. Read as zeros, its tables would seem to allocate nothing.
  */
 async function readFully(
   fd: number,
@@ -230,7 +231,7 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
     } catch (cause) {
       throw ioError(path, what, cause);
     }
-    // No error and no progress: a retry might never end.
+    // The call made no progress and reported no error, so retries might never end.
     if (bytesWritten === 0)
       throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} were taken, and no more`, {
         context: { file: path },
@@ -239,12 +240,12 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
   }
 }
 
-/** stat(2) returns 0 for a block device; the kernel publishes the size in 512-byte units. */
+/** stat(2) returns size 0 for a block device. The kernel publishes the size in 512-byte units. */
 async function deviceSizeBytes(path: string, stats: fs.Stats): Promise<number> {
   return (await deviceAttribute(path, stats, 'size')) * 512;
 }
 
-/** The kernel allows to open a read-only device for writing: only the first write would fail. */
+/** The kernel opens a read-only device for writing without an error. Only the first write would fail. */
 async function refuseReadOnlyDevice(path: string, stats: fs.Stats): Promise<void> {
   if ((await deviceAttribute(path, stats, 'ro')) === 0) return;
   throw openError(path, 'write', Object.assign(new Error('read-only device'), { code: 'EROFS' }));

@@ -1,14 +1,15 @@
 /**
- * Which parts of a sparse file hold data: a raw image has no other allocation map.
+ * Finds the data in a sparse file. A raw image has no other allocation map.
  */
 import { fstatSync } from 'node:fs';
 import type { Span } from '../bytes/range.ts';
 import { loadNative, type Native } from './native.ts';
 
 /**
- * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and SEEK_HOLE
- * report it; the rest, and everything past the end of the file, reads as zeros. Looked up during the iteration.
- * Undefined if the platform or the file system does not support it: then everything may be data.
+ * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and
+ * SEEK_HOLE report it. All other bytes, and all bytes past the end of the file, read as zeros. The ranges are
+ * looked up during the iteration.
+ * Undefined if the platform or the file system does not support it. Then every byte may be data.
  *
  * Moves the file position of `fd`: read with explicit offsets.
  */
@@ -31,7 +32,7 @@ function* walk(native: Native, fd: number, startBytes: number, endBytes: number)
   let position = startBytes;
   while (position < endBytes) {
     const found = nextData(native, fd, position);
-    // Treating it as data is always right. If the device fails, reading reports the better error.
+    // It is always safe to treat it as data. If the device fails, the read reports a better error.
     if (found === 'unknown') {
       yield { start: position, end: endBytes };
       return;
@@ -47,19 +48,19 @@ function nextData(native: Native, fd: number, position: number): Span | 'none' |
     const start = native.seekData(fd, position);
     if (start === undefined) return 'none';
     const end = native.seekHole(fd, start);
-    // No progress: a bug of the file system, or the file was truncated in the meantime.
+    // Without progress, the file system has a bug, or the file was truncated in the meantime.
     return end !== undefined && start >= position && end > start ? { start, end } : 'unknown';
   } catch {
     return 'unknown';
   }
 }
 
-/** What the file has at an offset, and up to which offset. */
+/** Whether the file has data at an offset, and the end of that stretch. */
 export type StretchAt = (offset: number) => { readonly end: number; readonly isData: boolean };
 
 /**
- * For offsets in any order; caches the last answer, because neighbours come next. Undefined if the platform does not
- * support it. Moves the file position of `fd`.
+ * Looks up offsets in any order. It caches the last stretch, because the next offset is usually near.
+ * Undefined if the platform does not support it. Moves the file position of `fd`.
  */
 export async function openStretches(fd: number): Promise<StretchAt | undefined> {
   const native = await loadNative();

@@ -1,6 +1,6 @@
 /**
- * Finds the processes that hold locks on a file. The kernel reports pid -1 for OFD locks, so the descriptors of all
- * processes are read.
+ * Finds the processes that hold locks on a file. The kernel reports pid -1 for OFD locks, so this module
+ * reads the descriptors of all processes.
  */
 import { promises as fs } from 'node:fs';
 import { basename } from 'node:path';
@@ -8,7 +8,7 @@ import type { Span } from '../bytes/range.ts';
 
 export interface LockHolder {
   readonly pid: number;
-  /** Name of the program; of the script for a Node program. */
+  /** Name of the program, or of the script for a Node program. */
   readonly command: string;
   /** Whether it holds QEMU's byte for "I use the write permission". */
   readonly writes: boolean;
@@ -17,8 +17,10 @@ export interface LockHolder {
 const USES_WRITE = 101;
 
 /**
- * The processes that hold a lock on any of `bytes` of the file open as `fd`, except through `fd` itself. Processes
- * that are not accessible (another user's, or outside the container) or that end during the search are missing.
+ * The processes that hold a lock on any of `bytes` of the file open as `fd`. Locks held through `fd` itself
+ * do not count.
+ * The result lacks processes that are not accessible (another user's, or outside the container) and processes
+ * that end during the search.
  */
 export async function findLockHolders(fd: number, bytes: readonly number[]): Promise<LockHolder[]> {
   const file = await identity(`/proc/self/fd/${fd}`);
@@ -43,15 +45,18 @@ async function lockedRanges(
   const found = await Promise.all(
     fds.map(async (fd) => {
       const ranges = parseLocks(await fs.readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => ''));
-      // stat only where there are locks: on a descriptor of a dead network file system it would hang. And compare
-      // its answer, not the device and inode of the lock line, which differ on btrfs and overlayfs.
+      // Call stat(2) only on descriptors with locks: on a dead network file system it would hang. Compare its
+      // result, not the device and inode of the lock line, which differ on btrfs and overlayfs.
       return ranges.length > 0 && (await identity(`/proc/${pid}/fd/${fd}`)) === file ? ranges : [];
     }),
   );
   return found.flat();
 }
 
-/** proc_pid_fdinfo(5): `lock:	1: OFDLCK ADVISORY  READ -1 fe:00:2146320 100 101`. FLOCK lines are another kind. */
+/**
+ * proc_pid_fdinfo(5): `lock:	1: OFDLCK ADVISORY  READ -1 fe:00:2146320 100 101`.
+ * FLOCK lines are another kind.
+ */
 function parseLocks(fdinfo: string): Span[] {
   const locks = fdinfo.matchAll(/^lock:\s+\d+: +(?:OFDLCK|POSIX) .* (\d+) (\d+|EOF)$/gm);
   return [...locks].map(([, first, last]) => ({
@@ -66,7 +71,7 @@ async function identity(path: string): Promise<string | undefined> {
   return stats && `${stats.dev}:${stats.ino}`;
 }
 
-/** From the command line: /proc/PID/comm is cut at 15 bytes. */
+/** Reads the command line, because /proc/PID/comm is cut at 15 bytes. */
 async function commandOf(pid: string): Promise<string> {
   const [program = '', ...args] = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split(
     '\0',

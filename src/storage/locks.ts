@@ -1,12 +1,16 @@
 /**
- * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"), which prevent this tool and QEMU from using an image at once.
+ * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"). They prevent this tool and QEMU from using an
+ * image at the same time.
  */
 import { constants, platform } from 'node:os';
 import { FailedError, InUseError, RefusedError } from '../errors.ts';
 import { findLockHolders, type LockHolder } from './lock-holders.ts';
 import { loadNative, type Native } from './native.ts';
 
-/** The opener writes; reads and needs a stable image; or reads an image that may change (`qemu-img -U`). */
+/**
+ * `writer` writes. `reader` reads and needs a stable image. `force-share` reads an image that may change
+ * (`qemu-img -U`).
+ */
 export type LockRole = 'writer' | 'reader' | 'force-share';
 
 /** QEMU's BLK_PERM_*, by bit number. */
@@ -14,7 +18,7 @@ const CONSISTENT_READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
 
-/** Locked while permission i is used: byte 100 + i. While it is not shared: byte 200 + i. */
+/** Byte 100 + i is locked while permission i is used. Byte 200 + i is locked while it is not shared. */
 const USED_BASE = 100;
 const UNSHARED_BASE = 200;
 
@@ -30,12 +34,13 @@ const TO_DO = { writer: 'write', reader: 'read', 'force-share': 'read-shared' } 
 >;
 
 /**
- * Takes the locks of `role` on the image open as `fd`, for as long as `fd` is open. A reader may become a writer; no
- * other writer comes in between. `name` is how messages call the image. Does not wait.
+ * Takes the locks of `role` on the image open as `fd`. Does not wait. The locks last as long as `fd` is open.
+ * A reader may become a writer, and no other writer can come in between. `name` is the name of the image in
+ * messages.
  *
- * @throws InUseError when someone else's locks exclude the role; none of ours are held then.
- * @throws RefusedError `NO_LOCKS` where the platform or the file system has no such locks.
- * @throws FailedError when locking fails otherwise. Close `fd` then.
+ * @throws InUseError when locks of another process exclude the role. Then no own lock is held.
+ * @throws RefusedError `NO_LOCKS` when the platform or the file system does not support these locks.
+ * @throws FailedError when locking fails for another reason. Close `fd` then.
  */
 export async function lockImage(fd: number, name: string, role: LockRole): Promise<void> {
   const native = await loadNative();
@@ -51,13 +56,13 @@ export async function lockImage(fd: number, name: string, role: LockRole): Promi
   if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
 }
 
-/** Whether another process has the image open as `fd` open for writing; false where locks are not supported. */
+/** Whether another process has the image of `fd` open for writing. False if locks are not supported. */
 export async function isWrittenElsewhere(fd: number): Promise<boolean> {
   const native = await loadNative();
   return native?.isLockedElsewhere(fd, USED_BASE + WRITE) ?? false;
 }
 
-/** Returns the bytes with conflicting locks of other processes; then no own lock is held. */
+/** Returns the bytes with conflicting locks of other processes. If there are any, no own lock is held. */
 function takeLocks(native: Native, fd: number, name: string, role: LockRole): number[] {
   const { uses, unshared } = ROLES[role];
   const own = [...uses.map((i) => USED_BASE + i), ...unshared.map((i) => UNSHARED_BASE + i)];
@@ -65,7 +70,8 @@ function takeLocks(native: Native, fd: number, name: string, role: LockRole): nu
   let conflicts: number[] = [];
   try {
     conflicts = takeShared(native, fd, own);
-    // Lock the own bytes first, then check: of two racing openers at least one sees the other. Never do both succeed.
+    // Lock the own bytes first, then check. Of two racing openers at least one sees the other, so they never
+    // both succeed.
     if (conflicts.length === 0) conflicts = opposed.filter((byte) => native.isLockedElsewhere(fd, byte));
   } catch (cause) {
     throw lockError(name, cause as NodeJS.ErrnoException);
@@ -74,7 +80,7 @@ function takeLocks(native: Native, fd: number, name: string, role: LockRole): nu
   return conflicts;
 }
 
-/** Returns the byte that cannot be locked. Only an exclusive lock blocks a shared one, and QEMU takes none. */
+/** Returns the byte that cannot be locked. Only an exclusive lock blocks a shared lock. QEMU takes none. */
 function takeShared(native: Native, fd: number, bytes: readonly number[]): number[] {
   for (const byte of bytes) {
     try {

@@ -5,29 +5,37 @@ import { arch, constants, platform } from 'node:os';
 
 /** A failed call throws an error with `code` and `errno`, as Node's own calls do. */
 export interface Native {
-  /** Takes a shared lock on one byte of the file, which need not exist. It lives as long as `fd` is open. */
+  /** Takes a shared lock on one byte, which may lie past the end of the file. It lasts while `fd` is open. */
   lockShared(fd: number, byte: number): void;
   unlock(fd: number, byte: number): void;
-  /** Whether anyone else's lock, shared or exclusive, is on the byte. Locks held through `fd` do not count. */
+  /**
+   * Whether the byte has a shared or exclusive lock of another holder. Locks held through `fd` do not count.
+   */
   isLockedElsewhere(fd: number, byte: number): boolean;
-  /** Where data begins at or after `offset`, undefined when none is left. Moves the file position. */
+  /**
+   * The start of the first data at or after `offset`, or undefined if there is none. Moves the file position.
+   */
   seekData(fd: number, offset: number): number | undefined;
-  /** Where a hole begins at or after `offset`, undefined when that is past the end. Moves the file position. */
+  /**
+   * The start of the first hole at or after `offset`, or undefined if `offset` is past the end of the file.
+   * Moves the file position.
+   */
   seekHole(fd: number, offset: number): number | undefined;
 }
 
-/** The one in package.json. */
+/** The version in package.json. */
 export const KOFFI_VERSION = '3.3.4';
 
 let loading: Promise<Native | undefined> | undefined;
 
-/** Undefined where koffi, an optional dependency, does not load, or where the numbers below do not hold. */
+/** Undefined if the optional dependency koffi does not load, or if the constants below are wrong here. */
 export function loadNative(): Promise<Native | undefined> {
   loading ??= bindLibc().catch(() => undefined);
   return loading;
 }
 
-// <fcntl.h>, <unistd.h>: the same on every Linux; struct flock has this layout on every 64-bit one that Node runs on.
+// From <fcntl.h> and <unistd.h>: the same on every Linux. struct flock has this layout on every 64-bit Linux
+// that Node supports.
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
@@ -42,7 +50,7 @@ const LITTLE_ENDIAN_64_BIT = ['x64', 'arm64', 'riscv64', 'loong64'];
 async function bindLibc(): Promise<Native | undefined> {
   if (platform() !== 'linux' || !LITTLE_ENDIAN_64_BIT.includes(arch())) return undefined;
   const { load, errno } = await loadKoffi();
-  // Node itself is linked to libc, be it glibc or musl, so its own symbols are the right ones.
+  // Node itself is linked to the libc of the system, glibc or musl. So its own symbols are the right ones.
   const libc = load(null);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
   const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
@@ -54,7 +62,8 @@ async function bindLibc(): Promise<Native | undefined> {
     flock.writeInt16LE(SEEK_SET, FLOCK.whence);
     flock.writeBigInt64LE(BigInt(byte), FLOCK.start);
     flock.writeBigInt64LE(1n, FLOCK.length);
-    // Not a koffi struct: in a variadic call that is copied in only, and F_OFD_GETLK's answer would be lost.
+    // A Buffer, not a koffi struct: in a variadic call, koffi only copies a struct in. The result of
+    // F_OFD_GETLK would be lost.
     while (fcntl(fd, command, 'void *', flock) === -1) {
       const error = errno();
       if (error !== constants.errno.EINTR) throw systemError('fcntl', error);
@@ -80,8 +89,8 @@ async function bindLibc(): Promise<Native | undefined> {
 }
 
 /**
- * The package with koffi's binary is all that is needed here. Where it is not found, koffi itself finds it, which takes longer:
- * its JavaScript takes more time to load than the binary.
+ * Imports only the package with koffi's binary. If that fails, koffi itself finds the binary. That takes
+ * longer, because koffi's JavaScript takes more time to load than the binary.
  */
 async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' | 'errno'>> {
   const binaryPackage = `@koromix/koffi-linux-${arch()}`;

@@ -1,5 +1,5 @@
 /**
- * A new file that gets its name once it is complete, and never takes the name of another one.
+ * A new file that gets its name only when it is complete. It never replaces another file.
  */
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,8 +20,8 @@ export interface NewFile {
   /**
    * Makes the content durable, then the name.
    *
-   * @throws RefusedError when there is a file of that name by now
-   * @throws FailedError when the folder takes no such entry
+   * @throws RefusedError when a file with that name exists by now
+   * @throws FailedError when the folder does not accept the name
    */
   publish(): Promise<void>;
   /** Closes the file, and removes it unless it was published. */
@@ -31,13 +31,13 @@ export interface NewFile {
 /**
  * Opens a new file under a temporary name in the folder of `path`.
  *
- * @throws RefusedError when there is anything of that name
- * @throws FailedError when the folder is missing or may not be written
+ * @throws RefusedError when the name exists already
+ * @throws FailedError when the folder is missing or not writable
  */
 export async function createNewFile(path: string): Promise<NewFile> {
   await refuseExisting(path);
   const folder = dirname(path);
-  // Loaded only here: it takes longer to load than many an image to read.
+  // This module is loaded only here, because loading it takes longer than reading many images.
   const { randomBytes } = await import('node:crypto');
   const temporary = join(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
   // No other process knows the name, so no lock is needed.
@@ -64,13 +64,13 @@ export async function createNewFile(path: string): Promise<NewFile> {
     },
     async close() {
       await storage.close();
-      // The earlier error is the one to report.
+      // Only the earlier error is reported.
       await removeTemporary().catch(() => {});
     },
   };
 }
 
-/** @throws RefusedError when there is anything of that name, a link to nowhere included */
+/** @throws RefusedError when the name exists already, also as a dangling symbolic link */
 export async function refuseExisting(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found !== undefined) throw exists(path);

@@ -2,21 +2,24 @@
  * The port through which everything else reads and writes an image file.
  */
 
-/** Largest write that survives a power cut whole: a device stores single sectors completely or not at all. */
+/**
+ * The largest write that a power cut cannot split. A device stores a single sector completely or not at all.
+ */
 export const SECTOR_BYTES = 512;
 
 export interface Storage {
-  /** How messages name it. */
+  /** The name in messages. */
   readonly name: string;
-  /** Current length in bytes; grows with writes past the end where `canGrow`. */
+  /** Current length in bytes. If `canGrow`, writes past the end increase it. */
   readonly sizeBytes: number;
   /** False for a block device, whose end is fixed. */
   readonly canGrow: boolean;
   /** Fills `into` from `offset`. Bytes past the end read as zeros, as they do for QEMU. */
   read(offset: number, into: Uint8Array): Promise<void>;
   /**
-   * Fills `into` before it returns, with one call: what the page cache has comes faster so than through other threads.
-   * Returns false if not all bytes could be read; then `read` reads them or reports the error. Optional.
+   * Optional. Fills `into` before it returns, with one call. For data in the page cache, this is faster than
+   * a read through another thread.
+   * Returns false if it could not read all bytes. Then `read` reads them or reports the error.
    */
   readNow?(offset: number, into: Uint8Array): boolean;
   /** Writes all of `bytes` at `offset`. */

@@ -1,5 +1,5 @@
 /**
- * The order of names with numbers in them: virtnbdbackup.2 before virtnbdbackup.11.
+ * The order of names that contain numbers: virtnbdbackup.2 comes before virtnbdbackup.11.
  */
 
 /** Compares numbers where both names have one, and code units elsewhere. */
@@ -14,7 +14,7 @@ export function inNaturalOrder(a: string, b: string): number {
   return one.length - other.length || compareText(a, b);
 }
 
-/** Whether the names differ only in their numbers: the order of the numbers is likely that of creation. */
+/** Whether the names differ only in their numbers. The numeric order is then likely the order of creation. */
 export function areNumbered(names: readonly string[]): boolean {
   return new Set(names.map((name) => name.replaceAll(/\d+/g, '0'))).size === 1 && /\d/.test(names[0]!);
 }

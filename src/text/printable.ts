@@ -1,10 +1,12 @@
 /**
- * Makes text from an image safe for a terminal or a log: without control characters and line breaks.
+ * Makes text from an image safe for a terminal or a log: the result has no control characters or line breaks.
  */
 
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** Control characters, and those that embed, override or isolate a direction of writing, appear as \xNN or \uNNNN. */
+/**
+ * Replaces control characters, line separators and bidirectional formatting characters with \xNN or \uNNNN.
+ */
 export function printable(text: string): string {
   return text.replace(UNSAFE, (character) => {
     const code = character.charCodeAt(0).toString(16);
@@ -12,7 +14,7 @@ export function printable(text: string): string {
   });
 }
 
-/** A JSON document in which those characters are escaped, too: JSON itself allows most of them. */
+/** A JSON document with the same characters escaped. JSON itself allows most of them. */
 export function printableJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, null, indent).replace(UNSAFE, (character) =>
     // JSON already escapes line breaks in strings: this one belongs to the document.

@@ -4,21 +4,23 @@
 
 const SUFFIXES = 'BKMGTPE';
 const MAX_BYTES = 2n ** 63n - 1n;
-/** A fraction in units of 2^-64, as imprecise as in QEMU. */
+/** Fractions are in units of 2^-64, as imprecise as in QEMU. */
 const FRACTION_BITS = 64;
 
-/** strtoull skips what C counts as space. */
+/** strtoull skips C white space. */
 const SIZE =
   /^[ \t\n\v\f\r]*\+?(?:0x(?<hex>[\da-f]+)|(?<whole>\d+)(?:\.(?<fraction>\d*))?)(?<suffix>[bkmgtpe]?)$/i;
 
 export class QemuSizeError extends Error {}
 
 /**
- * Parses a number of bytes: decimal, with a fraction where it has a suffix, or hexadecimal; with a suffix b, k, M, G,
- * T, P or E in either case, a power of 1024. The result is rounded to whole bytes.
+ * Parses a number of bytes. The number is decimal or hexadecimal. A decimal number with a suffix may have a
+ * fraction.
+ * The suffixes b, k, M, G, T, P and E, in either case, are powers of 1024. The result is rounded to whole
+ * bytes.
  *
- * @param what it is, for the message
- * @returns bytes; above 2^53 rounded
+ * @param what the name of the value in the message
+ * @returns bytes, rounded above 2^53
  * @throws QemuSizeError
  */
 export function parseQemuSize(text: string, what: string): number {

@@ -3,7 +3,7 @@
  */
 import { printable } from './printable.ts';
 
-/** Width on a terminal, in letters: CJK and the like take two. */
+/** Width on a terminal, in letters. CJK characters and all others from U+1100 on count as two. */
 export function letterWidth(characters: Iterable<string>): number {
   let width = 0;
   for (const character of characters) width += character >= '\u1100' ? 2 : 1;
@@ -16,7 +16,7 @@ export function shortened(text: string, letters: number): string {
   if (letterWidth(characters) <= letters) return characters.join('');
   const head: string[] = [];
   const tail: string[] = [];
-  // The end is more useful: it has file names and numbers.
+  // Keep more of the end, because it has file names and numbers.
   for (let index = 0; letterWidth(head) + letterWidth(tail) < letters - 2; index++) {
     if (index % 3 === 0) head.push(characters[head.length]!);
     else tail.unshift(characters.at(-1 - tail.length)!);

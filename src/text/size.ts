@@ -1,5 +1,5 @@
 /**
- * Sizes for people, and sizes as people write them.
+ * Formats sizes for users, and parses sizes that users write.
  */
 import { UsageError } from '../errors.ts';
 
@@ -26,7 +26,7 @@ export function formatShare(part: number, whole: number): string {
 }
 
 /**
- * Parses a size as qemu-img takes it: a number with an optional suffix k, M, G or T (powers of 1024).
+ * Parses a size as qemu-img does: a number with an optional suffix k, M, G or T (powers of 1024).
  *
  * @throws UsageError
  */

@@ -1,5 +1,5 @@
 /**
- * The backing chain of one disk, with what each of its images has of checkpoints.
+ * The backing chain of one disk, with the checkpoint bitmaps of each image.
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
@@ -11,27 +11,27 @@ import { type BitmapState, originIndex, stateOfEntry } from './bitmap-state.ts';
 
 export interface ChainImage {
   readonly layer: Layer;
-  /** What QEMU would see, in the order of the directory. */
+  /** The bitmaps that QEMU sees, in the order of the directory. */
   readonly present: readonly BitmapDirectoryEntry[];
-  /** `present` by name; of an outdated or broken directory what can be read of it. */
+  /** `present` by name. For an outdated or broken directory: its readable entries. */
   readonly bitmaps: ReadonlyMap<string, BitmapDirectoryEntry>;
   /** Bitmaps whose directory entry or table is broken: all, or those names. */
   readonly unreadable: 'all' | ReadonlySet<string>;
-  /** A program has it open for writing: then its bitmaps are in use, as they must be. */
+  /** A program has the image open for writing. In-use bitmaps are then normal. */
   readonly isBeingWritten: boolean;
-  /** Set where a running QEMU has it open: there, and not in the file, its bitmaps are changed. */
+  /** Set if a running QEMU has the image open. Bitmaps are then changed in QEMU, not in the file. */
   readonly running?: RunningImage | undefined;
 }
 
 interface RunningImage {
-  /** Set while QEMU writes to it: the file alone does not show its allocation and its marks then. */
+  /** Set while QEMU writes to the image. The file alone does not show current allocation and marks. */
   readonly reader?: RunningReader | undefined;
 }
 
 export interface RunningReader {
-  /** What the image holds. */
+  /** The allocated ranges of the image. */
   readAllocated(granularityBits: number): Promise<DirtyBitmap>;
-  /** What a bitmap marks; of one that is inconsistent what is left of it, undefined where nothing is. */
+  /** The marks of a bitmap. For an inconsistent bitmap: its remaining marks, or undefined if none remain. */
   readMarks(name: string): Promise<DirtyBitmap | undefined>;
 }
 
@@ -50,7 +50,7 @@ export async function readChainImages(chain: Chain): Promise<ChainImage[]> {
   return images;
 }
 
-/** The same of one image, whatever state its directory is in. */
+/** The same for one image, with a directory in any state. */
 export async function examineChainImage(layer: Layer): Promise<ChainImage> {
   if (layer.format === 'raw') return chainImage(layer, []);
   const { entries } = await examineDirectory(layer.image);
@@ -86,7 +86,7 @@ export function stateIn(
   return state === 'in-use' && isBeingWritten ? 'recording' : state;
 }
 
-/** What a bitmap marks that is neither broken nor outdated. */
+/** The marks of a bitmap that is neither broken nor outdated. */
 export async function readMarks({ layer, bitmaps, running }: ChainImage, name: string): Promise<DirtyBitmap> {
   const marks = await running?.reader?.readMarks(name);
   if (marks !== undefined) return marks;
@@ -99,7 +99,7 @@ export function originOf(images: readonly ChainImage[], name: string): number | 
   return originIndex(images.map((image) => stateIn(image, name)));
 }
 
-/** Every name that the chain has, those of the base first: as a rule the older ones. */
+/** Every bitmap name in the chain. Names of the base come first, because they are usually older. */
 export function namesOf(images: readonly ChainImage[]): string[] {
   return [...new Set(images.toReversed().flatMap(({ bitmaps }) => [...bitmaps.keys()]))];
 }

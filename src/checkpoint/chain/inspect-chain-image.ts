@@ -1,6 +1,6 @@
 /**
- * Looks at one image of a chain with a single pass over its tables: is its structure sound, as far as bitmaps go, and do
- * its bitmaps mark all that it holds?
+ * Inspects one image of a chain with a single pass over its tables. Checks the structure on which bitmaps
+ * depend, and whether the bitmaps mark all allocated ranges.
  */
 
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
@@ -17,14 +17,15 @@ import { type ChainImage, type RunningReader, readMarks, stateIn } from './chain
 
 export interface InspectedImage extends ChainImage {
   readonly problems: readonly Problem[];
-  /** Bytes that the image holds and its good bitmap does not mark, by name. */
+  /** Allocated bytes that the good bitmap does not mark, by name. */
   readonly missingBytes: ReadonlyMap<string, number>;
 }
 
 /**
  * @param activeTables undefined if they cannot be read, which is reported as a problem
- * @param covering names of which the bitmap must mark all that the image holds
- * @param isShared it was opened although other programs may use it; otherwise no other program has it open for writing
+ * @param covering names of bitmaps that must mark all allocated ranges of the image
+ * @param isShared whether the image was opened although other programs may use it. If false, no other program
+ * has it open for writing
  */
 export async function inspectChainImage(
   examined: ChainImage,
@@ -35,7 +36,7 @@ export async function inspectChainImage(
 ): Promise<InspectedImage> {
   const { layer } = examined;
   if (layer.format === 'raw') return { ...examined, problems: [], missingBytes: new Map() };
-  // Its tables change under the reader's hands; QEMU itself looks after them.
+  // QEMU may change the tables during a read, and QEMU itself maintains them.
   const reader = examined.running?.reader;
   if (reader !== undefined)
     return { ...examined, problems: [], missingBytes: await missingInQemu(examined, reader, covering) };
@@ -47,7 +48,7 @@ export async function inspectChainImage(
     const form = {
       content: 'allocated',
       virtualSizeBytes: image.header.virtualSizeBytes,
-      // Where nothing is compared with it, what takes least to make.
+      // Without a bitmap to compare, use the granularity that needs the least work.
       granularityBits:
         granularities.length === 0 ? ownGranularityBits(image.header) : Math.min(...granularities),
     } as const;
@@ -90,7 +91,10 @@ function whileWritten(problems: readonly Problem[]): Problem[] {
   return [note, ...problems.filter(({ code }) => !NORMAL_WHILE_WRITTEN.has(code))];
 }
 
-/** Bitmaps whose directory entry or table is broken: all, or those names. The content of one in use is not valid anyway. */
+/**
+ * Bitmaps whose directory entry or table is broken: all, or those names. The content of one in use is not
+ * valid anyway.
+ */
 export function unreadableIn({ unopenable, bitmaps }: BitmapInspection): ChainImage['unreadable'] {
   if (unopenable) return 'all';
   const distrusted = bitmaps.filter(({ trusted, entry }) => !trusted && entry?.inUse === false);
@@ -111,7 +115,7 @@ async function missingIn(
   return missing;
 }
 
-/** What the image holds is read first: what the guest writes meanwhile is in the bitmaps then. */
+/** Reads the allocation first. The bitmaps then include writes of the guest during that read. */
 async function missingInQemu(
   examined: ChainImage,
   reader: RunningReader,

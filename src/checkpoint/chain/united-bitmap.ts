@@ -1,13 +1,13 @@
 /**
- * The bitmaps of one name in several images of a chain, as one: what libvirt takes for an incremental backup.
+ * Unites the bitmaps of one name in several images of a chain, as libvirt does for an incremental backup.
  */
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { type ChainImage, readMarks } from './chain-images.ts';
 
 /**
- * Unites at the finest granularity, for the disk of the first image.
+ * Unites at the finest granularity, with the disk size of the first image.
  *
- * @param images top first; each has a bitmap of that name that can be relied upon
+ * @param images top first; each has a reliable bitmap of that name
  */
 export async function uniteBitmaps(images: readonly ChainImage[], name: string): Promise<DirtyBitmap> {
   const entries = images.map(({ bitmaps }) => bitmaps.get(name)!);

@@ -1,5 +1,5 @@
 /**
- * Plans how the checkpoints of one disk become valid again: for each image of its chain, which bitmaps it gets.
+ * Plans the repair of the checkpoints of one disk: the bitmaps that each image of its chain gets.
  */
 
 import { defaultGranularityBits } from '../../bitmap/granularity.ts';
@@ -26,9 +26,12 @@ import { givenFor, type KnownChanges } from './known-changes.ts';
 export interface RepairTarget {
   /** Only these checkpoints. */
   readonly names?: readonly string[] | undefined;
-  /** Recorded checkpoints; undefined: only the chain is known. */
+  /** Recorded checkpoints. Undefined if only the chain is known. */
   readonly known?: readonly KnownCheckpoint[] | undefined;
-  /** The image that was active when the checkpoints were made of which no image has a bitmap, or that are named. */
+  /**
+   * The image that was active when certain checkpoints were made. These are the named checkpoints, or those
+   * without a bitmap in any image.
+   */
   readonly origin?: string | undefined;
   /** A source of the changes since a checkpoint that a person has named. */
   readonly changes?: KnownChanges | undefined;
@@ -36,14 +39,17 @@ export interface RepairTarget {
 
 export interface DiskRepair extends CheckpointChoice {
   readonly chain: Chain;
-  /** Whether libvirt would take it as it is, and a backup from it be complete; in the order of `chosen`. */
+  /**
+   * Whether libvirt accepts the checkpoint before the repair, and a backup from it is complete. In the order
+   * of `chosen`.
+   */
   readonly wasValid: readonly boolean[];
-  /** Images of which the checkpoints have bitmaps, top first. */
+  /** Images in which the checkpoints have bitmaps, top first. */
   readonly images: readonly ImageRepair[];
 }
 
 /**
- * @throws RefusedError when a checkpoint cannot be made valid, or not without guessing
+ * @throws RefusedError when a checkpoint cannot be made valid, or only by a guess
  */
 export async function planRepair(
   chain: Chain,
@@ -102,7 +108,7 @@ function isActive({ running }: ChainImage): boolean {
   return running?.reader !== undefined;
 }
 
-/** Whether the checkpoint is as it must be before any repair. */
+/** Whether the checkpoint is valid before any repair. */
 function isValid(
   images: readonly ChainImage[],
   repairs: readonly ImageRepair[],
@@ -148,7 +154,7 @@ function requireHolder(holder: ChainImage): Qcow2Layer {
       },
     );
   }
-  // While QEMU writes to it, the dirty bit is as it must be.
+  // While QEMU writes to the image, a set dirty bit is normal.
   if (!isActive(holder)) requireWritable(layer.image);
   const names = new Set(present.map(({ name }) => name));
   if (names.size < present.length) {
@@ -172,7 +178,7 @@ function taskIn(
   { origin, named, older }: { origin: number; named: number | undefined; older: string | undefined },
 ): Task {
   const has = ({ bitmaps }: ChainImage) => bitmaps.has(name);
-  // A new bitmap gets the granularity of the nearest below that has one, as libvirt's own snapshots do it.
+  // A new bitmap gets the granularity of the nearest bitmap below, as in libvirt's own snapshots.
   const holder = images.slice(index).find(has) ?? images.slice(0, index).findLast(has);
   const model = holder?.bitmaps.get(name);
   if (model === undefined) requireStorableName(name);
@@ -182,15 +188,15 @@ function taskIn(
     older,
     given: undefined,
     isOrigin: index === origin,
-    // Who names the origin has agreed to what it takes there.
+    // A person who names the origin consents to the repair there.
     isAgreed: index === origin && index === named && !has(images[index]!),
     granularityBits: model?.granularityBits ?? defaultGranularityBits(image.header),
   };
 }
 
 /**
- * The nearest ancestor of a checkpoint whose bitmap in an image has all that the checkpoint's should have: it is repaired with
- * it, or began in that very image and is good.
+ * The nearest ancestor whose bitmap in an image has all marks that the checkpoint's bitmap needs. The
+ * ancestor is repaired in the same run, or it began in that image and its bitmap is good.
  */
 function olderThan(
   { parent }: KnownCheckpoint,
@@ -209,7 +215,7 @@ function olderThan(
   return undefined;
 }
 
-/** Lets libvirt's rule judge what the plan leads to. */
+/** Checks the result of the plan against libvirt's rule. */
 function requireValid(
   images: readonly ChainImage[],
   repairs: readonly ImageRepair[],

@@ -1,5 +1,5 @@
 /**
- * Finds the image of the chain in which a checkpoint began: by its bitmaps, by its XML, or as named by a person.
+ * Finds the image in which a checkpoint began: from its bitmaps, its XML, or the image that a person names.
  */
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Remedy } from '../../remedy.ts';
@@ -8,15 +8,16 @@ import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
 import { originIn } from '../verdict/origin-evidence.ts';
 import { contradiction, noBitmap } from '../verdict/verdict.ts';
 
-/** Whether neither its bitmaps nor its XML show where it began, or whether they contradict each other. */
+/** Whether the origin is unknown: the bitmaps and the XML do not show it, or they contradict each other. */
 export function isOriginOpen(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
   return originIn(origin, originOf(images, name)) === undefined;
 }
 
 /**
  * @param said index of the image that a person has named as active
- * @param isNamed the person has named the checkpoint: then `said` may also place it lower than its bitmaps do
- * @throws RefusedError if it is unknown, or if the named image contradicts the XML of the checkpoint
+ * @param isNamed the person has named the checkpoint. `said` may then be lower than the image that its
+ * bitmaps show
+ * @throws RefusedError if the origin is unknown, or if the named image contradicts the XML of the checkpoint
  */
 export function findOrigin(
   images: readonly ChainImage[],

@@ -1,5 +1,5 @@
 /**
- * Plans which bitmaps one image of a chain gets, so that the checkpoints of the chain become valid.
+ * Plans the bitmaps that one image of a chain gets to make the checkpoints of the chain valid.
  */
 
 import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
@@ -28,22 +28,22 @@ export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer; readonl
 export interface Given {
   readonly marks: DirtyBitmap;
   /**
-   * What may have changed besides: nothing; what an older checkpoint has recorded; or that, and without it all that the image
-   * holds.
+   * Other possible changes. `nothing`: none. `older`: the changes that an older checkpoint has recorded.
+   * `allocated`: the same, or all allocated ranges of the image if no older checkpoint has recorded them.
    */
   readonly besides: 'nothing' | 'older' | 'allocated';
 }
 
-/** One checkpoint whose bitmap in an image has to be right. */
+/** One checkpoint whose bitmap in an image must be valid. */
 export interface Task {
   readonly name: string;
   readonly nameBytes: Uint8Array;
-  /** An older checkpoint that has recorded in this image all that this one should have. */
+  /** An older checkpoint whose bitmap in this image has all marks that this one needs. */
   readonly older: string | undefined;
   readonly isOrigin: boolean;
-  /** The named source of the changes since then; only for the origin. */
+  /** The changes since then from the source that a person named; only for the origin. */
   readonly given: Given | undefined;
-  /** A person has agreed to whatever its making takes. */
+  /** A person has already given the consent that this bitmap needs. */
   readonly isAgreed: boolean;
   readonly granularityBits: number;
 }
@@ -52,20 +52,23 @@ export interface RepairedBitmap {
   readonly name: string;
   readonly action: Remedy['action'];
   readonly granularity: number;
-  /** Bytes of the disk that it marks then. */
+  /** Bytes of the disk that it marks after the repair. */
   readonly dirtyBytes: number;
-  /** How many more that is than it marked before. */
+  /** Increase over the bytes that it marked before. */
   readonly addedBytes: number;
-  /** What a person must agree to for it. */
+  /** The consent that a person must give for it. */
   readonly consent: Consent | null;
 }
 
 export interface ImageRepair {
   readonly layer: Qcow2Layer;
   readonly bitmaps: readonly RepairedBitmap[];
-  /** For each checkpoint, bytes of granules that the image holds a part of and that its bitmap did not mark. */
+  /**
+   * For each checkpoint, the size of the granules that contain allocated ranges but were not marked in the
+   * bitmap.
+   */
   readonly uncovered: ReadonlyMap<string, number>;
-  /** What its bitmaps become, where they are not kept. */
+  /** The new content of each bitmap that is not kept. */
   readonly stores: ReadonlyMap<string, BitmapStore>;
   /** undefined: nothing has to be written to the file. */
   readonly plan: Plan | undefined;
@@ -92,13 +95,13 @@ export async function planImageRepair(
   const reader = running?.reader;
   const found = reader === undefined ? await layerBitmap(tables, form, reading) : undefined;
   const allocated = found?.bitmap ?? (await reader!.readAllocated(form.granularityBits));
-  // QEMU finds room for the bitmaps of an image that it has open.
+  // QEMU itself allocates clusters for bitmaps in an image that it has open.
   const census = running === undefined ? await takeCensus(found!.scan, reading) : undefined;
   if (census !== undefined) await refuseUnreadable(target, census, tasks, reading);
 
   const bitmaps: RepairedBitmap[] = [];
   const uncovered = new Map<string, number>();
-  /** Bitmaps that are alike may be one in memory. */
+  /** Equal bitmaps may share one object in memory. */
   const made = new Set<DirtyBitmap>();
   let madeBytes = 0;
   const stores = new Map<string, BitmapStore>();
@@ -145,7 +148,8 @@ export async function planImageRepair(
 }
 
 /**
- * What looks good may share its clusters with something else, or not be counted: then QEMU has written over it, or will.
+ * A bitmap that looks good may share clusters with other data, or its clusters may have no refcount. QEMU has
+ * then overwritten the bitmap, or will overwrite it.
  *
  * @throws RefusedError
  */
@@ -174,7 +178,7 @@ async function refuseUnreadable(
   );
 }
 
-/** The other names of an outdated directory are kept, too, marked in-use. */
+/** The other names of an outdated directory are also kept. Their bitmaps are marked in-use. */
 async function planStores(
   target: RepairableImage,
   census: Census,
@@ -209,7 +213,7 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
   }
 }
 
-/** A good bitmap of the origin is kept, unless it lacks what a person has brought. */
+/** A good bitmap of the origin is kept, unless it lacks changes from the source that a person named. */
 function remedyOf(
   { isOrigin, given }: Task,
   state: BitmapState,
@@ -223,9 +227,10 @@ function remedyOf(
 }
 
 /**
- * What the bitmap of an image in which a checkpoint began must mark. An older checkpoint of the same image has recorded all
- * that a younger one should have: tighter than all that the image holds. Not so beside one that is in use: QEMU leaves all
- * bitmaps of an image in use, so an older one that is good has been made again since.
+ * The marks that the bitmap of the origin needs. An older checkpoint of the same image has recorded all
+ * changes that a younger one needs. Its bitmap marks less than all allocated ranges. An older bitmap is not
+ * used if the bitmap of this checkpoint is in use. QEMU leaves all bitmaps of an image in use, so a good
+ * older bitmap was created again later.
  */
 async function originMarks(
   target: RepairableImage,
@@ -239,7 +244,7 @@ async function originMarks(
   return [given?.marks, recorded ?? allocated];
 }
 
-/** Where it was kept, it is read again: all of them together may be more than memory takes. */
+/** A kept bitmap is read again, because all bitmaps together may not fit in memory. */
 async function olderMarks(
   target: RepairableImage,
   older: string | undefined,
@@ -249,7 +254,7 @@ async function olderMarks(
   return stores.get(older)?.bitmap ?? readableMarks(target, older);
 }
 
-/** Alike bitmaps stay one in memory. */
+/** Equal bitmaps share one object in memory. */
 function united(
   bitmaps: readonly (DirtyBitmap | undefined)[],
   granularityBits: number,
@@ -262,7 +267,7 @@ function united(
   return bitmap;
 }
 
-/** The directory with each made bitmap where its predecessor was, or at the end. */
+/** The new directory. A new bitmap replaces its predecessor in place, or is added at the end. */
 function directoryWith({ present }: ChainImage, stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
   const isPresent = new Set(present.map(({ name }) => name));
   return [

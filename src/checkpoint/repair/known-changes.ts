@@ -9,41 +9,42 @@ import { originIn } from '../verdict/origin-evidence.ts';
 import type { Given } from './image-repair.ts';
 
 export type KnownChanges =
-  /** The disk as it was when the checkpoint was made. */
+  /** A backup of the disk in its state at the checkpoint. */
   | {
       readonly kind: 'backup';
       readonly path: string;
       /**
-       * Marks where the disk differs from it.
+       * Marks the ranges in which the disk differs from the backup.
        *
        * @param origin the images from the top down to this one have been written to since
-       * @throws RefusedError when the backup is read through one of these images, or is of another size
+       * @throws RefusedError when the backup is read through one of these images, or has another size
        */
       differences(granularityBits: number, origin: number): Promise<DirtyBitmap>;
     }
-  /** The images that the guest wrote to before it went back to what lies below them. */
+  /** The images that the guest wrote to before it went back to an image below them. */
   | {
       readonly kind: 'branch';
       readonly path: string;
-      /** Index of the image of today's chain that the branch stands on. */
+      /** Index of the image in today's chain on which the branch is based. */
       readonly fork: number;
-      /** Index of an image of the branch, its top being 0; undefined for any other file. */
+      /** Index of an image of the branch. The top image has index 0. Undefined for any other file. */
       indexOf(path: string): Promise<number | undefined>;
-      /** Marks what the images of the branch hold from that one down to the fork. */
+      /** Marks the allocated ranges of the branch images, from `from` down to the fork. */
       allocated(from: number, granularityBits: number): Promise<DirtyBitmap>;
     };
 
-/** The image that gets what is known of a checkpoint, and how to read it. */
+/** The image whose bitmap gets the known changes of a checkpoint, and a function that reads these changes. */
 export interface GivenAt {
   readonly index: number;
   read(granularityBits: number): Promise<Given>;
 }
 
 /**
- * For each of the checkpoints, what the changes tell of it; undefined for those that need nothing, or that they say nothing of.
+ * Finds the known changes of each checkpoint. Undefined if a checkpoint needs none, or if the source does not
+ * cover it.
  *
- * @param said index of the image that a person says was active
- * @throws UsageError when a backup is given for several checkpoints: it has the state of one
+ * @param said index of the image that a person has named as active
+ * @throws UsageError when a backup is given for several checkpoints: a backup has the state of one checkpoint
  */
 export async function givenFor(
   images: readonly ChainImage[],
@@ -73,7 +74,7 @@ export async function givenFor(
   return given;
 }
 
-/** The chain does not show its changes, or the bitmap of the image in which it began is broken. */
+/** Whether the chain does not show its changes, or the bitmap in its origin is not valid. */
 function needsChanges(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
   const index = originIn(origin, originOf(images, name));
   if (index === undefined) return true;
@@ -105,9 +106,9 @@ async function givenAt(
     index: holderAt(images, changes.fork),
     async read(granularityBits) {
       const marks = await changes.allocated(from, granularityBits);
-      // QEMU empties an image that it commits: then the changes are in the image at the fork.
+      // QEMU empties an image that it commits. The changes are then in the image at the fork.
       const isEmptied = dirtyBytes(marks) === 0;
-      // The active image has been written to since the guest is back on it; one below it has not.
+      // The guest has written to the active image since it went back. It has not written to an image below.
       return { marks, besides: changes.fork === 0 || isEmptied ? 'allocated' : 'older' };
     },
   };
@@ -118,7 +119,7 @@ function lowestOf(origin: KnownCheckpoint['origin']): number {
   return origin.kind === 'left' ? (origin.fork ?? 0) : 0;
 }
 
-/** A raw image can hold no bitmap; the one above it can. */
+/** A raw image cannot hold a bitmap. The image above it can. */
 function holderAt(images: readonly ChainImage[], index: number): number {
   return index > 0 && images[index]!.layer.format === 'raw' ? index - 1 : index;
 }

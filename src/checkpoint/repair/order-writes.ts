@@ -1,14 +1,16 @@
 /**
- * In which order the images of a chain are repaired, so that a repair that is cut short leaves nothing that seems valid.
+ * Orders the repair of the images of a chain. An interrupted repair must not leave a checkpoint that only
+ * seems valid.
  */
 import type { ImageRepair } from './image-repair.ts';
 
 /**
- * From the bottom up, as far as that keeps each checkpoint refused until all of it is there: the image that is written last
- * for it must be one because of which libvirt refuses it. libvirt does not miss what a bitmap is topped up with, nor a bitmap
- * below all others.
+ * Writes from the bottom up where possible. libvirt must refuse each checkpoint until all its bitmaps are
+ * written. So the last image written for a checkpoint must have a defect that libvirt detects. libvirt does
+ * not detect marks that a bitmap lacks. It also does not detect a missing bitmap below all others.
  *
- * Where checkpoints want opposite orders of two images none can be right, and the rest goes from the bottom up.
+ * If checkpoints need opposite orders of two images, no order is right. The other images are then written
+ * from the bottom up.
  *
  * @param images those of one chain that have bitmaps of its checkpoints, top first
  */
@@ -23,7 +25,7 @@ export function orderWrites(images: readonly ImageRepair[]): ImageRepair[] {
     waiting.map((image) => [image, image.bitmaps.filter(({ action }) => action !== 'keep')]),
   );
   const seenIn = (image: ImageRepair) => changes.get(image)!.filter((bitmap) => isSeen(image, bitmap));
-  /** Checkpoints that libvirt refuses, and of which the last image has not been found. */
+  /** Checkpoints that libvirt refuses and whose last image is not found yet. */
   const open = new Set(waiting.flatMap(seenIn).map(({ name }) => name));
   const backwards: ImageRepair[] = [];
   while (waiting.length > 0) {

@@ -1,9 +1,10 @@
 /**
- * How the bitmap of a checkpoint becomes right again in one image of a chain.
+ * Decides how the bitmap of a checkpoint is repaired in one image of a chain.
  *
- * An image above the origin holds only what was written after the checkpoint: all that it holds is what its bitmap must
- * mark. What the origin holds is older in part, and it may have lost clusters since (emptied by a commit, shrunk, back at
- * an internal snapshot). So its bitmap is rebuilt only with consent.
+ * An image above the origin has only content written after the checkpoint, so its bitmap must mark all its
+ * allocated ranges. The content of the origin is partly older. The origin may also have lost clusters since:
+ * a commit emptied it, it was shrunk, or it went back to an internal snapshot. So its bitmap is rebuilt only
+ * with consent.
  */
 import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';
@@ -14,9 +15,9 @@ export interface Remedy {
 }
 
 /**
- * A bitmap that is not kept gets its old marks, as far as they can be read, and what its image holds.
+ * A bitmap that is not kept gets its readable old marks, and marks for the allocated ranges of its image.
  *
- * @param coversHeld whether the bitmap marks all that the image holds
+ * @param coversHeld whether the bitmap marks all allocated ranges of the image
  */
 export function remedyFor(state: BitmapState, isOrigin: boolean, coversHeld: boolean): Remedy {
   switch (state) {

@@ -1,5 +1,5 @@
 /**
- * Which call of the tool makes a broken checkpoint valid.
+ * Finds the call of the tool that makes a broken checkpoint valid.
  */
 import type { Consent, RepairCall } from '../../remedy.ts';
 import { originIndex } from '../chain/bitmap-state.ts';
@@ -8,10 +8,10 @@ import type { Holding } from '../verdict/verdict.ts';
 import { remedyFor } from './repair-action.ts';
 
 /**
- * @param chain what each image has under the checkpoint's name, top first
- * @param evidence what is known of the image that was active when it was made
- * @param isOnFile it is a checkpoint of XML, which a call with that XML finds without its name
- * @returns null where nothing needs to be done
+ * @param chain the state of the checkpoint's bitmap in each image, top first
+ * @param evidence evidence about the image that was active when the checkpoint was made
+ * @param isOnFile whether the checkpoint comes from XML: a call with that XML does not need its name
+ * @returns null if no repair is needed
  */
 export function repairAdvice(
   name: string,
@@ -33,7 +33,7 @@ export function repairAdvice(
     branches: [],
     isAgainst: false,
   } as const;
-  // Nothing in the chain tells what was written to an image that has left it.
+  // The chain does not show the writes to an image that has left it.
   if (evidence.kind === 'left' && (lowest ?? -1) < (evidence.fork ?? 0)) {
     const { isThere, fork, path } = evidence;
     return isThere && fork !== undefined
@@ -41,7 +41,7 @@ export function repairAdvice(
       : { ...call, isAgainst: true };
   }
   if (origin === undefined) {
-    // In a chain of one image there is but one.
+    // A chain of one image has only one possible origin.
     return { ...call, origins: [chain.length === 1 && !isOnFile ? top.image : null] };
   }
   const holders = chain.slice(0, origin + 1);
@@ -50,7 +50,7 @@ export function repairAdvice(
   if (holders.some(({ virtualSizeBytes }) => virtualSizeBytes !== top.virtualSizeBytes)) {
     const [smallest] = holders.toSorted((a, b) => a.virtualSizeBytes - b.virtualSizeBytes);
     const { state, image: smaller } = smallest!;
-    // QEMU does not resize an image with a bitmap that is in use, and drops what is outdated.
+    // QEMU does not resize an image with an in-use bitmap. It drops outdated bitmaps.
     if (state === 'in-use' || state === 'stale') {
       const { consent } = remedyFor(state, smallest === holders.at(-1), true);
       return { ...call, images: [smaller], consents: consent === undefined ? [] : [consent] };
@@ -65,7 +65,8 @@ export function repairAdvice(
   const agreed = isLost ? remedies.slice(0, -1) : remedies;
   const consents = [...new Set(agreed.flatMap(({ consent }) => consent ?? []))];
   if (isLost && isOnFile && evidence.kind === 'in-chain' && evidence.isCertain) {
-    // With the XML at hand, an older checkpoint of that image makes it tighter than its origin alone.
+    // With the XML, the repair can use an older checkpoint of that image. It then marks less than with the
+    // origin alone.
     return { ...call, names: undefined, consents: [...new Set<Consent>([...consents, 'rebuild-origin'])] };
   }
   if (isLost) {
@@ -78,7 +79,10 @@ export function repairAdvice(
   return { ...call, consents };
 }
 
-/** Where the checkpoint began, by its XML; the path is null where that is no proof, so that a person must name it. */
+/**
+ * The origin of the checkpoint according to its XML. The path is null if the XML does not prove it. A person
+ * must then name the image.
+ */
 function placeOf(
   chain: readonly Holding[],
   evidence: OriginEvidence,

@@ -1,11 +1,11 @@
 /**
- * Makes one call of the tool of all that the checkpoints of a guest need, as far as one call can do it.
+ * Combines the calls that the checkpoints of a guest need into one call, where one call can do it.
  */
 import type { Consent, RepairCall } from '../../remedy.ts';
 
 type CheckpointCall = Extract<RepairCall, { kind: 'repair-checkpoint' }>;
 
-/** What one checkpoint of one disk needs. */
+/** The call that one checkpoint of one disk needs. */
 export interface Need {
   /** The active image of the disk. */
   readonly image: string;
@@ -20,7 +20,7 @@ interface Group {
 
 /**
  * @param images the active images of all disks, in their order
- * @param isOnFile the checkpoints are those of XML: a disk may not be covered by one of them
+ * @param isOnFile whether the checkpoints come from XML: one of them may not cover every disk
  * @returns the call for each need
  */
 export function uniteAdvice(
@@ -32,7 +32,7 @@ export function uniteAdvice(
   const groups: Group[] = [];
   for (const need of needs) {
     const { call } = need;
-    // A call about an image further down is a step before the one about the disk.
+    // A call for a lower image must run before the call for the disk.
     if (call.kind !== 'repair-checkpoint' || !call.images.includes(need.image)) {
       united.set(need, call);
       continue;
@@ -51,7 +51,7 @@ export function uniteAdvice(
   return united;
 }
 
-/** A call has one origin and one branch for a disk, and a backup is of one checkpoint. */
+/** A call has one origin and one branch for a disk. A backup is for one checkpoint. */
 function isFit({ needs, calls }: Group, { image }: Need, call: CheckpointCall): boolean {
   if (call.isAgainst || calls.some(({ isAgainst }) => isAgainst)) return false;
   const place = ({ origins, branches }: CheckpointCall) => JSON.stringify([origins, branches]);
@@ -70,7 +70,7 @@ function callOf(
 ): CheckpointCall {
   const consents = new Set<Consent>(calls.flatMap((call) => call.consents));
   const needing = new Set(needs.map(({ image }) => image));
-  // Without names it is about all checkpoints, and those of another call would make it refuse.
+  // A call without names repairs all checkpoints. It would refuse because of the checkpoints of another call.
   const isForAll = isOnly && calls.every(({ names }) => names === undefined);
   const isForImages = isForAll || !isOnFile ? images : images.filter((image) => needing.has(image));
   return {

@@ -1,5 +1,5 @@
 /**
- * Which checkpoints of a chain a repair is about.
+ * Chooses the checkpoints of a chain that a repair covers.
  */
 
 import { RefusedError, UsageError } from '../../errors.ts';
@@ -11,7 +11,7 @@ import type { OriginEvidence } from './origin-evidence.ts';
 export interface KnownCheckpoint {
   readonly name: string;
   readonly parent: string | undefined;
-  /** Evidence of its XML about the image that was active when it was made. */
+  /** Evidence from its XML about the image that was active when it was made. */
   readonly origin: OriginEvidence;
 }
 
@@ -25,9 +25,9 @@ export interface CheckpointChoice {
 }
 
 /**
- * @param names those that a person asks for; without them, all that are known
- * @param known undefined: nothing is known but the chain itself. Then a checkpoint is what the topmost image that has its
- * bitmap has as a valid one
+ * @param names names that a person asks for. If undefined, all known checkpoints are chosen
+ * @param known undefined if only the chain is known. A name is then a checkpoint if its topmost bitmap is
+ * valid
  */
 export function chooseCheckpoints(
   images: readonly ChainImage[],

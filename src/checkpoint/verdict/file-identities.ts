@@ -1,5 +1,5 @@
 /**
- * Which paths name one file.
+ * Detects paths that name the same file.
  */
 import { BitmapToolError } from '../../errors.ts';
 import { fileIdentity } from '../../storage/file.ts';

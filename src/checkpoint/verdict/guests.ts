@@ -1,12 +1,14 @@
 /**
- * Which checkpoints are of one guest.
+ * Groups checkpoints by guest.
  */
 import type { Checkpoint } from '../checkpoint.ts';
 
 /**
- * Those with one UUID of the domain, and parent and child. Where all that tell are of one guest, the others are of it too.
+ * Checkpoints with the same domain UUID belong to one guest. A parent and its child belong to one guest. If
+ * all checkpoints with a known guest belong to one guest, the others belong to it too.
  *
- * @returns for each checkpoint what is equal for those of one guest; undefined where nothing says whose it is
+ * @returns for each checkpoint a key that is equal for all checkpoints of one guest; undefined if the guest
+ * is unknown
  */
 export function guestsOf(checkpoints: readonly Checkpoint[]): (string | undefined)[] {
   const leaders = new Map<string, string>();

@@ -1,5 +1,5 @@
 /**
- * Looks at every image of a chain, with a single pass over the tables of each.
+ * Inspects every image of a chain, with a single pass over the tables of each.
  */
 import type { Layer } from '../../chain/layer.ts';
 import { RefusedError } from '../../errors.ts';
@@ -12,7 +12,7 @@ import { firstPossible } from './origin-evidence.ts';
 import type { Holding } from './verdict.ts';
 
 interface InspectOptions extends ProgressOptions {
-  /** The images were opened without regard to who else uses them. */
+  /** The images were opened although other programs may use them. */
   readonly forceShare?: boolean | undefined;
 }
 
@@ -33,7 +33,7 @@ export async function inspectChain(
   );
   const images: InspectedImage[] = [];
   for (const [index, image] of examined.entries()) {
-    // What the origin holds may be older than the checkpoint.
+    // Content of the origin may be older than the checkpoint.
     const below = new Set([
       ...namesOf(examined.slice(index + 1)),
       ...known.filter(({ origin }) => firstPossible(origin) > index).map(({ name }) => name),
@@ -55,7 +55,7 @@ async function readTables(layer: Layer): Promise<ActiveTables | undefined> {
   }
 }
 
-/** What each image has under a checkpoint's name, top first. */
+/** The state of a checkpoint's bitmap in each image, top first. */
 export function holdingsOf(images: readonly InspectedImage[], name: string): Holding[] {
   return images.map((image) => ({
     image: image.layer.path,

@@ -1,5 +1,5 @@
 /**
- * What libvirt, or a backup program, has on file about the checkpoints of disks.
+ * Reads the checkpoints of disks that libvirt or a backup program has recorded.
  */
 
 import { RefusedError, UsageError } from '../../errors.ts';
@@ -18,26 +18,27 @@ import { type DiskMatch, matchDisks } from './match-disks.ts';
 import { originEvidence } from './origin-evidence.ts';
 
 export interface CheckpointFiles {
-  /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such. */
+  /** XML files as `virsh checkpoint-dumpxml` prints them, or folders of such files. */
   readonly checkpoints?: readonly string[] | undefined;
-  /** Checkpoints that libvirt itself has told. */
+  /** Checkpoints that libvirt itself has reported. */
   readonly documents?: readonly CheckpointXml[] | undefined;
-  /** What the checkpoints call the disks, one for each image, in their order: a target such as vda. */
+  /** Names of the disks in the checkpoints, such as the target vda. One for each image, in their order. */
   readonly disks?: readonly string[] | undefined;
 }
 
 export interface CheckpointRecords {
   /**
-   * The checkpoints that cover each disk, parents first. Warns of those that are surely of other disks, and of other disks
-   * that the checkpoints cover.
+   * The checkpoints that cover each disk, parents first. Warns about checkpoints that certainly belong to
+   * other disks. Also warns about other disks that the checkpoints cover.
    *
    * @param chains of all disks that the operation is about, in the order of `disks`
-   * @throws RefusedError when one is no disk of any checkpoint, or may be one of a checkpoint and nothing tells which
+   * @throws RefusedError when a disk is not in any checkpoint, or when its match with a checkpoint is
+   * uncertain
    */
   of(chains: readonly (readonly ChainImage[])[]): Promise<KnownCheckpoint[][]>;
 }
 
-/** @returns undefined when no files are named: then the chains themselves are all that is known */
+/** @returns undefined when no checkpoints are given: only the chains are known then */
 export async function readRecords(
   { checkpoints: paths = [], documents = [], disks }: CheckpointFiles,
   imageCount: number,
@@ -94,7 +95,7 @@ function targetsOf(stored: readonly StoredCheckpoint[]): string[] {
   return [...new Set(targets)].sort(inNaturalOrder);
 }
 
-/** A checkpoint that is left out silently may be one of this disk, and lost. */
+/** A checkpoint that is silently left out may belong to this disk. It would then be lost. */
 function refuseDoubt(
   path: string,
   chain: readonly ChainImage[],
@@ -107,7 +108,7 @@ function refuseDoubt(
   const doubt = matches.find(
     ({ kind }, position) =>
       kind === 'unclear' ||
-      // Its image has moved: nothing else brings a bitmap of that name here.
+      // Its image has moved: only this explains a bitmap of that name here.
       (kind === 'other' &&
         said === undefined &&
         chain.some(({ bitmaps }) => bitmaps.has(stored[position]!.name))),

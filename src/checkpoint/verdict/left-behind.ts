@@ -1,11 +1,11 @@
 /**
- * Bitmaps that a job made for itself and did not remove, since QEMU or libvirt ended before it.
+ * Finds temporary bitmaps that a job did not remove, because QEMU or libvirt ended before the job.
  */
 import type { Problem } from '../../inspection/problem.ts';
 import type { ChainImage } from '../chain/chain-images.ts';
 import { isTemporaryName } from '../names.ts';
 
-/** @param known names of checkpoints on file: a person may call one so */
+/** @param known names of recorded checkpoints: a person may have chosen such a name */
 export function leftBehind(
   { layer, present, isBeingWritten, running }: ChainImage,
   known: readonly { readonly name: string }[],

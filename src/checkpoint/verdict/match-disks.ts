@@ -1,12 +1,12 @@
 /**
- * Which disk of each checkpoint an image is.
+ * Matches images to the disks of each checkpoint.
  */
 import type { Checkpoint, CheckpointDisk } from '../checkpoint.ts';
 import type { IdentityOf } from './file-identities.ts';
 import { guestsOf } from './guests.ts';
 
 export interface ImageOfDisk {
-  /** The images of its chain, top first: those that were put on since are not in the XML. */
+  /** The images of its chain, top first. Images added after the checkpoint are not in its XML. */
   readonly paths: readonly string[];
   /** The disk as named by a person: its target, or its name in the checkpoint. */
   readonly disk?: string | undefined;
@@ -14,14 +14,15 @@ export interface ImageOfDisk {
 
 export type DiskMatch =
   | { readonly kind: 'disk'; readonly disk: CheckpointDisk }
-  /** Surely none: the checkpoint is of other disks. */
+  /** Certainly no match: the checkpoint covers other disks. */
   | { readonly kind: 'other'; readonly reason: string }
-  /** It may be one. */
+  /** Possibly a match. */
   | { readonly kind: 'unclear'; readonly reason: string };
 
 /**
- * Goes by what the person says, or by the files, those that lay below that day as well; then by the target that the disk has
- * in other checkpoints of the same guest. Never by names that look alike.
+ * Matches by the name that a person gives, or by the image files, including the backing images of that time.
+ * Then matches by the target that the disk has in other checkpoints of the same guest. Never matches by
+ * similar names.
  *
  * @returns for each image a match for each checkpoint
  */
@@ -38,14 +39,14 @@ export async function matchDisks(
     path !== undefined && (chains[image]!.has(path) || chains[image]!.has(await identityOf(path)));
 
   const found = images.map(() => checkpoints.map((): CheckpointDisk[] => []));
-  /** The disks of a checkpoint that no other image is. */
+  /** The disks of a checkpoint that are not matched to another image. */
   const open = (image: number, position: number) =>
     checkpoints[position]!.disks.filter((disk) =>
       found.every(
         (each, other) => other === image || each[position]!.length !== 1 || each[position]![0] !== disk,
       ),
     );
-  /** Looks where nothing was found yet; what one image gets is open to no other one in the next pass. */
+  /** Looks only where no disk was found yet. The next pass does not offer a matched disk to other images. */
   const pass = async (look: (disk: CheckpointDisk, image: number, position: number) => Promise<boolean>) => {
     const more = await Promise.all(
       images.map((_, image) =>
@@ -100,9 +101,9 @@ export async function matchDisks(
 }
 
 interface Targets {
-  /** What checkpoints of the guest call the disk. */
+  /** Targets of the disk in the checkpoints of the guest. */
   readonly own: Set<string>;
-  /** What these same checkpoints call other disks. */
+  /** Targets of other disks in the same checkpoints. */
   readonly others: Set<string>;
 }
 

@@ -1,5 +1,5 @@
 /**
- * In which image of the present chain a checkpoint began, according to the chain that its XML records.
+ * Finds the image of today's chain in which a checkpoint began, from the chain that its XML records.
  */
 import type { ChainImage } from '../chain/chain-images.ts';
 import type { CheckpointDisk } from '../checkpoint.ts';
@@ -8,16 +8,19 @@ import { type IdentityOf, isMissing } from './file-identities.ts';
 export type OriginEvidence =
   /** No evidence. */
   | { readonly kind: 'unknown' }
-  /** The image that was active is there, and no more images lie below it than did that day. */
+  /** The image that was active is in the chain. It has no more images below it than at that time. */
   | {
       readonly kind: 'in-chain';
       readonly index: number;
-      /** The XML records the chain of that day, or nothing lies below: no other image can have taken that path. */
+      /**
+       * The XML records the chain of that time, or the image has no backing image. So no other image can have
+       * taken that path.
+       */
       readonly isCertain: boolean;
     }
   /**
-   * More images lie below that path than did that day: what was active is one of `first` to `last` now, and another image
-   * has taken its path.
+   * The chain has more images below that path than at that time. Another image has taken the path. The image
+   * that was active is now one of `first` to `last`.
    */
   | {
       readonly kind: 'lower';
@@ -27,8 +30,8 @@ export type OriginEvidence =
       readonly last: number;
     }
   /**
-   * The image that was active is not in the chain: it was committed, or the guest went back to what lay below it. `fork` is
-   * the highest image of today that lay below it.
+   * The image that was active is not in the chain. It was committed, or the guest went back to an image below
+   * it. `fork` is the highest image of today's chain that was below it.
    */
   | {
       readonly kind: 'left';
@@ -81,7 +84,8 @@ export function originIn(evidence: OriginEvidence, held: number | undefined): nu
     case 'unknown':
       return held;
     case 'left':
-      // libvirt merges bitmaps into the image that it commits to; above it, none has what was written to the one that left.
+      // libvirt merges bitmaps into the target of a commit. No bitmap above it has the writes to the image
+      // that left.
       return held !== undefined && held >= (evidence.fork ?? 0) ? held : undefined;
     case 'in-chain':
       return Math.max(held ?? evidence.index, evidence.index);
@@ -90,7 +94,9 @@ export function originIn(evidence: OriginEvidence, held: number | undefined): nu
   }
 }
 
-/** Images above this one were put on after the checkpoint: their bitmaps must mark all that they hold. */
+/**
+ * Images above this one were added after the checkpoint: their bitmaps must mark all their allocated ranges.
+ */
 export function firstPossible(evidence: OriginEvidence): number {
   if (evidence.kind === 'in-chain') return evidence.index;
   return evidence.kind === 'lower' ? evidence.first : 0;

@@ -1,52 +1,65 @@
 /**
- * Whether a checkpoint is fit for an incremental backup: libvirt's rule, and the problems that libvirt does not detect.
+ * Judges whether a checkpoint is fit for an incremental backup. Applies libvirt's rule, and finds problems
+ * that libvirt does not detect.
  */
 import { formatSize } from '../../text/size.ts';
 import { type BitmapState, originIndex } from '../chain/bitmap-state.ts';
 import { firstPossible, type OriginEvidence } from './origin-evidence.ts';
 
-/** What one image of a chain has of a checkpoint. */
+/** The bitmap of a checkpoint in one image of a chain. */
 export interface Holding {
   readonly image: string;
   readonly state: BitmapState;
   readonly virtualSizeBytes: number;
-  /** Bytes of granules that the image holds a part of and that its bitmap does not mark. */
+  /** Size of the granules that contain allocated ranges but are not marked in the bitmap. */
   readonly missingBytes: number;
 }
 
 type CheckpointProblemCode =
   /** No image of the chain has the bitmap. */
   | 'no-bitmap'
-  /** An image above all that have the bitmap lacks it. */
+  /** An image above all images with the bitmap lacks it. */
   | 'bitmap-missing'
-  /** The image in which the checkpoint was made lacks it. libvirt accepts it, and a backup would lack what it recorded. */
+  /**
+   * The image in which the checkpoint was made lacks the bitmap. libvirt accepts the checkpoint, but a backup
+   * would lack the recorded changes.
+   */
   | 'bitmap-lost'
-  /** The image in which the checkpoint was made is not in the chain, and no image has the bitmap with what was written to it. */
+  /**
+   * The image in which the checkpoint was made is not in the chain. No image has the bitmap with the writes
+   * to it.
+   */
   | 'origin-left'
-  /** Another image has taken the path of the one in which the checkpoint was made, which lies lower now and lacks the bitmap. */
+  /**
+   * Another image has taken the path of the image in which the checkpoint was made. The original image is
+   * lower now and lacks the bitmap.
+   */
   | 'origin-replaced'
-  /** An image between two that have the bitmap lacks it. */
+  /** An image between two images with the bitmap lacks it. */
   | 'bitmap-gap'
   | 'bitmap-disabled'
   | 'bitmap-in-use'
   | 'bitmap-stale'
   | 'bitmap-unreadable'
-  /** An image that has the bitmap has a disk of another size than the top. */
+  /** The disk of an image with the bitmap has another size than the disk of the top image. */
   | 'size-mismatch'
-  /** The bitmap does not mark all that its image holds. libvirt accepts it, and a backup would lack that. */
+  /**
+   * The bitmap does not mark all allocated ranges of its image. libvirt accepts it, but a backup would lack
+   * the unmarked ranges.
+   */
   | 'bitmap-incomplete';
 
 export interface CheckpointProblem {
   readonly code: CheckpointProblemCode;
-  /** The image that has it; null for the chain as a whole. */
+  /** The image that has the problem; null for the whole chain. */
   readonly image: string | null;
   readonly message: string;
 }
 
 export interface Verdict {
   /**
-   * Whether libvirt takes the checkpoint as valid. It looks at names and flags only: with a problem left an incremental
-   * backup from it fails, or silently lacks changes.
+   * Whether libvirt accepts the checkpoint as valid. It checks only names and flags. If a problem remains, an
+   * incremental backup from the checkpoint fails or silently lacks changes.
    */
   readonly accepted: boolean;
   readonly problems: readonly CheckpointProblem[];
@@ -55,11 +68,11 @@ export interface Verdict {
 /**
  * Judges one checkpoint.
  *
- * libvirt (qemuBlockBitmapChainIsValid): the top must have the bitmap, those that have it must follow each other from the
- * top, and each must be enabled and consistent.
+ * libvirt's rule (qemuBlockBitmapChainIsValid): the top image must have the bitmap. The images with the
+ * bitmap must be contiguous from the top. Each bitmap must be enabled and consistent.
  *
- * @param chain what each image has under the checkpoint's name, top first
- * @param origin what is known of the image that was active when it was made
+ * @param chain the state of the checkpoint's bitmap in each image, top first
+ * @param origin evidence about the image that was active when the checkpoint was made
  */
 export function judge(
   name: string,
@@ -93,7 +106,7 @@ export function noBitmap(
   return why === undefined ? message : `${message}; ${why}`;
 }
 
-/** What today's chain has otherwise than the XML. */
+/** The difference between today's chain and the XML. */
 export function contradiction(
   name: string,
   chain: readonly Pick<Holding, 'image'>[],
@@ -164,7 +177,7 @@ function unseen(
         message: `${image}: has no bitmap "${name}", though the checkpoint was made when ${index === origin ? 'it' : 'an image below it'} was the active image: an incremental backup silently lacks what was written to it`,
       });
     }
-    // What the origin holds may be older than the checkpoint.
+    // Content of the origin may be older than the checkpoint.
     if (state === 'good' && index < origin && missingBytes > 0) {
       problems.push({
         code: 'bitmap-incomplete',

@@ -1,10 +1,11 @@
 /**
- * A checkpoint as the XML that `virsh checkpoint-create --redefine` takes, with nothing that libvirt does not need.
+ * Encodes a checkpoint as XML for `virsh checkpoint-create --redefine`, with only the parts that libvirt
+ * needs.
  */
 import { escapeMarkup } from '../../text/xml-text.ts';
 import type { Checkpoint, CheckpointDisk } from '../checkpoint.ts';
 
-/** What libvirt needs of a checkpoint to redefine it. */
+/** The properties of a checkpoint that libvirt needs to redefine it. */
 export type CheckpointToDefine = Pick<Checkpoint, 'name' | 'parent' | 'creationTime' | 'description'> & {
   readonly disks: readonly Pick<CheckpointDisk, 'name' | 'checkpoint' | 'bitmap'>[];
 };

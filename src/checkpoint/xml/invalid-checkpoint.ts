@@ -1,5 +1,5 @@
 /**
- * What is wrong with the XML of a checkpoint, before the name of its file is put to it.
+ * The error for invalid XML of a checkpoint, before the name of its file is added.
  */
 import { FormatError } from '../../format/format-error.ts';
 import type { Remedy } from '../../remedy.ts';

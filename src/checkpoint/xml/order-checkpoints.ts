@@ -5,9 +5,9 @@ import { RefusedError } from '../../errors.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 
 /**
- * Parents first, then by time, then by name. A parent that is not among them counts as there already.
+ * Parents first, then by time, then by name. A parent that is not in the list counts as already defined.
  *
- * @throws RefusedError when parents go round in a circle
+ * @throws RefusedError when the parents form a cycle
  */
 export function orderCheckpoints<T extends Checkpoint>(checkpoints: readonly T[]): T[] {
   const waiting = [...checkpoints].sort(byTime);

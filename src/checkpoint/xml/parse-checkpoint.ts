@@ -1,5 +1,5 @@
 /**
- * Parses what `virsh checkpoint-dumpxml` prints, with or without the domain in it.
+ * Parses the output of `virsh checkpoint-dumpxml`, with or without the domain in it.
  */
 import type { Checkpoint, CheckpointDisk } from '../checkpoint.ts';
 import { isCheckpointName, isDiskName } from '../names.ts';
@@ -89,7 +89,7 @@ function refuseTwice(
 
 type DomainDisk = Pick<CheckpointDisk, 'target' | 'source' | 'backing'>;
 
-/** The disks of the machine as it was then. */
+/** The disks of the domain at the time of the checkpoint. */
 function domainDisks(domain: XmlElement | undefined): DomainDisk[] {
   return childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => ({
     target: childOf(disk, 'target')?.attributes['dev'],

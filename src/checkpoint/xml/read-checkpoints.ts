@@ -1,5 +1,5 @@
 /**
- * Reads checkpoints from files of XML, and from folders of them such as virtnbdbackup keeps.
+ * Reads checkpoints from XML files, and from folders of XML files such as those of virtnbdbackup.
  */
 import { promises as fs } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export interface StoredCheckpoint extends Checkpoint {
 
 /** A checkpoint that does not come from a file. */
 export interface CheckpointXml {
-  /** How messages name it. */
+  /** Its name in messages. */
   readonly origin: string;
   readonly xml: string;
 }
@@ -28,15 +28,15 @@ export interface ReadCheckpointsOptions {
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** Far above a domain with hundreds of disks. */
+/** Far more than the XML of a domain with hundreds of disks. */
 const MAX_FILE_BYTES = 4 * 2 ** 20;
 
 /**
- * Reads XML files, and of folders every `*.xml`.
+ * Reads XML files, and every `*.xml` in folders.
  *
- * @param documents count more than files that describe a checkpoint of the same name
+ * @param documents take precedence over files that describe a checkpoint of the same name
  * @returns parents first, then by time
- * @throws RefusedError when one of them describes no checkpoint, or they contradict each other
+ * @throws RefusedError when one of them does not describe a checkpoint, or they contradict each other
  * @throws FailedError when one cannot be read
  */
 export async function readCheckpoints(

@@ -12,13 +12,16 @@ export interface XmlElement {
   readonly text: string;
 }
 
-/** A domain's XML, which may stand in that of a checkpoint, nests the up to 200 images of a chain in about ten levels. */
+/**
+ * A checkpoint's XML may contain the XML of a domain. It nests a chain of up to 200 images within about ten
+ * other levels.
+ */
 const MAX_DEPTH = 256;
 
 /**
- * Takes well-formed documents without a document type: entities of one's own are for attacks.
+ * Accepts well-formed documents without a document type: custom entities serve only attacks.
  *
- * @throws FormatError saying in which line
+ * @throws FormatError with the line number
  */
 export function parseXml(text: string): XmlElement {
   const parser = new SaxesParser();

@@ -1,5 +1,6 @@
 /**
- * bitmap-tool bitmap: the arguments, effects and exit status of `qemu-img bitmap`, for scripts that call it.
+ * bitmap-tool bitmap. It has the arguments, effects and exit status of `qemu-img bitmap`, for scripts that
+ * call it.
  */
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { applyBitmapActions, type BitmapAction } from '../../operations/bitmaps/bitmap-actions.ts';
@@ -20,7 +21,7 @@ const ACTIONS = ['add', 'remove', 'remove-all', 'clear', 'enable', 'disable'] as
 
 type BitmapOption = LongOption & OptionDefinition;
 
-/** Those of QEMU 11.1, which are those of 7.2 and more. */
+/** The options of QEMU 11.1. They include all options of 7.2. */
 const OPTIONS: readonly BitmapOption[] = [
   flag('add', 'add the bitmap, with nothing marked'),
   flag('remove', 'remove the bitmap'),
@@ -77,7 +78,7 @@ export const bitmapCommand: CommandDefinition<string[], object> = {
     "bitmap-tool bitmap --add --merge '#ALLOCATED' disk.qcow2 checkpoint-1",
     'bitmap-tool bitmap --merge checkpoint-2 -b overlay.qcow2 -F qcow2 disk.qcow2 checkpoint-1',
   ],
-  // They are parsed as getopt(3) does it, and qemu-img knows one way to fail.
+  // The arguments follow the rules of getopt(3). qemu-img exits with 1 for every error.
   rawArguments: { errorExitCode: 1 },
   async run(args, _flags, surroundings) {
     try {
@@ -129,14 +130,14 @@ async function runActions(args: readonly string[], { invoke, showHelp }: Surroun
   await invoke({ quiet: true, progress: false, lock: true }, (common) =>
     applyBitmapActions(image, bitmap, actions, {
       ...common,
-      // 0 is what qemu-img takes for "not given".
+      // qemu-img treats 0 as "not given".
       granularity: grain === 0 ? undefined : grain,
       sourceImage: sourceFile === undefined ? undefined : parseReference(sourceFile, sourceFormat),
     }),
   );
 }
 
-/** `driver=qcow2,file.filename=x`; a comma in a value is doubled. */
+/** Parses `driver=qcow2,file.filename=x`. A comma in a value is doubled. */
 function parseImageOpts(text: string, format: string | undefined): ImageReference {
   if (format !== undefined) throw new GetoptError('--image-opts and --format are mutually exclusive');
   const pairs = text.split(/(?<!,)(?:,,)*,(?!,)/).map((pair) => pair.replaceAll(',,', ','));

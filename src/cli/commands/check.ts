@@ -94,7 +94,7 @@ function describeDisk(disk: CheckedDisk, hintFor: HintFor): string {
   ].join('');
 }
 
-/** What is the same of many checkpoints is said once. */
+/** Merges findings that are the same for several checkpoints. */
 function checkpointFindings(checkpoints: readonly CheckedCheckpoint[]): string[] {
   const alike = new Map<string, string[]>();
   for (const { name, problems } of checkpoints) {
@@ -111,10 +111,10 @@ function checkpointFindings(checkpoints: readonly CheckedCheckpoint[]): string[]
   );
 }
 
-/** Stands for the name of a checkpoint; no message has a zero byte. */
+/** Placeholder for the name of a checkpoint. Messages never contain a zero byte. */
 const NAME_PLACE = '\0';
 
-/** One line for each call, whatever the disks and checkpoints that it repairs. */
+/** Lists each call once, even if several disks or checkpoints need the same call. */
 function adviceLines(disks: readonly CheckedDisk[], way: RepairWay): string {
   const calls = disks.flatMap(({ checkpoints }) => checkpoints.flatMap(({ advice }) => advice ?? []));
   const lines = calls.map((call) => {
@@ -150,7 +150,7 @@ function describeAll(checkpoints: readonly CheckedCheckpoint[]): string {
   return table(columns, rows);
 }
 
-/** Many broken checkpoints that follow each other and look the same are one row. */
+/** Puts many consecutive broken checkpoints into one row if they look the same. */
 function inRuns(checkpoints: readonly CheckedCheckpoint[]): [CheckedCheckpoint, ...CheckedCheckpoint[]][] {
   const runs: [CheckedCheckpoint, ...CheckedCheckpoint[]][] = [];
   const lookOf = (each: CheckedCheckpoint) =>
@@ -186,7 +186,7 @@ function markOf(severity: Severity): string {
   }
 }
 
-/** Problems that are not already listed for a checkpoint, each with its hint. */
+/** Problems that are not listed for a checkpoint, each with its hint. */
 function imageFindings({ images, checkpoints }: CheckedDisk, hintFor: HintFor): string[] {
   const judged = new Set(checkpoints.map(({ name }) => name));
   return images.flatMap(({ image, problems }) =>

@@ -22,7 +22,7 @@ export const completionCommand: CommandDefinition<[Shell], object> = {
     'bitmap-tool completion fish > ~/.config/fish/completions/bitmap-tool.fish',
   ],
   async run([shell], _flags, { allCommands }) {
-    // Loaded only here: no other command needs them.
+    // Loaded only here because other commands do not need them.
     const { commandTree } = await import('../command-tree.ts');
     const { completionFor } = await import('../completion/shells.ts');
     await print(completionFor(shell, commandTree(await allCommands())));

@@ -59,7 +59,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   },
 };
 
-/** Loads the drawing code only when needed, and checks the file before the work. */
+/** Loads the drawing code only when needed. Checks the picture file before the work starts. */
 async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {
   const { openPictureFile } = await import('../picture-file.ts');
   const { dumpPicture } = await import('../../picture/dump-picture.ts');

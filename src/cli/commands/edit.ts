@@ -31,7 +31,7 @@ export const clearCommand = namesCommand('clear', 'cleared', clearBitmaps, 'clea
 export const enableCommand = namesCommand('enable', 'enabled', enableBitmaps, 'enableRunning');
 export const disableCommand = namesCommand('disable', 'disabled', disableBitmaps, 'disableRunning');
 
-/** A command on bitmaps by name; several are changed in one commit or not at all. */
+/** A command that changes the named bitmaps. One commit changes all of them, or none. */
 function namesCommand(
   verb: string,
   participle: string,
@@ -118,7 +118,7 @@ export const mergeCommand: CommandDefinition<
   },
 };
 
-/** One edit, in the file or in the QEMU that has it open. */
+/** One edit, on the file or in the QEMU that has the image open. */
 interface Edit {
   readonly atRest: (image: string, options: ChangeOptions) => Promise<EditResult>;
   readonly running: (
@@ -129,7 +129,7 @@ interface Edit {
   ) => Promise<EditResult>;
 }
 
-/** Makes one edit and prints what it did. */
+/** Makes one edit and prints the result. */
 export async function edit(
   participle: string,
   image: string,

@@ -91,7 +91,7 @@ function fieldLines(fields: StoredFields): string[] {
   );
 }
 
-/** Magic numbers, offsets and sets of bits are read in hexadecimal. */
+/** Prints magic numbers, offsets and bit sets in hexadecimal. */
 function shown(name: string, value: number | string): string {
   if (typeof value === 'string') return printable(value);
   return /^magic$|offset$|features$|^flags$/.test(name) ? hex(value) : String(value);

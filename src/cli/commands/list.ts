@@ -40,7 +40,7 @@ export const listCommand: CommandDefinition<[string], CommonOptions & DomainFlag
   },
 };
 
-/** Cells of the bar that shows where on the disk a bitmap marks: at a terminal with room for it. */
+/** The number of cells in the bar of marked areas. Undefined unless a terminal has room for the bar. */
 function profileParts({ json, quiet }: CommonOptions): number | undefined {
   const columns = terminalColumns('stdout') ?? 0;
   return columns >= 96 && !json && !quiet ? BAR_CELLS : undefined;
@@ -81,7 +81,7 @@ function stateOf({ flags, running }: ListedBitmap): Cell {
   return flags.includes('auto') ? 'enabled' : { text: 'disabled', paint: color.yellow };
 }
 
-/** QEMU's own words. */
+/** Uses QEMU's own terms. */
 function runningState(
   flags: ListedBitmap['flags'],
   { persistent, busy }: NonNullable<ListedBitmap['running']>,

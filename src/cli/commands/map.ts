@@ -38,7 +38,7 @@ export const mapCommand: CommandDefinition<[string], MapFlags> = {
     const { layer, picture: file } = options;
     const picture = file === undefined ? undefined : await pictureMap(file, layer === true);
     const show = linesFor(options, picture !== undefined);
-    // Lines that come at a terminal are progress enough, and the spinner would be in their way.
+    // On a terminal, the printed lines show the progress. The spinner would disturb them.
     const progress = options.progress && !(show !== undefined && isTerminal('stdout'));
     await invoke({ ...options, progress }, async (common) => {
       const onImage = picture?.onImage;
@@ -59,7 +59,7 @@ export const mapCommand: CommandDefinition<[string], MapFlags> = {
   },
 };
 
-/** Nothing is listed where a picture is asked for, but for scripts. */
+/** With --picture, the map is listed only if --json is given. */
 function linesFor(
   { quiet, json }: CommonOptions,
   isDrawn: boolean,

@@ -44,7 +44,7 @@ function optionLine(option: OptionNode, when: string): string {
   return `-n ${quoted(when)} ${names.join(' ')}${value} -d ${quoted(option.description)}`;
 }
 
-/** fish itself offers files; other candidates are added. */
+/** fish offers files by itself. The script adds other candidates. */
 function argumentLines(command: CommandNode): string[] {
   return command.arguments
     .map(({ completes }) => completes)

@@ -1,5 +1,5 @@
 /**
- * The shells that there is completion for.
+ * The shells that have a completion script.
  */
 import type { ProgramTree } from '../command-tree.ts';
 import { bashCompletion } from './bash.ts';

@@ -1,5 +1,5 @@
 /**
- * Prints the man page; run when the package is built.
+ * Prints the man page. The build of the package runs this file.
  */
 import { loadCommands } from '../command-table.ts';
 import { commandTree } from '../command-tree.ts';

@@ -1,5 +1,5 @@
 /**
- * Text of the man page that is not from the command tree.
+ * Text of the man page that does not come from the command tree.
  */
 
 export const INTRODUCTION: readonly string[] = [

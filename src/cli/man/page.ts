@@ -1,5 +1,5 @@
 /**
- * The man page, from the command tree.
+ * Generates the man page from the command tree.
  */
 import {
   type ArgumentNode,
@@ -79,7 +79,7 @@ function optionItem(option: OptionNode): string {
 
 function sentence(text: string): string {
   const full = /[.!?…]$/.test(text) ? text : `${text}.`;
-  // A name like qcow2 stays as it is.
+  // A name like qcow2 keeps its lower case.
   if (/^\w*\d/.test(full)) return full;
   return `${full[0]!.toUpperCase()}${full.slice(1)}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Text in the language of man pages, man(7).
+ * Text in the markup language of man pages, man(7).
  */
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -13,7 +13,7 @@ const WORDS: Readonly<Record<string, string>> = {
   '×': 'x',
 };
 
-/** Text that stays as it is: minus signs that can be copied, nothing taken for a request or an escape. */
+/** Escapes text: minus signs stay copyable, and roff finds no request or escape in it. */
 export function roff(text: string): string {
   return text
     .replace(/[…–—“”‘’×]/g, (character) => WORDS[character]!)
@@ -51,12 +51,12 @@ export function paragraphs(...texts: readonly string[]): string {
   return texts.map(roff).join('\n.PP\n');
 }
 
-/** An indented explanation under its term, which is roff already. */
+/** A term with an indented explanation. The term must already be roff. */
 export function item(term: string, explanation: string): string {
   return `.TP\n${term}\n${roff(explanation)}`;
 }
 
-/** Lines as they are. */
+/** Lines without filling. */
 export function literal(lines: readonly string[]): string {
   return ['.RS 4', '.nf', ...lines.map(roff), '.fi', '.RE'].join('\n');
 }

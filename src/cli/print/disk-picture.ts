@@ -1,5 +1,5 @@
 /**
- * A small picture of a disk in text: how much of each part is marked.
+ * A small text picture of a disk. It shows the marked share of each part.
  */
 import type { ByteRange } from '../../bytes/range.ts';
 import { formatSize } from '../../text/size.ts';
@@ -10,12 +10,12 @@ const ROWS = 4;
 
 /**
  * @param marked parts of the disk in ascending order
- * @returns rows of cells; · is a part with nothing marked, █ one that is marked all over
+ * @returns rows of cells: · is a part with no marks, █ a fully marked part
  */
 export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange>): string {
   const cellCount = Math.min(CELLS_PER_ROW * ROWS, Math.max(1, Math.ceil(virtualSizeBytes / 512)));
   const cellBytes = virtualSizeBytes / cellCount;
-  // In parts of a byte, as many to a byte as there are cells: so every border of a cell is a whole number.
+  // The unit is a byte divided by the number of cells, so every cell border is a whole number.
   const cellParts = virtualSizeBytes;
   const filledParts = new Float64Array(cellCount);
   for (const { offset, length } of marked) {
@@ -36,7 +36,7 @@ export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange
   return `${text}${''.padStart(labelWidth)} each character is ${formatSize(Math.round(cellBytes))}: · clean, ░▒▓ partly dirty, █ dirty\n`;
 }
 
-/** The least mark shows, and only a full cell looks full. */
+/** Even the smallest mark is visible. Only a fully marked cell gets the full block. */
 export function shade(share: number): string {
   if (share === 0) return SHADES[0];
   if (share >= 1) return SHADES[4];

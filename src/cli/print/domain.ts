@@ -1,5 +1,5 @@
 /**
- * A guest of libvirt, and what libvirt itself says of its checkpoints.
+ * A libvirt guest, and libvirt's own information about its checkpoints.
  */
 import type { DomainReport } from '../../operations/running/running.ts';
 import { printable } from '../../text/printable.ts';

@@ -1,15 +1,16 @@
 /**
- * The lines of a dump, as JSON and as text, written as bytes: a bitmap may have millions of extents.
+ * The lines of a dump, as JSON and as text. They are written as bytes because a bitmap may have millions of
+ * extents.
  */
 import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
 import type { DumpColumns } from '../../operations/bitmaps/dump-bitmap.ts';
 import { lineRoom } from './line-room.ts';
 
 const WIDTH = 16;
-/** By type. */
+/** Indexed by extent type. */
 const DESCRIPTIONS = ['clean', 'dirty'] as const;
 
-/** One array, an extent a line. */
+/** One JSON array with one extent per line. */
 export async function printJsonLines(
   batches: Iterable<DumpColumns>,
   print: (bytes: Uint8Array) => Promise<void>,
@@ -30,7 +31,7 @@ export async function printJsonLines(
       at = writeDecimal(out, at, lengths[index]!);
       at = writePiece(out, at, ends[types[index]!]!);
     }
-    // Before the first, "[" stands instead of a comma and a new line.
+    // The first extent has "[" instead of a comma and a new line.
     if (isFirst) out.setUint8(1, OPEN);
     await print(new Uint8Array(out.buffer, isFirst ? 1 : 0, isFirst ? at - 1 : at));
     isFirst = false;

@@ -1,11 +1,11 @@
 /**
- * Room for lines that are written as bytes.
+ * A buffer for lines that are written as bytes.
  */
 
-/** Longer than any line, or title, is. */
+/** An upper limit for the length of a line or title. */
 const LINE_BYTES = 256;
 
-/** A buffer for a title and so many lines, which is used again for the next ones. */
+/** Returns a buffer for a title and `lineCount` lines. Later calls reuse the buffer. */
 export function lineRoom(): (lineCount: number) => DataView<ArrayBuffer> {
   let room = new DataView(new ArrayBuffer(0));
   return (lineCount) => {

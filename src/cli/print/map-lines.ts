@@ -1,5 +1,6 @@
 /**
- * The lines of a map, as JSON and as text, written as bytes: a disk may have millions of them.
+ * The lines of a map, as JSON and as text. They are written as bytes because a disk may have millions of
+ * lines.
  */
 import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
 import { flagsOf, type MapColumns, type MapFlags } from '../../guest/allocation/map-columns.ts';
@@ -11,12 +12,12 @@ const NARROW = 8;
 const KINDS = 8;
 
 export interface MapLines {
-  /** What is to be printed for these extents; valid until the next call. */
+  /** The output for these extents, valid until the next call. */
   batch(columns: MapColumns): Uint8Array;
   end(): string;
 }
 
-/** One array over all batches, an extent a line. */
+/** One JSON array for all batches, with one extent per line. */
 export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
   const room = lineRoom();
   const middleOf = pieces(gapsAreUnknown, jsonFlags);
@@ -43,7 +44,7 @@ export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
         at = writePiece(out, at, close);
       }
       if (!isFirst || count === 0) return new Uint8Array(out.buffer, 0, at);
-      // Before the first, "[" stands instead of a comma and a new line.
+      // The first extent has "[" instead of a comma and a new line.
       isFirst = false;
       out.setUint8(1, OPEN);
       return new Uint8Array(out.buffer, 1, at - 1);
@@ -101,7 +102,7 @@ function whatOf({ present, zero, compressed }: MapFlags): string {
   return zero ? 'zero' : 'data';
 }
 
-/** Keeps what is the same for all extents of a kind in one image. */
+/** Caches the text that all extents of one kind and depth share. */
 function pieces(
   gapsAreUnknown: boolean,
   make: (depth: number, flags: MapFlags) => string,

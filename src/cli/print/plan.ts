@@ -1,5 +1,5 @@
 /**
- * What a change wrote, or a dry run would write.
+ * Describes the writes of a change or of a dry run.
  */
 import type { PlanReport } from '../../operations/change-bitmaps.ts';
 import { printable } from '../../text/printable.ts';
@@ -19,7 +19,7 @@ export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   return `${summary}${lines.join('')}Nothing was written.\n`;
 }
 
-/** After a change in a running QEMU, which writes the image itself. */
+/** Describes a change in a running QEMU. QEMU writes the image itself. */
 export function describeRunning(dryRun: boolean): string {
   return dryRun
     ? 'Nothing was changed.\n'

@@ -1,5 +1,5 @@
 /**
- * How far long work is, in one line.
+ * The progress of long work in one line.
  */
 import { basename } from 'node:path';
 import type { Progress } from '../../image/table-progress.ts';
@@ -9,8 +9,8 @@ import { formatSize } from '../../text/size.ts';
 const NAME_LETTERS = 40;
 
 /**
- * @param elapsedMs since the phase began
- * @param letters available width: with less width the text is shorter
+ * @param elapsedMs time since the phase began
+ * @param letters available width in characters; the text is shorter if the width is smaller
  */
 export function progressText(
   { phase, image, doneBytes, totalBytes }: Progress,

@@ -1,13 +1,13 @@
 /**
- * A result as the JSON document that scripts read: what can be done is worded as in text.
+ * A result as the JSON document for scripts. Remedies have the same wording as in the text output.
  */
 import type { Remedy, RepairCall } from '../../remedy.ts';
 import { printableJson } from '../../text/printable.ts';
 import { type RepairWay, repairCommand } from '../remedy/checkpoint-words.ts';
 
 /**
- * @param hintFor words a remedy for the command that prints
- * @param way what calls that are advised take along
+ * @param hintFor returns the text of a remedy for the command that prints
+ * @param way the options that advised calls take over
  */
 export function resultJson(result: object, hintFor: (remedy: Remedy) => string, way?: RepairWay): string {
   return `${printableJson(worded(result, hintFor, way), 2)}\n`;

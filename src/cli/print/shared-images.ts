@@ -1,5 +1,5 @@
 /**
- * Says which images two compared disks are both read through.
+ * Prints the images that are in the backing chains of both compared disks.
  */
 import { printable } from '../../text/printable.ts';
 

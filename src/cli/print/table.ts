@@ -1,5 +1,5 @@
 /**
- * Aligned columns.
+ * Prints aligned columns.
  */
 
 export interface Column {
@@ -7,7 +7,7 @@ export interface Column {
   readonly align?: 'left' | 'right';
 }
 
-/** Text, or text with the colour it gets once its width is known. */
+/** Text, or text with a colour. The colour is applied after the width is measured. */
 export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
 
 export function table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {

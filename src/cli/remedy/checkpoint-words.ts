@@ -5,15 +5,15 @@ import type { CheckpointRemedy, Consent, RepairCall } from '../../remedy.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
 import type { Words } from './words.ts';
 
-/** The options that a call takes along from the command that advises it. */
+/** The options that an advised call takes over from the command that advises it. */
 export interface RepairWay {
-  /** Those that lead to a guest, and to the XML of its checkpoints. */
+  /** Options that name the guest and the XML of its checkpoints. */
   readonly options: readonly string[];
-  /** What the checkpoints call the disk of each image. */
+  /** The disk name in the checkpoints, for each image. */
   readonly disks: ReadonlyMap<string, string>;
 }
 
-/** A call that can be pasted into a shell, but for words in capitals that a person must fill in. */
+/** A call that can be pasted into a shell. A person must first replace the words in capitals. */
 export function repairCommand(call: RepairCall, way?: RepairWay): string {
   switch (call.kind) {
     case 'repair-directory-first':
@@ -32,7 +32,7 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
         ...origins.flatMap((origin) => ['--origin', origin === null ? 'IMAGE' : shellPath(origin)]),
         ...branches.flatMap((branch) => ['--branch', shellPath(branch)]),
         ...(isAgainst ? images.flatMap(() => ['--against', 'BACKUP']) : []),
-        // A guest that is named tells its images itself.
+        // With --domain, the guest provides the images.
         ...(way?.options ?? []),
         ...disks.flatMap((disk) => ['--disk', shellWord(disk)]),
         ...(way?.options[0] === '--domain' ? [] : images.map(shellPath)),
@@ -41,7 +41,10 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
   }
 }
 
-/** The way that marks least: what differs from the backup of one checkpoint, instead of all that an image holds. */
+/**
+ * The call that marks the least. It marks only differences from the backup of one checkpoint, instead of all
+ * that an image contains.
+ */
 export function tighterCommand(call: RepairCall, way?: RepairWay): string | undefined {
   if (call.kind !== 'repair-checkpoint' || !call.consents.includes('rebuild-origin')) return undefined;
   const consents = call.consents.filter((consent) => consent !== 'rebuild-origin');

@@ -20,7 +20,7 @@ const WORDS: Words<SimpleRemedy> = {
 
 export function hintFor(remedy: Remedy, command: CommandAtHand): string {
   if (remedy.kind === 'steps') return remedy.steps.map((step) => hintFor(step, command)).join(' ');
-  // Each kind has the words of its own remedy, which TypeScript cannot see through an index.
+  // WORDS has a function for each kind. TypeScript cannot match them to the remedy through an index.
   const say = WORDS[remedy.kind] as (remedy: SimpleRemedy, command: CommandAtHand) => string;
   return say(remedy, command);
 }

@@ -66,7 +66,7 @@ export const chainWords: Words<ChainRemedy> = {
     } To compare, decrypt the image with "qemu-img convert".`,
 };
 
-/** What to know before QEMU writes to an image with outdated bitmaps. */
+/** Warns before QEMU writes to an image with outdated bitmaps, because QEMU drops them. */
 function forgetting(file: string, dropsOutdated: boolean): string {
   if (!dropsOutdated) return '';
   return ` That drops its outdated bitmaps: afterwards repair each checkpoint that began in this image with "bitmap-tool repair --name NAME --origin ${shellPath(file)} TOP".`;

@@ -1,5 +1,6 @@
 /**
- * The map of a whole chain: for each part of the disk, which image provides it and what it is, as in `qemu-img map`.
+ * The map of a whole chain, as in `qemu-img map`. For each part of the disk it has the providing image and
+ * the kind of data.
  */
 import type { Layer } from '../../chain/layer.ts';
 import { openRunReader, type RunReader } from './layer-runs.ts';
@@ -7,21 +8,21 @@ import { extentsOf, type MapColumns, type MapExtent } from './map-columns.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs } from './runs.ts';
 
 export interface MappedLayers {
-  /** The image `depth` steps below the top, or undefined below the last one that counts. */
+  /** Returns the image `depth` steps below the top, or undefined below the last mapped image. */
   layer(depth: number): Promise<Layer | undefined>;
 }
 
-/** Extents that one item of the iteration brings at most. */
+/** Maximum number of extents in one batch. */
 const BATCH = 16 * 1024;
 
-/** Like mapInColumns, with one object for each extent. */
+/** Like mapInColumns, with an object for each extent. */
 export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[]> {
   for await (const columns of mapInColumns(layers)) yield extentsOf(columns, false);
 }
 
 /**
- * Yields the extents of the disk from its start to its end, in batches: a disk may have millions of them, and
- * waiting for each would cost more than reading it.
+ * Yields the extents of the disk in order, in batches. A disk may have millions of extents, and an await for
+ * each would cost more than the read.
  */
 export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<MapColumns> {
   const top = (await layer(0))!;
@@ -43,7 +44,7 @@ export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<Map
       if (kind !== RUN.unallocated) break;
       const below = cursors[depth + 1]?.layer ?? (depth === bottom ? undefined : await layer(depth + 1));
       if (below === undefined) bottom = depth;
-      // Past the end of a shorter backing image nothing is allocated: this image gives zeros.
+      // A shorter backing image has no data past its end. The image above it reads as zeros there.
       if (below === undefined || offset >= below.virtualSizeBytes) break;
       end = Math.min(end, below.virtualSizeBytes);
       depth++;
@@ -76,7 +77,7 @@ function columnsBuilder(size: number) {
       hostOffsets[count] = host;
       count++;
     },
-    /** Makes the last extent longer, where what comes next goes on with it. */
+    /** Extends the last extent, if the new part continues it. */
     extend(length: number, depth: number, kind: RunKind, host: number): boolean {
       const last = count - 1;
       if (count === 0 || kinds[last] !== kind || depths[last] !== depth) return false;
@@ -94,10 +95,10 @@ function columnsBuilder(size: number) {
   };
 }
 
-/** A place in the runs of one image, moving forward. */
+/** A position in the runs of one image. It only moves forward. */
 interface Cursor {
   readonly layer: Layer;
-  /** Moves to the run that covers `offset`; false when it is not loaded yet. */
+  /** Moves to the run that covers `offset`. Returns false if that run is not loaded yet. */
   seek(offset: number): boolean;
   load(offset: number): Promise<void>;
   runEnd(): number;

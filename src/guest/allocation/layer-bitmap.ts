@@ -1,5 +1,5 @@
 /**
- * What one image of a chain itself holds, as a dirty bitmap.
+ * The allocation of one image of a chain, as a dirty bitmap.
  */
 
 import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../../bitmap/dirty-bitmap.ts';
@@ -11,18 +11,18 @@ import type { ActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
 import { type Scan, scanActiveTables } from '../../image/scan.ts';
 
-/** What a bitmap is for, and what it shall mark. */
+/** The disk of a bitmap, and the content that it marks. */
 export interface LayerBitmapForm {
   readonly content: Content;
-  /** Of the disk that the bitmap is for; what the image holds beyond it is left out. */
+  /** Size of the bitmap's disk. Clusters of the image beyond it are ignored. */
   readonly virtualSizeBytes: number;
   readonly granularityBits: number;
 }
 
 /**
- * Marks every granule of which the image itself holds a part, whatever its backing images hold.
+ * Marks every granule that the image itself holds at least in part. Its backing images do not matter.
  *
- * @returns also the scan: a census of the image may go on with it
+ * @returns also the scan, which a census of the image may continue
  */
 export async function layerBitmap(
   tables: ActiveTables,
@@ -39,7 +39,7 @@ export async function layerBitmap(
     {
       content,
       onTable(l1Index, units) {
-        // Entries past the end of the disk are not part of it: VM state, or what a shrunk disk left.
+        // Entries past the end of the disk are VM state, or the rest of a disk that was shrunk.
         const start = l1Index * tableBytes;
         if (start >= own) return;
         const unitCount = Math.min(units.length * 8, divideUp(own - start, 2 ** unitBits));
@@ -55,7 +55,7 @@ export async function layerBitmap(
   return { bitmap, scan };
 }
 
-/** A table has at least 64 units, so each one starts at a byte of the bitmap. */
+/** A table has at least 64 units, so it starts at a byte of the bitmap. */
 function copyUnits(bits: Uint8Array, firstBit: number, units: Uint8Array): void {
   const byte = firstBit / 8;
   bits.set(byte + units.length <= bits.length ? units : units.subarray(0, bits.length - byte), byte);
@@ -97,7 +97,7 @@ function coarsen(
   }
 }
 
-/** Clears what a cluster cut by the end of a shorter image marked beyond that end. */
+/** Clears marks past the end of a shorter image, which its last cluster may have set. */
 function trimTo(bitmap: DirtyBitmap, endBytes: number): void {
   trimToDisk({ ...bitmap, virtualSizeBytes: endBytes });
 }

@@ -1,5 +1,5 @@
 /**
- * Reads what one image of a chain holds, part by part, as runs.
+ * Reads the allocation of one image of a chain in parts, as runs.
  */
 
 import { divideUp } from '../../bytes/align.ts';
@@ -18,11 +18,14 @@ import { hostRange } from '../../image/scan.ts';
 import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
 
-/** Large enough that the wait for a read is short compared with the work on it; bounds the memory of a part. */
+/** Large enough that a read takes less time than the work on its result. Limits the memory of a part. */
 const ENTRIES_PER_PART = 64 * 1024;
 
 export interface RunReader {
-  /** Valid until the next call: runs from `start`, for as far as one part goes: beyond `start`, at most to the end of the image's disk. */
+  /**
+   * Returns the runs of one part from `start`. They end after `start` and at most at the end of the image's
+   * disk. The result is valid until the next call.
+   */
   read(start: number): Promise<Runs>;
 }
 
@@ -96,7 +99,7 @@ function addTable(
       const guestOffset = toGuestOffset(tableStart + index * clusterSizeBytes);
       const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
       const host = hostRange(cluster, header);
-      // Asked first, since the text of the complaint would cost more than all the rest.
+      // Checked first: building the error text for each cluster would be too slow.
       if (host !== undefined && host.offset >= storage.sizeBytes) {
         const what = `the cluster of disk offset ${hex(guestOffset)}`;
         requireInside(storage, what, { offset: host.offset, length: 1 });
@@ -106,7 +109,7 @@ function addTable(
   });
 }
 
-/** As addCluster, of a plain entry. */
+/** Like addCluster, for a plain entry. */
 function addPlain(
   { header }: Image,
   offset: number,
@@ -134,7 +137,7 @@ function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, ru
     const end = Math.min(guestOffset + to, header.virtualSizeBytes);
     const begin = runs.end;
     if (end <= begin) return;
-    // Where the host offset does not lead to the data of a reader, QEMU gives none either.
+    // The host offset of encrypted data is useless to a reader. QEMU omits it too.
     const known = host !== undefined && !encrypted;
     runs.add(end, kind, known ? host + from + (begin - guestOffset - from) : NO_OFFSET);
   };
@@ -166,8 +169,8 @@ function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, ru
 }
 
 /**
- * Where the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). In an external data
- * file it does so too; that one is not at hand here.
+ * If the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). QEMU also does
+ * so in an external data file, but that file is not open here.
  */
 async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | undefined> {
   if (image.header.hasDataFile) return undefined;
@@ -196,7 +199,7 @@ function withHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder): Runs {
   return split.finish();
 }
 
-/** All of a raw image is its own; what the file system keeps no data for reads as zeros. */
+/** A raw image provides all of its disk. Holes of the file read as zeros. */
 function rawReader({ storage, virtualSizeBytes }: RawLayer): RunReader {
   const runs = runsBuilder();
   return {

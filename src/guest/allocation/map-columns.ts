@@ -1,34 +1,35 @@
 /**
- * Extents of a map in columns: a disk may have millions of them, and an object for each would cost more than reading them.
+ * Extents of a map, in columns. A disk may have millions of them, and an object for each would cost more than
+ * the read.
  */
 import { NO_OFFSET, RUN, type RunKind } from './runs.ts';
 
-/** Valid until the next ones are asked for; sizes and offsets in bytes. */
+/** Valid until the next batch. Sizes and offsets are in bytes. */
 export interface MapColumns {
   readonly count: number;
   readonly starts: Float64Array;
   readonly lengths: Float64Array;
-  /** How many images below the top the one is that gives this part; 0 is the top. */
+  /** Depth of the providing image: the number of images above it. 0 is the top. */
   readonly depths: Uint16Array;
-  /** Of RunKind: what it is in that image. */
+  /** The RunKind in that image. */
   readonly kinds: Uint8Array;
-  /** Where it starts in that image's file, or in its external data file; NO_OFFSET where it has no meaning. */
+  /** Start in the image's file or in its external data file; NO_OFFSET if it has no meaning. */
   readonly hostOffsets: Float64Array;
 }
 
-/** One line of `qemu-img map --output=json`; sizes and offsets in bytes. */
+/** One line of `qemu-img map --output=json`. Sizes and offsets are in bytes. */
 export interface MapExtent {
   readonly start: number;
   readonly length: number;
-  /** How many images below the top the one is that gives this part; 0 is the top. */
+  /** Depth of the providing image: the number of images above it. 0 is the top. */
   readonly depth: number;
-  /** Whether that image itself holds it; false where none does, and it reads as zeros. */
+  /** Whether that image itself holds the extent. false if no image holds it and it reads as zeros. */
   readonly present: boolean;
   /** Known to read as zeros. */
   readonly zero: boolean;
   readonly data: boolean;
   readonly compressed: boolean;
-  /** Where it starts in that image's file, or in its external data file; absent where it has no meaning. */
+  /** Start in the image's file or in its external data file; absent if it has no meaning. */
   readonly offset?: number;
 }
 
@@ -44,7 +45,7 @@ const FLAGS: Readonly<Record<RunKind, MapFlags>> = {
 };
 const UNKNOWN: MapFlags = { ...UNALLOCATED, zero: false };
 
-/** @param gapsAreUnknown backing images are left out, so the content of gaps is unknown */
+/** @param gapsAreUnknown backing images were not read, so the content of gaps is unknown */
 export function flagsOf(kind: RunKind, gapsAreUnknown: boolean): MapFlags {
   return kind === RUN.unallocated && gapsAreUnknown ? UNKNOWN : FLAGS[kind];
 }

@@ -1,9 +1,11 @@
 /**
- * Stretches of a disk, in ascending order, that are alike within one image; kept in columns, since there may be
- * millions.
+ * Runs of a disk within one image, in ascending order. Each has one kind. They are kept in columns, since
+ * there may be millions.
  */
 
-/** What a stretch is in one image by itself; `hole` is data for which the file keeps nothing, so that it is zeros. */
+/**
+ * The kind of a run in one image alone. `hole` is data that the file does not store, so it reads as zeros.
+ */
 export const RUN = { unallocated: 0, data: 1, zero: 2, compressed: 3, hole: 4 } as const;
 export type RunKind = (typeof RUN)[keyof typeof RUN];
 
@@ -11,22 +13,22 @@ export type RunKind = (typeof RUN)[keyof typeof RUN];
 export const NO_OFFSET = -1;
 
 export interface Runs {
-  /** Where the first one starts. */
+  /** Start of the first run. */
   readonly start: number;
-  /** Where the last one ends. */
+  /** End of the last run. */
   readonly end: number;
   readonly count: number;
-  /** Where each one ends, in bytes of the disk. */
+  /** End of each run, in bytes of the disk. */
   readonly ends: Float64Array;
   readonly kinds: Uint8Array;
-  /** Where each one starts in the file that holds it, or NO_OFFSET. */
+  /** Start of each run in the file that holds it, or NO_OFFSET. */
   readonly hostOffsets: Float64Array;
 }
 
 export interface RunsBuilder {
-  /** Begins with other runs; those that were finished before are no longer valid. */
+  /** Starts a new set of runs. Earlier results of `finish` are no longer valid. */
   reset(start: number): void;
-  /** Goes on from the last end to `end`; joins the previous run where kind and host offset go on. */
+  /** Adds a run from the last end to `end`. Joins it to the previous run if kind and host offset continue. */
   add(end: number, kind: RunKind, hostOffset: number): void;
   readonly end: number;
   readonly count: number;
@@ -34,7 +36,7 @@ export interface RunsBuilder {
 }
 
 const LAST_END = 0;
-/** The host offset at which the last run would go on. */
+/** The host offset that would continue the last run. */
 const NEXT_HOST = 1;
 
 export function runsBuilder(): RunsBuilder {
@@ -43,7 +45,7 @@ export function runsBuilder(): RunsBuilder {
   let kinds = new Uint8Array(1024);
   let hostOffsets = new Float64Array(1024);
   let count = 0;
-  // In an array, since a large number that a closure keeps in a variable is a new object each time.
+  // Kept in an array: a large number in a closure variable is a new object on each write.
   const state = Float64Array.of(0, NO_OFFSET);
 
   function grow(): void {

@@ -1,5 +1,5 @@
 /**
- * Compares two disks as guests see them, reading only what the maps of both do not show to be equal.
+ * Compares two disks as guests see them. Reads only the parts that the maps do not show to be equal.
  */
 import { alignDown, alignUp } from '../../bytes/align.ts';
 import type { GuestReader } from '../data/guest-reader.ts';
@@ -9,20 +9,22 @@ import { isShared, type Stretch, sideBySide } from './stretches.ts';
 export interface Comparison {
   /** Resolution of the reported differences in bytes: a power of two from 512. */
   readonly unitBytes: number;
-  /** Told of everything that differs, in order, in whole units as far as the longer disk goes. */
+  /** Receives every difference in order, in whole units up to the end of the longer disk. */
   readonly onDifference: (offset: number, length: number) => void;
-  /** Compare only up to here; without it up to the end of the longer disk. */
+  /** End of the comparison. Default: the end of the longer disk. */
   readonly endBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told now and then how far along the disk the work is. */
+  /** Receives the progress along the disk from time to time. */
   readonly onProgress?: ((doneBytes: number) => void) | undefined;
 }
 
-/** What one read brings of either side; parts end at its multiples, so that most lie in whole clusters. */
+/**
+ * Maximum size of one read on each side. Parts end at multiples of it, so that most contain whole clusters.
+ */
 const PART_BYTES = 1024 * 1024;
 const PARTS_IN_FLIGHT = 4;
 
-/** A range to read on both sides, made of neighbouring stretches. */
+/** A range to read on both sides. It consists of adjacent stretches. */
 interface Part {
   readonly start: number;
   end: number;
@@ -35,7 +37,7 @@ interface Buffers {
 }
 
 /**
- * Where one disk is shorter, it counts as zeros beyond its end.
+ * The shorter disk counts as zeros beyond its end.
  *
  * @throws RefusedError where encrypted data would have to be read, or an image is broken
  */
@@ -73,7 +75,7 @@ export async function compareDisks(
           ...readSide(left, part, buffers.left, ({ left: extent }) => extent),
           ...readSide(right, part, buffers.right, ({ right: extent }) => extent),
         ]);
-        done.catch(() => {}); // The one that awaits it in turn reports it.
+        done.catch(() => {}); // The later await reports the error.
         ahead.push({ part, buffers, done });
       }
       if (ahead.length === 0) onProgress?.(stretches.at(-1)!.end);
@@ -85,7 +87,7 @@ export async function compareDisks(
   differences.finish();
 }
 
-/** Joins and cuts what must be read into parts that fit the buffers. */
+/** Joins and splits the stretches to read into parts that fit the buffers. */
 function* partsToRead(
   stretches: readonly Stretch[],
   left: GuestReader,
@@ -121,7 +123,7 @@ function readSide(
   const { stretches } = part;
   for (let index = 0, start = part.start; start < part.end; ) {
     const extent = extentOf(stretches[index]!);
-    // The other side's extents may cut one of this side into many stretches.
+    // The other side's extents may split one extent of this side into many stretches.
     while (index + 1 < stretches.length && extentOf(stretches[index + 1]!) === extent) index++;
     const end = Math.min(stretches[index]!.end, part.end);
     reads.push(reader.read(extent, start, buffer.subarray(start - part.start, end - part.start)));
@@ -131,7 +133,7 @@ function readSide(
   return reads;
 }
 
-/** Fails as soon as none of them is at work any more: what they read may then be closed. */
+/** Fails only after all reads have ended. The caller may then close their files. */
 async function allDone(reads: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(reads)) if (result.status === 'rejected') throw result.reason;
 }
@@ -143,7 +145,7 @@ function compareParts(
   onDifference: (start: number, end: number) => void,
 ): void {
   const length = end - start;
-  // Units are counted from the start of the disk, and a part may begin within one.
+  // Units are counted from the start of the disk. A part may begin inside a unit.
   const head = Math.min(alignUp(start, unitBytes) - start, length);
   for (const [from, to] of [
     [0, head],
@@ -155,7 +157,7 @@ function compareParts(
   }
 }
 
-/** Rounds differences out to whole units, and joins those that touch. */
+/** Rounds differences outward to whole units and joins adjacent ones. */
 function unitRanges({ unitBytes, onDifference }: Comparison, diskEnd: number) {
   let from = 0;
   let to = 0;

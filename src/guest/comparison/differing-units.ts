@@ -1,8 +1,8 @@
 /**
- * Finds which parts of two equally long buffers differ.
+ * Finds the differing parts of two buffers of equal length.
  */
 
-/** Into how many parts a range that differs is cut to look closer. */
+/** Number of parts into which a differing range is split for the next comparison. */
 const FANOUT = 16;
 
 /**

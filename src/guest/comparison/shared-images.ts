@@ -1,5 +1,6 @@
 /**
- * Which images of a disk another disk is read through as well: in what they give, the two can never differ.
+ * Finds the images of one disk through which another disk is read as well. The two disks cannot differ in
+ * data from such an image.
  */
 import type { Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
@@ -8,12 +9,12 @@ import { fileIdentity } from '../../storage/file.ts';
 import { dataFileName } from '../data/data-file.ts';
 
 export interface SharedImage {
-  /** How many images below the top of `chain` it is. */
+  /** Number of images above it in `chain`; 0 is the top. */
   readonly depth: number;
   readonly path: string;
 }
 
-/** The images of `chain` whose file, or external data file, is also one of `other`; top first. */
+/** The images of `chain` that share their file or external data file with an image of `other`; top first. */
 export async function sharedImages(chain: Chain, other: Chain): Promise<SharedImage[]> {
   const files = new Set<string>();
   for (const layer of await reachableLayers(other)) for (const file of await filesOf(layer)) files.add(file);
@@ -24,7 +25,7 @@ export async function sharedImages(chain: Chain, other: Chain): Promise<SharedIm
   return shared;
 }
 
-/** What lies below an image that cannot be opened gives nothing to the disk: to read from it fails. */
+/** An image that cannot be opened ends the list: data from it or from below it cannot be read. */
 async function reachableLayers(chain: Chain): Promise<Layer[]> {
   const layers: Layer[] = [];
   try {
@@ -39,7 +40,7 @@ async function reachableLayers(chain: Chain): Promise<Layer[]> {
   }
 }
 
-/** Device and inode of each file that gives data of the image. */
+/** Device and inode of each file with data of the image. */
 async function filesOf(layer: Layer): Promise<string[]> {
   const { identity } = layer.storage;
   if (layer.format === 'raw' || !layer.image.header.hasDataFile) return [identity];

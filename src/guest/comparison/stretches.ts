@@ -1,11 +1,11 @@
 /**
- * Walks along two disks in parallel and finds the parts that are equal without reading them.
+ * Walks along two disks in parallel and finds equal parts without reading their data.
  */
 import type { Span } from '../../bytes/range.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';
 import type { GuestReader } from '../data/guest-reader.ts';
 
-/** Bytes [start, end) of the disk, which lie in one extent on either side. */
+/** Bytes [start, end) of the disk. They lie in one extent on each side. */
 export interface Stretch extends Span {
   readonly left: MapExtent;
   readonly right: MapExtent;
@@ -14,8 +14,8 @@ export interface Stretch extends Span {
 const BATCH = 4096;
 
 /**
- * Yields the stretches from 0 to `endBytes` in order, in batches; a disk that ends earlier goes on as zeros, as it
- * does for `qemu-img compare`.
+ * Yields the stretches from 0 to `endBytes` in order, in batches. The shorter disk is extended with zeros, as
+ * in `qemu-img compare`.
  */
 export async function* sideBySide(
   leftReader: GuestReader,
@@ -44,7 +44,7 @@ export async function* sideBySide(
 }
 
 interface ExtentCursor {
-  /** The extent that covers `offset`, or undefined when it is not loaded yet. */
+  /** Returns the extent that covers `offset`, or undefined if it is not loaded yet. */
   at(offset: number): MapExtent | undefined;
   load(offset: number): Promise<MapExtent>;
   close(): Promise<void>;
@@ -81,8 +81,8 @@ function zerosFrom(start: number): MapExtent {
 }
 
 /**
- * Whether both sides surely read the same: as zeros, from the same image (the place on the disk being the same), or
- * from the same place of one file.
+ * Whether both sides certainly read the same bytes. Both read as zeros, or from the same image, or from the
+ * same place in one file. Both sides always have the same disk offset.
  */
 export function isShared(
   { start, left, right }: Stretch,

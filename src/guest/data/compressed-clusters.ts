@@ -1,5 +1,5 @@
 /**
- * Reads compressed clusters of one image, and caches a cluster that is read in parts.
+ * Reads compressed clusters of one image. Caches clusters that are read in parts.
  */
 import { alignDown } from '../../bytes/align.ts';
 import { RefusedError } from '../../errors.ts';
@@ -10,11 +10,11 @@ import type { Image } from '../../image/image.ts';
 import { decompressCluster } from './decompress.ts';
 import { readStored, type StoredCluster } from './stored-clusters.ts';
 
-/** Reads that run at the same time meet in no more clusters than that. */
+/** Concurrent reads share at most this number of clusters. */
 const CLUSTERS_KEPT = 4;
 
 export interface CompressedClusters {
-  /** Fills `into` with what the disk has from `offset`; all of it must lie in compressed clusters. */
+  /** Fills `into` with the disk's data from `offset`. The whole range must lie in compressed clusters. */
   read(offset: number, into: Uint8Array): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export function compressedClusters(image: Image): CompressedClusters {
     if (kept.size > CLUSTERS_KEPT) kept.delete(kept.keys().next().value!);
   }
 
-  /** Starts to read what the disk has in each of the clusters: together, to be decompressed side by side. */
+  /** Starts to read all of the clusters together and to decompress them in parallel. */
   function contents(guestOffsets: readonly number[]): Map<number, Promise<Uint8Array>> {
     lookup ??= openClusterLookup(image);
     const stored = lookup

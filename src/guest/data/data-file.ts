@@ -9,10 +9,11 @@ import type { Image } from '../../image/image.ts';
 import type { FileStorage } from '../../storage/file.ts';
 
 /**
- * Takes the stored name as QEMU does (qcow2_do_open): as a plain path, in which no `json:` or `file:` means anything,
- * and a relative one from the current folder, not the image's.
+ * Uses the stored name as QEMU does (qcow2_do_open): as a plain path, without `json:` or `file:` forms. A
+ * relative path starts at the current folder, not at the image's.
  *
- * @throws RefusedError when the image names none or it cannot be found
+ * @throws RefusedError when the image names no data file
+ * @throws FailedError when the data file cannot be opened
  */
 export async function openDataFile(image: Image, locking: Locking): Promise<FileStorage> {
   const { storage } = image;
@@ -33,7 +34,7 @@ export async function openDataFile(image: Image, locking: Locking): Promise<File
   }
 }
 
-/** @throws RefusedError when the image names none */
+/** @throws RefusedError when the image names no data file */
 export function dataFileName({ storage, extensions }: Image): string {
   const name = cString(findExtension(extensions, EXTENSION_TYPE.dataFile)?.data ?? new Uint8Array(0));
   if (name !== '') return name;

@@ -1,14 +1,14 @@
 /**
- * Decompresses the data of one cluster, in the two ways that qcow2 knows.
+ * Decompresses the data of one cluster by either qcow2 compression type.
  */
 import { promisify } from 'node:util';
 import type { Header } from '../../format/header.ts';
 import { zstdFrameLength } from './zstd-frame.ts';
 
 /**
- * @param stored the cluster's compressed data, and whatever follows it in its last sector
+ * @param stored the cluster's compressed data and the rest of its last sector
  * @returns a whole cluster
- * @throws Error saying what is wrong with the data
+ * @throws Error that describes the fault in the data
  */
 export async function decompressCluster(
   stored: Uint8Array,
@@ -22,7 +22,7 @@ export async function decompressCluster(
   return bytes;
 }
 
-/** QEMU compresses with a window of 4 KiB, but takes any when it decompresses, and so does this. */
+/** QEMU compresses with a 4 KiB window but decompresses with any window. This code does the same. */
 async function decodeDeflate(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
   const { inflateRaw } = await import('node:zlib');
   return promisify(inflateRaw)(stored, { chunkSize: mostBytes, maxOutputLength: mostBytes });
@@ -32,7 +32,7 @@ type Decoder = (frame: Uint8Array, mostBytes: number) => Promise<Uint8Array>;
 
 let loading: Promise<Decoder> | undefined;
 
-/** @returns nothing for broken data, and for data that decodes to more than `mostBytes` */
+/** @returns no bytes for broken data, or for data that decodes to more than `mostBytes` */
 async function decodeZstd(stored: Uint8Array, mostBytes: number): Promise<Uint8Array> {
   const frame = stored.subarray(0, zstdFrameLength(stored));
   loading ??= loadZstd();
@@ -40,10 +40,10 @@ async function decodeZstd(stored: Uint8Array, mostBytes: number): Promise<Uint8A
   return await decode(frame, mostBytes);
 }
 
-/** Node has zstd from 22.15 on, which is faster. */
+/** Node has its own, faster zstd from 22.15 on. */
 async function loadZstd(): Promise<Decoder> {
   const zlib = await import('node:zlib');
-  // The types are those of the oldest Node that is supported.
+  // The type definitions are those of the oldest supported Node.
   const { zstdDecompress } = zlib as { readonly zstdDecompress?: typeof zlib.inflateRaw };
   if (zstdDecompress !== undefined) {
     const decompress = promisify(zstdDecompress);

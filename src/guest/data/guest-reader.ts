@@ -1,5 +1,5 @@
 /**
- * The disk as a guest sees it, through a whole backing chain.
+ * Reads the disk as a guest sees it, through a whole backing chain.
  */
 
 import type { Locking } from '../../chain/locking.ts';
@@ -9,24 +9,22 @@ import { type LayerData, openLayerData } from './layer-data.ts';
 
 export interface GuestReader {
   readonly virtualSizeBytes: number;
-  /** The extents of the disk in order, in batches. What is read is named by one of them. */
+  /** Yields the extents of the disk in order, in batches. `read` and `source` take one of them. */
   extents(): AsyncGenerator<MapExtent[]>;
   /**
-   * Fills `into` with what the disk has from `offset`.
+   * Fills `into` with the disk's data from `offset`.
    *
-   * @param extent one that `extents` has brought and that all of it lies in
-   * @throws RefusedError where the data is encrypted, or compressed data is broken
+   * @param extent an extent from `extents` that contains the whole range
+   * @throws RefusedError if the data is encrypted, or compressed data is broken
    */
   read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
-  /** The image that gives an extent of data. */
+  /** Identifies the image and the file with the data of an extent. */
   source(extent: MapExtent): Pick<LayerData, 'imageIdentity' | 'dataIdentity'>;
   /** Closes the files that were opened in addition to the layers. */
   close(): Promise<void>;
 }
 
-/**
- * @param locking for external data files, which are opened as soon as the map comes to data of their image
- */
+/** @param locking for external data files; each is opened when the map reaches data of its image */
 export async function openGuestReader(layers: MappedLayers, locking: Locking): Promise<GuestReader> {
   const { virtualSizeBytes } = (await layers.layer(0))!;
   const opened: LayerData[] = [];

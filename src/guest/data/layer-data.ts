@@ -1,5 +1,5 @@
 /**
- * Reads the data that one image of a chain gives to the disk.
+ * Reads the data that one image of a chain provides to the disk.
  */
 
 import type { Layer } from '../../chain/layer.ts';
@@ -11,16 +11,16 @@ import { type CompressedClusters, compressedClusters } from './compressed-cluste
 import { openDataFile } from './data-file.ts';
 
 export interface LayerData {
-  /** Equal for two layers that give the same bytes at the same place of the disk. */
+  /** Equal for two layers with the same bytes at the same disk offsets. */
   readonly imageIdentity: string;
-  /** The file in which data clusters lie: the image itself, or its external data file. */
+  /** The file with the data clusters: the image itself, or its external data file. */
   readonly dataIdentity: string;
-  /** Fills `into` with what the disk has from `offset`; all of it must lie in `extent`, which is data. */
+  /** Fills `into` with the disk's data from `offset`. The whole range must lie in `extent`, which is data. */
   read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens the files that are needed in addition to the layer. Closing it leaves the layer open. */
+/** Opens the files that are needed in addition to the layer. Closing the result leaves the layer open. */
 export async function openLayerData(layer: Layer, locking: Locking): Promise<LayerData> {
   const { storage, format } = layer;
   const hasDataFile = layer.format === 'qcow2' && layer.image.header.hasDataFile;

@@ -1,27 +1,27 @@
 /**
- * Reads the compressed data of clusters: those that lie one behind the other in the file, as they do when QEMU wrote
- * them in a row, come in one read.
+ * Reads the compressed data of clusters. Data that is contiguous in the file comes in one read. QEMU places
+ * sequential writes this way.
  */
 import { readBytes, type Storage } from '../../storage/storage.ts';
 
 export interface StoredCluster {
   readonly guestOffset: number;
   readonly hostOffset: number;
-  /** Of the compressed data and what follows it in its last sector. */
+  /** Length of the compressed data and the rest of its last sector. */
   readonly lengthBytes: number;
 }
 
-/** One read brings no more, unless a single cluster does. */
+/** Maximum size of one read, unless a single cluster is larger. */
 const SPAN_BYTES = 1024 * 1024;
 
-/** Bytes [start, end) of the file, in which all of `clusters` lie. */
+/** Bytes [start, end) of the file. They contain all of `clusters`. */
 interface Span {
   readonly start: number;
   end: number;
   readonly clusters: StoredCluster[];
 }
 
-/** @returns each of the clusters, in their order, with its data */
+/** @returns the clusters in the given order, with their data */
 export async function readStored(
   storage: Storage,
   clusters: readonly StoredCluster[],
@@ -44,7 +44,7 @@ function spans(clusters: readonly StoredCluster[]): Span[] {
     const { hostOffset, lengthBytes } = cluster;
     const span = found.at(-1);
     const end = hostOffset + lengthBytes;
-    // Data begins in the sector in which that before it ends.
+    // The data of a cluster may begin in the sector where the previous data ends.
     const goesOn = span !== undefined && hostOffset >= span.start && hostOffset <= span.end;
     if (goesOn && end - span.start <= SPAN_BYTES) {
       span.end = Math.max(span.end, end);

@@ -1,6 +1,6 @@
 /**
- * The end of a Zstandard frame (RFC 8878, section 3.1.1): QEMU stores lengths of compressed data in whole sectors,
- * and what follows the frame in the last one is not part of it.
+ * Finds the end of a Zstandard frame (RFC 8878, section 3.1.1). QEMU stores the length of compressed data in
+ * whole sectors. The rest of the last sector is not part of the frame.
  */
 import { view } from '../../bytes/struct.ts';
 
@@ -12,10 +12,10 @@ const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const RLE_BLOCK = 1;
 const RESERVED_BLOCK = 3;
 
-/** Thrown for bytes that are not a whole frame. */
+/** Thrown for bytes that are not a complete frame. */
 export class ZstdFrameError extends Error {}
 
-/** @returns the length of the frame with which `bytes` begin, in bytes */
+/** @returns the length in bytes of the frame at the start of `bytes` */
 export function zstdFrameLength(bytes: Uint8Array): number {
   const data = view(bytes);
   requireBytes(bytes, SHORTEST_BYTES);
@@ -36,7 +36,7 @@ export function zstdFrameLength(bytes: Uint8Array): number {
   return at;
 }
 
-/** Magic, descriptor, and the fields that the descriptor announces. */
+/** Length of the magic number, the descriptor and the fields that the descriptor announces. */
 function frameHeaderBytes(descriptor: number): number {
   if ((descriptor & 0x08) !== 0) throw new ZstdFrameError('a reserved bit of the frame header is set');
   const isSingleSegment = (descriptor & 0x20) !== 0;

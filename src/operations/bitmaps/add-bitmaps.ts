@@ -1,5 +1,5 @@
 /**
- * Adds bitmaps with nothing marked; several come in one commit.
+ * Adds bitmaps without marks, all in one commit.
  */
 
 import { cleanBitmap } from '../../bitmap/dirty-bitmap.ts';
@@ -15,7 +15,7 @@ export interface AddOptions extends ChangeOptions {
   readonly disabled?: boolean | undefined;
 }
 
-/** @throws RefusedError when there is a bitmap of one of the names; then none is added */
+/** @throws RefusedError when a bitmap of one of the names exists; then none is added */
 export function addBitmaps(
   imageName: string,
   names: readonly string[],
@@ -30,7 +30,7 @@ export function addBitmaps(
       { names, granularity },
     );
     const { virtualSizeBytes } = image.image.header;
-    // All of them have the same granularity, and nothing marked.
+    // All of them have the same granularity and no marks.
     const bitmap = cleanBitmap(virtualSizeBytes, targets[0]!.granularityBits);
     return [
       ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),

@@ -1,5 +1,5 @@
 /**
- * The actions of `qemu-img bitmap`: a row of changes to one bitmap, with the effects of QEMU 11.1.
+ * The actions of `qemu-img bitmap`: a series of changes to one bitmap, with the effects of QEMU 11.1.
  */
 
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
@@ -18,7 +18,7 @@ import { withQcow2 } from '../open-qcow2.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
 export type BitmapAction =
-  /** Of every bitmap of the image, whatever its name. */
+  /** Removes every bitmap of the image. */
   { readonly kind: 'remove-all' } | NamedAction;
 
 type NamedAction = { readonly kind: 'add' } | { readonly kind: 'remove' } | ChangingAction;
@@ -31,15 +31,15 @@ type ChangingAction =
   | { readonly kind: 'merge'; readonly source: string };
 
 export interface BitmapActionOptions extends ChangeOptions {
-  /** Of bitmaps that are added, in bytes. */
+  /** Granularity of added bitmaps, in bytes. */
   readonly granularity?: number | undefined;
   /** The image that has the sources of merges. */
   readonly sourceImage?: string | ImageReference | undefined;
 }
 
 /**
- * Carries out the actions in their order and stores what comes of them in one commit. When one of them fails, the
- * effects of those before it are stored all the same, as qemu-img stores them, and its error is thrown.
+ * Carries out the actions in order, and stores the results in one commit. If an action fails, the results of
+ * the actions before it are still stored, as qemu-img does. Then the error is thrown.
  *
  * @param name the bitmap that the actions are for; `remove-all` alone needs none
  */

@@ -1,5 +1,6 @@
 /**
- * Which bitmaps of an image or a chain go: those that are named, all, or those that no checkpoint on file has.
+ * Chooses the bitmaps of an image or a chain to remove: the named ones, all, or those without a checkpoint on
+ * file.
  */
 import type { Chain } from '../../chain/chain.ts';
 import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
@@ -10,12 +11,12 @@ import type { OperationOptions } from '../options.ts';
 export type BitmapChoice =
   | { readonly kind: 'named'; readonly names: readonly string[] }
   | { readonly kind: 'all' }
-  /** Those that no checkpoint of the files has, those of jobs that were cut short included. */
+  /** Bitmaps that no checkpoint of the files has, including those of interrupted jobs. */
   | ({ readonly kind: 'unknown' } & CheckpointFiles);
 
 /**
- * @returns whether a bitmap of that name is one of them
- * @throws RefusedError when the files seem to be about another disk
+ * @returns a function that checks whether a bitmap of that name is chosen
+ * @throws RefusedError when the files seem to belong to another disk
  */
 export async function openChoice(
   chain: Chain,
@@ -45,7 +46,7 @@ async function knownNames(
   if (records === undefined) throw new UsageError('which checkpoints there are must be on file');
   const images = await readChainImages(chain);
   const known = new Set((await records.of([images])).flat().map(({ name }) => name));
-  // Then all would go, and what was on file would be lost for a wrong folder.
+  // Without this check, a wrong folder would remove all bitmaps, including those of checkpoints.
   if (!images.some(({ bitmaps }) => Array.from(bitmaps.keys()).some((name) => known.has(name)))) {
     throw new RefusedError(
       'INVALID_CHECKPOINT',

@@ -1,5 +1,5 @@
 /**
- * Clears the marks of stored bitmaps, which go on recording or not as before.
+ * Clears the marks of stored bitmaps. Their recording state does not change.
  */
 
 import { cleanBitmap, type DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
@@ -17,7 +17,7 @@ export function clearBitmaps(
   names.forEach(requireStorableName);
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const cleared = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
-    // What is clean at one granularity is all alike.
+    // Clean bitmaps of one granularity are equal, so they share memory.
     const clean = new Map<number, DirtyBitmap>();
     const cleanAt = (granularityBits: number): DirtyBitmap => {
       const bitmap =

@@ -18,7 +18,7 @@ import { withQcow2 } from '../open-qcow2.ts';
 import type { OperationOptions } from '../options.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
-/** A part of the disk, as `nbdinfo --json --map=qemu:dirty-bitmap:NAME` shows it; bytes. */
+/** A part of the disk in bytes, as `nbdinfo --json --map=qemu:dirty-bitmap:NAME` shows it. */
 export interface DumpExtent {
   readonly offset: number;
   readonly length: number;
@@ -26,12 +26,12 @@ export interface DumpExtent {
   readonly description: 'clean' | 'dirty';
 }
 
-/** Extents in columns; valid until the next ones are asked for. */
+/** Extents in columns; valid until the next ones are requested. */
 export interface DumpColumns {
   readonly count: number;
   readonly offsets: Float64Array;
   readonly lengths: Float64Array;
-  /** 1 where it is dirty. */
+  /** 1 for a dirty extent, 0 for a clean one. */
   readonly types: Uint8Array;
 }
 
@@ -43,17 +43,17 @@ export interface BitmapDump {
   readonly dirtyBytes: number;
   /** Covers the whole disk, clean and dirty in turn. */
   extents(): Generator<DumpExtent>;
-  /** The same, for those who print millions of them. */
+  /** The same in columns, for output of millions of extents. */
   columns(): Generator<DumpColumns>;
 }
 
 export interface DumpOptions extends OperationOptions {
-  /** Unite the bitmaps of that name of every image of the chain: what libvirt takes for an incremental backup. */
+  /** Unite the bitmaps of that name in all images of the chain, as libvirt does for an incremental backup. */
   readonly chain?: boolean | undefined;
 }
 
 /**
- * @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds
+ * @param name of a stored bitmap, or `#ALLOCATED` for the allocation of the image itself
  * @throws RefusedError when there is no such bitmap, or its content cannot be trusted
  */
 export async function dumpBitmap(
@@ -81,7 +81,7 @@ async function readIn(image: Image, name: string, options: OperationOptions): Pr
   return readNamedBitmap(image, await readBitmapDirectory(image), name, options);
 }
 
-/** Adds the bitmaps of that name that images below have; the finest granularity is kept. */
+/** Adds the bitmaps of that name in the images below. The result has the finest of their granularities. */
 export async function withLowerImages(
   own: DirtyBitmap,
   chain: Chain,
@@ -100,7 +100,7 @@ export async function withLowerImages(
   return united;
 }
 
-/** The whole disk, clean and dirty in turn: what a dump consists of. */
+/** The extents of a dump: the whole disk, clean and dirty in turn. */
 export function wholeDisk(bitmap: DirtyBitmap): Pick<BitmapDump, 'extents' | 'columns'> {
   return { columns: () => inColumns(bitmap), extents: () => oneByOne(bitmap) };
 }
@@ -116,7 +116,7 @@ function* oneByOne(bitmap: DirtyBitmap): Generator<DumpExtent> {
   }
 }
 
-/** Extents that one item of the iteration brings at most. */
+/** The maximum number of extents in one item of the iteration. */
 const BATCH = 16 * 1024;
 
 function* inColumns(bitmap: DirtyBitmap): Generator<DumpColumns> {

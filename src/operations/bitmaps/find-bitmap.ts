@@ -1,5 +1,5 @@
 /**
- * Looks up the bitmaps that a person names.
+ * Finds bitmaps by name.
  */
 import { RefusedError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
@@ -7,7 +7,10 @@ import type { Image } from '../../image/image.ts';
 
 const indexes = new WeakMap<readonly BitmapDirectoryEntry[], Map<string, BitmapDirectoryEntry>>();
 
-/** The first bitmap of that name. A directory is indexed once: it may hold 65535, and as many may be asked for. */
+/**
+ * The first bitmap of that name. A directory is indexed only once, since it may have 65535 entries, and as
+ * many names may be looked up.
+ */
 export function findBitmap(
   entries: readonly BitmapDirectoryEntry[],
   name: string,
@@ -17,7 +20,7 @@ export function findBitmap(
   return index.get(name);
 }
 
-/** @throws RefusedError naming the bitmaps that there are */
+/** @throws RefusedError with the names of the existing bitmaps */
 export function requireBitmap(
   { storage }: Image,
   entries: readonly BitmapDirectoryEntry[],
@@ -32,7 +35,7 @@ export function requireBitmap(
   });
 }
 
-/** @throws RefusedError also when the bitmap is in use: QEMU lets one only remove it */
+/** @throws RefusedError also when the bitmap is in use, since QEMU only allows its removal */
 export function requireConsistentBitmap(
   image: Image,
   entries: readonly BitmapDirectoryEntry[],

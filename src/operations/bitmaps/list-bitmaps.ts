@@ -18,15 +18,20 @@ export interface ListedBitmap {
   readonly name: string;
   readonly granularity: number;
   readonly flags: readonly ('in-use' | 'auto')[];
-  /** Bytes of the disk that are marked; null while the bitmap is in use, since its content means nothing then. */
+  /**
+   * Bytes of the disk that are marked; null while the bitmap is in use, since its content is not valid then.
+   */
   readonly dirtyBytes: number | null;
   /** Bytes of the image that its table and its data occupy. */
   readonly diskBytes: number;
-  /** Where asked for: the marked share of each of so many equal parts of the disk; not of a bitmap in use. */
+  /**
+   * The marked share of each of `profileParts` equal parts of the disk; only if requested, and not for a
+   * bitmap in use.
+   */
   readonly profile?: readonly number[];
-  /** Of a running QEMU only. */
+  /** Only for a running QEMU. */
   readonly running?: {
-    /** It is stored in the image when QEMU closes that. */
+    /** QEMU stores it in the image when it closes the image. */
     readonly persistent: boolean;
     /** A job or an export uses it. */
     readonly busy: boolean;
@@ -38,7 +43,7 @@ export interface ListedImage {
   readonly format: 'qcow2' | 'raw';
   readonly virtualSize: number;
   readonly bitmaps: readonly ListedBitmap[];
-  /** Software that knows no bitmaps changed the image: QEMU ignores the bitmaps that it held. */
+  /** Software without bitmap support changed the image, so QEMU ignores its bitmaps. */
   readonly stale: boolean;
 }
 

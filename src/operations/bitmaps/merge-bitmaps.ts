@@ -1,5 +1,5 @@
 /**
- * Merges bitmaps into one of the image, whatever their granularities: marks are rounded out, never lost.
+ * Merges bitmaps of any granularity into a bitmap of the image. Marks are rounded out, never lost.
  */
 
 import { cleanBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';

@@ -1,5 +1,5 @@
 /**
- * Bitmaps given by name as something to read: stored ones of this or another image, or the pseudo-bitmap.
+ * Reads bitmaps by name: stored bitmaps of this or another image, or the pseudo-bitmap.
  */
 
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
@@ -23,16 +23,17 @@ import { requireConsistentBitmap } from './find-bitmap.ts';
 
 export interface NamedBitmaps {
   readonly names: readonly string[];
-  /** The image that has them; without it the image that is changed. */
+  /** The image that has them. Default: the image that is changed. */
   readonly from?: string | undefined;
-  /** Take bitmaps of a disk of another size: beyond the end of a shorter one everything counts as dirty. */
+  /** Accept bitmaps of a disk of another size. Everything beyond the end of a shorter one counts as dirty. */
   readonly anySize?: boolean | undefined;
-  /** Each is that of a checkpoint: what the bitmaps of its name mark in all images that have it. */
+  /** Each name is a checkpoint: read the union of the bitmaps of that name in the chain. */
   readonly chain?: boolean | undefined;
 }
 
 /**
- * Calls `visit` with each bitmap, at its own granularity and for the disk of `target`; one is in memory at a time.
+ * Calls `visit` with each bitmap, at its own granularity and for the disk of `target`. Only one bitmap is in
+ * memory at a time.
  *
  * @throws RefusedError when one does not exist, cannot be trusted, or is for a disk of another size
  */
@@ -64,7 +65,7 @@ async function openBitmaps(
   return (name) => readNamedBitmap(image, present, name, options);
 }
 
-/** @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds */
+/** @param name of a stored bitmap, or `#ALLOCATED` for the allocation of the image itself */
 export async function readNamedBitmap(
   image: Image,
   present: readonly BitmapDirectoryEntry[],
@@ -99,8 +100,8 @@ function fitted(
       },
     );
   }
-  // A granule must not span the end of the shorter disk: what is before it is known. Of a huge disk it may all the same,
-  // and more is marked then than need be.
+  // A granule should not span the end of the shorter disk, since the marks before that end are known. If the
+  // disk is too large for a finer granularity, the result marks more than necessary.
   let { granularityBits } = bitmap;
   while (
     bitmap.virtualSizeBytes % 2 ** granularityBits !== 0 &&

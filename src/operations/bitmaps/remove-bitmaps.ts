@@ -1,5 +1,5 @@
 /**
- * Removes stored bitmaps; several go in one commit. The only thing that QEMU, too, does to a bitmap in use.
+ * Removes stored bitmaps, all in one commit. Removal is the only change that QEMU allows for a bitmap in use.
  */
 
 import { parseReference } from '../../chain/reference.ts';
@@ -14,7 +14,8 @@ export function removeBitmaps(
   options: ChangeOptions = {},
 ): Promise<EditResult> {
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
-    // Bitmaps in use may share a name. What only reads alike, since it is not UTF-8, is another bitmap.
+    // Bitmaps in use may share a name. Names that are not UTF-8 may decode alike, but their bitmaps are
+    // different ones.
     const removed = new Set(names.map((name) => storedName(requireBitmap(image, present, name))));
     return present
       .filter((entry) => !removed.has(storedName(entry)))

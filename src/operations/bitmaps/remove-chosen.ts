@@ -1,5 +1,5 @@
 /**
- * Removes bitmaps by what they are: from an image, or from every image of its backing chain.
+ * Removes the chosen bitmaps from an image, or from every image of its backing chain.
  */
 import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
@@ -25,14 +25,14 @@ export interface RemovedFromImage {
 }
 
 export interface RemoveOptions extends ChangeOptions {
-  /** From every image of the chain, and not from the one that is named alone. */
+  /** Remove from every image of the chain, not only from the named one. */
   readonly chain?: boolean | undefined;
 }
 
 export interface RemovedBitmaps {
   readonly schema: 1;
   readonly dryRun: boolean;
-  /** Those that have such bitmaps, top first. */
+  /** The images that have chosen bitmaps, top first. */
   readonly images: readonly RemovedFromImage[];
 }
 
@@ -43,8 +43,8 @@ interface Removal {
 }
 
 /**
- * Plans all images, and then, unless it is a dry run, writes them, the top first: a checkpoint whose bitmap the top lacks is
- * refused by libvirt, so that none is valid half way.
+ * Plans all images, then writes them unless it is a dry run. The top is written first: libvirt refuses a
+ * checkpoint whose bitmap the top lacks, so that no checkpoint is valid in between.
  *
  * @throws RefusedError when no image has a bitmap of one of the names; nothing was written then
  * @throws FailedError when a write fails; the message says which images are done

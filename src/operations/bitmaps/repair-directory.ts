@@ -1,6 +1,7 @@
 /**
- * Makes the bitmaps of one image sound again: an image that QEMU refuses to open because of them opens, bitmaps that can
- * be relied upon keep their content, others their names, and what leaked is freed.
+ * Repairs the bitmaps of one image. QEMU opens the image afterwards, even if it refused the image because of
+ * its bitmaps. Reliable bitmaps keep their content, the others keep their names, and leaked clusters are
+ * freed.
  */
 import { takeCensus } from '../../census/census.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -30,11 +31,11 @@ export interface DirectoryRepairResult {
   readonly dryRun: boolean;
   /** QEMU refused the image because of its bitmaps. */
   readonly wasUnopenable: boolean;
-  /** All that was found, that of single bitmaps included. */
+  /** All problems, including those of single bitmaps. */
   readonly problems: readonly Problem[];
   /** In the order of the directory. */
   readonly bitmaps: readonly DirectoryBitmap[];
-  /** Clusters that nothing pointed at, and their bytes; what dropped bitmaps gave back comes on top. */
+  /** Clusters without references, and their bytes. Clusters of dropped bitmaps are not included. */
   readonly leakedClusters: number;
   readonly leakedBytes: number;
   /** null when nothing had to be written. */
@@ -42,8 +43,8 @@ export interface DirectoryRepairResult {
 }
 
 /**
- * @throws RefusedError when the image is marked corrupt or dirty, or its refcounts or tables are not fit to be relied
- * upon: `qemu-img check -r all` comes first
+ * @throws RefusedError when the image is marked corrupt or dirty, or its refcounts or tables are not
+ * reliable. Run `qemu-img check -r all` first
  */
 export async function repairDirectory(
   imageName: string,
@@ -78,7 +79,7 @@ export async function repairDirectory(
   });
 }
 
-/** Whether a name goes that may have been a checkpoint's. */
+/** Whether a dropped name may have been that of a checkpoint. */
 function isForgetful(bitmaps: readonly MendedBitmap[], wasUnopenable: boolean): boolean {
   if (bitmaps.length === 0) return wasUnopenable;
   const kept = new Set(bitmaps.flatMap(({ bitmap, slot }) => (slot === undefined ? [] : bitmap.entry!.name)));

@@ -1,5 +1,5 @@
 /**
- * Judges a bitmap: does it mark all that differs between the disk as it is and as it was?
+ * Verifies a bitmap: it must mark all differences between the present disk and an earlier state of it.
  */
 import { cleanBitmap, dirtyBytes, dirtyExtents, markRange, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
 import type { ByteRange } from '../../bytes/range.ts';
@@ -13,7 +13,7 @@ import { requireQcow2 } from '../open-qcow2.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
-/** Bounds the result: a disk may lack millions of ranges. */
+/** Limits the result: millions of ranges may be missing. */
 const RANGES_LISTED = 10_000;
 
 export interface BitmapVerdict {
@@ -22,7 +22,7 @@ export interface BitmapVerdict {
   readonly bitmap: string;
   /** The image as it was when the bitmap began to record. */
   readonly against: string;
-  /** Images that both disks are read through: writes to them since the bitmap began are not compared. */
+  /** Images that both disks are read through. Writes to them since the bitmap began are not compared. */
   readonly sharedImages: readonly string[];
   readonly virtualSize: number;
   readonly granularity: number;
@@ -32,24 +32,24 @@ export interface BitmapVerdict {
   readonly differingBytes: number;
   /** Bytes that the bitmap marks. */
   readonly dirtyBytes: number;
-  /** Bytes of the granules in which something differs and that the bitmap does not mark. */
+  /** Bytes of granules with differences that the bitmap does not mark. */
   readonly missingBytes: number;
-  /** Bytes of the granules that it marks and in which nothing differs: harmless, but copied for nothing. */
+  /** Bytes of marked granules without differences: harmless, but copied unnecessarily. */
   readonly needlessBytes: number;
-  /** Ranges of granules that are missing, joined where they touch. */
+  /** Number of missing ranges; adjacent granules are joined. */
   readonly missingRanges: number;
   /** The first of them; an incremental backup would not copy them. */
   readonly missing: readonly ByteRange[];
 }
 
 /**
- * Compares what a guest sees of two images, and the result with a bitmap of the first.
+ * Compares the guest data of two images, and compares the differences with a bitmap of the first.
  *
  * @param imageName the image as it is now, which has the bitmap
- * @param name of a stored bitmap, or `#ALLOCATED` for what the image itself holds
- * @param against the image as it was: qcow2 or raw, with its backing chain
- * @throws RefusedError when there is no such bitmap or its content cannot be trusted, when the disks are of different
- * sizes, when `against` is read through the image itself, or when encrypted data would have to be read
+ * @param name of a stored bitmap, or `#ALLOCATED` for the allocation of the image itself
+ * @param against the earlier state of the image: qcow2 or raw, with its backing chain
+ * @throws RefusedError when the bitmap does not exist or cannot be trusted, or the disks have different
+ * sizes. Also when `against` is read through the image itself, or encrypted data would have to be read
  */
 export async function verifyBitmap(
   imageName: string,
@@ -70,7 +70,7 @@ export async function verifyBitmap(
     let differingBytes = 0;
     const other = await withComparedDisk(chain, against, options, async ({ compared: old, shared }) => {
       requireSameSize(chain, old, { reason: 'a bitmap does not record a change of size' });
-      // Differences are counted in the sectors that QEMU compares too.
+      // Count differences in sectors, as QEMU does.
       const comparison = {
         unitBytes: SECTOR_BYTES,
         onDifference(offset: number, length: number) {
@@ -101,7 +101,7 @@ export async function verifyBitmap(
       differingBytes,
       dirtyBytes: markedBytes,
       missingBytes,
-      // What is needed and not missing is marked.
+      // Needed granules that are not missing are marked.
       needlessBytes: markedBytes - (neededBytes - missingBytes),
       missingRanges,
       missing: ranges,

@@ -1,5 +1,6 @@
 /**
- * Carries the checkpoints of a chain over into one image that takes its place: before a commit, after a flatten or a move.
+ * Copies the checkpoints of a chain into one image that replaces it: before a commit, or after a flatten or a
+ * move.
  */
 import {
   cleanBitmap,
@@ -36,7 +37,7 @@ import { lockingOf } from '../options.ts';
 import { openCheckpoints } from './open-checkpoints.ts';
 
 export interface CarryOptions extends ChangeOptions {
-  /** Only these checkpoints; without them all that the chain has. */
+  /** Only these checkpoints. Default: all of the chain. */
   readonly names?: readonly string[] | undefined;
 }
 
@@ -56,8 +57,8 @@ export interface CarryResult {
   readonly virtualSize: number;
   readonly bitmaps: readonly CarriedBitmap[];
   /**
-   * Bytes of sectors in which the two disks differ, which all bitmaps mark as well; null where the image is part of that
-   * chain: then a commit is to make them equal, and QEMU records what it writes.
+   * Bytes of sectors in which the two disks differ. All bitmaps mark these sectors too. null if the image is
+   * part of that chain: then a commit makes the disks equal, and QEMU records its writes.
    */
   readonly differingBytes: number | null;
   readonly dryRun: boolean;
@@ -66,13 +67,14 @@ export interface CarryResult {
 }
 
 /**
- * Stores each checkpoint in the image: what its bitmaps mark in all images of the chain together, and where the two disks
- * differ.
+ * Stores each checkpoint in the image: the union of its bitmaps in the chain, and the differences between the
+ * two disks.
  *
  * @param from the active image of the chain that has the checkpoints
- * @param imageName the image that takes the place of the chain
- * @throws RefusedError when a checkpoint of the chain is not valid, the disks are of different sizes, the image has a bitmap of
- * that name which is disabled or in use, or the images above it were committed into it already
+ * @param imageName the image that replaces the chain
+ * @throws RefusedError when a checkpoint of the chain is not valid, or the disks have different sizes. Also
+ * when the image has a bitmap of that name that is disabled or in use, or the images above it were already
+ * committed into it
  */
 export async function carryCheckpoints(
   from: string,
@@ -140,7 +142,10 @@ async function carry(chain: Chain, target: ImageToChange, options: CarryOptions)
   return { ...result, plan: await changeBitmaps(scan, change, options, reading) };
 }
 
-/** A name whose topmost bitmap is broken may be a checkpoint too: it is refused as invalid rather than left behind. */
+/**
+ * A name whose topmost bitmap is broken may also be a checkpoint. It is refused as invalid and not left
+ * behind.
+ */
 function namesToCarry(images: readonly ChainImage[], names: readonly string[] | undefined): string[] {
   const { chosen, unclear } = chooseCheckpoints(images, names, undefined);
   const all = [...chosen.map(({ name }) => name), ...unclear];
@@ -152,7 +157,7 @@ function namesToCarry(images: readonly ChainImage[], names: readonly string[] | 
   });
 }
 
-/** QEMU empties an image that it commits; what the base was written to since is nowhere recorded then. */
+/** QEMU empties an image that it commits. Later writes to the base are then not recorded anywhere. */
 async function refuseEmptied(
   above: readonly ChainImage[],
   names: readonly string[],
@@ -181,7 +186,9 @@ async function refuseEmptied(
   }
 }
 
-/** Marks where the two disks differ, so that the checkpoints are right whatever has been written to either since. */
+/**
+ * Marks the differences between the two disks, so that the checkpoints include later writes to either disk.
+ */
 async function addDifferences(
   bitmaps: readonly DirtyBitmap[],
   chain: Chain,

@@ -1,5 +1,6 @@
 /**
- * Judges the checkpoints of whole backing chains: libvirt's verdict on each, and the problems that libvirt does not detect.
+ * Checks the checkpoints of whole backing chains: libvirt's verdict on each, and the problems that libvirt
+ * does not detect.
  */
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
@@ -41,7 +42,7 @@ export interface CheckedBitmap {
   readonly image: string;
   readonly state: BitmapState;
   readonly granularity: number | null;
-  /** Bytes of granules of which an image above the origin holds a part and that its bitmap does not mark. */
+  /** Bytes of unmarked granules that are at least partly allocated in an image above the origin. */
   readonly missingBytes: number;
 }
 
@@ -50,16 +51,16 @@ export interface CheckedCheckpoint {
   /** libvirt's verdict, which is based on names and flags only. `unknown` while a program uses the image. */
   readonly libvirt: 'accepts' | 'refuses' | 'unknown';
   /**
-   * libvirt accepts it, and an incremental backup from it is complete; null where a running program alone knows, as it
-   * keeps the marks in its memory.
+   * libvirt accepts it, and an incremental backup from it is complete. null if a running program has the
+   * marks in its memory, since only that program knows.
    */
   readonly valid: boolean | null;
-  /** What an incremental backup from it copies, in bytes; null where there can be none. */
+  /** Bytes that an incremental backup from it copies; null if no such backup is possible. */
   readonly dirtyBytes: number | null;
   /** From the top down to the image in which the checkpoint begins. */
   readonly bitmaps: readonly CheckedBitmap[];
   readonly problems: readonly CheckpointProblem[];
-  /** What to do about them. */
+  /** The repair for the problems. */
   readonly advice: RepairCall | null;
 }
 
@@ -67,7 +68,7 @@ export interface CheckedImage {
   readonly image: string;
   readonly format: 'qcow2' | 'raw';
   readonly virtualSize: number;
-  /** What is wrong with the image itself. */
+  /** Problems of the image itself. */
   readonly problems: readonly Problem[];
 }
 
@@ -84,7 +85,7 @@ export interface CheckOptions extends OperationOptions, CheckpointFiles {}
 
 export interface CheckResult {
   readonly schema: 1;
-  /** Nothing was found that needs to be done. */
+  /** No problem was found that needs action. */
   readonly healthy: boolean;
   readonly disks: readonly CheckedDisk[];
 }
@@ -122,7 +123,7 @@ export async function checkCheckpoints(
 
 export interface ChainToCheck {
   readonly chain: Chain;
-  /** Tells what an image of the chain, the topmost being number 0, has of bitmaps. */
+  /** Examines the bitmaps of an image of the chain; the topmost is number 0. */
   readonly examine: (layer: Layer, index: number) => Promise<ChainImage>;
 }
 
@@ -134,7 +135,7 @@ export async function checkChains(
   const examined: ExaminedDisk[] = [];
   for (const each of chains) examined.push(await examineDisk(each));
   const known = await records?.of(examined.map(({ images }) => images));
-  // Without XML, what is a checkpoint of one disk is taken for one of the others.
+  // Without XML, a checkpoint of one disk counts as a checkpoint of all disks.
   const names =
     known === undefined && examined.length > 1 ? checkpointNamesOf(examined.map(({ images }) => images)) : [];
   let disks: CheckedDisk[] = [];
@@ -155,7 +156,10 @@ export async function checkChains(
   return { schema: 1, healthy, disks };
 }
 
-/** What a bitmap that libvirt accepts has not recorded is in no backup, and no later checkpoint brings it. */
+/**
+ * Changes that an accepted bitmap has not recorded are missing from backups, and no later checkpoint adds
+ * them.
+ */
 function warnOfIncompleteBackups(
   path: string,
   checkpoints: readonly CheckedCheckpoint[],
@@ -173,7 +177,7 @@ function warnOfIncompleteBackups(
   );
 }
 
-/** One call for as many disks and checkpoints as one can repair. */
+/** Unites the advice: one call repairs as many disks and checkpoints as possible. */
 function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): CheckedDisk[] {
   const needOf = new Map<CheckedCheckpoint, Need>();
   for (const { image, checkpoints } of disks) {
@@ -193,7 +197,10 @@ function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): Che
   }));
 }
 
-/** Says so of every disk that has the bitmap, and what completes the checkpoint of those that have not. */
+/**
+ * Adds the problem to every disk that has the bitmap, and adds the advice to complete the checkpoint on the
+ * other disks.
+ */
 function withInterrupted(
   disks: readonly CheckedDisk[],
   { name, holders }: InterruptedCheckpoint,
@@ -223,7 +230,7 @@ function withInterrupted(
 interface ExaminedDisk {
   readonly chain: Chain;
   readonly images: readonly ChainImage[];
-  /** Why the chain ends there, where it does not end by itself. */
+  /** The problem that ends the chain early, if there is one. */
   readonly problem: Problem | undefined;
 }
 
@@ -270,7 +277,7 @@ async function checkDisk(
   };
 }
 
-/** The images down to the first that cannot be opened. */
+/** The images above the first one that cannot be opened. */
 async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem?: Problem }> {
   const layers: Layer[] = [];
   try {
@@ -309,7 +316,7 @@ async function checkpoint(
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
   return {
     name,
-    // A bitmap that a crash before has left in-use looks like one that is recording.
+    // A bitmap that an earlier crash has left in-use looks the same as one that is recording.
     libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
     valid: problems.length > 0 ? false : isKnown ? true : null,
     dirtyBytes: canBackUp ? await backupBytes(concerned, name) : null,
@@ -328,7 +335,7 @@ async function checkpoint(
   };
 }
 
-/** As `virsh checkpoint-dumpxml --size` has it: what the bitmaps of all images mark together. */
+/** Bytes that the bitmaps of all images mark together, as `virsh checkpoint-dumpxml --size` reports. */
 async function backupBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
   if (images.some((image) => stateIn(image, name) !== 'good')) return null;
   return dirtyBytes(await uniteBitmaps(images, name));

@@ -10,7 +10,7 @@ interface DiskNames {
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** @throws UsageError unless libvirt takes it */
+/** @throws UsageError unless libvirt accepts the name */
 export function requireCheckpointName(name: string): void {
   if (isCheckpointName(name)) return;
   throw new UsageError(
@@ -19,9 +19,9 @@ export function requireCheckpointName(name: string): void {
 }
 
 /**
- * What a checkpoint calls the disks: as a person says, or vda, vdb, … in their order.
+ * The names of the disks in a checkpoint: those that the user gives, or vda, vdb, … in order.
  *
- * @throws UsageError when these are no names of disks, or too few or too many
+ * @throws UsageError when a name is not a valid disk name or occurs twice, or their number is wrong
  */
 export function checkpointDisks(
   imageNames: readonly string[],

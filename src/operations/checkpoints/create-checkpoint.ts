@@ -1,5 +1,6 @@
 /**
- * Creates a checkpoint of a guest that is off: an empty, enabled bitmap in the active image of each disk, in all or in none.
+ * Creates a checkpoint of a guest that is off: an empty, enabled bitmap in the active image of every disk, or
+ * of none.
  */
 import { cleanBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
@@ -27,11 +28,11 @@ import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 import { newestCheckpoint } from './newest-checkpoint.ts';
 
 export interface CreateCheckpointOptions extends ChangeOptions, CheckpointFiles {
-  /** Of the bitmaps, in bytes; by default QEMU's choice for each image. */
+  /** Granularity of the bitmaps in bytes. Default: QEMU's default for each image. */
   readonly granularity?: number | undefined;
-  /** Without it the newest checkpoint that all disks have. */
+  /** Default: the newest checkpoint that all disks have. */
   readonly parent?: string | undefined;
-  /** In seconds since 1970; without it now. */
+  /** In seconds since 1970. Default: now. */
   readonly time?: number | undefined;
   /** Path of a new file for the checkpoint's XML. */
   readonly output?: string | undefined;
@@ -39,9 +40,9 @@ export interface CreateCheckpointOptions extends ChangeOptions, CheckpointFiles 
 
 export interface CheckpointedDisk {
   readonly image: string;
-  /** What the checkpoint calls it. */
+  /** The name of the disk in the checkpoint. */
   readonly disk: string;
-  /** `present`: an earlier run that was cut short has added the bitmap, and it marks nothing yet. */
+  /** `present`: an interrupted earlier run has added the bitmap, and it marks nothing yet. */
   readonly action: 'created' | 'present';
   readonly granularity: number;
   /** null when nothing had to be written. */
@@ -56,9 +57,9 @@ export interface CreateCheckpointResult {
   readonly creationTime: number;
   readonly dryRun: boolean;
   readonly disks: readonly CheckpointedDisk[];
-  /** What `virsh checkpoint-create --redefine` takes. */
+  /** The input for `virsh checkpoint-create --redefine`. */
   readonly xml: string;
-  /** The file that has it; null where none was wanted, or for a dry run. */
+  /** The file with the XML; null if none was requested, or for a dry run. */
   readonly file: string | null;
 }
 
@@ -71,11 +72,12 @@ interface PlannedDisk {
 }
 
 /**
- * Plans all disks, and then, unless it is a dry run, writes. A failure on one disk takes the bitmap back from those before it.
- * After a power cut between two disks the same call adds it to the others.
+ * Plans all disks, then writes unless it is a dry run. If a disk fails, the bitmap is removed from the disks
+ * before it. After a power cut between two disks, the same call adds the bitmap to the remaining disks.
  *
  * @param imageNames the active image of each disk
- * @throws RefusedError when a disk has a checkpoint of that name, or cannot have one; nothing was written then
+ * @throws RefusedError when a disk has a checkpoint of that name, or cannot have one; nothing was written
+ * then
  * @throws FailedError when a write fails; the message says what is on disk
  */
 export async function createCheckpoint(
@@ -141,7 +143,7 @@ export async function createCheckpoint(
   }
 }
 
-/** An image that is written for one disk must be no part of another one. */
+/** An image that is written for one disk must not be in the chain of another disk. */
 async function refuseSharedImages(chains: readonly Chain[]): Promise<void> {
   const layers = (await Promise.all(chains.map(allLayers))).flat();
   const identities = layers.map(({ storage }) => storage.identity);
@@ -184,7 +186,7 @@ async function planDisk(name: string, chain: Chain, options: CreateCheckpointOpt
   return { layer, images, action: 'created', granularityBits, plan };
 }
 
-/** A bitmap that has recorded nothing is what this would create: nobody has written to the disk since. */
+/** A bitmap without marks equals a new one: the disk has not been written to since the bitmap was made. */
 async function requireFresh(
   { path, image }: Qcow2Layer,
   entry: BitmapDirectoryEntry,
@@ -212,7 +214,7 @@ async function newestKnown(
   options: CreateCheckpointOptions,
 ): Promise<string | undefined> {
   const { checkpoints, disks } = options;
-  // The names of disks are for the new checkpoint, too, which needs no file.
+  // The disk names are also for the new checkpoint, so they may be given without files.
   const files = checkpoints === undefined ? {} : { checkpoints, disks };
   const records = await readRecords(files, planned.length, options);
   const known = await records?.of(planned.map(({ images }) => images));
@@ -236,7 +238,7 @@ async function writeAll(
   const { output } = options;
   const file = output === undefined ? undefined : await createNewFile(output);
   try {
-    // What can fail for want of room fails before the first bitmap is there.
+    // Write the file first: if there is no space for it, no bitmap has been added yet.
     await file?.storage.write(0, new TextEncoder().encode(xml));
     await file?.storage.flush();
     options.signal?.throwIfAborted();
@@ -264,7 +266,7 @@ async function addAll(
   }
 }
 
-/** The same error, and what has become of the disks that had the bitmap by then. */
+/** Removes the bitmap from the disks that already had it. Returns the same error with the results added. */
 async function takenBack(
   name: string,
   done: readonly Qcow2Layer[],

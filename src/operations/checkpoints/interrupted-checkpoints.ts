@@ -13,11 +13,11 @@ export interface InterruptedCheckpoint {
 }
 
 /**
- * A bitmap that has recorded nothing, in active images only: once a guest has written, nothing tells any more that the checkpoint
- * was to be one of all disks.
+ * Finds bitmaps without marks that only active images have. After a guest has written, the images no longer
+ * show that the checkpoint was meant for all disks.
  *
  * @param disks the images of each disk's chain, top first
- * @param known names of checkpoints on file: those are complete as they are
+ * @param known names of checkpoints on file, which are complete
  */
 export async function findInterrupted(
   disks: readonly (readonly ChainImage[])[],
@@ -40,7 +40,7 @@ export async function findInterrupted(
 
 async function hasFresh([top, ...below]: readonly ChainImage[], name: string): Promise<boolean> {
   const { layer, bitmaps, running } = top!;
-  // Where a guest runs there are other means.
+  // This check does not apply to a running guest.
   if (running !== undefined) return false;
   if (layer.format === 'raw' || stateIn(top!, name) !== 'good') return false;
   if (below.some((image) => image.bitmaps.has(name))) return false;

@@ -1,6 +1,6 @@
 /**
- * The images that a guest wrote to before it went back to an image below them: they are in its chain no longer, and hold what
- * may read differently now.
+ * The images that a guest wrote to before it was reverted to an image below them. They are no longer in its
+ * chain. The disk may read differently now where they have data.
  */
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { type Layer, openLayer, type Qcow2Layer } from '../../chain/layer.ts';
@@ -15,19 +15,19 @@ import { lockingOf, type OperationOptions } from '../options.ts';
 
 export interface LeftBranch {
   readonly path: string;
-  /** From its top down to the image that stands on today's chain. */
+  /** From its top down to the image whose backing image is in a present chain. */
   readonly images: readonly Qcow2Layer[];
-  /** The chain that it stands on, and the image of it. */
+  /** Indexes of the chain that it branches from, and of the image in that chain. */
   readonly disk: number;
   readonly fork: number;
   close(): Promise<void>;
 }
 
 /**
- * Opens the images of a branch for reading, down to the first that a chain of today has.
+ * Opens the images of a branch for reading, as far as they are not in a present chain.
  *
- * @param chains the images of each disk of today, top first
- * @throws RefusedError when it stands on none of them, or its disk has another size
+ * @param chains the images of each disk's present chain, top first
+ * @throws RefusedError when it branches from none of them
  */
 export async function openBranch(
   name: string,

@@ -11,13 +11,14 @@ import { judge } from '../../checkpoint/verdict/verdict.ts';
 import { UsageError } from '../../errors.ts';
 
 /**
- * Without a file that says in which order checkpoints were made, their marks do: an older one marks all that a newer one does.
- * Of checkpoints that mark the same, the last of the directory counts, as new bitmaps are added there.
+ * Without files, the marks show the order of the checkpoints: an older one marks everything that a newer one
+ * marks. If several mark the same, the last one in the directory is the newest, since new bitmaps are added
+ * at its end.
  *
  * @param disks the images of each disk's chain, top first
- * @param known checkpoints as they are on file, the newest last; undefined where there is no file
- * @returns undefined where the disks have no valid checkpoint in common
- * @throws UsageError when the marks do not tell
+ * @param known names of the checkpoints on file, newest last; undefined if there is no file
+ * @returns undefined if the disks have no valid checkpoint in common
+ * @throws UsageError when the marks do not show the order
  */
 export async function newestCheckpoint(
   disks: readonly (readonly ChainImage[])[],
@@ -41,12 +42,12 @@ export async function newestCheckpoint(
   return newest.name;
 }
 
-/** Those of the top in the order of its directory. */
+/** The checkpoint names of the top image, in directory order. */
 function namesInOrder(images: readonly ChainImage[]): string[] {
   return namesOf(images.slice(0, 1)).filter((name) => isCheckpointName(name) && !isTemporaryName(name));
 }
 
-/** By libvirt's rule, and with disks of one size. */
+/** Whether libvirt accepts the checkpoint and the disks have one size. */
 function isAccepted(images: readonly ChainImage[], name: string): boolean {
   const holdings = images.map((image) => ({
     image: image.layer.path,

@@ -1,5 +1,5 @@
 /**
- * Reads what the bitmaps of a checkpoint mark in all images of a chain together, once the checkpoint is found valid.
+ * Reads the union of a checkpoint's bitmaps in all images of a chain, if the checkpoint is valid.
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import type { Chain } from '../../chain/chain.ts';
@@ -15,10 +15,10 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import type { OperationOptions } from '../options.ts';
 
 /**
- * Looks at every image of the chain.
+ * Examines every image of the chain.
  *
- * @returns reads a checkpoint, for the disk of the top image; throws RefusedError when libvirt would refuse it, or when an
- * incremental backup from it would fail or lack changes
+ * @returns a function that reads a checkpoint for the disk of the top image. It throws RefusedError when
+ * libvirt would refuse the checkpoint, or when an incremental backup from it would fail or lack changes
  */
 export async function openCheckpoints(
   chain: Chain,

@@ -1,5 +1,5 @@
 /**
- * Plans the repair of all disks of a guest: which origin, which backup and which branch is of which disk.
+ * Plans the repair of all disks of a guest: assigns origins, backups and branches to the disks.
  */
 import type { Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
@@ -14,7 +14,7 @@ import { changesSinceBackup } from './repair-against-backup.ts';
 import type { RepairOptions } from './repair-result.ts';
 
 /**
- * Plans the repair of each disk, with the backup or branch that a person has named.
+ * Plans the repair of each disk, with the backup or branch that the user has named.
  *
  * @param read the images of each chain, top first
  */
@@ -53,7 +53,7 @@ export async function planDisks(
   }
 }
 
-/** For each disk the one that is an image of its chain. */
+/** The origin of each disk: the one that is in its chain. */
 async function originsOf(
   names: readonly string[],
   chains: readonly (readonly Layer[])[],

@@ -1,5 +1,5 @@
 /**
- * What has changed since a checkpoint, by the backup that was made with it.
+ * Finds the changes since a checkpoint by comparison with the backup that was made with it.
  */
 import { cleanBitmap, markRange } from '../../bitmap/dirty-bitmap.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';

@@ -21,12 +21,12 @@ import { planDisks } from './plan-disks.ts';
 import type { RepairedDisk, RepairOptions, RepairResult } from './repair-result.ts';
 
 /**
- * Plans the repair of all disks, and then, unless it is a dry run, writes: each image in one commit, and in an order in which
- * libvirt accepts no checkpoint before all of it is there.
+ * Plans the repair of all disks, then writes unless it is a dry run. Each image is written in one commit. The
+ * order ensures that libvirt accepts no checkpoint before its repair is complete.
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing; nothing was written then
- * @throws FailedError when a write fails; the message lists the images that are repaired by then
+ * @throws FailedError when a write fails; the message lists the images that were repaired before
  */
 export async function repairCheckpoints(
   imageNames: readonly string[],
@@ -89,7 +89,7 @@ export async function planRepairs(
   const known = await records?.of(read);
   const disks = await planDisks(chains, read, known, options);
   requireConsent(disks, options);
-  // Without XML, what is a checkpoint of one disk is taken for one of the others.
+  // Without XML, a checkpoint of one disk counts as a checkpoint of all disks.
   const everywhere =
     known === undefined && options.names === undefined && read.length > 1 ? checkpointNamesOf(read) : [];
   return { disks, everywhere };
@@ -106,7 +106,10 @@ const CONSENT_WORDS: Readonly<Record<Consent, { found: string; made: string }>> 
   },
 };
 
-/** Who moves an image away and puts an overlay in its place need not change the path that libvirt has. */
+/**
+ * The path may now be that of another image: an image can be moved and replaced by an overlay at the same
+ * path.
+ */
 const GOES_BY_PATH = ' (going by the path in its XML)';
 
 function requireConsent(
@@ -128,7 +131,7 @@ function requireConsent(
   if (wanting.length === 0) return;
   const consents = [...new Set(wanting.map(({ consent }) => consent))];
   const goesByPath = wanting.some((each) => each.goesByPath);
-  // What is the same of many checkpoints is said once.
+  // Report the same text for many checkpoints only once.
   const alike = new Map<string, string[]>();
   for (const { path, text, name } of wanting) {
     const shape = JSON.stringify([path, text]);
@@ -151,8 +154,8 @@ function isByPath(chosen: readonly KnownCheckpoint[], name: string): boolean {
 }
 
 /**
- * An image of two chains that was planned for twice would be written twice from the same state; and no chain's own reader
- * lets it be written.
+ * An image in two chains would be planned twice and written twice from the same state. Also, each chain's
+ * reader keeps the image from being written.
  */
 async function refuseSharedImages(chains: readonly Chain[], writes: readonly ImageRepair[]): Promise<void> {
   if (chains.length < 2) return;

@@ -1,25 +1,34 @@
 /**
- * What a repair of checkpoints is asked for, and what it reports.
+ * The options and the result of a checkpoint repair.
  */
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import type { CheckpointFiles } from '../../checkpoint/verdict/known-checkpoints.ts';
 import type { ChangeOptions, PlanReport } from '../change-bitmaps.ts';
 
 export interface RepairOptions extends ChangeOptions, CheckpointFiles {
-  /** Only these checkpoints; those of which no bitmap is valid must be named. */
+  /** Repair only these checkpoints. A checkpoint without a valid bitmap must be named. */
   readonly names?: readonly string[] | undefined;
-  /** For a disk each, the image that was active when checkpoints were made of which nothing is left in its chain. */
+  /**
+   * At most one image for each disk: the active image at the creation of checkpoints that have no bitmap left
+   * in the chain.
+   */
   readonly origins?: readonly string[] | undefined;
   /**
-   * For each disk, in their order, the disk as it was when the one checkpoint was made that is broken: a backup, qcow2 or raw,
-   * with its backing chain.
+   * For each disk, in order, its state when the one broken checkpoint was made: a backup, qcow2 or raw, with
+   * its backing chain.
    */
   readonly against?: readonly string[] | undefined;
-  /** Images that were active before a guest went back to what lies below them; each stands on the chain of a disk. */
+  /**
+   * Images that were active before a guest was reverted to an image below them. Each branches from the chain
+   * of a disk.
+   */
   readonly branches?: readonly string[] | undefined;
-  /** Agree that a broken bitmap of the image in which a checkpoint begins is made from all that this image holds. */
+  /**
+   * Agree that a broken bitmap in the image where a checkpoint begins is rebuilt from the allocation of this
+   * image.
+   */
   readonly rebuildOrigin?: boolean | undefined;
-  /** Agree that disabled bitmaps are enabled, with all that their image holds marked. */
+  /** Agree that disabled bitmaps are enabled and mark all that is allocated in their image. */
   readonly enableDisabled?: boolean | undefined;
 }
 
@@ -41,9 +50,12 @@ export interface RepairedDisk {
   readonly images: readonly RepairedImage[];
   /** Not repaired: their topmost bitmap is not valid and they were not named. */
   readonly unclear: readonly string[];
-  /** Checkpoints that another of the disks has and no image of this one; libvirt needs them on every disk of a backup. */
+  /**
+   * Checkpoints that another disk has, but no image of this disk. libvirt needs them on every disk of a
+   * backup.
+   */
   readonly absent: readonly string[];
-  /** Left alone, since no known checkpoint has the name. */
+  /** Bitmaps that were not changed, since no known checkpoint has their name. */
   readonly unknown: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Makes the XML with which libvirt takes checkpoints up again: from the bitmaps of images, or from what
- * `virsh checkpoint-dumpxml` once printed.
+ * Makes the XML with which libvirt redefines checkpoints, from the bitmaps of images or from saved output of
+ * `virsh checkpoint-dumpxml`.
  */
 import type { CheckpointDisk } from '../../checkpoint/checkpoint.ts';
 import { isCheckpointName } from '../../checkpoint/names.ts';
@@ -13,13 +13,16 @@ import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-ch
 import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 
 export interface CheckpointsOfImagesOptions extends OperationOptions {
-  /** The checkpoints, oldest first: each is the parent of the next. Without it the only one that the images have. */
+  /**
+   * The checkpoints, oldest first: each is the parent of the next. Default: the only checkpoint of the
+   * images.
+   */
   readonly names?: readonly string[] | undefined;
   /** The parent of the first; libvirt must know it already. */
   readonly parent?: string | undefined;
-  /** When the first was created, in seconds since 1970; each further one a second later. Without it now. */
+  /** Creation time of the first, in seconds since 1970. Each further one is a second later. Default: now. */
   readonly time?: number | undefined;
-  /** What libvirt calls each disk: its target or the path of its source. Without it vda, vdb, … */
+  /** libvirt's name for each disk: its target or the path of its source. Default: vda, vdb, … */
   readonly disks?: readonly string[] | undefined;
 }
 
@@ -34,12 +37,13 @@ export interface CheckpointDocument {
 
 export interface CheckpointDocuments {
   readonly schema: 1;
-  /** In the order in which libvirt takes them: parents first. */
+  /** In the order that libvirt needs: parents first. */
   readonly checkpoints: readonly CheckpointDocument[];
 }
 
 /**
- * Checkpoints that are valid in every image's chain: libvirt will accept them, and a backup from them is complete.
+ * Checkpoints that are valid in every image's chain. libvirt accepts them, and a backup from them is
+ * complete.
  *
  * @param imageNames the active image of each disk
  * @throws RefusedError when one of them is not valid, or there is none
@@ -76,7 +80,7 @@ export async function checkpointsOfImages(
 }
 
 /**
- * Known checkpoints without what libvirt does not need to redefine them.
+ * Known checkpoints, reduced to the data that libvirt needs to redefine them.
  *
  * @param paths files of XML, or folders of them such as virtnbdbackup keeps
  */

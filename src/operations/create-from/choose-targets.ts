@@ -1,5 +1,5 @@
 /**
- * Which bitmaps create-from makes: those that are named, or those that the backing images have.
+ * Chooses the bitmaps that create-from makes: the named ones, or those of the backing images.
  */
 
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
@@ -13,7 +13,7 @@ import type { OnWarning } from '../../remedy.ts';
 import { findBitmap } from '../bitmaps/find-bitmap.ts';
 import type { ImageToChange } from '../change-bitmaps.ts';
 
-/** What to do about a bitmap that is there already. */
+/** What to do if the bitmap already exists. */
 export type IfExists = 'fail' | 'merge' | 'replace';
 
 export interface TargetOptions {
@@ -26,7 +26,7 @@ export interface TargetOptions {
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** What has to be known of the image that gets them. */
+/** The required data of the image that gets the bitmaps. */
 type TargetImage = Pick<ImageToChange, 'chain' | 'image' | 'path' | 'present'>;
 
 /** A bitmap to be made. */
@@ -42,14 +42,14 @@ export interface Choice {
   readonly targets: readonly Target[];
   /** The backing image whose bitmaps are the model. */
   readonly inheritedFrom: string | null;
-  /** Bitmaps of the image that share a name with an inherited one, and stay. */
+  /** Existing bitmaps of the image that have the name of an inherited one and are kept. */
   readonly others: readonly BitmapDirectoryEntry[];
 }
 
 /**
- * @param inherits whether the source marks all that a backing image's checkpoint would have to record
+ * @param inherits whether the source marks everything that a checkpoint of a backing image must record
  * @param defaultName of the one bitmap to make when no name is given and none is inherited
- * @throws RefusedError, UsageError when one of them cannot be made
+ * @throws RefusedError, UsageError when a bitmap cannot be made
  */
 export async function chooseTargets(
   image: TargetImage,
@@ -74,7 +74,10 @@ interface Model {
   readonly entries: readonly BitmapDirectoryEntry[];
 }
 
-/** @throws RefusedError when that image's bitmaps are outdated: which checkpoints it had is not to be trusted */
+/**
+ * @throws RefusedError when the bitmaps of that image are outdated, since its list of checkpoints cannot be
+ * trusted
+ */
 async function nearestWithBitmaps({ chain, path }: TargetImage): Promise<Model | undefined> {
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);

@@ -1,5 +1,5 @@
 /**
- * What create-from is asked for, and what it reports.
+ * The options and the result of create-from.
  */
 import type { ChangeOptions, PlanReport } from '../change-bitmaps.ts';
 import type { TargetOptions } from './choose-targets.ts';
@@ -8,7 +8,7 @@ import type { BitmapSource } from './sources.ts';
 export interface CreateFromOptions extends ChangeOptions, TargetOptions {
   /** New bitmaps do not record further writes. */
   readonly disabled?: boolean | undefined;
-  /** Path of a new image over this one that gets the bitmaps instead; this one is only read then. */
+  /** Path of a new overlay of this image that gets the bitmaps instead. This image is then only read. */
   readonly into?: string | undefined;
 }
 
@@ -21,7 +21,7 @@ export interface CreatedBitmap {
   readonly dirtyBytes: number;
 }
 
-/** A bitmap that the image had already and that was left alone. */
+/** An existing bitmap of the image that was not changed. */
 export interface KeptBitmap {
   readonly name: string;
   /** Bytes that the source marks and the bitmap does not; null when its content cannot be trusted. */
@@ -31,17 +31,17 @@ export interface KeptBitmap {
 export interface CreateFromResult {
   readonly schema: 1;
   readonly image: string;
-  /** The new image over it that has the bitmaps; null where it has them itself. */
+  /** The new overlay that has the bitmaps; null if the image itself has them. */
   readonly into: string | null;
   readonly source: BitmapSource['kind'];
   readonly virtualSize: number;
-  /** Size of the image file or device before, in bytes; 0 of one that is new. */
+  /** Size of the image file or device before the change, in bytes; 0 for a new file. */
   readonly endOffset: number;
   /** The backing image whose bitmaps were the model, when no name was given and there was one. */
   readonly inheritedFrom: string | null;
   readonly bitmaps: readonly CreatedBitmap[];
   readonly kept: readonly KeptBitmap[];
-  /** Images below this one that the compared disk is read through as well: writes to them are not compared. */
+  /** Images below this one that the compared disk is also read through. Writes to them are not compared. */
   readonly sharedImages: readonly string[];
   readonly dryRun: boolean;
   /** null when nothing had to be written. */

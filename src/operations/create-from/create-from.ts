@@ -1,5 +1,6 @@
 /**
- * Creates bitmaps in an image from a source: what the job block-dirty-bitmap-create-from was to do in QEMU.
+ * Creates bitmaps in an image from a source, like the job block-dirty-bitmap-create-from that was proposed
+ * for QEMU.
  */
 
 import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
@@ -19,11 +20,11 @@ import { createOverlay } from './create-overlay.ts';
 import { type BitmapSource, readSource } from './sources.ts';
 
 /**
- * Stores bitmaps of a source.
+ * Stores bitmaps that are made from a source.
  *
  * @throws UsageError for names or a granularity that QEMU could not store
- * @throws RefusedError, InUseError, FailedError as the image's state demands; nothing was written then, except
- * if a FailedError states it
+ * @throws RefusedError, InUseError, FailedError depending on the state of the image. Nothing was written
+ * then, unless a FailedError says so
  */
 export async function createFrom(
   imageName: string,
@@ -53,7 +54,7 @@ export async function createFrom(
     if (granularities.length === 0) return { ...result, bitmaps: [], kept: [], sharedImages: [], plan: null };
     requireMemory(target.image, targets, options);
 
-    // The others are rounded out from the finest.
+    // Coarser bitmaps are made from the finest one by rounding out.
     const read = await readSource(target, source, Math.min(...granularities), options);
     const { bitmap: finest, scan, reading, sharedImages } = read;
     warnOfWholeDisk(target, source, finest, options);
@@ -73,7 +74,7 @@ export async function createFrom(
   });
 }
 
-/** Bitmaps that are added to are each another one in the end; the others differ in their granularity at most. */
+/** Each merged bitmap needs its own memory. Other bitmaps of one granularity share theirs. */
 export function requireMemory(
   image: Image,
   targets: readonly Target[],
@@ -90,7 +91,7 @@ export function requireMemory(
   requireBitmapMemory(image, together.length, bytes);
 }
 
-/** Sources that mark whatever was written; with any other a checkpoint's bitmap would miss changes. */
+/** Sources that mark every write. From any other source, the bitmap of a checkpoint would miss changes. */
 export const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
 
 export function defaultName(source: BitmapSource): string {
@@ -111,7 +112,9 @@ export function warnOfWholeDisk(
   );
 }
 
-/** Rounds out the finest bitmap, once for each granularity: bitmaps that are alike share their memory. */
+/**
+ * Rounds out the finest bitmap once for each granularity, so that bitmaps of equal granularity share memory.
+ */
 export function roundings(finest: DirtyBitmap): (granularityBits: number) => DirtyBitmap {
   const known = new Map<number, DirtyBitmap>();
   return (granularityBits) => {
@@ -124,7 +127,7 @@ export function roundings(finest: DirtyBitmap): (granularityBits: number) => Dir
 interface MadeBitmap {
   readonly target: Target;
   readonly report: CreatedBitmap;
-  /** undefined: it stays as it is. */
+  /** undefined if the bitmap is not changed. */
   readonly slot: BitmapSlot | undefined;
 }
 
@@ -164,7 +167,9 @@ async function make(
   return made('merged', present.auto, old);
 }
 
-/** The directory with each made bitmap where its predecessor was, or at the end. */
+/**
+ * The new directory. A made bitmap takes the place of the bitmap that it replaces, or is added at the end.
+ */
 function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly MadeBitmap[]): BitmapSlot[] {
   const replaced = new Map(made.map(({ target, slot }) => [target.present, slot]));
   const kept = present.map((entry): BitmapSlot => replaced.get(entry) ?? { kind: 'keep', entry });
@@ -174,7 +179,7 @@ function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly 
   return [...kept, ...added];
 }
 
-/** Whether a bitmap that the image has already marks all that the source does. */
+/** Checks whether an existing bitmap of the image marks everything that the source marks. */
 async function coverage(
   { image, path }: ImageToChange,
   entry: BitmapDirectoryEntry,

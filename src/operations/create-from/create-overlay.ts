@@ -1,6 +1,6 @@
 /**
- * Stores bitmaps of an image in a new qcow2 image over it, so that both can be served together: the image itself is not
- * written to, and may be of a kind that holds no bitmaps.
+ * Stores bitmaps of an image in a new qcow2 overlay, so that both can be served together. The image itself is
+ * not written to, and its format need not support bitmaps.
  */
 import { resolve } from 'node:path';
 import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
@@ -29,8 +29,8 @@ import { type BitmapSource, type Marks, readAtFinest, readSourceOf } from './sou
 /**
  * @param into path of the new image
  * @param defaultName of the bitmap when no name is given
- * @throws RefusedError when there is a file of that name, or the source cannot be read
- * @throws FailedError when the image cannot be written; nothing is left of it then
+ * @throws RefusedError when the file already exists, or the source cannot be read
+ * @throws FailedError when the new image cannot be written; no file is left then
  */
 export async function createOverlay(
   imageName: string,
@@ -69,7 +69,7 @@ async function overlayOn(
   const emptySteps = naming({ name: into }, () =>
     planNewImage({
       virtualSizeBytes: top.virtualSizeBytes,
-      // QEMU looks for it from wherever the overlay is.
+      // QEMU resolves a relative name from the folder of the overlay.
       backing: { name: resolve(top.path), format: top.format },
     }),
   );
@@ -105,7 +105,7 @@ async function overlayOn(
   };
 }
 
-/** The header of an overlay names a file, and no options for it. */
+/** The header of an overlay can name a backing file, but cannot store options for it. */
 function requireOwnBacking(imageName: string, { path, backing }: ImageReference): void {
   if (backing === undefined) return;
   throw new RefusedError(
@@ -115,7 +115,7 @@ function requireOwnBacking(imageName: string, { path, backing }: ImageReference)
   );
 }
 
-/** Without a wish, as fine as the bitmaps that are read, or as a bitmap of the image itself would be. */
+/** Without a requested granularity, uses the finest one of the read bitmaps, or the default of the image. */
 async function readMarks(
   chain: Chain,
   source: BitmapSource,

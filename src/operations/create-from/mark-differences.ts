@@ -1,5 +1,5 @@
 /**
- * Marks where a disk differs from that of another image.
+ * Marks the differences between a disk and the disk of another image.
  */
 import { type DirtyBitmap, markRange } from '../../bitmap/dirty-bitmap.ts';
 import type { Chain } from '../../chain/chain.ts';
@@ -9,16 +9,16 @@ import type { OperationOptions } from '../options.ts';
 export interface ComparedImage {
   /** The other image: qcow2 or raw, with its backing chain. */
   readonly image: string;
-  /** Take an image of another size: beyond the end of a shorter one everything counts as dirty. */
+  /** Accept an image of another size. Everything beyond the end of a shorter one counts as dirty. */
   readonly anySize?: boolean | undefined;
 }
 
 /**
- * Marks every granule of which a guest sees something else than in the other image.
+ * Marks every granule whose guest data differs from that of the other image.
  *
  * @returns images that both disks are read through
- * @throws RefusedError for a disk of another size, unless that is allowed, for one that is read through the image itself, or
- * for data that cannot be read
+ * @throws RefusedError for a disk of another size without `anySize`, for a disk that is read through the
+ * image itself, or for data that cannot be read
  */
 export async function markDifferences(
   bitmap: DirtyBitmap,

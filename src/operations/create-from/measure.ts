@@ -1,5 +1,5 @@
 /**
- * Measures what new bitmaps would take in an image, so that a volume can be extended before they are made.
+ * Measures the space that new bitmaps would need in an image, so that a volume can be extended beforehand.
  */
 import { createFrom } from './create-from.ts';
 import type { CreateFromOptions } from './create-from-result.ts';
@@ -10,13 +10,13 @@ export interface MeasureResult {
   readonly image: string;
   /** Names of the bitmaps that were measured. */
   readonly bitmaps: readonly string[];
-  /** New clusters for them: their data, tables and directory, and what counts these. */
+  /** New clusters for them: data, tables and directory, and the refcount structures for these. */
   readonly clusters: number;
   /** Bytes of those clusters. */
   readonly requiredBytes: number;
   /** Size of the image file or device now, in bytes. */
   readonly endOffset: number;
-  /** Size that it must have at least for the bitmaps, in bytes. */
+  /** Minimum size for the bitmaps, in bytes. */
   readonly newEndOffset: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What new bitmaps mark: the sources that the job block-dirty-bitmap-create-from was to have, and more.
+ * The sources of new bitmaps: those that were proposed for the job block-dirty-bitmap-create-from, and more.
  */
 
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
@@ -21,17 +21,17 @@ import type { OperationOptions } from '../options.ts';
 import { type ComparedImage, markDifferences } from './mark-differences.ts';
 
 export type BitmapSource =
-  /** What images hold: data, compressed or zero clusters. */
+  /** The allocation of images: data, compressed or zero clusters. */
   | {
       readonly kind: 'allocated';
-      /** Every image from the top down to, not including, this one counts; without it only the image itself. */
+      /** Include every image above this one. Without it, only the image itself counts. */
       readonly above?: string | undefined;
     }
-  /** As `allocated`, without what reads as zeros. */
+  /** Like `allocated`, but without parts that read as zeros. */
   | { readonly kind: 'data'; readonly above?: string | undefined }
   /** The union of stored bitmaps. */
   | ({ readonly kind: 'bitmap' } & NamedBitmaps)
-  /** Where what a guest sees differs from what it would see of another image. */
+  /** The parts of the disk whose guest data differs from that of another image. */
   | ({ readonly kind: 'compare' } & ComparedImage)
   /** Parts of the disk, in bytes. */
   | { readonly kind: 'extents'; readonly extents: Iterable<ByteRange> }
@@ -40,12 +40,12 @@ export type BitmapSource =
 
 export interface Marks {
   readonly bitmap: DirtyBitmap;
-  /** Images below the top that a compared disk is read through as well. */
+  /** Images below the top that the compared disk is also read through. */
   readonly sharedImages: readonly string[];
 }
 
 export interface ReadSource extends Marks {
-  /** Of the image itself: whatever the source, a change needs it. */
+  /** The scan of the image itself. A change needs it for every source. */
   readonly scan: Scan;
   readonly reading: L2Reading;
 }
@@ -67,9 +67,9 @@ export async function readSource(
 }
 
 /**
- * The same of an image that nothing is written to: qcow2 of any version, or raw.
+ * Reads the marks for an image that is not written to: qcow2 of any version, or raw.
  *
- * @throws UsageError, RefusedError as the source demands
+ * @throws UsageError, RefusedError depending on the source
  */
 export async function readSourceOf(
   chain: Chain,
@@ -85,7 +85,7 @@ export async function readSourceOf(
   return readContent(chain, tables, source, granularityBits, options);
 }
 
-/** The union of stored bitmaps at the finest granularity that one of them has. */
+/** The union of stored bitmaps, at the finest granularity among them. */
 export async function readAtFinest(
   chain: Chain,
   source: NamedBitmaps,
@@ -102,7 +102,7 @@ export async function readAtFinest(
   return { bitmap: united, sharedImages: [] };
 }
 
-/** A source that is not about what the image itself holds. */
+/** Reads a source other than `allocated` and `data`. */
 async function readOther(
   chain: Chain,
   source: Exclude<BitmapSource, { readonly kind: 'allocated' | 'data' }>,
@@ -126,14 +126,14 @@ async function readOther(
   return { bitmap, sharedImages: [] };
 }
 
-/** A raw image holds all of its disk; its holes read as zeros. */
+/** A raw image is allocated as a whole; its holes read as zeros. */
 async function readRaw(
   chain: Chain,
   { storage, virtualSizeBytes }: RawLayer,
   { kind, above }: ContentSource,
   granularityBits: number,
 ): Promise<Marks> {
-  // There is nothing below it to stop above.
+  // A raw image has no image below it, so this call throws the error for `above`.
   if (above !== undefined) await imagesAbove(chain, above);
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   const data = kind === 'data' ? await dataRanges(storage.fd, 0, virtualSizeBytes) : undefined;
@@ -179,15 +179,15 @@ async function readContent(
 interface ImagesAbove {
   readonly images: readonly ActiveTables[];
   /**
-   * What the base has past the end of a shorter image above it: no image holds it, and yet the disk reads zeros there
-   * and not what the base has.
+   * The part of the base past the end of a shorter image above it. It is not allocated in these images, but
+   * the disk reads zeros there instead of the data of the base.
    */
   readonly hidden: ByteRange;
 }
 
 const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { offset: 0, length: 0 } };
 
-/** The images below the top that stand above the base. */
+/** The images between the top and the base. */
 async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
   const base = await fileIdentity(parseReference(above, undefined).path);
   if (chain.top.storage.identity === base) {
@@ -204,7 +204,7 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
       );
       return { images, hidden: { offset: shortest, length: layer.virtualSizeBytes - shortest } };
     }
-    // A raw image ends every chain: the base is not there.
+    // A raw image ends every chain, so the base is not in this chain.
     if (layer?.format !== 'qcow2') {
       const names = layer === undefined ? seen : [...seen, layer.path];
       throw new UsageError(`base ${above}: not in the backing chain, which is ${names.join(' ← ')}`);

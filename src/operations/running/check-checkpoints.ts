@@ -1,5 +1,5 @@
 /**
- * Judges the checkpoints of disks that a running QEMU has open, by what it alone knows.
+ * Checks the checkpoints of disks that a running QEMU has open, with data that only QEMU has.
  */
 import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { type CheckOptions, type CheckResult, checkChains } from '../checkpoints/check-checkpoints.ts';
@@ -8,7 +8,7 @@ import { examineRunning } from './running-chain.ts';
 import { withRunningImages } from './running-image.ts';
 
 /**
- * Changes no bitmap: what it takes to read those of QEMU is gone afterwards.
+ * Changes no bitmap, and removes the temporary objects that it needs in QEMU.
  *
  * @param imageNames the active image of each disk
  */

@@ -1,5 +1,6 @@
 /**
- * Creates bitmaps in an image that a running QEMU has open: the job block-dirty-bitmap-create-from.
+ * Creates bitmaps in an image that a running QEMU has open, like the proposed job
+ * block-dirty-bitmap-create-from.
  */
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
@@ -27,8 +28,8 @@ import { type ReadSource, readRunningSource, refuseTransient, requireReadable } 
 import { currentNode, type RunningImage, withRunningImage } from './running-image.ts';
 
 /**
- * Reads the source, from QEMU where only QEMU has it, and creates the bitmaps in one transaction: they are there
- * complete, and record what comes, or not at all. What is written meanwhile is marked too.
+ * Reads the source, from QEMU if only QEMU has it, and creates the bitmaps in one transaction. Either all are
+ * created, complete and recording, or none is. Writes during the read are marked too.
  *
  * @throws UsageError, RefusedError, InUseError, FailedError as `createFrom`; nothing was changed then
  */
@@ -91,7 +92,7 @@ function changeFor(
     granularity: 2 ** granularityBits,
     recording: isAdded ? present.auto : disabled !== true,
     start: isAdded ? 'kept' : 'new',
-    // Rounded out here, it takes less room on the way.
+    // A bitmap that is rounded out here makes a smaller carrier.
     marks: marks && rounded?.(granularityBits),
     sources: sources.filter((source) => source !== name),
   };
@@ -114,7 +115,7 @@ function report(
   };
 }
 
-/** Whether a bitmap that the image has already marks all that the source does. */
+/** Checks whether an existing bitmap of the image marks everything that the source marks. */
 async function coverage(
   { session, nodes, path }: RunningImage,
   name: string,
@@ -123,7 +124,7 @@ async function coverage(
 ): Promise<KeptBitmap> {
   const bitmap = nodes[0]!.bitmaps.find((each) => each.name === name)!;
   if (bitmap.inconsistent || marks === undefined) return { name, missingBytes: null };
-  // Read after what the image holds: what came between is in both.
+  // Read the bitmap after the source, so that it also has the writes made during the first read.
   const own = await readMarksOfQemu(session, nodes[0]!, bitmap, options);
   const missingBytes = dirtyBytes(withoutMarks(resample(marks, own.granularityBits), own));
   if (missingBytes > 0) warnOfMissing(path, name, missingBytes, options);

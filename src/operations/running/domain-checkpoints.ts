@@ -1,5 +1,6 @@
 /**
- * Judges and repairs the checkpoints of a guest by its name, running or shut off, and asks libvirt for its own verdict.
+ * Checks and repairs the checkpoints of a running or shut off guest, by its name. Also asks libvirt for its
+ * verdict.
  */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -14,34 +15,34 @@ import { checkRunning } from './check-checkpoints.ts';
 import { chooseDisks, type Domain, type DomainAddress, openDomain } from './open-domain.ts';
 import { repairRunning } from './repair-checkpoints.ts';
 
-/** What libvirt itself says of a checkpoint of a running guest. */
+/** libvirt's verdict on a checkpoint of a running guest. */
 interface LibvirtVerdict {
   readonly checkpoint: string;
   readonly valid: boolean;
-  /** What an incremental backup from it copies, in bytes; null where libvirt does not say. */
+  /** Bytes that an incremental backup from it copies; null if libvirt does not report them. */
   readonly dirtyBytes: number | null;
-  /** libvirt's own words where it refuses; null otherwise. */
+  /** The reason if it is not valid; null otherwise. */
   readonly message: string | null;
-  /** libvirt had lost it, and took it up again. */
+  /** libvirt had lost the checkpoint and has now redefined it. */
   readonly redefined: boolean;
 }
 
 export interface DomainReport {
   readonly name: string;
-  /** libvirt's own word, for example "running" or "shut off". */
+  /** libvirt's name of the state, for example "running" or "shut off". */
   readonly state: string;
-  /** What the guest calls the disks, in the order of the result's. */
+  /** Targets of the disks in the guest, in the order of the disks in the result. */
   readonly targets: readonly string[];
-  /** Disks that no checkpoint can be of. */
+  /** Disks that cannot have checkpoints. */
   readonly leftOut: readonly { readonly disk: string; readonly reason: string }[];
-  /** Empty for a guest that is shut off: libvirt judges running ones only. */
+  /** Empty for a guest that is shut off, since libvirt judges only running guests. */
   readonly verdicts: readonly LibvirtVerdict[];
 }
 
 export type DomainCheckResult = CheckResult & { readonly domain: DomainReport };
 export type DomainRepairResult = RepairResult & { readonly domain: DomainReport };
 
-/** Of a running guest, all is read through its QEMU; of one that is shut off, from the images. */
+/** Reads a running guest through its QEMU, and a guest that is shut off from its images. */
 export async function checkDomain(
   address: DomainAddress,
   options: CheckOptions = {},
@@ -57,7 +58,7 @@ export async function checkDomain(
 }
 
 /**
- * Makes the checkpoints valid again, and has libvirt take up those of `checkpoints` that it had lost.
+ * Makes the checkpoints valid again, and lets libvirt redefine those of `checkpoints` that it had lost.
  *
  * @throws RefusedError, InUseError as `repairCheckpoints`; nothing was changed then
  */
@@ -116,7 +117,7 @@ function report(domain: Domain, { disks }: DomainOptions, verdicts: readonly Lib
   };
 }
 
-/** `virsh checkpoint-dumpxml --size` looks at every bitmap and adds up what a backup would copy. */
+/** `virsh checkpoint-dumpxml --size` checks every bitmap and reports the bytes that a backup would copy. */
 async function judgeKnown(
   { name: domain, virsh, checkpoints }: Domain,
   wanted: readonly StoredCheckpoint[],
@@ -166,7 +167,7 @@ async function redefineLost(
   return verdicts;
 }
 
-/** virsh takes XML from files alone. */
+/** virsh reads XML only from files. */
 async function withTextFile<T>(text: string, work: (file: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'bitmap-tool-'));
   try {

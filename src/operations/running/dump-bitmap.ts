@@ -10,7 +10,7 @@ import { requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { type RunningImage, withRunningImage } from './running-image.ts';
 
-/** @param name of a bitmap, or `#ALLOCATED` for what the image itself holds */
+/** @param name of a bitmap, or `#ALLOCATED` for the allocation of the image itself */
 export async function dumpRunning(
   qemu: RunningQemu,
   imageName: string,

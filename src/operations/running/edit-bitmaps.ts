@@ -13,7 +13,7 @@ import type { RunningQemu } from './open-qemu.ts';
 import { readRunningSource, refuseTransient } from './read-source.ts';
 import { type RunningImage, withRunningImage } from './running-image.ts';
 
-/** @throws RefusedError when there is a bitmap of one of the names; then none is added */
+/** @throws RefusedError when a bitmap of one of the names exists; then none is added */
 export function addRunning(
   qemu: RunningQemu,
   imageName: string,
@@ -84,7 +84,9 @@ export function disableRunning(
   return editEach(qemu, imageName, names, options, () => ({ recording: false, start: 'kept' }));
 }
 
-/** @throws RefusedError when a bitmap does not exist or is inconsistent, or a source is for a disk of another size */
+/**
+ * @throws RefusedError when a bitmap does not exist or is inconsistent, or a source is for another disk size
+ */
 export function mergeRunning(
   qemu: RunningQemu,
   imageName: string,

@@ -13,7 +13,7 @@ import {
 import type { RunningQemu } from './open-qemu.ts';
 import { type RunningImage, withRunningImage } from './running-image.ts';
 
-/** Of the active image as QEMU has them; of the images below as the files do. */
+/** Lists the bitmaps of writable images from QEMU, and those of read-only images from the files. */
 export async function listRunning(
   qemu: RunningQemu,
   imageName: string,
@@ -48,7 +48,7 @@ function listBitmap(bitmap: QemuBitmap): ListedBitmap {
     granularity,
     flags: [...(inconsistent ? (['in-use'] as const) : []), ...(recording ? (['auto'] as const) : [])],
     dirtyBytes: inconsistent ? null : dirtyBytes,
-    // QEMU gives it its place when it closes the image.
+    // QEMU allocates its clusters when it closes the image.
     diskBytes: 0,
     running: { persistent: bitmap.persistent, busy: bitmap.busy },
   };

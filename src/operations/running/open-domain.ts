@@ -21,7 +21,7 @@ export interface DomainAddress {
 export interface Domain {
   readonly name: string;
   readonly virsh: Virsh;
-  /** libvirt's own word, for example "running" or "shut off". */
+  /** libvirt's name of the state, for example "running" or "shut off". */
   readonly state: string;
   /** undefined while it is shut off. */
   readonly qemu: RunningQemu | undefined;
@@ -58,8 +58,8 @@ async function openQemuOf(virsh: Virsh, name: string): Promise<RunningQemu> {
 }
 
 /**
- * The folder that libvirt has made for this run of the guest: where SELinux and AppArmor let its QEMU read and make sockets.
- * QEMU tells it by the key that libvirt puts there.
+ * The folder that libvirt has made for this run of the guest. SELinux and AppArmor let its QEMU read files
+ * and create sockets there. QEMU reports the path of the master key, which libvirt puts into this folder.
  */
 async function privateFolder(qmp: Qmp): Promise<string | undefined> {
   try {
@@ -73,9 +73,9 @@ async function privateFolder(qmp: Qmp): Promise<string | undefined> {
 }
 
 /**
- * The path of the image that a person names: by path, or by what the guest calls the disk.
+ * The path of the image that the user names, either by path or by the target of the disk.
  *
- * @throws RefusedError for a disk that can have no bitmaps
+ * @throws RefusedError for a disk that cannot have bitmaps
  */
 export function imageOfDomain(domain: Domain, imageOrTarget: string): string {
   const isTarget = domain.disks.some(({ target }) => target === imageOrTarget);
@@ -83,11 +83,10 @@ export function imageOfDomain(domain: Domain, imageOrTarget: string): string {
 }
 
 /**
- * The disks that an operation is about: those that are named by target or by the path of the image, or all that can have
- * checkpoints.
+ * The disks of an operation: those that are named by target, or all disks that can have checkpoints.
  *
  * @throws UsageError for a disk that the guest does not have
- * @throws RefusedError for one that can have no checkpoint, or where no disk can
+ * @throws RefusedError for a disk that cannot have a checkpoint, or if no disk can have one
  */
 export function chooseDisks(
   { name, disks }: Domain,

@@ -1,5 +1,5 @@
 /**
- * A running QEMU to work in.
+ * A connection to a running QEMU.
  */
 import type { Qmp } from '../../qemu/qmp.ts';
 import { openQmpSocket } from '../../qemu/qmp-socket.ts';
@@ -9,7 +9,7 @@ export interface RunningQemu {
   /** How messages name it. */
   readonly name: string;
   readonly qmp: Qmp;
-  /** Where files are put that it reads. */
+  /** The place for files that QEMU reads. */
   readonly place: SessionPlace;
   close(): Promise<void>;
 }
@@ -22,7 +22,7 @@ export interface QemuAddress {
 /**
  * Connects to a running QEMU, 6.1 or newer.
  *
- * @throws FailedError when none answers there
+ * @throws FailedError when no QEMU answers there
  * @throws InUseError when its monitor serves another client
  */
 export async function openQemu({ qmp: socket }: QemuAddress): Promise<RunningQemu> {

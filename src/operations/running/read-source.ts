@@ -1,5 +1,5 @@
 /**
- * What new bitmaps of a running image mark: read from QEMU where only that knows.
+ * Reads the source of new bitmaps in a running image, from QEMU if only QEMU has it.
  */
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -26,7 +26,7 @@ function unreadable(path: string, { kind }: BitmapSource): RefusedError {
   });
 }
 
-/** A bitmap that dies with QEMU would be in the way of one that lasts. */
+/** A bitmap that is not persistent prevents a persistent bitmap of the same name. */
 export function refuseTransient({ nodes, path }: RunningImage, name: string): void {
   if (!nodes[0]!.bitmaps.some((bitmap) => bitmap.name === name && !bitmap.persistent)) return;
   throw new RefusedError(
@@ -40,7 +40,7 @@ export function refuseTransient({ nodes, path }: RunningImage, name: string): vo
 }
 
 export interface ReadSource {
-  /** undefined where QEMU itself has all of it. */
+  /** undefined if QEMU has all marks itself. */
   readonly marks: DirtyBitmap | undefined;
   /** Bitmaps of the node whose marks count too. */
   readonly sources: readonly string[];
@@ -90,7 +90,7 @@ export async function readRunningSource(
   }
 }
 
-/** How many images from the top stand above the one that is named. */
+/** The number of images in the chain above the named one. */
 async function depthAbove(nodes: readonly ImageNode[], above: string): Promise<number> {
   const base = await fileIdentity(parseReference(above, undefined).path);
   const depth = nodes.findIndex(({ file }) => file?.identity === base);

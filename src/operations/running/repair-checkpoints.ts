@@ -1,6 +1,6 @@
 /**
- * Makes the checkpoints of disks valid again that a running QEMU has open: all are read first, then all bitmaps appear in one
- * transaction.
+ * Makes the checkpoints of disks valid again while a running QEMU has the disks open. Reads all disks first,
+ * then changes all bitmaps in one transaction.
  */
 import { allLayers } from '../../chain/chain.ts';
 import type { ChainImage } from '../../checkpoint/chain/chain-images.ts';
@@ -45,7 +45,9 @@ export async function repairRunning(
   });
 }
 
-/** What a guest goes on writing to cannot be compared with a backup, or a branch, of another moment. */
+/**
+ * A disk that a guest writes to cannot be compared with a backup or a branch, which is from another moment.
+ */
 function refuseComparison({ name }: RunningQemu, { against, branches }: RepairOptions): void {
   if (against === undefined && branches === undefined) return;
   throw new UsageError(
@@ -65,7 +67,7 @@ async function examineAll(running: RunningImage, options: RepairOptions): Promis
   return images;
 }
 
-/** What is written while images are read is recorded at the finest granularity that a bitmap of the chain has. */
+/** Records writes during the read, at the finest granularity of the chain's bitmaps, at most 64 KiB. */
 async function recordAll({ session, nodes }: RunningImage, recorders: Map<ImageNode, string>): Promise<void> {
   const granularity = Math.min(
     65536,

@@ -1,5 +1,6 @@
 /**
- * What each image of a running chain has of checkpoints: QEMU's word on the active image, the files' on those below.
+ * Reads the checkpoints in each image of a running chain: from QEMU for the active image, from the files for
+ * the images below.
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { readInUseMarks } from '../../bitmap/read-bitmap.ts';
@@ -14,14 +15,14 @@ import type { ProgressOptions } from '../../image/table-progress.ts';
 import { readAllocatedByQemu, readMarksOfQemu } from '../../qemu/read-exports.ts';
 import { presentIn, type RunningImage } from './running-image.ts';
 
-/** Examines an image of the chain, the topmost being number 0. */
+/** Examines an image of the chain; the topmost is number 0. */
 export function examineRunning(
   running: RunningImage,
   options: ProgressOptions,
 ): (layer: Layer, index: number) => Promise<ChainImage> {
   return async (layer, index) => {
     const node = running.nodes[index]!;
-    // QEMU loads the bitmaps of an image that it only reads, and changes nothing in it.
+    // QEMU loads the bitmaps of a read-only image but does not change them, so the file is up to date.
     if (layer.format === 'raw' || node.options.readOnly)
       return { ...(await examineChainImage(layer)), running: {} };
     const present = presentIn(node);
@@ -52,7 +53,7 @@ function readerOf(
   };
 }
 
-/** QEMU does not touch in the file what it could not trust when it opened that. */
+/** QEMU does not change a stored bitmap that was in-use when QEMU opened the file. */
 async function leftInFile({ image }: Qcow2Layer, name: string): Promise<DirtyBitmap | undefined> {
   const { entries } = await examineDirectory(image);
   const found = entries.find(({ entry }) => entry?.name === name)?.entry;

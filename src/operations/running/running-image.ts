@@ -1,5 +1,5 @@
 /**
- * An image that a running QEMU has open: its node there, and the files of its chain, which are also read.
+ * An image that a running QEMU has open: its node in QEMU, and the files of its chain, which are read too.
  */
 import { type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
@@ -18,17 +18,17 @@ import type { RunningQemu } from './open-qemu.ts';
 
 export interface RunningImage {
   readonly session: Session;
-  /** The image and all below it, top first, as QEMU has them. */
+  /** The image and all images below it in QEMU's chain, top first. */
   readonly nodes: readonly ImageNode[];
-  /** The same as files, read without regard to locks: QEMU keeps everybody else from writing them. */
+  /** The files of these nodes. They are read despite QEMU's locks, which keep other programs from writing. */
   readonly chain: Chain;
   readonly image: Image;
   readonly path: string;
-  /** QEMU's persistent bitmaps of the image, in the form of those that a file stores. */
+  /** QEMU's persistent bitmaps of the image, in the form of directory entries. */
   readonly present: readonly BitmapDirectoryEntry[];
 }
 
-/** Opens an image of a running QEMU, runs `work`, and takes away all that was put there for it. */
+/** Opens an image of a running QEMU, runs `work`, and removes its temporary objects from QEMU. */
 export async function withRunningImage<T>(
   qemu: RunningQemu,
   imageName: string,
@@ -103,7 +103,10 @@ async function openRunningImage(
   }
 }
 
-/** QEMU's persistent bitmaps of a node. Others are lost when it ends, so they belong to no checkpoint. */
+/**
+ * QEMU's persistent bitmaps of a node. Other bitmaps are lost when QEMU ends, so they belong to no
+ * checkpoint.
+ */
 export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
   return bitmaps
     .filter(({ persistent }) => persistent)
@@ -118,7 +121,7 @@ export function presentIn({ bitmaps }: ImageNode): BitmapDirectoryEntry[] {
     }));
 }
 
-/** The chain as QEMU has it, whatever names stand in the images. */
+/** QEMU's chain. The backing file names in the images are ignored. */
 function referenceTo([node, ...below]: readonly ImageNode[], path?: string): ImageReference {
   const { driver, file } = node!;
   const own = path ?? file?.path;
@@ -131,7 +134,7 @@ function referenceTo([node, ...below]: readonly ImageNode[], path?: string): Ima
 }
 
 function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
-  // Of a running guest, neither the dirty bit nor refcounts are a matter of concern.
+  // For a running guest, the dirty bit and the refcounts do not matter.
   if (layer.image.header.version === 3) return layer;
   throw new RefusedError(
     'UNSUPPORTED',
@@ -143,7 +146,7 @@ function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
   );
 }
 
-/** QEMU's chain counts; that of the next start is the one that the images name. */
+/** Warns if the backing file names differ from QEMU's chain, since the next start uses these names. */
 async function compareWithNames(
   chain: Chain,
   nodes: readonly ImageNode[],
