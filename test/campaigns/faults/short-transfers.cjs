@@ -20,10 +20,13 @@ function lengthOf(call, length) {
   return shorter;
 }
 
+/** The result goes to stdout by the same calls. */
+const isFile = (fd) => fd > 2;
+
 for (const call of ['read', 'write']) {
   const original = fs[call];
   fs[call] = (fd, buffer, offset, length, position, callback) =>
-    original(fd, buffer, offset, lengthOf(call, length), position, callback);
+    original(fd, buffer, offset, isFile(fd) ? lengthOf(call, length) : length, position, callback);
   // What util.promisify makes of them hangs on symbols.
   for (const symbol of Object.getOwnPropertySymbols(original)) fs[call][symbol] = original[symbol];
 }
