@@ -2,13 +2,13 @@
  * Creates a checkpoint of a guest that is off: an empty, enabled bitmap in the active image of every disk, or
  * of none.
  */
+
 import { cleanBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { claimForWriting } from '../../chain/locking.ts';
-import { parseReference } from '../../chain/reference.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
@@ -26,6 +26,7 @@ import { requireQcow2 } from '../open-qcow2.ts';
 import { lockingOf } from '../options.ts';
 import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 import { newestCheckpoint } from './newest-checkpoint.ts';
+import { openChainsToChange } from './open-chains.ts';
 
 export interface CreateCheckpointOptions extends ChangeOptions, CheckpointFiles {
   /** Granularity of the bitmaps in bytes. Default: QEMU's default for each image. */
@@ -94,14 +95,7 @@ export async function createCheckpoint(
   const disks = checkpointDisks(imageNames, options);
   const chains: Chain[] = [];
   try {
-    for (const imageName of imageNames) {
-      const chain = await openChain(parseReference(imageName, undefined), {
-        mode: options.dryRun ? 'read' : 'write-later',
-        locking: lockingOf(options),
-        onWarning: options.onWarning,
-      });
-      chains.push(chain);
-    }
+    await openChainsToChange(imageNames, options, chains);
     await refuseSharedImages(chains);
     const planned: PlannedDisk[] = [];
     for (const chain of chains) planned.push(await planDisk(name, chain, options));

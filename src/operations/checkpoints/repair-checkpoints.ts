@@ -1,9 +1,9 @@
 /**
  * Makes the checkpoints of whole backing chains valid again.
  */
-import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+
+import { allLayers, type Chain } from '../../chain/chain.ts';
 import { claimForWriting } from '../../chain/locking.ts';
-import { parseReference } from '../../chain/reference.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair } from '../../checkpoint/repair/image-repair.ts';
@@ -17,6 +17,7 @@ import { nameRange } from '../../text/name-range.ts';
 import { formatSize } from '../../text/size.ts';
 import { reportPlan } from '../change-bitmaps.ts';
 import { lockingOf } from '../options.ts';
+import { openChainsToChange } from './open-chains.ts';
 import { planDisks } from './plan-disks.ts';
 import type { RepairedDisk, RepairOptions, RepairResult } from './repair-result.ts';
 
@@ -45,14 +46,7 @@ export async function repairCheckpoints(
   const records = await readRecords(options, imageNames.length, options);
   const chains: Chain[] = [];
   try {
-    for (const name of imageNames) {
-      const chain = await openChain(parseReference(name, undefined), {
-        mode: options.dryRun ? 'read' : 'write-later',
-        locking: lockingOf(options),
-        onWarning: options.onWarning,
-      });
-      chains.push(chain);
-    }
+    await openChainsToChange(imageNames, options, chains);
     const read: ChainImage[][] = [];
     for (const chain of chains) read.push(await readChainImages(chain));
     const { disks, everywhere } = await planRepairs(chains, read, records, options);
