@@ -250,7 +250,6 @@ export type QemuRemedy =
   | { readonly kind: 'check-after-crash' }
   | { readonly kind: 'run-again-to-tidy-up' }
   | { readonly kind: 'shorten-temporary-path' }
-  | { readonly kind: 'install-libnbd' }
   | { readonly kind: 'install-virsh' }
   | { readonly kind: 'run-on-host' }
   | { readonly kind: 'name-disk-of-guest'; readonly disks: readonly string[] }

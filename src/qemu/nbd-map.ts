@@ -1,71 +1,58 @@
 /**
- * Reads a metadata context of an NBD export with libnbd's nbdinfo.
+ * Reads a metadata context over the whole disk, from an NBD server of QEMU.
  */
-import { FailedError } from '../errors.ts';
-import { mapLineParser } from './map-lines.ts';
+import type { FailedError } from '../errors.ts';
+import { openNbdConnection } from './nbd-connection.ts';
+import { descriptor } from './nbd-messages.ts';
+import { nbdFailure } from './nbd-stream.ts';
 
-export interface NbdExtent {
-  readonly offset: number;
-  readonly length: number;
-  /** The value in the context: a depth, or flags. */
-  readonly type: number;
+/** Short enough that QEMU attends to its guest and its monitor between two requests. */
+const MAX_REQUEST_BYTES = 2 ** 30;
+
+export interface NbdMapVisitor {
+  /** All extents in order. Together they cover the disk. The type is the value in the context: a depth, or flags. */
+  readonly onExtent: (offset: number, length: number, type: number) => void;
+  /** The end of the part that has been visited, after each answer of QEMU. */
+  readonly onPosition: (offset: number) => void;
 }
 
-/**
- * Visits all extents in order. Together they cover the whole disk.
- *
- * @throws FailedError when nbdinfo is not installed, fails, or prints unexpected output
- */
+/** @throws FailedError when QEMU fails to answer, or its answer does not cover the disk */
 export async function visitNbdMap(
   socket: string,
   exportName: string,
   context: string,
   virtualSizeBytes: number,
   signal: AbortSignal | undefined,
-  visit: (extent: NbdExtent) => void,
+  { onExtent, onPosition }: NbdMapVisitor,
 ): Promise<void> {
-  const { execa } = await import('./execa.ts');
-  const uri = `nbd+unix:///${encodeURIComponent(exportName)}?socket=${encodeURIComponent(socket)}`;
-  const nbdinfo = execa('nbdinfo', [`--map=${context}`, uri], {
-    buffer: { stdout: false },
-    stdin: 'ignore',
-    reject: false,
-    env: { LC_ALL: 'C' },
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
-  });
-  let end = 0;
-  const lines = mapLineParser((offset, length, type) => {
-    // A gap would count as clean.
-    if (offset !== end || length === 0)
-      throw new SyntaxError(`an extent of ${length} bytes at ${offset}, after ${end}`);
-    end += length;
-    visit({ offset, length, type });
-  });
   try {
-    for await (const bytes of nbdinfo.stdout as AsyncIterable<Uint8Array>) lines.push(bytes);
-    lines.end();
+    const connection = await openNbdConnection(socket, exportName, context, signal);
+    try {
+      let end = 0;
+      while (end < virtualSizeBytes) {
+        const wanted = Math.min(MAX_REQUEST_BYTES, virtualSizeBytes - end);
+        const extents = await connection.blockStatus(end, wanted);
+        for (let at = 0; at < extents.byteLength; at += descriptor.sizeBytes) {
+          const length = extents.getUint32(at + LENGTH_BYTE);
+          // An answer that does not advance would be asked for without end.
+          if (length === 0 || length > virtualSizeBytes - end) throw wrongLength(context, end, length);
+          onExtent(end, length, extents.getUint32(at + STATUS_BYTE));
+          end += length;
+        }
+        onPosition(end);
+      }
+    } finally {
+      connection.close();
+    }
   } catch (error) {
-    nbdinfo.kill();
-    await nbdinfo;
     signal?.throwIfAborted();
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new FailedError('IO_ERROR', `nbdinfo --map=${context} prints what is no map: ${error.message}`, {
-      cause: error,
-    });
+    throw error;
   }
-  const result = await nbdinfo;
-  signal?.throwIfAborted();
-  if (result.code === 'ENOENT') {
-    throw new FailedError(
-      'FILE_NOT_FOUND',
-      'nbdinfo is not installed: it reads from a running QEMU what an image holds',
-      {
-        remedy: { kind: 'install-libnbd' },
-      },
-    );
-  }
-  if (result.failed || end !== virtualSizeBytes) {
-    const said = result.stderr === '' ? `it ended at ${end} of ${virtualSizeBytes}` : result.stderr;
-    throw new FailedError('IO_ERROR', `nbdinfo --map=${context}: ${said}`);
-  }
+}
+
+const LENGTH_BYTE = descriptor.byteOf('length');
+const STATUS_BYTE = descriptor.byteOf('statusFlags');
+
+function wrongLength(context: string, offset: number, length: number): FailedError {
+  return nbdFailure(`${context} has an extent of ${length} bytes at ${offset}`);
 }

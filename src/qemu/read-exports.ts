@@ -5,7 +5,7 @@
 import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
 import type { ProgressOptions } from '../image/table-progress.ts';
 import type { ImageNode } from './block-nodes.ts';
-import { type NbdExtent, visitNbdMap } from './nbd-map.ts';
+import { type NbdMapVisitor, visitNbdMap } from './nbd-map.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function readAllocatedByQemu(
 ): Promise<DirtyBitmap> {
   const bitmap = cleanBitmap(node.virtualSizeBytes, granularityBits);
   const what = { 'allocation-depth': true };
-  await visitExport(session, node, what, 'qemu:allocation-depth', options, ({ offset, length, type }) => {
+  await visitExport(session, node, what, 'qemu:allocation-depth', options, (offset, length, type) => {
     if (type >= 1 && type <= depth) markRange(bitmap, offset, length);
   });
   return bitmap;
@@ -48,7 +48,7 @@ export async function readMarksOfQemu(
   session.onClose(() => qmp.execute('block-dirty-bitmap-remove', copy));
   const bitmap = cleanBitmap(node.virtualSizeBytes, Math.log2(granularity));
   const context = `qemu:dirty-bitmap:${copy.name}`;
-  await visitExport(session, node, { bitmaps: [copy.name] }, context, options, ({ offset, length, type }) => {
+  await visitExport(session, node, { bitmaps: [copy.name] }, context, options, (offset, length, type) => {
     if (type !== 0) markRange(bitmap, offset, length);
   });
   return bitmap;
@@ -60,7 +60,7 @@ async function visitExport(
   what: object,
   context: string,
   { signal, onProgress }: ProgressOptions,
-  visit: (extent: NbdExtent) => void,
+  onExtent: NbdMapVisitor['onExtent'],
 ): Promise<void> {
   const socket = await session.nbdSocket();
   const id = session.ownName();
@@ -75,12 +75,8 @@ async function visitExport(
   const phase = context.startsWith('qemu:dirty')
     ? 'reading a bitmap from QEMU'
     : 'reading allocation from QEMU';
-  const show = (doneBytes: number) =>
+  const onPosition = (doneBytes: number) =>
     onProgress?.({ phase, image: path, doneBytes, totalBytes: virtualSizeBytes });
-  show(0);
-  let count = 0;
-  await visitNbdMap(socket, id, context, virtualSizeBytes, signal, (extent) => {
-    visit(extent);
-    if (++count % 1024 === 0) show(extent.offset + extent.length);
-  });
+  onPosition(0);
+  await visitNbdMap(socket, id, context, virtualSizeBytes, signal, { onExtent, onPosition });
 }

@@ -28,7 +28,6 @@ export const qemuWords: Words<QemuRemedy> = {
     'QEMU has ended or crashed: its bitmaps are as it has stored them. Examine the images with "bitmap-tool check".',
   'run-again-to-tidy-up': () => 'The next run removes what was left behind.',
   'shorten-temporary-path': () => 'Set TMPDIR to a folder with a shorter path.',
-  'install-libnbd': () => 'Install libnbd: the package libnbd-bin (Debian, Ubuntu), libnbd (Fedora, RHEL).',
   'install-virsh': () =>
     'Install the package libvirt-clients (Debian, Ubuntu) or libvirt-client (Fedora, RHEL).',
   'run-on-host': () => 'Run this on the host of the guest.',
