@@ -4,13 +4,7 @@
 import { alignUp, divideUp } from '../bytes/align.ts';
 import { RefusedError } from '../errors.ts';
 import type { HostRange } from '../format/addresses.ts';
-import {
-  type BitmapDirectoryEntry,
-  type ExaminedDirectory,
-  examineBitmapDirectory,
-  MAX_ENTRY_BYTES,
-  parseBitmapDirectory,
-} from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, MAX_ENTRY_BYTES } from '../format/bitmap-directory.ts';
 import type { Violation } from '../format/bitmap-rules.ts';
 import {
   BITMAP_TABLE_ENTRY_BYTES,
@@ -20,6 +14,11 @@ import {
 } from '../format/bitmap-table.ts';
 import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
 import { FormatError, hex } from '../format/format-error.ts';
+import {
+  type ExaminedDirectory,
+  examineBitmapDirectory,
+  parseBitmapDirectory,
+} from '../format/parse-directory.ts';
 import { readBytes } from '../storage/storage.ts';
 import { type Image, naming, readInside, requireInside, requireOwnClusters } from './image.ts';
 

@@ -12,11 +12,8 @@ import {
 } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
 import { clustersIn, eachCluster, type HostCluster, offsetOf } from '../format/addresses.ts';
-import {
-  type BitmapDirectoryEntry,
-  bitmapDirectoryBytes,
-  type ExaminedEntry,
-} from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, bitmapDirectoryBytes } from '../format/bitmap-directory.ts';
+import type { ExaminedEntry } from '../format/parse-directory.ts';
 import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
 import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';

@@ -3,14 +3,10 @@
  */
 import { divideUp } from '../bytes/align.ts';
 import type { HostCluster } from '../format/addresses.ts';
-import {
-  type BitmapDirectoryEntry,
-  type ExaminedEntry,
-  MAX_BITMAP_NAME_BYTES,
-  storedName,
-} from '../format/bitmap-directory.ts';
+import { type BitmapDirectoryEntry, MAX_BITMAP_NAME_BYTES, storedName } from '../format/bitmap-directory.ts';
 import type { BitmapRule } from '../format/bitmap-rules.ts';
 import { BITMAP_TABLE_ENTRY_BYTES } from '../format/bitmap-table.ts';
+import type { ExaminedEntry } from '../format/parse-directory.ts';
 import type { Image } from '../image/image.ts';
 import { bitmapClusters, examineTable, hasBitsPastEnd } from './examined-table.ts';
 import { unopenable } from './image-problems.ts';

@@ -1,6 +1,11 @@
 /** The bitmaps extension: what QEMU accepts in it, and what can be told where its length is wrong. */
 import { describe, expect, test } from 'vitest';
-import { bitmapsState, parseExtensionsLeniently } from '../../../src/format/bitmaps-extension.ts';
+import { hostOffset } from '../../../src/format/addresses.ts';
+import {
+  bitmapsState,
+  encodeBitmapsPayload,
+  parseExtensionsLeniently,
+} from '../../../src/format/bitmaps-extension.ts';
 import { parseHeaderExtensions } from '../../../src/format/header-extensions.ts';
 import { parsedHeader, storedHeader } from './stored-header.ts';
 
@@ -118,4 +123,12 @@ describe('extensions after a bitmaps extension of a wrong length', () => {
       [FORMAT, 136, 5],
     ]);
   });
+});
+
+test('the payload of the extension consists of count, reserved field, size and offset', () => {
+  const payload = encodeBitmapsPayload({ bitmapCount: 3, offset: hostOffset(0x50000), sizeBytes: 96 });
+  expect(Buffer.from(payload).toString('hex')).toBe(
+    '0000000300000000' + '0000000000000060' + '0000000000050000',
+  );
+  expect(encodeBitmapsPayload(undefined)).toEqual(new Uint8Array(24));
 });
