@@ -4,14 +4,15 @@
  * A device writes a single sector as a whole. So each step that QEMU can see lies within one sector. All
  * other bytes are written and flushed first, to places without a reference.
  */
-import { alignDown, alignUp } from '../bytes/align.ts';
 import { bitmapsExtensionStruct, isMisframed } from '../format/bitmaps-extension.ts';
-import { AUTOCLEAR, KNOWN_AUTOCLEAR } from '../format/features.ts';
+import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
-import { EXTENSION_TYPE, extensionAreaEnd, extensionFrame } from '../format/header-extensions.ts';
+import { EXTENSION_TYPE, extensionFrame } from '../format/header-extensions.ts';
 import type { Image } from '../image/image.ts';
 import { SECTOR_BYTES } from '../storage/storage.ts';
-import { BACKING_FILE_OFFSET, moveBackingName, noRoom } from './header-room.ts';
+import { AUTOCLEAR_OFFSET, bitmapsBit, clearUnknownAutoclear, withBitmapsBit } from './autoclear-bits.ts';
+import { headerInOneSector, straddles } from './header-in-one-sector.ts';
+import { moveBackingName, noRoom } from './header-room.ts';
 import { flush, type Step, writeHeader } from './plan.ts';
 
 export interface HeaderSwitch {
@@ -29,7 +30,6 @@ const FRAME_BYTES = extensionFrame.sizeBytes;
 const PAYLOAD_BYTES = bitmapsExtensionStruct.sizeBytes;
 const EXTENSION_BYTES = FRAME_BYTES + PAYLOAD_BYTES;
 const END_MARKER = new Uint8Array(FRAME_BYTES);
-const AUTOCLEAR_OFFSET = headerStruct.byteOf('autoclearFeatures');
 
 /**
  * @param payload the new content of the bitmaps extension; undefined when no bitmap is left
@@ -38,30 +38,9 @@ const AUTOCLEAR_OFFSET = headerStruct.byteOf('autoclearFeatures');
 export function planHeaderSwitch(image: Image, payload: Uint8Array | undefined): HeaderSwitch {
   if (image.header.version === 2) return removalFromVersion2(image, payload);
   const first = clearUnknownAutoclear(image);
-  const whole = withinOneSector(image, payload);
+  const whole = headerInOneSector(image, payload);
   if (whole !== undefined) return { first, prepare: [], commit: [whole, flush('the header')], after: [] };
   return { first, ...(payload === undefined ? removal(image) : replacement(image, payload)) };
-}
-
-/** A writer clears the autoclear bits that it does not know (spec: "autoclear_features"). */
-export function clearUnknownAutoclear({ header }: Image): Step[] {
-  if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return [];
-  const known = header.autoclearFeatures & KNOWN_AUTOCLEAR;
-  return [autoclear(known, 'autoclear_features without unknown bits'), flush('autoclear_features')];
-}
-
-function autoclear(value: bigint, reason: string): Step {
-  return writeHeader(AUTOCLEAR_OFFSET, headerStruct.encodeField('autoclearFeatures', value), reason);
-}
-
-function withBitmapsBit({ header }: Image, set: boolean): bigint {
-  const others = header.autoclearFeatures & KNOWN_AUTOCLEAR & ~AUTOCLEAR.bitmaps;
-  return set ? others | AUTOCLEAR.bitmaps : others;
-}
-
-function bitmapsBit(image: Image, set: boolean): Step {
-  const reason = set ? 'autoclear bit 0: the bitmaps are consistent' : 'autoclear bit 0 cleared: no bitmaps';
-  return autoclear(withBitmapsBit(image, set), reason);
 }
 
 /**
@@ -88,10 +67,6 @@ function slots({ extensions }: Image): number[] {
   return extensions.list.filter(({ type }) => type === EXTENSION_TYPE.bitmaps).map(({ offset }) => offset);
 }
 
-function straddles(offset: number, lengthBytes: number): boolean {
-  return alignDown(offset, SECTOR_BYTES) !== alignDown(offset + lengthBytes - 1, SECTOR_BYTES);
-}
-
 /** Whether QEMU reads the bitmaps extension, provided that its payload is sound. */
 function isShown({ header, extensions }: Image): boolean {
   const isSet = (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n;
@@ -102,58 +77,6 @@ function isShown({ header, extensions }: Image): boolean {
 function extensionHead(): Uint8Array {
   const bytes = new Uint8Array(FRAME_BYTES);
   extensionFrame.write(bytes, { type: EXTENSION_TYPE.bitmaps, length: PAYLOAD_BYTES });
-  return bytes;
-}
-
-// --- the whole change in one sector ---------------------------------------------------------------------------
-
-/** Writes the new header with QEMU's layout, if it differs from the old one in only one sector. */
-function withinOneSector(image: Image, payload: Uint8Array | undefined): Step | undefined {
-  const wanted = idealHeader(image, payload);
-  if (wanted === undefined) return undefined;
-  const old = image.headerCluster;
-  let start = 0;
-  while (start < old.length && old[start] === wanted[start]) start++;
-  let end = old.length;
-  while (end > start && old[end - 1] === wanted[end - 1]) end--;
-  if (start === end || straddles(start, end - start)) return undefined;
-  return writeHeader(
-    start,
-    wanted.subarray(start, end),
-    'header: bitmaps extension and autoclear bit 0, in one sector',
-  );
-}
-
-function idealHeader(image: Image, payload: Uint8Array | undefined): Uint8Array | undefined {
-  const { header, extensions, headerCluster } = image;
-  const areaEnd = extensions.endMarkerOffset ?? extensionAreaEnd(header);
-  const others = extensions.list.filter(({ type }) => type !== EXTENSION_TYPE.bitmaps);
-  const bytes = headerCluster.slice();
-  bytes.fill(0, header.headerLengthBytes, areaEnd);
-
-  let at = header.headerLengthBytes;
-  const put = (type: number, data: Uint8Array): boolean => {
-    const end = at + FRAME_BYTES + alignUp(data.length, 8);
-    if (end > bytes.length) return false;
-    extensionFrame.write(bytes, { type, length: data.length }, at);
-    bytes.fill(0, at + FRAME_BYTES, end);
-    bytes.set(data, at + FRAME_BYTES);
-    at = end;
-    return true;
-  };
-  for (const { type, data } of others) put(type, data);
-  if (payload !== undefined && !put(EXTENSION_TYPE.bitmaps, payload)) return undefined;
-  if (!put(EXTENSION_TYPE.end, new Uint8Array(0))) return undefined;
-
-  const { backingFileOffset, backingFileSizeBytes } = header;
-  if (backingFileOffset !== 0 && backingFileOffset < at) {
-    const name = headerCluster.subarray(backingFileOffset, backingFileOffset + backingFileSizeBytes);
-    if (at + name.length > bytes.length) return undefined;
-    bytes.set(name, at);
-    bytes.set(headerStruct.encodeField('backingFileOffset', at), BACKING_FILE_OFFSET);
-  }
-  const autoclearFeatures = withBitmapsBit(image, payload !== undefined);
-  bytes.set(headerStruct.encodeField('autoclearFeatures', autoclearFeatures), AUTOCLEAR_OFFSET);
   return bytes;
 }
 
