@@ -65,14 +65,16 @@ export {
   carryCheckpoints,
 } from './operations/checkpoints/carry-checkpoints.ts';
 export {
-  type CheckedBitmap,
-  type CheckedCheckpoint,
-  type CheckedDisk,
-  type CheckedImage,
   type CheckOptions,
   type CheckResult,
   checkCheckpoints,
 } from './operations/checkpoints/check-checkpoints.ts';
+export type {
+  CheckedBitmap,
+  CheckedCheckpoint,
+  CheckedDisk,
+  CheckedImage,
+} from './operations/checkpoints/check-disk.ts';
 export {
   type CheckpointedDisk,
   type CreateCheckpointOptions,

@@ -2,13 +2,15 @@
  * bitmap-tool check
  */
 import {
-  type CheckedCheckpoint,
-  type CheckedDisk,
-  type CheckedImage,
   type CheckOptions,
   type CheckResult,
   checkCheckpoints,
 } from '../../operations/checkpoints/check-checkpoints.ts';
+import type {
+  CheckedCheckpoint,
+  CheckedDisk,
+  CheckedImage,
+} from '../../operations/checkpoints/check-disk.ts';
 import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
 import { nameRange } from '../../text/name-range.ts';

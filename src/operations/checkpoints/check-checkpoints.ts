@@ -1,85 +1,26 @@
 /**
- * Checks the checkpoints of whole backing chains: libvirt's verdict on each, and the problems that libvirt
- * does not detect.
+ * Checks the checkpoints of whole backing chains, and unites the results of all disks.
  */
-import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { type Chain, openChain } from '../../chain/chain.ts';
-import type { Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
-import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
-import {
-  type ChainImage,
-  examineChainImage,
-  originOf,
-  stateIn,
-} from '../../checkpoint/chain/chain-images.ts';
-import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
-import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
-import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
+import { examineChainImage } from '../../checkpoint/chain/chain-images.ts';
 import { type Need, uniteAdvice } from '../../checkpoint/repair/unite-advice.ts';
-import {
-  checkpointNamesOf,
-  chooseCheckpoints,
-  type KnownCheckpoint,
-} from '../../checkpoint/verdict/choose-checkpoints.ts';
-import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
+import { checkpointNamesOf } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import {
   type CheckpointFiles,
   type CheckpointRecords,
   readRecords,
 } from '../../checkpoint/verdict/known-checkpoints.ts';
-import { leftBehind } from '../../checkpoint/verdict/left-behind.ts';
-import type { OriginEvidence } from '../../checkpoint/verdict/origin-evidence.ts';
-import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
-import { FailedError, RefusedError } from '../../errors.ts';
-import type { Problem } from '../../inspection/problem.ts';
-import type { RepairCall } from '../../remedy.ts';
-import { nameRange } from '../../text/name-range.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
-import { findInterrupted, type InterruptedCheckpoint } from './interrupted-checkpoints.ts';
-
-export interface CheckedBitmap {
-  readonly image: string;
-  readonly state: BitmapState;
-  readonly granularity: number | null;
-  /** Bytes of unmarked granules that are at least partly allocated in an image above the origin. */
-  readonly missingBytes: number;
-}
-
-export interface CheckedCheckpoint {
-  readonly name: string;
-  /** libvirt's verdict, which is based on names and flags only. `unknown` while a program uses the image. */
-  readonly libvirt: 'accepts' | 'refuses' | 'unknown';
-  /**
-   * libvirt accepts it, and an incremental backup from it is complete. null if a running program has the
-   * marks in its memory, since only that program knows.
-   */
-  readonly valid: boolean | null;
-  /** Bytes that an incremental backup from it copies; null if no such backup is possible. */
-  readonly dirtyBytes: number | null;
-  /** From the top down to the image in which the checkpoint begins. */
-  readonly bitmaps: readonly CheckedBitmap[];
-  readonly problems: readonly CheckpointProblem[];
-  /** The repair for the problems. */
-  readonly advice: RepairCall | null;
-}
-
-export interface CheckedImage {
-  readonly image: string;
-  readonly format: 'qcow2' | 'raw';
-  readonly virtualSize: number;
-  /** Problems of the image itself. */
-  readonly problems: readonly Problem[];
-}
-
-export interface CheckedDisk {
-  readonly image: string;
-  readonly virtualSize: number;
-  readonly images: readonly CheckedImage[];
-  readonly checkpoints: readonly CheckedCheckpoint[];
-  /** Names of bitmaps that no known checkpoint has. */
-  readonly unknown: readonly string[];
-}
+import {
+  type ChainToCheck,
+  type CheckedCheckpoint,
+  type CheckedDisk,
+  checkDisk,
+  type ExaminedDisk,
+  examineDisk,
+} from './check-disk.ts';
+import { findInterrupted, withInterrupted } from './interrupted-checkpoints.ts';
 
 export interface CheckOptions extends OperationOptions, CheckpointFiles {}
 
@@ -121,12 +62,6 @@ export async function checkCheckpoints(
   }
 }
 
-export interface ChainToCheck {
-  readonly chain: Chain;
-  /** Examines the bitmaps of an image of the chain; the topmost is number 0. */
-  readonly examine: (layer: Layer, index: number) => Promise<ChainImage>;
-}
-
 export async function checkChains(
   chains: readonly ChainToCheck[],
   records: CheckpointRecords | undefined,
@@ -156,27 +91,6 @@ export async function checkChains(
   return { schema: 1, healthy, disks };
 }
 
-/**
- * Changes that an accepted bitmap has not recorded are missing from backups, and no later checkpoint adds
- * them.
- */
-function warnOfIncompleteBackups(
-  path: string,
-  checkpoints: readonly CheckedCheckpoint[],
-  { onWarning }: OperationOptions,
-): void {
-  const first = checkpoints.findIndex(({ problems }) =>
-    problems.some(({ code }) => code === 'bitmap-incomplete'),
-  );
-  const younger = checkpoints.slice(first + 1).map(({ name }) => name);
-  if (first < 0 || younger.length === 0) return;
-  const { name } = checkpoints[first]!;
-  onWarning?.(
-    `${path}: backups that were made from "${name}" and from younger checkpoints (${nameRange(younger)}) lack what its bitmaps do not mark`,
-    { kind: 'back-up-from-checkpoint', name, younger },
-  );
-}
-
 /** Unites the advice: one call repairs as many disks and checkpoints as possible. */
 function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): CheckedDisk[] {
   const needOf = new Map<CheckedCheckpoint, Need>();
@@ -195,148 +109,4 @@ function withUnitedAdvice(disks: readonly CheckedDisk[], isOnFile: boolean): Che
       advice: united.get(needOf.get(each)!) ?? null,
     })),
   }));
-}
-
-/**
- * Adds the problem to every disk that has the bitmap, and adds the advice to complete the checkpoint on the
- * other disks.
- */
-function withInterrupted(
-  disks: readonly CheckedDisk[],
-  { name, holders }: InterruptedCheckpoint,
-): CheckedDisk[] {
-  const paths = (chosen: readonly CheckedDisk[]) => chosen.map(({ image }) => image);
-  const lacking = paths(disks.filter((_, index) => !holders.includes(index)));
-  const images = paths(disks);
-  const advice: RepairCall = { kind: 'create-checkpoint', name, images };
-  return disks.map((disk, index) => {
-    if (!holders.includes(index)) {
-      const checkpoints = disk.checkpoints.map((each) => (each.name === name ? { ...each, advice } : each));
-      return { ...disk, checkpoints };
-    }
-    const problem: Problem = {
-      code: 'checkpoint-interrupted',
-      severity: 'warning',
-      bitmap: name,
-      message: `bitmap "${name}" has recorded nothing, and there is none in ${lacking.join(', ')}: the creation of a checkpoint was cut short, or it is one of this disk alone`,
-      remedy: { kind: 'complete-or-remove-checkpoint', name, images, file: disk.image },
-      unopenable: false,
-    };
-    const [top, ...below] = disk.images as [CheckedImage, ...CheckedImage[]];
-    return { ...disk, images: [{ ...top, problems: [...top.problems, problem] }, ...below] };
-  });
-}
-
-interface ExaminedDisk {
-  readonly chain: Chain;
-  readonly images: readonly ChainImage[];
-  /** The problem that ends the chain early, if there is one. */
-  readonly problem: Problem | undefined;
-}
-
-async function examineDisk({ chain, examine }: ChainToCheck): Promise<ExaminedDisk> {
-  const { layers, problem } = await reachableLayers(chain);
-  const images: ChainImage[] = [];
-  for (const [index, layer] of layers.entries()) images.push(await examine(layer, index));
-  return { chain, images, problem };
-}
-
-/** @param names of checkpoints that other disks have */
-async function checkDisk(
-  { chain, images: examined, problem }: ExaminedDisk,
-  known: readonly KnownCheckpoint[] | undefined,
-  names: readonly string[],
-  options: OperationOptions,
-): Promise<CheckedDisk> {
-  const images = await inspectChain(examined, known ?? [], options);
-  const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, known);
-  const own = new Set([...chosen.map(({ name }) => name), ...unclear]);
-  const absent = names.filter((name) => !own.has(name));
-  const checkpoints: CheckedCheckpoint[] = [];
-  for (const { name, origin } of chosen)
-    checkpoints.push(await checkpoint(images, name, origin, known !== undefined));
-  for (const name of [...unclear, ...absent])
-    checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }, false));
-  const { path, virtualSizeBytes } = chain.top;
-  warnOfIncompleteBackups(path, checkpoints, options);
-  return {
-    image: path,
-    virtualSize: virtualSizeBytes,
-    images: images.map((image, index) => ({
-      image: image.layer.path,
-      format: image.layer.format,
-      virtualSize: image.layer.virtualSizeBytes,
-      problems: [
-        ...image.problems,
-        ...leftBehind(image, known ?? []),
-        ...(problem !== undefined && index === images.length - 1 ? [problem] : []),
-      ],
-    })),
-    checkpoints,
-    unknown,
-  };
-}
-
-/** The images above the first one that cannot be opened. */
-async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem?: Problem }> {
-  const layers: Layer[] = [];
-  try {
-    for (;;) {
-      const layer = await chain.layer(layers.length);
-      if (layer === undefined) return { layers };
-      layers.push(layer);
-    }
-  } catch (error) {
-    if (!(error instanceof RefusedError) && !(error instanceof FailedError)) throw error;
-    const { message, remedy } = error;
-    return {
-      layers,
-      problem: {
-        code: 'chain-broken',
-        severity: 'error',
-        message: `the images below cannot be examined: ${message}`,
-        ...(remedy === undefined ? {} : { remedy }),
-        unopenable: false,
-      },
-    };
-  }
-}
-
-async function checkpoint(
-  images: readonly InspectedImage[],
-  name: string,
-  origin: OriginEvidence,
-  isOnFile: boolean,
-): Promise<CheckedCheckpoint> {
-  const holdings = holdingsOf(images, name);
-  const { accepted, problems } = judge(name, holdings, origin);
-  const lowest = originOf(images, name) ?? -1;
-  const concerned = images.slice(0, lowest + 1);
-  const isKnown = concerned.every((image) => stateIn(image, name) !== 'recording');
-  const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
-  return {
-    name,
-    // A bitmap that an earlier crash has left in-use looks the same as one that is recording.
-    libvirt: !accepted ? 'refuses' : isKnown ? 'accepts' : 'unknown',
-    valid: problems.length > 0 ? false : isKnown ? true : null,
-    dirtyBytes: canBackUp ? await backupBytes(concerned, name) : null,
-    bitmaps: concerned.map(({ bitmaps }, index) => {
-      const { image, state, missingBytes } = holdings[index]!;
-      const entry = bitmaps.get(name);
-      return {
-        image,
-        state,
-        granularity: entry === undefined ? null : 2 ** entry.granularityBits,
-        missingBytes,
-      };
-    }),
-    problems,
-    advice: repairAdvice(name, holdings, origin, isOnFile),
-  };
-}
-
-/** Bytes that the bitmaps of all images mark together, as `virsh checkpoint-dumpxml --size` reports. */
-async function backupBytes(images: readonly ChainImage[], name: string): Promise<number | null> {
-  if (images.some((image) => stateIn(image, name) !== 'good')) return null;
-  return dirtyBytes(await uniteBitmaps(images, name));
 }

@@ -2,31 +2,26 @@
  * Creates a checkpoint of a guest that is off: an empty, enabled bitmap in the active image of every disk, or
  * of none.
  */
-
 import { cleanBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
-import { claimForWriting } from '../../chain/locking.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
-import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
-import { openImage, requireWritable } from '../../image/image.ts';
-import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
-import { applyPlan } from '../../plan/apply-plan.ts';
+import { requireWritable } from '../../image/image.ts';
+import { refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
-import { inSteps } from '../../remedy.ts';
-import { createNewFile, type NewFile } from '../../storage/new-file.ts';
 import { formatSize } from '../../text/size.ts';
 import { type ChangeOptions, type PlanReport, planFor, reportPlan } from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
-import { lockingOf } from '../options.ts';
 import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 import { newestCheckpoint } from './newest-checkpoint.ts';
 import { openChainsToChange } from './open-chains.ts';
+import { storeCheckpoint } from './store-checkpoint.ts';
 
 export interface CreateCheckpointOptions extends ChangeOptions, CheckpointFiles {
   /** Granularity of the bitmaps in bytes. Default: QEMU's default for each image. */
@@ -115,7 +110,7 @@ export async function createCheckpoint(
       })),
     });
     options.signal?.throwIfAborted();
-    if (!options.dryRun) await writeAll(name, planned, xml, options);
+    if (!options.dryRun) await storeCheckpoint(name, planned, xml, options);
     return {
       schema: 1,
       checkpoint: name,
@@ -219,77 +214,4 @@ async function newestKnown(
     })),
   );
   return newestCheckpoint(others, known && [...new Set(known.flat().map((checkpoint) => checkpoint.name))]);
-}
-
-async function writeAll(
-  name: string,
-  planned: readonly PlannedDisk[],
-  xml: string,
-  options: CreateCheckpointOptions,
-): Promise<void> {
-  const disks = planned.filter(({ plan }) => plan !== undefined);
-  for (const { layer } of disks) await claimForWriting(layer.storage, lockingOf(options));
-  const { output } = options;
-  const file = output === undefined ? undefined : await createNewFile(output);
-  try {
-    // Write the file first: if there is no space for it, no bitmap has been added yet.
-    await file?.storage.write(0, new TextEncoder().encode(xml));
-    await file?.storage.flush();
-    options.signal?.throwIfAborted();
-    await addAll(name, disks, file, options);
-  } finally {
-    await file?.close();
-  }
-}
-
-async function addAll(
-  name: string,
-  disks: readonly PlannedDisk[],
-  file: NewFile | undefined,
-  options: CreateCheckpointOptions,
-): Promise<void> {
-  const done: Qcow2Layer[] = [];
-  try {
-    for (const { layer, plan } of disks) {
-      await applyPlan(layer.storage, plan!);
-      done.push(layer);
-    }
-    await file?.publish();
-  } catch (error) {
-    throw await takenBack(name, done, error, options);
-  }
-}
-
-/** Removes the bitmap from the disks that already had it. Returns the same error with the results added. */
-async function takenBack(
-  name: string,
-  done: readonly Qcow2Layer[],
-  error: unknown,
-  options: CreateCheckpointOptions,
-): Promise<unknown> {
-  const left: string[] = [];
-  for (const { path, storage } of done) {
-    try {
-      const image = await openImage(storage);
-      const present = await readBitmapDirectory(image);
-      const kept = present.filter((entry) => entry.name !== name);
-      const wanted = kept.map((entry) => ({ kind: 'keep', entry }) as const);
-      await applyPlan(storage, await planFor(image, { present, wanted }, { noLock: options.noLock }));
-    } catch {
-      left.push(path);
-    }
-  }
-  if (!(error instanceof BitmapToolError) || done.length === 0) return error;
-  const paths = done.map(({ path }) => path).filter((path) => !left.includes(path));
-  const back = paths.length === 0 ? '' : `; bitmap "${name}" was taken back from ${paths.join(', ')}`;
-  const stays = left.length === 0 ? '' : `; bitmap "${name}" stays in ${left.join(', ')}`;
-  return new FailedError(
-    error instanceof FailedError ? error.code : 'IO_ERROR',
-    `${error.message}${back}${stays}`,
-    {
-      cause: error,
-      remedy: inSteps(error.remedy, { kind: 'run-again' }),
-      context: { ...error.context, takenBack: paths, left },
-    },
-  );
 }

@@ -1,12 +1,16 @@
 /**
- * Finds checkpoints whose creation was cut short: some disks have the bitmap, and the others do not.
+ * Finds and reports checkpoints whose creation was interrupted: some disks have the bitmap, and others do
+ * not.
  */
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { type ChainImage, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import { isCheckpointName, isTemporaryName } from '../../checkpoint/names.ts';
+import type { Problem } from '../../inspection/problem.ts';
+import type { RepairCall } from '../../remedy.ts';
+import type { CheckedDisk, CheckedImage } from './check-disk.ts';
 
-export interface InterruptedCheckpoint {
+interface InterruptedCheckpoint {
   readonly name: string;
   /** Indexes of the disks that have it. */
   readonly holders: readonly number[];
@@ -45,4 +49,34 @@ async function hasFresh([top, ...below]: readonly ChainImage[], name: string): P
   if (layer.format === 'raw' || stateIn(top!, name) !== 'good') return false;
   if (below.some((image) => image.bitmaps.has(name))) return false;
   return dirtyBytes(await readBitmap(layer.image, bitmaps.get(name)!)) === 0;
+}
+
+/**
+ * Adds the problem to every disk that has the bitmap, and adds the advice to complete the checkpoint on the
+ * other disks.
+ */
+export function withInterrupted(
+  disks: readonly CheckedDisk[],
+  { name, holders }: InterruptedCheckpoint,
+): CheckedDisk[] {
+  const paths = (chosen: readonly CheckedDisk[]) => chosen.map(({ image }) => image);
+  const lacking = paths(disks.filter((_, index) => !holders.includes(index)));
+  const images = paths(disks);
+  const advice: RepairCall = { kind: 'create-checkpoint', name, images };
+  return disks.map((disk, index) => {
+    if (!holders.includes(index)) {
+      const checkpoints = disk.checkpoints.map((each) => (each.name === name ? { ...each, advice } : each));
+      return { ...disk, checkpoints };
+    }
+    const problem: Problem = {
+      code: 'checkpoint-interrupted',
+      severity: 'warning',
+      bitmap: name,
+      message: `bitmap "${name}" has recorded nothing, and there is none in ${lacking.join(', ')}: the creation of a checkpoint was cut short, or it is one of this disk alone`,
+      remedy: { kind: 'complete-or-remove-checkpoint', name, images, file: disk.image },
+      unopenable: false,
+    };
+    const [top, ...below] = disk.images as [CheckedImage, ...CheckedImage[]];
+    return { ...disk, images: [{ ...top, problems: [...top.problems, problem] }, ...below] };
+  });
 }

@@ -9,7 +9,8 @@ import { readCheckpoints } from '../../checkpoint/xml/read-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import { areNumbered, inNaturalOrder } from '../../text/natural-order.ts';
 import type { OperationOptions } from '../options.ts';
-import { type CheckedDisk, type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
+import { type CheckResult, checkCheckpoints } from './check-checkpoints.ts';
+import type { CheckedDisk } from './check-disk.ts';
 import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 
 export interface CheckpointsOfImagesOptions extends OperationOptions {
