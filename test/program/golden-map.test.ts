@@ -26,27 +26,27 @@ async function mapOf(golden: GoldenCase, options: { layer?: boolean } = {}): Pro
 const judged = ({ info }: GoldenCase) =>
   info.map(({ encrypted }) => ({ format: 'qcow2', encrypted: encrypted === true }) as const);
 
-test('there are images to compare', () => {
+test('the fixtures contain images to compare', () => {
   expect(cases.length).toBeGreaterThan(40);
 });
 
 describe.each(cases)('$name', (golden) => {
   const diskSize = golden.info[0]!['virtual-size'];
 
-  test('the map of the chain is that of QEMU', async () => {
+  test("the map of the chain is the same as QEMU's", async () => {
     const map = await mapOf(golden);
     expect(coverageFaults(map, diskSize)).toEqual([]);
     expect(mapDisagreements(map, golden.map, judged(golden))).toEqual([]);
   });
 
-  test('the map of the top alone has what QEMU has at depth 0, and opens no backing image', async () => {
+  test('the map of the top image alone shows what QEMU shows at depth 0, and opens no backing image', async () => {
     const map = await mapOf(golden, { layer: true });
     expect(coverageFaults(map, diskSize)).toEqual([]);
     expect(ownAllocation(map)).toEqual(ownAllocation(golden.map));
     expect(map.every(({ depth }) => depth === 0)).toBe(true);
   });
 
-  test('an extent never follows one that it could be part of', async () => {
+  test('adjacent extents that could be one extent are merged', async () => {
     const map = await mapOf(golden);
     const alike = ({ depth, present, zero, data, compressed, offset }: MapExtent) =>
       JSON.stringify({ depth, present, zero, data, compressed, placed: offset !== undefined });
@@ -58,7 +58,7 @@ describe.each(cases)('$name', (golden) => {
   });
 });
 
-test('what the layer alone does not hold is not said to be zeros, where an image lies below', async () => {
+test('map --layer does not report zeros where the layer holds nothing and has a backing image', async () => {
   const map = await mapOf(caseNamed('chain-of-three'), { layer: true });
   expect(normalised(map.filter(({ zero }) => zero))).toEqual([{ start: 98304, length: 4096 }]);
 });

@@ -8,7 +8,7 @@ import { scratchFolder } from '../support/scratch.ts';
 
 const program = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.url));
 
-test.each(['12.22.12', '18.20.8'])('Node.js %s is refused in one line', async (version) => {
+test.each(['12.22.12', '18.20.8'])('Node.js %s is refused with a message of one line', async (version) => {
   const disguise = join(await scratchFolder(), 'disguise.cjs');
   await writeFile(
     disguise,

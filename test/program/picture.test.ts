@@ -18,7 +18,7 @@ async function chainCopy(): Promise<{ folder: string; image: string; base: strin
 
 const texts = (svg: string) => allElements(parseXml(svg)).map(({ text }) => text);
 
-test('dump and map draw a picture of what they would list', async () => {
+test('dump and map draw a picture of the extents that they list', async () => {
   const { folder, image, base } = await chainCopy();
   const file = join(folder, 'out.svg');
   const dumped = await bitmapTool('dump', base, 'checkpoint-2026-11-01', '--picture', file);
@@ -41,7 +41,7 @@ test('dump and map draw a picture of what they would list', async () => {
   expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
-test('with --json the list comes too, with --quiet nothing does', async () => {
+test('with --json the extents are printed as well, with --quiet they are not', async () => {
   const { folder, image, base } = await chainCopy();
   const file = join(folder, 'out.svg');
   for (const args of [
@@ -59,7 +59,7 @@ test('with --json the list comes too, with --quiet nothing does', async () => {
   }
 });
 
-test('what is no picture is not overwritten, an image least of all', async () => {
+test('a file that is not a picture, such as an image, is not overwritten', async () => {
   const { folder, image, base } = await chainCopy();
   const before = await digest(image);
   const disk = join(folder, 'disk.raw');
@@ -78,7 +78,7 @@ test('what is no picture is not overwritten, an image least of all', async () =>
   expect((await bitmapTool('map', image, '--picture', join(folder, 'none', 'x.svg'))).exitCode).toBe(1);
 });
 
-test('a failure leaves the picture that was there, and no other file', async () => {
+test('a failed command keeps the existing picture and leaves no other file', async () => {
   const { folder, image } = await chainCopy();
   const file = join(folder, 'out.svg');
   await writeFile(file, '<svg/>');

@@ -213,7 +213,7 @@ const badPlans: BadPlan[] = [
   },
 ];
 
-describe('a plan that a power cut would break is found out', () => {
+describe('the checker finds a plan that a power cut would break', () => {
   it.each(badPlans)('$name', async ({ recipe, change, spoil, violation }) => {
     const path = await buildImage(await scratchFolder(), recipe);
     const original = examineOpenable(await readFile(path));

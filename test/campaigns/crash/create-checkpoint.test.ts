@@ -40,33 +40,36 @@ async function bitmapsOf(image: string): Promise<string[]> {
   return bitmaps.map(({ name }) => name);
 }
 
-test.each(['write', 'fdatasync'] as const)('whichever %s of the second disk fails', async (call) => {
-  await fresh();
-  await create();
-  const total = counts.get(`${call} ${images[1]}`)!;
-  expect(total).toBeGreaterThan(2);
-  for (let index = 0; index < total; index++) {
-    await rm(output, { force: true });
+test.each(['write', 'fdatasync'] as const)(
+  'a bitmap is taken back from the first disk if any %s of the second disk fails',
+  async (call) => {
     await fresh();
-    failures.splice(0, 1, { call, path: images[1], countdown: index });
-    const error = await create().then(
-      () => undefined,
-      (thrown: Error) => thrown,
-    );
-    expect(error?.message).toContain(`bitmap "new" was taken back from ${images[0]}`);
-    expect(await bitmapsOf(images[0])).toEqual(['old']);
-    // Its own state is what the message says: all as before, or all new if the flush of the commit failed.
-    const second = await bitmapsOf(images[1]);
-    if (error!.message.includes('its bitmaps are as before')) expect(second).toEqual(['old']);
-    expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
-    // Whoever mends the cause runs the command again.
-    failures.length = 0;
     await create();
-    for (const image of images) expect(await bitmapsOf(image)).toEqual(['old', 'new']);
-  }
-});
+    const total = counts.get(`${call} ${images[1]}`)!;
+    expect(total).toBeGreaterThan(2);
+    for (let index = 0; index < total; index++) {
+      await rm(output, { force: true });
+      await fresh();
+      failures.splice(0, 1, { call, path: images[1], countdown: index });
+      const error = await create().then(
+        () => undefined,
+        (thrown: Error) => thrown,
+      );
+      expect(error?.message).toContain(`bitmap "new" was taken back from ${images[0]}`);
+      expect(await bitmapsOf(images[0])).toEqual(['old']);
+      // Its own state is what the message says: all as before, or all new if the flush of the commit failed.
+      const second = await bitmapsOf(images[1]);
+      if (error!.message.includes('its bitmaps are as before')) expect(second).toEqual(['old']);
+      expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
+      // Whoever mends the cause runs the command again.
+      failures.length = 0;
+      await create();
+      for (const image of images) expect(await bitmapsOf(image)).toEqual(['old', 'new']);
+    }
+  },
+);
 
-test('when the file for the XML cannot be named in the end', async () => {
+test('all bitmaps are taken back if the file for the XML cannot get its name', async () => {
   await fresh();
   failures.push({ call: 'link', path: output, countdown: 0 });
   await expect(create()).rejects.toThrow('taken back from');
@@ -74,7 +77,7 @@ test('when the file for the XML cannot be named in the end', async () => {
   expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
 });
 
-test('what cannot be taken back is named', async () => {
+test('the error names the disks from which the bitmap could not be taken back', async () => {
   await fresh();
   await create();
   const ownWrites = counts.get(`write ${images[0]}`)!;

@@ -169,7 +169,7 @@ async function survives(
   }
 }
 
-describe.each(layouts)('a power cut in a repair, the image %s', (_, recipe) => {
+describe.each(layouts)('a power cut during the repair of an image %s', (_, recipe) => {
   afterAll(() => printTally('repairs of directories'));
 
   it.each(breakages)('%s', async (_, breakIt) => {

@@ -10,7 +10,7 @@ import { examineOpenable } from './checker/examine.ts';
 import { tryPlan } from './plan-trial.ts';
 import { buildImage } from './shapes/build.ts';
 
-it('asks for the repair that drops hidden bitmaps, and creates them after it', async () => {
+it('refuses new bitmaps until a repair has dropped the hidden ones', async () => {
   const path = await buildImage(await scratchFolder(), { io: ['write -P 3 0 64k'], backing: 'base.qcow2' });
   const original = examineOpenable(await readFile(path));
   const { plan, wanted } = await planChange(original.bytes, [], {

@@ -68,7 +68,7 @@ async function makeDisk(): Promise<{ folder: string; image: string; into: string
 
 const create = (image: string, into: string) => createFrom(image, { kind: 'allocated' }, { into });
 
-test('the content is flushed before the name is given, and the folder after it', async () => {
+test('a new image is flushed before it gets its name, and its folder is flushed afterwards', async () => {
   const { folder, image, into } = await makeDisk();
   await create(image, into);
   const written = calls.filter(([, subject]) => subject.startsWith(folder) && subject !== image);
@@ -99,7 +99,7 @@ test.each([
   { call: 'fdatasync', code: 'EIO', says: 'could not flush' },
   { call: 'link', code: 'EPERM', says: 'has no hard links' },
   { call: 'link', code: 'EEXIST', says: 'there is a file of that name already' },
-])('nothing is left when $call fails with $code', async ({ call, code, says }) => {
+])('no file is left when $call fails with $code', async ({ call, code, says }) => {
   const { folder, image, into } = await makeDisk();
   failing.set(call, code);
   await expect(create(image, into)).rejects.toThrow(says);
@@ -107,7 +107,7 @@ test.each([
   expect(await readdir(folder)).toEqual(['disk.qcow2']);
 });
 
-test('what was named and could not be flushed with its folder stays, and is said to be there', async () => {
+test('a new image stays if only the flush of its folder fails, and the error says so', async () => {
   const { folder, image, into } = await makeDisk();
   failing.set('fsync', 'EIO');
   await expect(create(image, into)).rejects.toThrow('is there, but its folder could not be flushed');

@@ -32,7 +32,7 @@ describe('powerCutStates', () => {
     expect(statesOf(steps).map(sectors)).toEqual(['0000', '1000', '0020', '1020']);
   });
 
-  it('has all of what was flushed', () => {
+  it('stores every write before the last flush', () => {
     const steps = [
       write(0, bytesOf(1), 'a'),
       flush('a'),
@@ -43,7 +43,7 @@ describe('powerCutStates', () => {
     expect(statesOf(steps).map(sectors)).toEqual(['0000', '1000', '1200', '1030', '1230']);
   });
 
-  it('tears a write at multiples of 512 in the file, wherever it begins', () => {
+  it('tears a write at multiples of 512 in the file, wherever the write begins', () => {
     const states = statesOf([write(500, bytesOf(1, 24), 'across'), flush('it')]);
     expect(states.map(({ bytes }) => [bytes[500], bytes[511], bytes[512], bytes[523]].join(''))).toEqual([
       '0000',
@@ -58,31 +58,31 @@ describe('powerCutStates', () => {
     expect(states.map(({ bytes }) => [bytes[504], bytes[511]].join(''))).toEqual(['00', '11']);
   });
 
-  it('leaves out what changes nothing', () => {
+  it('leaves out writes that change nothing', () => {
     expect(statesOf([write(0, bytesOf(0), 'zeros over zeros'), flush('it')])).toHaveLength(2);
   });
 
-  it('keeps a write that restores what another one in flight changes', () => {
+  it('keeps a write that reverts another unflushed write', () => {
     const steps = [write(0, bytesOf(1), 'there'), write(0, bytesOf(0), 'and back'), flush('both')];
     expect(statesOf(steps).map(sectors)).toContain('1000');
   });
 
-  it('lets a later write win in its sector', () => {
+  it('lets the later of two writes to a sector win', () => {
     const steps = [write(0, bytesOf(1), 'first'), write(0, bytesOf(2), 'second'), flush('both')];
     expect(statesOf(steps).map(sectors)).toEqual(['0000', '1000', '2000', '2000']);
   });
 
-  it('makes the file only as long as what is stored', () => {
+  it('makes the file only as long as the stored writes', () => {
     const steps = [write(2048, bytesOf(1, 1024), 'behind the end'), flush('it')];
     expect(statesOf(steps).map(sectors)).toEqual(['0000', '00001', '000001', '000011']);
   });
 
-  it('counts zeros behind the end of the file as one piece', () => {
+  it('counts zeros after the end of the file as one piece', () => {
     const steps = [write(2048, bytesOf(0, 64 * 512), 'a table'), flush('it')];
     expect(statesOf(steps).map(({ bytes }) => bytes.length)).toEqual([2048, 2048 + 64 * 512]);
   });
 
-  it('tries none, all, each alone, each missing, every beginning and some at random of many pieces', () => {
+  it('tries these subsets of many pieces: none, all, each alone, all but one, each beginning, and random ones', () => {
     const count = 30;
     const steps = [write(0, bytesOf(1, count * sectorBytes), 'many'), flush('it')];
     const states = statesOf(steps, new Uint8Array(count * sectorBytes)).map(sectors);

@@ -100,7 +100,7 @@ function remover(name: string, withQemu: boolean): Actor {
   };
 }
 
-test('whoever comes is served or refused, and nothing is lost', async () => {
+test('each of many concurrent programs is served or refused, and no change is lost', async () => {
   const { seed, again } = randomCases(1)[0]!;
   const random = seededRandom(seed);
   const image = join(await scratchFolder(), 'disk.qcow2');
@@ -144,7 +144,7 @@ test('whoever comes is served or refused, and nothing is lost', async () => {
   expect(ledger.said.done, again).toBeGreaterThan(0);
 }, 3600_000);
 
-test('a lock ends with the process that held it, however that ends', async () => {
+test('a lock ends with its process, however the process ends', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', image, '64M');
   const library = new URL('../../../dist/index.js', import.meta.url).href;

@@ -19,7 +19,7 @@ const AT_ONCE = 3;
 afterAll(() => console.log(`faults from outside: ${JSON.stringify(tally)}`));
 
 describe.each(SCENARIOS)('$name', (scenario) => {
-  test('survives whatever fails', async () => {
+  test('survives the failure of any system call', async () => {
     const { seed, again } = randomCases(1)[0]!;
     const trial = await prepareTrial(scenario);
     const whole = await trial.place();

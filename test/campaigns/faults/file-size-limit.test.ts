@@ -20,7 +20,7 @@ const SECTOR_BYTES = 512;
 afterAll(() => console.log(`faults of a file size limit: ${JSON.stringify(tally)}`));
 
 describe.each(SCENARIOS)('$name', ({ args, ...scenario }) => {
-  test('survives every limit', async () => {
+  test('survives any limit of the file size', async () => {
     const { seed, again } = randomCases(1)[0]!;
     const trial = await prepareTrial({ args, ...scenario });
     const { original, changed } = trial;

@@ -19,7 +19,7 @@ const USUAL_ENDS = 2;
 afterAll(() => console.log(`faults of writes that move nothing: ${JSON.stringify(tally)}`));
 
 describe.each(SCENARIOS)('$name', ({ args, ...scenario }) => {
-  test('asks for the rest of what came or went short', async () => {
+  test('continues after a read or write that transfers only a part', async () => {
     const { seed, again } = randomCases(1)[0]!;
     const trial = await prepareTrial({ args, ...scenario });
     const random = seededRandom(seed);

@@ -15,7 +15,7 @@ const JOBS = 2;
 const COMPARE_ONE_IN = 8;
 
 test(
-  'no broken image does harm',
+  'no broken image causes harm',
   async () => {
     const cases = randomCases(USUAL_CASES);
     const log = process.env['BITMAP_TOOL_FUZZ_LOG'];

@@ -54,8 +54,8 @@ const notImages: readonly BadFile[] = [
   { what: 'another process’s memory, by way of a folder', make: async () => '/proc/self' },
 ];
 
-describe('a chain that names', () => {
-  test.each(notImages)('$what is refused, and it is not opened', async ({ make }) => {
+describe('a backing chain', () => {
+  test.each(notImages)('with $what is refused, and the file is not opened', async ({ make }) => {
     const folder = await scratchFolder();
     const image = await overlayOn(folder, await make(folder), 'raw');
     for (const command of FOLLOWING) {
@@ -66,7 +66,7 @@ describe('a chain that names', () => {
 
   // The kernel's log, when read, waits for the next message; the others tell of the process that reads them.
   test.each(['/proc/kmsg', '/proc/self/environ', '/proc/self/mem'])(
-    '%s gets nothing of it: files of /proc are empty, as they are for QEMU',
+    'with %s reads nothing from it, as in QEMU: files of /proc have the size 0',
     async (file) => {
       const image = await overlayOn(await scratchFolder(), file, '');
       const result = await bitmapTool('map', image, '--json');
@@ -83,7 +83,7 @@ describe('a chain that names', () => {
   );
 });
 
-test('a chain of 10 000 images is refused at 1000, whoever follows it', async () => {
+test('a chain of 10 000 images is refused at image 1000 by every command that follows it', async () => {
   const top = await longChain(await scratchFolder(), 10_000);
   for (const command of FOLLOWING) {
     const { exitCode, error } = await bitmapTool(...command, top, '--json');
@@ -94,7 +94,7 @@ test('a chain of 10 000 images is refused at 1000, whoever follows it', async ()
   expect((await bitmapTool('create-from', '--allocated', '--name', 'own', top)).exitCode).toBe(0);
 });
 
-test('a chain of 500 images is mapped as QEMU maps it, listed, and given a bitmap', async () => {
+test('a chain of 500 images can be mapped, listed and given a bitmap', async () => {
   const top = await longChain(await scratchFolder(), 500);
   const map = await bitmapToolJson<MapExtent[]>('map', top);
   expect(map.map(({ start, length, depth, present }) => ({ start, length, depth, present }))).toEqual(

@@ -28,7 +28,7 @@ await library.removeBitmaps(overlay, names.slice(100));
 console.log(JSON.stringify({ listed: bitmaps.length, oneMore, inherited: inherited.bitmaps.length }));
 `;
 
-test('65 535 bitmaps are added, listed, cleared, inherited and removed; one more is refused', async () => {
+test('an image takes 65 535 bitmaps and refuses one more', async () => {
   const folder = await scratchFolder();
   const [image, overlay] = [join(folder, 'disk.qcow2'), join(folder, 'overlay.qcow2')];
   const cluster = ['-o', 'cluster_size=512'];
@@ -51,7 +51,7 @@ test('65 535 bitmaps are added, listed, cleared, inherited and removed; one more
   }
 }, 600_000);
 
-test('names of 1023 bytes work from end to end, as QEMU takes them; longer ones are a mistake of the command line', async () => {
+test('bitmap names may have 1023 bytes, and longer ones are a usage error', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
   const names = ['a', 'b'].map((letter) => letter.repeat(1023));

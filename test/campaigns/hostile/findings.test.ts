@@ -113,7 +113,7 @@ const findings: readonly Finding[] = [
   },
 ];
 
-describe('refused, with nothing written:', () => {
+describe('refuses, and writes nothing:', () => {
   test.each(findings)('$rule', async ({ make, args = add, code, says }) => {
     const image = await make(await scratchFolder());
     const before = await digest(image);
@@ -131,7 +131,7 @@ test('a bitmap in use that points beyond the end of the file can be removed', as
   expect(await qemuCheck(image)).toMatchObject({ corruptions: 0, errors: 0 });
 });
 
-test('a name ends at a zero byte, as it does for QEMU', async () => {
+test('a bitmap name ends at a zero byte, as in QEMU', async () => {
   const image = await withBitmap(await scratchFolder());
   await patch(image, (await directoryAt(image)) + 24 + 3, Uint8Array.of(0));
   const { bitmaps } = await bitmapToolJson<{ bitmaps: { name: string }[] }>('list', image);
@@ -139,7 +139,7 @@ test('a name ends at a zero byte, as it does for QEMU', async () => {
   expect(bitmaps.map(({ name }) => name)).toEqual(['the']);
 });
 
-test('the name of a backing file ends at a zero byte, and so does its format', async () => {
+test('the backing file name and the backing format end at a zero byte', async () => {
   const folder = await scratchFolder();
   const base = await plainImage(folder);
   const overlay = join(folder, 'overlay.qcow2');
@@ -157,7 +157,7 @@ test('the name of a backing file ends at a zero byte, and so does its format', a
   expect(map[0]).toMatchObject({ depth: 1, data: true });
 });
 
-test('a bitmap of several hundred thousand clusters is removed whole', async () => {
+test('a bitmap of 300 000 clusters can be removed', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', image, '1G');
   await qemuImg('bitmap', '--add', '-g', '512', image, 'fine');
@@ -173,7 +173,7 @@ test('a bitmap of several hundred thousand clusters is removed whole', async () 
   expect(await qemuBitmaps(image)).toEqual([]);
 });
 
-test('two names that only read alike are two bitmaps', async () => {
+test('two names that look equal as text are two bitmaps', async () => {
   const image = await withBitmap(await scratchFolder());
   await qemuImg('bitmap', '--add', image, 'x\\xff');
   await qemuImg('bitmap', '--add', image, 'xxxxx');

@@ -51,7 +51,7 @@ async function hostileImage(folder: string): Promise<string> {
   return path;
 }
 
-test('the largest bitmaps, read, united and copied, stay within it', async () => {
+test('the largest bitmaps can be read, united and copied within the memory limit', async () => {
   const folder = await scratchFolder();
   const image = await hostileImage(folder);
   const overlay = join(folder, 'overlay.qcow2');
@@ -78,7 +78,7 @@ test('the largest bitmaps, read, united and copied, stay within it', async () =>
   }
 });
 
-test('more of them than one change may hold are refused, not held', async () => {
+test('bitmaps that need more memory than one change may use are refused before they are read', async () => {
   const folder = await scratchFolder();
   const image = await hostileImage(folder);
   const before = await readFile(image);

@@ -22,7 +22,7 @@ async function expectPlain(...args: string[]): Promise<void> {
   }
 }
 
-test('names of bitmaps, in every command that prints one', async () => {
+test('no command prints control characters of a bitmap name', async () => {
   const folder = await scratchFolder();
   const image = await plainImage(folder);
   await qemuImg('bitmap', '--add', image, NASTY);
@@ -48,7 +48,7 @@ test('names of bitmaps, in every command that prints one', async () => {
   }
 });
 
-test('the name of the image itself, of its backing file and of a layer below', async () => {
+test('no command prints control characters of an image name or a backing file name', async () => {
   const folder = await scratchFolder();
   const base = join(folder, NASTY.replaceAll('/', ''));
   await rename(await plainImage(folder), base);
@@ -64,7 +64,7 @@ test('the name of the image itself, of its backing file and of a layer below', a
   }
 });
 
-test('names of features, of a data file, of a backing format', async () => {
+test('no command prints control characters of a feature name, a data file name or a backing format', async () => {
   const folder = await scratchFolder();
   const image = await plainImage(folder);
   const featureName = Buffer.alloc(46);

@@ -30,7 +30,7 @@ test.each(withTranscripts)(
   },
 );
 
-test('some pages have transcripts', () => {
+test('some pages contain transcripts', () => {
   expect(withTranscripts.map(({ name }) => name)).toContain('README.md');
 });
 

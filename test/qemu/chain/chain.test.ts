@@ -36,7 +36,7 @@ const broken = (message: RegExp) =>
   });
 
 describe('a chain', () => {
-  test('is followed from the top to the base, each name relative to the image that has it', async () => {
+  test('is followed from the top to the base, and each name is relative to the image that stores it', async () => {
     const folder = await scratchFolder();
     await writeFile(join(folder, 'base.raw'), Buffer.alloc(1_000_000, 1));
     await create(join(folder, 'middle.qcow2'), '-b', 'base.raw', '-F', 'raw');
@@ -49,7 +49,7 @@ describe('a chain', () => {
     ]);
   });
 
-  test('has nothing below its base, however often one asks', async () => {
+  test('has no layer below its base', async () => {
     const top = join(await scratchFolder(), 'top.qcow2');
     await create(top);
     const chain = await open(top);
@@ -61,7 +61,7 @@ describe('a chain', () => {
     expect(await chain.layer(0)).toBe(chain.top);
   });
 
-  test('uses the format that the header names, so a raw base cannot pose as qcow2', async () => {
+  test('uses the format in the header, so a raw base cannot act as qcow2', async () => {
     const folder = await scratchFolder();
     await create(join(folder, 'base'));
     await create(join(folder, 'top.qcow2'), '-b', 'base', '-F', 'raw');
@@ -69,7 +69,7 @@ describe('a chain', () => {
     expect(base?.format).toBe('raw');
   });
 
-  test('reads a backing file as raw where the header names a file driver for its format', async () => {
+  test('reads a backing file as raw if the header names a file driver as its format', async () => {
     const folder = await scratchFolder();
     const top = join(folder, 'top.qcow2');
     await create(join(folder, 'base'));
@@ -79,7 +79,7 @@ describe('a chain', () => {
     expect(base?.format).toBe('raw');
   });
 
-  test('takes the format in the header before the driver in the name, as QEMU does', async () => {
+  test('prefers the format in the header to the driver in the name, as QEMU does', async () => {
     const folder = await scratchFolder();
     const [base, top] = [join(folder, 'base'), join(folder, 'top.qcow2')];
     await create(base);
@@ -90,7 +90,7 @@ describe('a chain', () => {
     expect(layer?.format).toBe('raw');
   });
 
-  test('probes a backing file whose format is not named, and warns of it', async () => {
+  test('probes a backing file if the header names no format, and warns of it', async () => {
     const folder = await scratchFolder();
     const [top, base] = [join(folder, 'top.qcow2'), join(folder, 'base')];
     await create(base);
@@ -102,7 +102,7 @@ describe('a chain', () => {
     expect(warnings).toEqual([expect.stringContaining(`names no format for its backing file ${base}`)]);
   });
 
-  test('given as json: may have another backing image, or none', async () => {
+  test('may have another backing image, or none, if it is given as json:', async () => {
     const folder = await scratchFolder();
     const at = (name: string) => join(folder, name);
     await create(at('stored.qcow2'));
@@ -127,8 +127,8 @@ async function eraseBackingFormat(path: string): Promise<void> {
   await writeFile(path, bytes);
 }
 
-describe('a chain that loops is refused', () => {
-  test.each(['lock', 'none'] as const)('where an image names itself (%s)', async (locking) => {
+describe('refuses a chain that loops', () => {
+  test.each(['lock', 'none'] as const)('because an image names itself (%s)', async (locking) => {
     const top = join(await scratchFolder(), 'top.qcow2');
     await create(top);
     await rebase(top, 'top.qcow2');
@@ -136,7 +136,7 @@ describe('a chain that loops is refused', () => {
     await expect(chain.layer(1)).rejects.toEqual(broken(/the chain loops$/));
   });
 
-  test.each(['lock', 'none'] as const)('where two images name each other (%s)', async (locking) => {
+  test.each(['lock', 'none'] as const)('because two images name each other (%s)', async (locking) => {
     const folder = await scratchFolder();
     const [a, b] = [join(folder, 'a.qcow2'), join(folder, 'b.qcow2')];
     await create(a);
@@ -151,7 +151,7 @@ describe('a chain that loops is refused', () => {
     await expect(allLayers(chain)).rejects.toThrow(RefusedError);
   });
 
-  test('where the image comes again under another name', async () => {
+  test('because an image comes again under another name', async () => {
     const folder = await scratchFolder();
     const top = join(folder, 'top.qcow2');
     await create(top);
@@ -161,8 +161,8 @@ describe('a chain that loops is refused', () => {
   });
 });
 
-describe('a chain that breaks is refused when one gets there, and not before', () => {
-  test('where a backing file is missing', async () => {
+describe('refuses a broken chain only when it reaches the broken image', () => {
+  test('if a backing file is missing', async () => {
     const folder = await scratchFolder();
     await create(join(folder, 'base.qcow2'));
     await create(join(folder, 'middle.qcow2'), '-b', 'base.qcow2', '-F', 'qcow2');
@@ -178,7 +178,7 @@ describe('a chain that breaks is refused when one gets there, and not before', (
     expect((await chain.layer(1))?.path).toBe(join(folder, 'middle.qcow2'));
   });
 
-  test('where a backing file may not be read: its name is not to be corrected then', async () => {
+  test('if a backing file may not be read, and does not advise to correct its name', async () => {
     const folder = await scratchFolder();
     await create(join(folder, 'base.qcow2'));
     await create(join(folder, 'top.qcow2'), '-b', 'base.qcow2', '-F', 'qcow2');
@@ -197,7 +197,7 @@ describe('a chain that breaks is refused when one gets there, and not before', (
     }
   });
 
-  test('where a backing file is a folder', async () => {
+  test('if a backing file is a folder', async () => {
     const folder = await scratchFolder();
     const top = join(folder, 'top.qcow2');
     await create(top);
@@ -208,7 +208,7 @@ describe('a chain that breaks is refused when one gets there, and not before', (
   test.each([
     ['a protocol', 'nbd://localhost/disk', 'raw', /the protocol "nbd"/],
     ['json: of another driver', 'json:{"driver":"nbd","host":"localhost"}', 'raw', /the driver "nbd"/],
-  ])('where a backing file is named by %s', async (_, name, format, what) => {
+  ])('if a backing file is named by %s', async (_, name, format, what) => {
     const top = join(await scratchFolder(), 'top.qcow2');
     await create(top);
     await rebase(top, name, format);
@@ -219,7 +219,7 @@ describe('a chain that breaks is refused when one gets there, and not before', (
     );
   });
 
-  test('where a layer has a format that is not read', async () => {
+  test('if a layer has an unsupported format', async () => {
     const folder = await scratchFolder();
     await qemuImg('create', '-q', '-f', 'vmdk', join(folder, 'base.vmdk'), '1M');
     await create(join(folder, 'middle.qcow2'), '-b', 'base.vmdk', '-F', 'vmdk');

@@ -26,20 +26,20 @@ describe('probing', () => {
     ['vdi', []],
     ['parallels', []],
     ['raw', []],
-  ] as const)('tells %s %j that QEMU made from raw, as QEMU does', async (format, options) => {
+  ] as const)('recognizes %s %j that QEMU made, as QEMU does', async (format, options) => {
     const path = join(await scratchFolder(), 'disk');
     await qemuImg('create', '-q', '-f', format, ...options, path, '4M');
     expect(await qemuInfo(path)).toMatchObject({ format });
     expect(probeFormat(await start(path))).toBe(format);
   });
 
-  test('takes anything else for raw', () => {
+  test('recognizes anything else as raw', () => {
     expect(probeFormat(new Uint8Array(512))).toBe('raw');
     expect(probeFormat(new Uint8Array(512).fill(0xff))).toBe('raw');
     expect(probeFormat(Uint8Array.from({ length: 512 }, (_, index) => index & 0xff))).toBe('raw');
   });
 
-  test('knows a LUKS container', () => {
+  test('recognizes a LUKS container', () => {
     const bytes = new Uint8Array(512);
     bytes.set([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe, 0, 1]);
     expect(probeFormat(bytes)).toBe('luks');

@@ -76,15 +76,15 @@ async function expectCarried(disk: string): Promise<void> {
   expect(await qemuCheck(disk)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
 }
 
-describe('qemu-img alone', () => {
-  test('takes the marks of the top only, where it converts with bitmaps', async () => {
+describe('qemu-img without bitmap-tool', () => {
+  test('copies only the marks of the top image if it converts with --bitmaps', async () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', '--bitmaps', overlay, flat);
     expect((await qemuBitmaps(flat)).map(({ name }) => name).sort()).toEqual(['c1', 'c2']);
     expect(await restores('c1', flat)).toBe(false);
   });
 
-  test('leaves behind the names that the base lacks, where it commits', async () => {
+  test('loses the names that the base lacks if it commits', async () => {
     await qemuImg('commit', '-q', overlay);
     expect((await qemuBitmaps(base)).map(({ name }) => name)).toEqual(['c1']);
   });
@@ -94,7 +94,7 @@ describe('carryCheckpoints', () => {
   test.each([
     ['with bitmaps', ['--bitmaps']],
     ['without', []],
-  ])('gives a flat copy that was converted %s what all images mark together', async (_, options) => {
+  ])('gives a flat copy that was converted %s the marks of all images together', async (_, options) => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', ...options, overlay, flat);
     const result = await carryCheckpoints(overlay, flat);
@@ -106,7 +106,7 @@ describe('carryCheckpoints', () => {
     expect(again.bitmaps.map(({ action }) => action)).toEqual(['unchanged', 'unchanged']);
   });
 
-  test('marks what a guest has written to the copy before, too', async () => {
+  test('marks earlier writes of a guest to the copy as well', async () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', overlay, flat);
     await write(flat, 9, 50);
@@ -114,7 +114,7 @@ describe('carryCheckpoints', () => {
     await expectCarried(flat);
   });
 
-  test('goes before a commit, whose writes QEMU then records', async () => {
+  test('works before a commit, and QEMU then records the writes of the commit', async () => {
     expect(await carryCheckpoints(overlay, base)).toMatchObject({ differingBytes: null });
     await qemuImg('commit', '-q', overlay);
     await expectCarried(base);
@@ -122,7 +122,7 @@ describe('carryCheckpoints', () => {
     await expectCarried(base);
   });
 
-  test('is refused after the commit: what was written to the base since is not recorded under the new names', async () => {
+  test('is refused after the commit, because no bitmap has recorded the writes of the commit', async () => {
     await qemuImg('commit', '-q', overlay);
     const before = await readFile(base);
     await expect(carryCheckpoints(overlay, base)).rejects.toMatchObject({
@@ -132,7 +132,7 @@ describe('carryCheckpoints', () => {
     expect((await readFile(base)).equals(before)).toBe(true);
   });
 
-  test('goes before a commit of images in the middle', async () => {
+  test('works before a commit of several images', async () => {
     const top = at('top.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', '-b', overlay, '-F', 'qcow2', top);
     for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', top, name);
@@ -142,7 +142,7 @@ describe('carryCheckpoints', () => {
     await expectCarried(base);
   });
 
-  test('takes those that are named, and writes nothing in a dry run', async () => {
+  test('carries only the named checkpoints, and writes nothing in a dry run', async () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', overlay, flat);
     const before = await readFile(flat);
@@ -154,7 +154,7 @@ describe('carryCheckpoints', () => {
     expect((await compareImages(flat, overlay)).identical).toBe(true);
   });
 
-  test('refuses a checkpoint that is not valid, another size, and a broken bitmap in the copy', async () => {
+  test('refuses an invalid checkpoint, another disk size, and a broken bitmap in the copy', async () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', overlay, flat);
     await qemuImg('bitmap', '--disable', base, 'c1');

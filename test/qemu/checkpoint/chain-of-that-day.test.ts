@@ -62,7 +62,7 @@ async function marked(name: string, ...images: string[]): Promise<number[]> {
   return [...units].sort((a, b) => a - b);
 }
 
-describe('an overlay that was committed with its checkpoint', () => {
+describe('after the commit of an overlay in which a checkpoint began', () => {
   let base: string;
 
   beforeEach(async () => {
@@ -77,26 +77,29 @@ describe('an overlay that was committed with its checkpoint', () => {
     await qemuImg('commit', '-q', overlay);
   });
 
-  test('leaves the bitmap of an older one alone in the base, as QEMU has it', async () => {
+  test('the base has only the bitmap of the older checkpoint, as QEMU leaves it', async () => {
     expect((await qemuBitmaps(base)).map(({ name }) => name)).toEqual(['c1']);
     expect(await marked('c1', base)).toEqual([10]);
   });
 
-  test.each([[[]], [['--disk', 'vda']]])('is found lost, with %j', async (options) => {
-    const { exitCode, checkpoints } = await check(...options, base);
-    expect({ exitCode, checkpoints }).toMatchObject({
-      exitCode: 3,
-      checkpoints: [
-        { name: 'c1', valid: true },
-        { name: 'c2', valid: false, libvirt: 'refuses', problems: [{ code: 'no-bitmap' }] },
-      ],
-    });
-    expect(checkpoints[1]!.problems[0]!.message).toContain(
-      `${at('overlay.qcow2')}, which was the active image`,
-    );
-  });
+  test.each([[[]], [['--disk', 'vda']]])(
+    'check reports the checkpoint as lost, with the options %j',
+    async (options) => {
+      const { exitCode, checkpoints } = await check(...options, base);
+      expect({ exitCode, checkpoints }).toMatchObject({
+        exitCode: 3,
+        checkpoints: [
+          { name: 'c1', valid: true },
+          { name: 'c2', valid: false, libvirt: 'refuses', problems: [{ code: 'no-bitmap' }] },
+        ],
+      });
+      expect(checkpoints[1]!.problems[0]!.message).toContain(
+        `${at('overlay.qcow2')}, which was the active image`,
+      );
+    },
+  );
 
-  test('is not repaired by guessing', async () => {
+  test('repair does not guess another origin', async () => {
     for (const args of [[], ['--rebuild-origin'], ['--name', 'c2', '--origin', base]])
       expect(await expectRefused([base], ...args, base)).toMatchObject({
         code: 'BITMAP_NOT_FOUND',
@@ -104,14 +107,14 @@ describe('an overlay that was committed with its checkpoint', () => {
       });
   });
 
-  test('is found lost where the XML does not tell the chain, by the parent or by the guest', async () => {
+  test('check reports the checkpoint as lost if only its parent or its guest connects it to the disk', async () => {
     await putCheckpoint(cp, 'c2', { disks: { vda: [at('overlay.qcow2')] } });
     expect(await check(base)).toMatchObject({ exitCode: 3, checkpoints: [{}, { name: 'c2', valid: false }] });
     await putCheckpoint(cp, 'c2', { parent: 'c1', guest: 'another', disks: { vda: ['/gone'] } });
     expect(await check(base)).toMatchObject({ exitCode: 3, checkpoints: [{}, { name: 'c2', valid: false }] });
   });
 
-  test('of another guest is left out with a warning, and a disk of another name refused', async () => {
+  test('a checkpoint of another guest is left out with a warning, and one of another disk is refused', async () => {
     await putCheckpoint(cp, 'c2', { guest: 'another', disks: { vda: ['/gone'] } });
     expect(await check(base)).toMatchObject({ exitCode: 0, checkpoints: [{ name: 'c1' }] });
     await putCheckpoint(cp, 'c2', { disks: { sda: ['/gone'] } });
@@ -119,7 +122,7 @@ describe('an overlay that was committed with its checkpoint', () => {
   });
 });
 
-describe('an overlay that took the path of the image under it, after QEMU died before it stored any bitmap', () => {
+describe('an overlay that took the path of the image below it, after a crash before QEMU stored a bitmap', () => {
   let disk: string;
   let base: string;
   let then: string;
@@ -152,7 +155,7 @@ describe('an overlay that took the path of the image under it, after QEMU died b
     return (await compareImages(incremental, disk)).identical;
   }
 
-  test('is told from the image of then, and no consent marks the overlay alone', async () => {
+  test('is distinguished from the old image, and no consent lets repair mark the overlay alone', async () => {
     const { exitCode, checkpoints } = await check(disk);
     expect(exitCode).toBe(3);
     expect(checkpoints[0]!.problems[0]!.message).toMatch(/another image has taken that path .*base\.qcow2/);
@@ -172,14 +175,14 @@ describe('an overlay that took the path of the image under it, after QEMU died b
     ).toMatchObject({ exitCode: 4 });
   });
 
-  test('is repaired from the image of then, and then restores', async () => {
+  test('is repaired with the old image as the origin, and a restore is then identical', async () => {
     const { exitCode } = await bitmapTool('repair', '--checkpoints', cp, '--origin', base, disk);
     expect(exitCode).toBe(0);
     expect(await check(disk)).toMatchObject({ exitCode: 0, checkpoints: [{ valid: true }] });
     expect(await restores(disk, base)).toBe(true);
   });
 
-  test('is not called valid for a bitmap that somebody has added to the overlay alone', async () => {
+  test('is not valid if somebody adds the bitmap to the overlay alone', async () => {
     await bitmapTool('create-from', '--allocated', '--name', 'c1', disk);
     expect(await restores(disk)).toBe(false);
     const { exitCode, checkpoints } = await check(disk);
@@ -209,7 +212,7 @@ describe('a guest that went back to an external snapshot', () => {
     await write(fresh, 48);
   });
 
-  test('lacks a checkpoint of the branch that it left, and none of its images can bring that back', async () => {
+  test('has lost the checkpoints of the branch that it left, and no image of its chain can restore them', async () => {
     const { exitCode, checkpoints } = await check(fresh);
     expect({ exitCode, checkpoints }).toMatchObject({
       exitCode: 3,
@@ -221,7 +224,7 @@ describe('a guest that went back to an external snapshot', () => {
     }
   });
 
-  test('has no valid checkpoint where somebody has added its bitmap to the new overlay', async () => {
+  test('has no valid checkpoint if somebody adds its bitmap to the new overlay', async () => {
     await bitmapTool('create-from', '--allocated', '--name', 'c2', fresh);
     const { exitCode, checkpoints } = await check(fresh);
     expect({ exitCode, checkpoints }).toMatchObject({
@@ -251,14 +254,14 @@ describe('disks of one guest', () => {
     expect(await bitmapTool('check', vda)).toMatchObject({ exitCode: 0 });
   });
 
-  test('are repaired as far as they tell, with a warning and exit code 3 for a disk that lacks one', async () => {
+  test('are repaired, with a warning and exit code 3 for a disk that lacks the checkpoint', async () => {
     const { exitCode, stderr, json } = await bitmapTool('repair', '--json', vda, vdb);
     expect(exitCode).toBe(3);
     expect((json as RepairResult).disks.map(({ absent }) => absent)).toEqual([[], ['c1']]);
     expect(stderr).toMatch(/vdb\.qcow2: no image of the chain has a bitmap \\"c1\\"/);
   });
 
-  test('need no checkpoint that by its XML is of other disks only', async () => {
+  test('need no checkpoint that belongs only to other disks according to its XML', async () => {
     await putCheckpoint(cp, 'c1', { disks: { vda: [vda] } });
     await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [vda], vdb: [vdb] } });
     for (const path of [vda, vdb]) await qemuImg('bitmap', '--add', path, 'c2');

@@ -47,7 +47,7 @@ async function layersOf(top: string, bitmaps: 'strict' | 'lenient') {
 }
 
 describe('the state of a bitmap', () => {
-  test('is good down to where the checkpoint began, with nothing missing', async () => {
+  test('is good down to the origin if no bitmap lacks anything', async () => {
     const { top } = await copy();
     const disk = await check(top);
     expect(found(disk, 'c1')).toEqual(['good 0', 'good 0', 'good 0']);
@@ -58,7 +58,7 @@ describe('the state of a bitmap', () => {
     ]);
   });
 
-  test('is that of the directory', async () => {
+  test('is the state in the directory', async () => {
     const { top, middle, base } = await copy();
     await setFlags(middle, 'c1', DISABLED);
     await setFlags(base, 'c1', IN_USE);
@@ -68,7 +68,7 @@ describe('the state of a bitmap', () => {
     expect(found(disk, 'c2')).toEqual(['good 0', 'good 0', 'good 0']);
   });
 
-  test('is stale where software that knows no bitmaps changed the image, but not in a raw one', async () => {
+  test('is stale if other software changed the image, but a raw image has no stale bitmaps', async () => {
     const { folder, top, base } = await copy();
     const raw = `${folder}/disk.raw`;
     await qemuImg('create', '-q', '-f', 'raw', raw, '8M');
@@ -80,7 +80,7 @@ describe('the state of a bitmap', () => {
     expect(codes(disk)[3]).toBe('');
   });
 
-  test('is unreadable for one whose clusters are not its own, and for no other', async () => {
+  test('is unreadable if its clusters belong to something else as well, and other bitmaps are not affected', async () => {
     const { top, base } = await copy();
     await edit(base, (image) => image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]));
     const disk = await check(top);
@@ -88,14 +88,14 @@ describe('the state of a bitmap', () => {
     expect(found(disk, 'c2')).toEqual(['good 0', 'good 0', 'good 0']);
   });
 
-  test('is in-use for one in use, however broken: it says nothing anyway', async () => {
+  test('is in-use if it is in use, even if its table is broken too', async () => {
     const { top, base } = await copy();
     await edit(base, (image) => image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]));
     await setFlags(base, 'c1', IN_USE);
     expect(found(await check(top), 'c1')).toEqual(['good 0', 'good 0', 'in-use 0']);
   });
 
-  test('is unreadable for every name of an image that QEMU would not open', async () => {
+  test('is unreadable for every bitmap of an image that QEMU would not open', async () => {
     const { top, middle } = await copy();
     await edit(middle, (image) => image.writeTable(placeOf(image, 'c2'), [2n]));
     const disk = await check(top);
@@ -104,8 +104,8 @@ describe('the state of a bitmap', () => {
   });
 });
 
-describe('what a bitmap lacks of what its image holds', () => {
-  test('is counted at its own granularity, above the origin', async () => {
+describe('data that a bitmap does not mark', () => {
+  test('is counted at the granularity of the bitmap, in images above the origin', async () => {
     const { top, middle, base } = await copy();
     for (const name of ['c1', 'c2']) {
       await qemuImg('bitmap', '--clear', middle, name);
@@ -116,7 +116,7 @@ describe('what a bitmap lacks of what its image holds', () => {
     expect(found(disk, 'c2')).toEqual(['good 0', 'good 2', 'good 0']);
   });
 
-  test('is counted in the origin too where that is known to lie lower', async () => {
+  test('is counted in the lowest bitmap as well if the origin is known to be lower', async () => {
     const { folder, top, middle, base } = await copy();
     await qemuImg('bitmap', '--clear', middle, 'c1');
     await qemuImg('bitmap', '--remove', base, 'c1');
@@ -125,7 +125,7 @@ describe('what a bitmap lacks of what its image holds', () => {
     expect(found(await check(top), 'c1')).toEqual(['good 0', 'good 0']);
   });
 
-  test('is not counted for one that is not good', async () => {
+  test('is not counted for a bitmap that is not good', async () => {
     const { top, middle } = await copy();
     await qemuImg('bitmap', '--clear', middle, 'c1');
     await setFlags(middle, 'c1', DISABLED);
@@ -134,7 +134,7 @@ describe('what a bitmap lacks of what its image holds', () => {
 });
 
 describe('an image that a program has open for writing', () => {
-  test('has its bitmaps in use, as they must be, and no other complaint about that', async () => {
+  test('has recording bitmaps, and no other problem because of that', async () => {
     const { top } = await copy();
     await holdOpen(top);
     const disk = await check(top, { forceShare: true });
@@ -143,7 +143,7 @@ describe('an image that a program has open for writing', () => {
     expect(disk.images[0]!.problems[0]).toMatchObject({ severity: 'note', unopenable: false });
   });
 
-  test('is looked at for every other fault', async () => {
+  test('is examined for all other problems', async () => {
     const { top } = await copy();
     await holdOpen(top);
     await edit(top, (image) => image.changeEntry(0, { granularityBits: 40 }));
@@ -151,7 +151,7 @@ describe('an image that a program has open for writing', () => {
     expect(first).toMatch(/^being-written entry-granularity/);
   });
 
-  test('is not asked about where nobody could have it open: it would have been refused', async () => {
+  test('is not looked for if the image is locked, because it would have been refused', async () => {
     const { top } = await copy();
     await setFlags(top, 'c1', IN_USE);
     expect(found(await check(top, { forceShare: true }), 'c1')[0]).toBe('in-use 0');
@@ -159,7 +159,7 @@ describe('an image that a program has open for writing', () => {
   });
 });
 
-test('an image whose tables cannot be read says so, and its bitmaps are unreadable', async () => {
+test('an image with unreadable tables is reported, and its bitmaps are unreadable', async () => {
   const { top, middle } = await copy();
   const { size } = await stat(middle);
   // The L1 table is said to lie beyond the end.
@@ -204,7 +204,7 @@ test.each([
 });
 
 describe('the directories of a chain', () => {
-  test('are what QEMU would see, those of the base first by name', async () => {
+  test('are what QEMU would read, and the names of the base come first', async () => {
     const { top, middle, base } = await copy();
     await qemuImg('bitmap', '--add', top, 'newest');
     await setByte(middle, AUTOCLEAR_LOWEST_BYTE, 0);
@@ -225,7 +225,7 @@ describe('the directories of a chain', () => {
     }
   });
 
-  test('that QEMU refuses are refused, and read as far as they go where that is asked for', async () => {
+  test('are refused if QEMU refuses them, and are read as far as possible for an examination', async () => {
     const { top } = await copy();
     await edit(top, (image) => image.changeEntry(1, { granularityBits: 40 }));
     const chain = await layersOf(top, 'lenient');

@@ -52,7 +52,7 @@ interface Created {
 const create = (name: string, { disks }: Guest, ...options: string[]) =>
   bitmapToolJson<Created>('checkpoint-create', name, ...DISKS, ...options, ...disks);
 
-test('an empty bitmap that records is in the active image of each disk, and the XML names them', async () => {
+test('the active image of each disk gets an empty enabled bitmap, and the XML names the disks', async () => {
   const guest = await makeGuest();
   const { disks, output, bases } = guest;
   const before = await digests(bases);
@@ -79,7 +79,7 @@ test('an empty bitmap that records is in the active image of each disk, and the 
 });
 
 describe('the parent', () => {
-  test('is the newest checkpoint that all disks have: the one whose marks all the others have', async () => {
+  test('is the newest checkpoint that all disks have: every other one includes its marks', async () => {
     const guest = await makeGuest();
     const [vda, vdb] = guest.disks;
     for (const image of guest.disks) await qemuImg('bitmap', '--add', image, 'old');
@@ -94,7 +94,7 @@ describe('the parent', () => {
     expect(await create('b5', guest, '--parent', 'old')).toMatchObject({ parent: 'old' });
   });
 
-  test('must be named where the marks do not tell', async () => {
+  test('must be named if the marks do not show which checkpoint is the newest', async () => {
     const guest = await makeGuest();
     const [vda, vdb] = guest.disks;
     await qemuImg('bitmap', '--add', vda, 'one');
@@ -116,7 +116,7 @@ describe('the parent', () => {
     expect(await create('c3', guest, '--parent', 'two')).toMatchObject({ parent: 'two' });
   });
 
-  test('is told by what is on file', async () => {
+  test('is the newest checkpoint on file if files are given', async () => {
     const guest = await makeGuest();
     for (const name of ['c1', 'c2']) await create(name, guest, '--output', join(guest.folder, `${name}.xml`));
     for (const image of guest.disks) await bitmapToolJson('remove', image, 'c1');
@@ -125,7 +125,7 @@ describe('the parent', () => {
     expect(await create('c3', guest, ...files)).toMatchObject({ parent: 'c2' });
   });
 
-  test('is none that libvirt would refuse', async () => {
+  test('is not a checkpoint that libvirt would refuse', async () => {
     const guest = await makeGuest();
     for (const image of guest.disks) await qemuImg('bitmap', '--add', image, 'c1');
     await qemuImg('bitmap', '--disable', guest.disks[1], 'c1');
@@ -212,7 +212,7 @@ describe('nothing is written', () => {
     },
   ];
 
-  test.each(refusals)('where $name', async ({ prepare, args, exitCode, says }) => {
+  test.each(refusals)('if $name', async ({ prepare, args, exitCode, says }) => {
     const guest = await makeGuest();
     await prepare(guest);
     const before = await digests(guest.disks);
@@ -225,7 +225,7 @@ describe('nothing is written', () => {
     expect(await readdir(guest.folder)).toEqual(files);
   });
 
-  test('by a dry run, which says what would be', async () => {
+  test('by a dry run, which reports the planned changes', async () => {
     const guest = await makeGuest();
     const before = await digests(guest.disks);
     const result = await create('c1', guest, '--dry-run', '--output', guest.output);
@@ -234,14 +234,17 @@ describe('nothing is written', () => {
     expect(await readdir(guest.folder)).not.toContain('new.xml');
   });
 
-  test.each(['.c1', 'a b', '#ALLOCATED', ''])('for %j, which libvirt takes for no name', async (name) => {
-    const { disks } = await makeGuest();
-    expect((await bitmapTool('checkpoint-create', name, ...DISKS, ...disks)).exitCode).toBe(2);
-  });
+  test.each(['.c1', 'a b', '#ALLOCATED', ''])(
+    'for the name %j, which libvirt does not accept',
+    async (name) => {
+      const { disks } = await makeGuest();
+      expect((await bitmapTool('checkpoint-create', name, ...DISKS, ...disks)).exitCode).toBe(2);
+    },
+  );
 });
 
 describe('after a power cut between two disks', () => {
-  test('the same command completes the checkpoint, and no other bitmap is taken for the beginning of one', async () => {
+  test('the same command completes the checkpoint, and no other bitmap counts as an interrupted one', async () => {
     const guest = await makeGuest();
     const [vda, vdb] = guest.disks;
     await create('c1', guest, '--output', join(guest.folder, 'c1.xml'));

@@ -77,7 +77,7 @@ async function restores(then: string, disk: string, name: string, ...images: str
 
 describe('repair --against', () => {
   test.each(['qcow2', 'raw'])(
-    'makes a broken bitmap from what differs from a %s backup, exactly',
+    'makes a broken bitmap from exactly what differs from a %s backup',
     async (format) => {
       const disk = await image('disk.qcow2');
       await write(disk, 1, 1, 2, 3, 4, 5, 6, 7);
@@ -112,7 +112,7 @@ describe('repair --against', () => {
     },
   );
 
-  test('marks little where a raw external data file makes all of the disk allocated', async () => {
+  test('marks only the differences even if a raw external data file makes the whole disk allocated', async () => {
     const disk = await image('disk.qcow2', undefined, '-o', `data_file=${at('disk.raw')},data_file_raw=on`);
     await write(disk, 1, 1, 2, 3);
     const full = await backUp(disk, 'full.qcow2');
@@ -125,7 +125,7 @@ describe('repair --against', () => {
     expect(await restores(full, disk, 'c1', disk)).toBe(true);
   });
 
-  test('takes an incremental backup over its full one, and refuses one that lies over the disk', async () => {
+  test('accepts an incremental backup over its full backup, and refuses one over the disk', async () => {
     const disk = await image('disk.qcow2');
     await write(disk, 1, 1, 2);
     const full = await backUp(disk, 'full.qcow2');
@@ -145,7 +145,7 @@ describe('repair --against', () => {
     expect(await restores(incremental, disk, 'c2', disk)).toBe(true);
   });
 
-  test('refuses a backup over an image of the chain that was written to since, and takes one over an older image', async () => {
+  test('refuses a backup over an image of the chain that was written later, and accepts one over an older image', async () => {
     const oldest = await image('oldest.qcow2');
     await write(oldest, 1, 0, 1);
     const disk = await image('disk.qcow2', oldest);
@@ -165,7 +165,7 @@ describe('repair --against', () => {
     expect(await marked('c1', disk, top)).toEqual([4, 5]);
   });
 
-  test('is of one checkpoint: several that are broken are repaired one by one, each against its own backup', async () => {
+  test('repairs one checkpoint at a time, each against its own backup', async () => {
     const disk = await image('disk.qcow2');
     await write(disk, 1, 1);
     const one = await backUp(disk, 'one.qcow2');
@@ -194,7 +194,7 @@ describe('repair --against', () => {
     expect(await bitmapTool('check', '--checkpoints', cp, disk)).toMatchObject({ exitCode: 0 });
   });
 
-  test('needs one backup for each image, of the same size', async () => {
+  test('needs one backup of the same size for each image', async () => {
     const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
     const full = await backUp(vda, 'full.qcow2');
     await putCheckpoint(cp, 'c1', { disks: { vda: [vda], vdb: [vdb] } });
@@ -229,7 +229,7 @@ describe('a guest that went back to an external snapshot', () => {
     await write(fresh, 4, 48);
   });
 
-  test('gets its checkpoint back from the branch that it left, whose images stay as they are', async () => {
+  test('gets its checkpoint back from the branch that it left, and the branch stays as it is', async () => {
     const before = await readFile(branch);
     const { exitCode } = await repair('--checkpoints', cp, '--branch', branch, fresh);
     expect(exitCode).toBe(0);
@@ -240,20 +240,20 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
   });
 
-  test('gets it back from the backup, exactly', async () => {
+  test('gets its checkpoint back from the backup, with exact marks', async () => {
     expect(await repair('--checkpoints', cp, '--against', backup, fresh)).toMatchObject({ exitCode: 0 });
     expect(await marked('c2', base, fresh)).toEqual([1, 40, 48]);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
     expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
   });
 
-  test('loses it where only what the chain of today holds is marked', async () => {
+  test('loses changes if only the data of the current chain is marked', async () => {
     await bitmapTool('create-from', '--allocated', '--name', 'c2', fresh);
     await bitmapTool('create-from', '--allocated', '--name', 'c2', base);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(false);
   });
 
-  test('takes the image of the branch in which the checkpoint was made, and what lies below it', async () => {
+  test('reads the image of the branch in which the checkpoint began and the images below it', async () => {
     const later = await image('disk.s1b', branch);
     await write(later, 5, 50);
     expect(await repair('--checkpoints', cp, '--branch', later, fresh)).toMatchObject({ exitCode: 0 });
@@ -262,7 +262,7 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
   });
 
-  test('needs no XML where the checkpoint is named', async () => {
+  test('needs no XML if the checkpoint is named', async () => {
     const unnamed = await repair('--branch', branch, fresh);
     expect(unnamed).toMatchObject({
       exitCode: 2,
@@ -272,7 +272,7 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
   });
 
-  test('also marks what an older checkpoint of the image at the fork has recorded: the guest may have run on it', async () => {
+  test('marks as well what an older checkpoint of the image at the fork has recorded', async () => {
     await qemuImg('bitmap', '--add', base, 'c1');
     await putCheckpoint(cp, 'c1', { disks: { vda: [base] } });
     await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [branch, base] } });
@@ -284,7 +284,7 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await bitmapTool('check', '--checkpoints', cp, base)).toMatchObject({ exitCode: 0 });
   });
 
-  test('marks all that the image at the fork holds where the branch was committed into it, and so emptied', async () => {
+  test('marks all data of the image at the fork if the branch was committed into it and emptied', async () => {
     await qemuImg('commit', '-q', branch);
     const later = await image('disk.s3', base);
     await write(later, 7, 61);
@@ -292,7 +292,7 @@ describe('a guest that went back to an external snapshot', () => {
     expect(await restores(backup, later, 'c2', base, later)).toBe(true);
   });
 
-  test('refuses an image that is not a branch of the chain, and a disk of another size', async () => {
+  test('refuses an image that is not a branch of the chain, and a branch of another size', async () => {
     for (const other of [base, fresh, backup])
       expect(await repair('--checkpoints', cp, '--branch', other, fresh)).toMatchObject({
         exitCode: 4,
@@ -308,7 +308,7 @@ describe('a guest that went back to an external snapshot', () => {
 });
 
 describe('a disk that joined later', () => {
-  test('takes part in a checkpoint with all that it holds, by one command for the guest', async () => {
+  test('joins a checkpoint with all its data, by one command for the guest', async () => {
     const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
     await qemuImg('bitmap', '--add', vda, 'c1');
     await write(vdb, 1, 7, 8);
@@ -318,7 +318,7 @@ describe('a disk that joined later', () => {
     expect(await bitmapTool('check', vda, vdb)).toMatchObject({ exitCode: 0 });
   });
 
-  test('is refused with two origins of one disk, or an image of none', async () => {
+  test('cannot join with two origins of one disk, or with an origin that is in no chain', async () => {
     const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
     for (const origins of [
       [vda, vda],

@@ -62,7 +62,7 @@ const KEPT = [
 ];
 
 describe('an image above the origin', () => {
-  test('keeps a good bitmap that marks all that the image holds', async () => {
+  test('keeps a good bitmap that marks all data of the image', async () => {
     const { top } = await copy();
     const disk = await repair(top, {});
     expect(actions(disk)).toEqual(KEPT);
@@ -73,7 +73,7 @@ describe('an image above the origin', () => {
     ]);
   });
 
-  test('gets a missing bitmap with all that the image holds, with the granularity of the nearest image below', async () => {
+  test('gets a missing bitmap that marks all its data, with the granularity of the nearest image below', async () => {
     const { top, middle } = await copy();
     await remove(top, 'c2');
     await remove(middle, 'c1');
@@ -98,7 +98,7 @@ describe('an image above the origin', () => {
     expect(actions(await repair(top, {}))[0]).toEqual({ c1: 'keep 1 +0', c2: 'keep 2 +0' });
   });
 
-  test('is topped up where its bitmap lacks something, and keeps its marks and its place', async () => {
+  test('gets the missing marks in a bitmap that lacks some, which keeps its marks and its position', async () => {
     const { top, middle } = await copy();
     await qemuImg('bitmap', '--clear', middle, 'c1');
     await qemuImg('bitmap', '--clear', middle, 'c2');
@@ -111,9 +111,9 @@ describe('an image above the origin', () => {
   });
 
   test.each([
-    ['in use keeps what can be read of it', IN_USE, 'rebuild 2 +0', [20, 21]],
+    ['in use keeps its readable marks', IN_USE, 'rebuild 2 +0', [20, 21]],
     ['disabled keeps its marks', DISABLED, 'enable 2 +0', [20, 21]],
-  ])('of which the bitmap is %s', async (_, state, action, expected) => {
+  ])('with a bitmap that is %s', async (_, state, action, expected) => {
     const { top, middle } = await copy();
     // More than the image holds.
     await qemuImg('bitmap', '--merge', 'c2', middle, 'c1');
@@ -124,7 +124,7 @@ describe('an image above the origin', () => {
     expect(await flags(middle)).toEqual(['auto', 'auto']);
   });
 
-  test('with outdated bitmaps gets the chosen ones again; the others stay in use', async () => {
+  test('with outdated bitmaps gets new ones for the chosen names, and the others are in use', async () => {
     const { top, middle } = await copy();
     await qemuImg('bitmap', '--merge', 'c2', middle, 'c1');
     await setByte(middle, AUTOCLEAR_LOWEST_BYTE, 0);
@@ -139,7 +139,7 @@ describe('an image above the origin', () => {
 describe('the image in which a checkpoint began', () => {
   const HELD = [0, 1, 2, 3, 8, 12];
 
-  test('is asked about before it gets all that it holds', async () => {
+  test('needs consent before it gets a bitmap that marks all its data', async () => {
     const { top, base } = await copy();
     await setFlags(base, 'c1', IN_USE);
     for (const given of [{}, { enableDisabled: true }])
@@ -156,19 +156,19 @@ describe('the image in which a checkpoint began', () => {
     expect(await marks(base, 'c1')).toEqual(HELD);
   });
 
-  test('may hold what it held before the checkpoint: its good bitmap need not mark it', async () => {
+  test('may hold older data that its good bitmap does not mark', async () => {
     const { base } = await copy();
     expect(actions(await repair(base, {}))).toEqual([KEPT[2]]);
   });
 
-  test('gets an outdated bitmap again, whatever it marked', async () => {
+  test('gets a new bitmap for an outdated one, without the old marks', async () => {
     const { top, base } = await copy();
     await setByte(base, AUTOCLEAR_LOWEST_BYTE, 0);
     expect(actions(await repair(top))[2]).toEqual({ c1: 'rebuild 6 +6', c2: 'rebuild 6 +6' });
     expect(await marks(base, 'c1')).toEqual(HELD);
   });
 
-  test('which a person names needs no more consent, and has the granularity of the nearest above', async () => {
+  test('needs no consent if the user names it, and gets the granularity of the nearest image above', async () => {
     const { top, base } = await copy();
     await remove(base, 'c2');
     const disk = await repair(top, { names: ['c2'], origins: [base] });
@@ -178,7 +178,7 @@ describe('the image in which a checkpoint began', () => {
     expect(await marks(base, 'c2')).toEqual([0, 1, 2, 3, 8, 9, 12, 13]);
   });
 
-  test('which a person names still needs consent for a bitmap that is there and broken', async () => {
+  test('needs consent for an existing broken bitmap even if the user names it', async () => {
     const { top, base } = await copy();
     await setFlags(base, 'c2', IN_USE);
     await expect(repair(top, { names: ['c2'], origins: [base] })).rejects.toEqual(
@@ -186,7 +186,7 @@ describe('the image in which a checkpoint began', () => {
     );
   });
 
-  test('which a person names needs consent for another image all the same', async () => {
+  test('does not give consent for another image if the user names it', async () => {
     const { top, middle, base } = await copy();
     await remove(base, 'c2');
     await setFlags(middle, 'c2', DISABLED);
@@ -194,7 +194,7 @@ describe('the image in which a checkpoint began', () => {
     await expect(repair(top, options)).rejects.toEqual(refusal('NEEDS_CONSENT', /middle\.qcow2/));
   });
 
-  test('takes the marks of an older checkpoint, which are tighter than what it holds', async () => {
+  test('gets the marks of an older checkpoint, which are fewer than all its data', async () => {
     const { folder, top, base } = await copy();
     const checkpoints = [
       await writeCheckpoint(folder, 'c1', { source: base }),
@@ -208,7 +208,7 @@ describe('the image in which a checkpoint began', () => {
     expect(await marks(base, 'c2')).toEqual([8, 12]);
   });
 
-  test('takes none of a parent that it has no bitmap for', async () => {
+  test('gets all its data marked if it has no bitmap of the parent', async () => {
     const { folder, top, base } = await copy();
     const checkpoints = [await writeCheckpoint(folder, 'c2', { source: base, parent: 'c1' })];
     await setFlags(base, 'c2', DISABLED);
@@ -216,7 +216,7 @@ describe('the image in which a checkpoint began', () => {
     expect(actions(disk)[2]).toEqual({ c2: 'enable 6 +5' });
   });
 
-  test('takes the marks of an older checkpoint as this repair makes them', async () => {
+  test('gets the marks of an older checkpoint after the repair of that one', async () => {
     const { folder, top, base } = await copy();
     const checkpoints = [
       await writeCheckpoint(folder, 'c1', { source: base }),
@@ -230,7 +230,7 @@ describe('the image in which a checkpoint began', () => {
     });
   });
 
-  test('does not take the marks of an older bitmap if its own is in use: the older one was made again since', async () => {
+  test('does not get the marks of an older bitmap if its own is in use, because the older one may be a later replacement', async () => {
     const { folder, top, base } = await copy();
     const checkpoints = [
       await writeCheckpoint(folder, 'c1', { source: base }),
@@ -243,7 +243,7 @@ describe('the image in which a checkpoint began', () => {
     });
   });
 
-  test('an image above it does not take those of an older one either', async () => {
+  test('is the only image that gets the marks of an older checkpoint', async () => {
     const { folder, top, middle, base } = await copy();
     const checkpoints = [
       await writeCheckpoint(folder, 'c1', { source: base }),
@@ -255,7 +255,7 @@ describe('the image in which a checkpoint began', () => {
     expect(actions(disk)[1]).toEqual({ c1: 'keep 2 +0', c2: 'add 1 +1' });
   });
 
-  test('is the one that is on file where that lies lower than the lowest bitmap', async () => {
+  test('is the image on file if that is lower than the lowest bitmap', async () => {
     const { folder, top, base } = await copy();
     await remove(base, 'c1');
     const checkpoints = [await writeCheckpoint(folder, 'c1', { source: base })];
@@ -263,15 +263,15 @@ describe('the image in which a checkpoint began', () => {
     expect(actions(await repair(top, { ...AGREED, checkpoints }))[2]).toEqual({ c1: 'add 6 +6' });
   });
 
-  test('is the one with the lowest bitmap where the one on file lies higher', async () => {
+  test('is the image with the lowest bitmap if the image on file is higher', async () => {
     const { folder, top, middle } = await copy();
     const checkpoints = [await writeCheckpoint(folder, 'c1', { source: middle })];
     expect(actions(await repair(top, { checkpoints }))).toHaveLength(3);
   });
 });
 
-describe('a repair is about', () => {
-  test('the images that a checkpoint has bitmaps in, and none below', async () => {
+describe('a repair includes', () => {
+  test('the images with bitmaps of the checkpoint, and no image below them', async () => {
     const { top, base } = await copy();
     await remove(base, 'c1');
     await remove(base, 'c2');
@@ -281,7 +281,7 @@ describe('a repair is about', () => {
     expect(disk.checkpoints).toEqual([{ name: 'c1', wasValid: false }]);
   });
 
-  test('each checkpoint down to where it began', async () => {
+  test('each checkpoint down to its origin', async () => {
     const { top, base } = await copy();
     await remove(base, 'c2');
     const disk = await repair(top, {});
@@ -289,14 +289,14 @@ describe('a repair is about', () => {
     expect(disk.checkpoints.map(({ wasValid }) => wasValid)).toEqual([true, true]);
   });
 
-  test('nothing if there are no checkpoints, whatever origin a person names', async () => {
+  test('nothing if there are no checkpoints, even if the user names an origin', async () => {
     const { folder } = await copy();
     const alone = `${folder}/alone.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', alone, '1M');
     expect(await repair(alone, { origins: [alone] })).toMatchObject({ checkpoints: [], images: [] });
   });
 
-  test('a checkpoint that nobody has a bitmap of, from the image that is named', async () => {
+  test('a checkpoint without any bitmap, down to the origin that the user names', async () => {
     const { top, middle } = await copy();
     const names = ['c9'];
     await expect(repair(top, { names })).rejects.toEqual(
@@ -310,7 +310,7 @@ describe('a repair is about', () => {
     );
   });
 
-  test('a checkpoint on file that nobody has a bitmap of, from the image that is named', async () => {
+  test('a checkpoint on file without any bitmap, down to the origin that the user names', async () => {
     const { folder, top, middle } = await copy();
     const checkpoints = [await writeCheckpoint(folder, 'c9'), await writeCheckpoint(folder, 'c1')];
     const disk = await repair(top, { checkpoints, disks: ['vda'], origins: [middle] });
@@ -318,15 +318,15 @@ describe('a repair is about', () => {
   });
 });
 
-describe('a bitmap that is made', () => {
-  test('has the granularity of the nearest above where none below has one', async () => {
+describe('a new bitmap', () => {
+  test('has the granularity of the nearest image above if no image below has the bitmap', async () => {
     const { top, base } = await copy();
     await qemuImg('bitmap', '--add', '-g', '8k', top, 'c9');
     const disk = await repair(top, { names: ['c9'], origins: [base] });
     expect(disk.images.map(({ bitmaps }) => bitmaps[0]!.granularity)).toEqual([8192, 8192, 8192]);
   });
 
-  test('has exactly the name of the others, even if that is not valid UTF-8', async () => {
+  test('has exactly the name of the other bitmaps, even if that is not valid UTF-8', async () => {
     const { top, middle, base } = await copy();
     const name = new Uint8Array(300).fill(0xff);
     await edit(base, (image) => image.changeEntry(placeOf(image, 'c2'), { name }));
@@ -336,7 +336,7 @@ describe('a bitmap that is made', () => {
     }
   });
 
-  test('is one that QEMU could store', async () => {
+  test('must be one that QEMU can store', async () => {
     const { folder } = await copy();
     const empty = `${folder}/empty.qcow2`;
     await qemuImg('create', '-q', '-f', 'qcow2', empty, '0');
@@ -345,7 +345,7 @@ describe('a bitmap that is made', () => {
     );
   });
 
-  test('needs room, which a device that cannot grow may lack', async () => {
+  test('needs space, which a device may lack', async () => {
     const { top } = await copy();
     const chain = await openChain(parseReference(top, undefined), { mode: 'read', locking: 'none' });
     try {
@@ -370,7 +370,7 @@ describe('a bitmap that is made', () => {
   });
 });
 
-describe('the origin that a person names', () => {
+describe('the origin that the user names', () => {
   test('must be in the chain', async () => {
     const { folder, top } = await copy();
     const other = `${folder}/other.qcow2`;
@@ -380,19 +380,19 @@ describe('the origin that a person names', () => {
     );
   });
 
-  test('may be the active image itself', async () => {
+  test('may be the active image', async () => {
     const { top } = await copy();
     expect(actions(await repair(top, { names: ['c9'], origins: [top] }))).toEqual([{ c9: 'add 1 +1' }]);
   });
 
-  test('must not lie above a bitmap of the checkpoint', async () => {
+  test('must not be above a bitmap of the checkpoint', async () => {
     const { top, middle } = await copy();
     await expect(repair(top, { names: ['c1'], origins: [middle] })).rejects.toEqual(
       refusal('USAGE', /middle\.qcow2: .*base\.qcow2 below it has the bitmap "c1" too/),
     );
   });
 
-  test('must be of use, where no checkpoint is named', async () => {
+  test('must be needed by some checkpoint if no checkpoint is named', async () => {
     const { folder, top, base } = await copy();
     await remove(base, 'c1');
     await expect(repair(top, { origins: [base] })).rejects.toEqual(refusal('USAGE', /^origin .*base\.qcow2/));
@@ -403,8 +403,8 @@ describe('the origin that a person names', () => {
   });
 });
 
-describe('refused, with nothing written, is', () => {
-  test('a raw image that would need a bitmap, but not one below all of them', async () => {
+describe('repair refuses, and writes nothing, for', () => {
+  test('a raw image that needs a bitmap, but not for one below all bitmaps', async () => {
     const { folder, base } = await copy();
     const raw = `${folder}/disk.raw`;
     await qemuImg('create', '-q', '-f', 'raw', raw, '8M');
@@ -415,13 +415,13 @@ describe('refused, with nothing written, is', () => {
     );
   });
 
-  test('an image that is marked corrupt', async () => {
+  test('an image that is marked as corrupt', async () => {
     const { top, middle } = await copy();
     await setByte(middle, 79, 2);
     await expect(repair(top, {})).rejects.toEqual(refusal('NEEDS_CHECK', /middle\.qcow2: .*corrupt/));
   });
 
-  test('an image with two bitmaps of one name', async () => {
+  test('an image with two bitmaps of the same name', async () => {
     const { top, middle } = await copy();
     // QEMU lets one that is in use repeat a name.
     await edit(middle, (image) => image.changeEntry(1, { name: 'c1', flags: IN_USE }));
@@ -430,7 +430,7 @@ describe('refused, with nothing written, is', () => {
     );
   });
 
-  test('a disk of another size: libvirt would accept it, and the backup fail', async () => {
+  test('an image of another size, because the backup would fail although libvirt accepts it', async () => {
     const { top, middle, base } = await copy();
     await qemuImg('resize', '-q', top, '9M');
     await expect(repair(top, {})).rejects.toEqual(
@@ -447,7 +447,7 @@ describe('refused, with nothing written, is', () => {
     expect(actions(await repair(top, {}))).toEqual([KEPT[0]]);
   });
 
-  test('a bitmap whose clusters are not its own, but not for the sake of another one', async () => {
+  test('a bitmap that shares clusters with another one that is needed', async () => {
     const { top, base } = await copy();
     await edit(base, (image) => {
       const [, c2] = image.entries();
@@ -468,7 +468,7 @@ describe('refused, with nothing written, is', () => {
     );
   });
 
-  test('an image that QEMU would not open, whichever of its bitmaps is at fault', async () => {
+  test('an image that QEMU would not open, whichever bitmap causes it', async () => {
     const { top, middle } = await copy();
     // Bit 1 of a table entry is reserved.
     await edit(middle, (image) => image.writeTable(placeOf(image, 'c2'), [2n]));
@@ -477,7 +477,7 @@ describe('refused, with nothing written, is', () => {
     );
   });
 
-  test('nothing because of a broken bitmap of another checkpoint, where it keeps its place', async () => {
+  test('no broken bitmap of another checkpoint if that bitmap stays in place', async () => {
     const { top, base } = await copy();
     await edit(base, (image) => {
       // What c1 of the base marks lies where the disk's first cluster does.
@@ -487,7 +487,7 @@ describe('refused, with nothing written, is', () => {
   });
 });
 
-test('a broken bitmap that was not chosen is left alone, and nothing is written for it', async () => {
+test('a broken bitmap that was not chosen prevents any write to its image', async () => {
   const { top, base } = await copy();
   await edit(base, (image) => image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]));
   await setFlags(base, 'c2', DISABLED);
@@ -498,7 +498,7 @@ test('a broken bitmap that was not chosen is left alone, and nothing is written 
   expect(await digest(base)).toBe(before);
 });
 
-test('bitmaps of other names stay where they are', async () => {
+test('bitmaps of other names keep their positions', async () => {
   const { top, middle } = await copy();
   await qemuImg('bitmap', '--add', '--disable', middle, 'other');
   await remove(middle, 'c1');
@@ -508,7 +508,7 @@ test('bitmaps of other names stay where they are', async () => {
   expect((await listBitmaps(middle)).bitmaps.map(({ name }) => name)).toEqual(['c2', 'other', 'c1']);
 });
 
-test('a dry run says the same and writes nothing', async () => {
+test('a dry run reports the same result and writes nothing', async () => {
   const { top, middle } = await copy();
   await remove(middle, 'c1');
   const dry = await repair(top, { dryRun: true });

@@ -24,7 +24,7 @@ async function imageOfBytes(
   return { file, device: await loopDevice(file, ...options) };
 }
 
-test('a bitmap is stored on a device that has room', async () => {
+test('a bitmap is stored on a device with enough space', async () => {
   const { device } = await imageOfBytes(2048 * KIB);
   const result = await bitmapTool('create-from', '--allocated', '--name', 'c1', device);
   expect(result.stderr).toBe('');
@@ -35,7 +35,7 @@ test('a bitmap is stored on a device that has room', async () => {
   expect(await bitmapToolJson('map', device)).toMatchObject(await qemuMap(device));
 });
 
-test('a device without room is refused before anything is written, with the size that it needs', async () => {
+test('a device without enough space is refused before any write, and the message gives the needed size', async () => {
   const { file, device } = await imageOfBytes(640 * KIB);
   const before = await digest(file);
   const { exitCode, error } = await bitmapTool(
@@ -57,7 +57,7 @@ test('a device without room is refused before anything is written, with the size
   expect(await qemuCheck(device)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
 });
 
-test('a device that is read-only is refused', async () => {
+test('a read-only device is refused', async () => {
   const { device } = await imageOfBytes(2048 * KIB, '--read-only');
   const { exitCode, error } = await bitmapTool(
     'create-from',

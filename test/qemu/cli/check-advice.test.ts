@@ -36,7 +36,7 @@ async function follow(stdout: string): Promise<string> {
   return result.stdout;
 }
 
-test('is tight: a lost checkpoint is made from an older one of its image', async () => {
+test('check advises a repair that makes a lost checkpoint from an older one of the same image', async () => {
   await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [disk] } });
   const { stdout } = await bitmapTool('check', '--checkpoints', cp, '--disk', 'vda', disk);
   expect(lines(stdout, '→ ')).toEqual([
@@ -47,7 +47,7 @@ test('is tight: a lost checkpoint is made from an older one of its image', async
   expect(await bitmapTool('check', '--checkpoints', cp, disk)).toMatchObject({ exitCode: 0 });
 });
 
-test('is one line for many checkpoints, as are what was found and the refusal', async () => {
+test('check prints one line of advice and one problem for many checkpoints, and repair one refusal', async () => {
   for (let number = 2; number <= 33; number++)
     await putCheckpoint(cp, `c${number}`, { parent: `c${number - 1}`, disks: { vda: [disk] } });
   const { stdout } = await bitmapTool('check', '--checkpoints', cp, disk);
@@ -61,7 +61,7 @@ test('is one line for many checkpoints, as are what was found and the refusal', 
   expect(await bitmapTool('check', '--checkpoints', cp, disk)).toMatchObject({ exitCode: 0 });
 });
 
-test('tells that backups since a bitmap was added by hand lack what it does not mark, and how to go on', async () => {
+test('check warns that backups lack changes since a bitmap was added by hand, and says what to do', async () => {
   const overlay = join(folder, 'overlay.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', overlay);
   await qemuIo(overlay, 'write -q 40M 64k');
@@ -76,7 +76,7 @@ test('tells that backups since a bitmap was added by hand lack what it does not 
   expect(stderr).toContain('virsh checkpoint-delete DOMAIN c2');
 });
 
-test('is one call for all disks', async () => {
+test('check advises one command for all disks', async () => {
   const other = join(folder, 'other.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', other, '1M');
   await qemuIo(other, 'write -q 0 64k');

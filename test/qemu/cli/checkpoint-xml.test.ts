@@ -64,8 +64,8 @@ const refusals = (overlay: string, base: string): [string[], number, RegExp][] =
   [['-n', 'below-only', base, overlay], 4, /overlay\.qcow2: checkpoint "below-only" is not valid/],
 ];
 
-describe('from images', () => {
-  test('those that a program has counted up are offered by their numbers, and others without a word of their age', async () => {
+describe('checkpoint-xml with images', () => {
+  test('offers numbered checkpoints in the order of their numbers, and does not claim an order for others', async () => {
     const { base } = await chain();
     for (const name of ['below-only', 'c1', 'c2'])
       await qemuImg('bitmap', '--remove', base, name).catch(() => '');
@@ -83,7 +83,7 @@ describe('from images', () => {
     );
   });
 
-  test('one checkpoint goes to stdout', async () => {
+  test('prints one checkpoint to stdout', async () => {
     const { overlay } = await chain();
     const args = ['-n', 'c1', '--disk', 'sda', '--time', '1700000000', '--parent', 'c0'];
     const { exitCode, stdout, stderr } = await bitmapTool('checkpoint-xml', ...args, overlay);
@@ -94,7 +94,7 @@ describe('from images', () => {
     });
   });
 
-  test('the only one that libvirt would accept needs no name, and the time is now', async () => {
+  test('chooses the only checkpoint that libvirt would accept, with the current time', async () => {
     const { overlay } = await chain();
     await qemuImg('bitmap', '--remove', overlay, 'c2');
     const before = Math.floor(Date.now() / 1000);
@@ -104,7 +104,7 @@ describe('from images', () => {
     expect(stderr).toMatch(/warning: taking .*overlay\.qcow2 for vda\. "virsh domblklist DOMAIN"/);
   });
 
-  test('several go to a folder, numbered, each with the one before as its parent, on all disks', async () => {
+  test('writes several checkpoints to a folder, numbered, each with the previous one as its parent, on all disks', async () => {
     const { overlay, base, folder } = await chain();
     const output = join(folder, 'new', 'xml');
     const named = ['-n', 'c2', '-n', 'c1', '--disk', 'vda', '--disk', '/images/b.qcow2', '--time', '5'];
@@ -131,7 +131,7 @@ describe('from images', () => {
     expect(await read('002-c1.xml')).toBe(document('c1', 6, disks, 'c2'));
   });
 
-  test('an image in use is read with --force-share, where in-use is what a running guest makes of bitmaps', async () => {
+  test('reads an image in use with --force-share, and accepts bitmaps that are in-use because of that', async () => {
     const { overlay } = await chain();
     await holdOpen(overlay);
     expect((await bitmapTool('checkpoint-xml', '-n', 'c1', overlay)).exitCode).toBe(5);
@@ -139,7 +139,7 @@ describe('from images', () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expect.stringContaining('<name>c1</name>') });
   });
 
-  test('what would have to be guessed, and what libvirt would not take, is refused', async () => {
+  test('refuses what it would have to guess and what libvirt would not accept', async () => {
     const { overlay, base } = await chain();
     for (const [args, exitCode, says] of refusals(overlay, base)) {
       const result = await bitmapTool('checkpoint-xml', ...args);
@@ -153,7 +153,7 @@ describe('from images', () => {
     }
   });
 
-  test('a chain with no checkpoint is refused, with what to do next', async () => {
+  test('refuses a chain without a checkpoint, with advice', async () => {
     const { folder } = await chain();
     const empty = join(folder, 'empty.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', empty, '4M');
@@ -163,7 +163,7 @@ describe('from images', () => {
   });
 });
 
-describe('from known checkpoints', () => {
+describe('checkpoint-xml with checkpoints on file', () => {
   const dump = (name: string, parent?: string) =>
     document(name, 7, ['vda'], parent).replace(
       '</disks>',
@@ -176,13 +176,13 @@ describe('from known checkpoints', () => {
     return folder;
   }
 
-  test('what libvirt does not need is left out', async () => {
+  test('leaves out what libvirt does not need', async () => {
     const folder = await folderOf(dump('c1'));
     const { stdout, stderr } = await bitmapTool('checkpoint-xml', '--checkpoints', join(folder, '0.xml'));
     expect({ stdout, stderr }).toEqual({ stdout: document('c1', 7, ['vda']), stderr: '' });
   });
 
-  test('parents come first', async () => {
+  test('writes parents first', async () => {
     const folder = await folderOf(dump('c3', 'c2'), dump('c2', 'c1'), dump('c1'));
     const output = join(folder, 'xml');
     expect((await bitmapTool('checkpoint-xml', '--checkpoints', folder, '--output', output)).exitCode).toBe(
@@ -191,7 +191,7 @@ describe('from known checkpoints', () => {
     expect(await readdir(output)).toEqual(['001-c1.xml', '002-c2.xml', '003-c3.xml']);
   });
 
-  test('a parent that is not among them, and a checkpoint without disks, are warned of', async () => {
+  test('warns of a missing parent and of a checkpoint without disks', async () => {
     const folder = await folderOf(document('c2', 7, [], 'c1').replace(/ {2}<disks>\n {2}<.disks>\n/, ''));
     const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '--checkpoints', folder);
     expect(exitCode).toBe(0);
@@ -199,7 +199,7 @@ describe('from known checkpoints', () => {
     expect(stderr).toMatch(/warning: .*"c2" names no disks/);
   });
 
-  test('refused, as from an image: several without a folder; and words that the XML says already', async () => {
+  test('refuses several checkpoints without a folder, and options that contradict the XML', async () => {
     const folder = await folderOf(dump('c1'), dump('c2', 'c1'));
     const several = await bitmapTool('checkpoint-xml', '--checkpoints', folder);
     expect(several).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/one at a time/) });
@@ -214,8 +214,8 @@ describe('from known checkpoints', () => {
   });
 });
 
-describe('a folder for the output', () => {
-  test('is left alone when it has XML: it would be redefined with the rest', async () => {
+describe('a folder for the output of checkpoint-xml', () => {
+  test('is refused if it already contains XML, which virsh would redefine as well', async () => {
     const { overlay, folder } = await chain();
     const output = join(folder, 'xml');
     await mkdir(output);
@@ -226,7 +226,7 @@ describe('a folder for the output', () => {
     expect(await readdir(output)).toEqual(['other.xml']);
   });
 
-  test('that cannot be made is a failure', async () => {
+  test('causes exit code 1 if it cannot be created', async () => {
     const { overlay } = await chain();
     const inFile = join(overlay, 'xml');
     const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '-n', 'c1', '--output', inFile, overlay);

@@ -55,7 +55,7 @@ test('bash completes commands, options, choices and files', async () => {
   expect(await offered(folder, 'bitmap', '--add', '-b', 'over')).toEqual(['overlay.qcow2']);
 });
 
-test('bash completes names of bitmaps, quoted, and runs nothing that they say', async () => {
+test('bash completes names of bitmaps, quotes them, and runs nothing in them', async () => {
   const folder = await workplace();
   const quoted = ["it\\'s", '\\$\\(touch\\ pwned\\)\\ x', '\\`touch\\ pwned\\`'];
   const all = ['checkpoint-2026-11-01', ...quoted];
@@ -71,7 +71,7 @@ test('bash completes names of bitmaps, quoted, and runs nothing that they say', 
   expect(await readdir(folder)).not.toContain('pwned');
 });
 
-test.each(['bash', 'zsh', 'fish'])('the script for %s knows every command and option', async (shell) => {
+test.each(['bash', 'zsh', 'fish'])('the script for %s contains every command and option', async (shell) => {
   const { exitCode, stdout: script } = await bitmapTool('completion', shell);
   expect(exitCode).toBe(0);
   const { stdout: help } = await bitmapTool('--help');

@@ -13,7 +13,7 @@ const WRITING = [
 ];
 
 test.each([...WRITING, ['list'], ['map'], ['dump']])(
-  'an image open for writing: %s %s %s is refused',
+  'refuses an image that is open for writing: %s %s %s',
   async (...args) => {
     const { overlay } = await overlayOnCheckpoint();
     const pid = await holdOpen(overlay);
@@ -29,7 +29,7 @@ test.each([...WRITING, ['list'], ['map'], ['dump']])(
   },
 );
 
-test('an image open for reading may be read and not changed', async () => {
+test('an image open for reading may be read but not changed', async () => {
   const { overlay } = await overlayOnCheckpoint();
   await holdOpen(overlay, '-r');
   expect((await bitmapTool('list', overlay)).exitCode).toBe(0);
@@ -37,7 +37,7 @@ test('an image open for reading may be read and not changed', async () => {
   expect(await qemuBitmaps(overlay)).toEqual([]);
 });
 
-test('a base that somebody writes to is refused where the result depends on it, and only there', async () => {
+test('a base that is being written is refused only if the result depends on it', async () => {
   const { base, overlay } = await overlayOnCheckpoint();
   const pid = await holdOpen(base);
   const inherited = await bitmapTool('create-from', '--allocated', '--json', overlay);
@@ -50,7 +50,7 @@ test('a base that somebody writes to is refused where the result depends on it, 
   expect((await bitmapTool('create-from', '--allocated', '--name', 'own', overlay)).exitCode).toBe(0);
 });
 
-test('a base under another running overlay is shared with it', async () => {
+test('a base below another running overlay can be read', async () => {
   const { base, overlay } = await overlayOnCheckpoint();
   const other = `${overlay}.other`;
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', other);
@@ -58,13 +58,13 @@ test('a base under another running overlay is shared with it', async () => {
   expect((await bitmapTool('create-from', '--allocated', overlay)).exitCode).toBe(0);
 });
 
-test('--no-lock looks at nobody', async () => {
+test('--no-lock ignores other programs', async () => {
   const { overlay } = await overlayOnCheckpoint();
   await holdOpen(overlay, '-r');
   expect((await bitmapTool('create-from', '--allocated', '--no-lock', overlay)).exitCode).toBe(0);
 });
 
-test('two changes at once: one is made, the other refused or made after it', async () => {
+test('of two concurrent changes, one is made and the other is refused or made afterwards', async () => {
   const { overlay } = await overlayOnCheckpoint();
   const results = await Promise.all(
     Array.from({ length: 6 }, (_, index) =>

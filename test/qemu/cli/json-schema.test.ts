@@ -162,8 +162,8 @@ const SAMPLES: Sample[] = [
   ]),
 ];
 
-describe('results', () => {
-  test('are as defined, and nothing more or less', async () => {
+describe('JSON results', () => {
+  test('match the schema exactly', async () => {
     const files = await makeChain();
     const seen = new Map<string, unknown[]>();
     for (const { command, schema = command, args, exitCode = 0 } of SAMPLES) {
@@ -183,7 +183,7 @@ describe('results', () => {
     expect(judged.sort()).toEqual(documents.sort());
   });
 
-  test('a bitmap of 2 GiB granularity and an empty disk are as defined too', async () => {
+  test('match the schema for a bitmap of 2 GiB granularity and for an empty disk', async () => {
     const { overlay, folder } = await makeChain();
     await bitmapTool('add', '-g', '2G', overlay, 'coarse');
     expect(schemaFaults('list', (await bitmapTool('list', '--json', overlay)).json)).toEqual([]);
@@ -240,8 +240,8 @@ function objectsIn(value: unknown): object[] {
   return Array.isArray(value) ? inner : [value, ...inner];
 }
 
-describe('stderr', () => {
-  test('every line is a warning, or the last one an error, as defined', async () => {
+describe('stderr with --json', () => {
+  test('has only warnings, and an error as the last line, which match the schema', async () => {
     const { overlay, base, raw, folder } = await makeChain();
     const codes = new Set<string>();
     const small = join(folder, 'small.raw');
@@ -298,7 +298,7 @@ describe('stderr', () => {
   });
 });
 
-test('no object in the definitions is open', () => {
+test('every object of the schema forbids additional properties', () => {
   const open: string[] = [];
   let objects = 0;
   const walk = (schema: unknown, path: string): void => {

@@ -32,7 +32,7 @@ test('--quiet prints nothing on success', async () => {
   }
 });
 
-test('--json prints one document, --no-progress and colour options are taken everywhere', async () => {
+test('--json prints one document, and every command accepts --no-progress and colour options', async () => {
   const image = await chainCopy();
   const options = ['--json', '--no-progress', '--no-color'];
   const created = await bitmapTool('create-from', '--allocated', image, ...options);
@@ -62,7 +62,7 @@ test('a reader may close the pipe early without a failure', async () => {
   }
 });
 
-test('warnings that nobody can read end no work', async () => {
+test('warnings that cannot be written do not stop a command', async () => {
   const { overlay } = await overlayOnCheckpoint();
   await qemuIo(overlay, 'write -q 0 1M');
   const run = async (command: string) => {
@@ -82,7 +82,7 @@ test('warnings that nobody can read end no work', async () => {
 const nonblocking = "perl -MFcntl -e 'fcntl(STDOUT, F_SETFL, O_NONBLOCK | O_WRONLY) or die; exec @ARGV'";
 
 test.each(['', nonblocking])(
-  'a slow reader gets a long result whole, and nothing is said of it: %s',
+  'a slow reader gets a long result completely, and stderr is empty: %s',
   async (run) => {
     const image = join(await scratchFolder(), 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '16M');
@@ -107,7 +107,7 @@ test('control characters in a name do not reach the terminal', async () => {
   expect(stderr.split('\n')).toHaveLength(2);
 });
 
-test('nor with --json, on stdout as on stderr, where the value is the same all the same', async () => {
+test('control characters in a name are escaped in JSON on stdout and stderr, and the value is the same', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   const name = '\u009b31m\u202egnp.exe\u2066';
   await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
@@ -130,7 +130,7 @@ test.each(['NO_COLOR', 'FORCE_COLOR'])('%s is respected', async (variable) => {
   expect(stdout.includes('\u001b[')).toBe(variable === 'FORCE_COLOR');
 });
 
-test('every command explains itself, with an example', async () => {
+test('the help of every command contains an example', async () => {
   const { stdout } = await bitmapTool('--help');
   for (const command of ['create-from', 'list', 'map', 'dump', 'remove']) {
     expect(stdout).toContain(`  ${command} `);

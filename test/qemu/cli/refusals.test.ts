@@ -423,7 +423,7 @@ const refusals: readonly Refusal[] = [
   },
 ];
 
-describe('refused, with nothing written:', () => {
+describe('refuses, and writes nothing:', () => {
   test.each(refusals)('$rule', async ({ make, args = createFrom, exitCode, code, says, hint }) => {
     const folder = await scratchFolder();
     const image = await make(folder);

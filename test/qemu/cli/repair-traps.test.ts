@@ -41,7 +41,7 @@ async function check(image: string): Promise<AsJson<CheckResult>['disks'][number
   return (json as AsJson<CheckResult>).disks[0]!;
 }
 
-test('a bitmap whose clusters belong to the disk as well is not called valid', async () => {
+test('a bitmap that shares clusters with the disk is not valid', async () => {
   const { top, base } = await goodChain();
   const offset = (await qemuMap(base))[0]!.offset!;
   await edit(base, (image) => image.writeTable(0, [BigInt(offset)]));
@@ -55,7 +55,7 @@ test('a bitmap whose clusters belong to the disk as well is not called valid', a
   expect(await digest(base)).toBe(before);
 });
 
-test('an image in which a checkpoint began keeps the name when its granularity makes no sense', async () => {
+test('a bitmap of the origin with an impossible granularity keeps its name', async () => {
   const { top, base } = await goodChain();
   await edit(base, (image) => image.changeEntry(0, { granularityBits: 40 }));
   expect(await bitmapTool('repair', '--directory', base)).toMatchObject({ exitCode: 0, stderr: '' });
@@ -63,7 +63,7 @@ test('an image in which a checkpoint began keeps the name when its granularity m
   expect(c1).toMatchObject({ libvirt: 'refuses', bitmaps: [{ state: 'good' }, { state: 'in-use' }] });
 });
 
-test('a bitmap without a name is listed as one, and so is one whose name cannot be read', async () => {
+test('a bitmap with an empty or unreadable name is listed with these words', async () => {
   const { base } = await goodChain();
   await edit(base, (image) => image.changeEntry(0, { name: new Uint8Array(0), granularityBits: 40 }));
   const { stdout } = await bitmapTool('repair', '--directory', base);
@@ -71,7 +71,7 @@ test('a bitmap without a name is listed as one, and so is one whose name cannot 
   expect(stdout).not.toMatch(/^ {2}: /m);
 });
 
-test('a directory that is dropped as a whole leaves a warning of what nobody would notice', async () => {
+test('dropping a whole directory prints a warning, because no later check would notice it', async () => {
   const { top, base } = await goodChain();
   await edit(base, (image) => image.setExtension({ offset: 2 ** 30 }));
   const { exitCode, stderr } = await bitmapTool('repair', '--directory', base);
@@ -83,7 +83,7 @@ test('a directory that is dropped as a whole leaves a warning of what nobody wou
   expect((await check(top)).checkpoints[0]).toMatchObject({ valid: true, bitmaps: [{}, { state: 'good' }] });
 });
 
-test('no hint lets QEMU drop outdated bitmaps without a word about the checkpoints that began there', async () => {
+test('no hint lets QEMU drop outdated bitmaps without a warning about the checkpoints that began there', async () => {
   const { top, base } = await goodChain();
   await setByte(base, AUTOCLEAR_LOWEST_BYTE, 0);
   const hints = (await check(top)).images.flatMap(({ problems }) => problems.map(({ hint }) => hint));
@@ -97,7 +97,7 @@ test('no hint lets QEMU drop outdated bitmaps without a word about the checkpoin
   });
 });
 
-test('an origin that a person names is neither passed over nor repaired without saying so', async () => {
+test('an origin that the user names is never ignored, and its repair is reported', async () => {
   const { top, base } = await goodChain();
   await qemuImg('bitmap', '--remove', base, 'c1');
   const unused = await bitmapTool('repair', '--origin', base, top);
@@ -106,7 +106,7 @@ test('an origin that a person names is neither passed over nor repaired without 
   expect(stdout).toContain('valid again: c1');
 });
 
-test('a base that one chain would write and another only reads is refused before any write, and nobody else blamed', async () => {
+test('a base that one chain would write and another chain reads is refused before any write', async () => {
   const { top, base } = await goodChain();
   await qemuImg('bitmap', '--disable', base, 'c1');
   const other = join(dirname(top), 'other.qcow2');
@@ -128,7 +128,7 @@ test('a base that one chain would write and another only reads is refused before
   expect({ exitCode, error }).toMatchObject({ exitCode: 4, error: { code: 'UNSUPPORTED', file: base } });
 });
 
-test('a checkpoint on file is not left out when the chain has its bitmap and only the path has changed', async () => {
+test('a checkpoint on file counts if the chain has its bitmap and only the path has changed', async () => {
   const { top, base } = await goodChain();
   await qemuImg('bitmap', '--add', '--disable', top, 'c2');
   const files = await Promise.all([
@@ -144,7 +144,7 @@ test('a checkpoint on file is not left out when the chain has its bitmap and onl
   expect(told).toMatchObject({ exitCode: 3, stderr: '' });
 });
 
-test('a parent that was made again after a crash does not limit a child that is in use', async () => {
+test('a parent that was created again after a crash does not limit a child that is in use', async () => {
   const { base } = await goodChain();
   await qemuImg('bitmap', '--add', base, 'c2');
   await expect(qemuIo(base, 'write -q 4M 64k', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');

@@ -57,7 +57,7 @@ function problemCodes({ disks }: AsJson<CheckResult>): string[] {
 }
 
 describe('check', () => {
-  test('names every state in which libvirt refuses, or a backup would be wrong', async () => {
+  test('reports every state in which libvirt refuses or a backup would be wrong', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     expect(problemCodes(await check(top!))).toEqual(['bitmap-missing']);
     await qemuImg('bitmap', '--add', top!, 'c1');
@@ -72,7 +72,7 @@ describe('check', () => {
     expect(problemCodes(await check(base!))).toContain('bitmap-stale');
   });
 
-  test('names disks of different sizes, and images that are missing', async () => {
+  test('reports images of different sizes and missing images', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     await bitmapTool('repair', top!);
     await qemuImg('resize', '-q', top!, '9M');
@@ -89,13 +89,13 @@ describe('check', () => {
     expect(broken.healthy).toBe(false);
   });
 
-  test('paints problems if colour is wanted', async () => {
+  test('colours problems if colour is wanted', async () => {
     const [top] = await brokenChain(await scratchFolder(), '');
     expect((await bitmapTool('check', '--color', top!)).stdout).toContain('\x1b[31m✗\x1b[39m ');
     expect((await bitmapTool('check', top!)).stdout).toContain('\n✗ ');
   });
 
-  test('says what an incremental backup would copy', async () => {
+  test('reports how much an incremental backup would copy', async () => {
     const [top] = await brokenChain(await scratchFolder(), '');
     await bitmapTool('repair', top!);
     const { healthy, disks } = await check(top!);
@@ -105,7 +105,7 @@ describe('check', () => {
     });
   });
 
-  test('its advice, followed, leads to a chain that is as it must be', async () => {
+  test('gives advice that leads to a healthy chain', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     await qemuImg('bitmap', '--disable', middle!, 'c1');
     await setByte(base!, AUTOCLEAR_LOWEST_BYTE, 0);
@@ -120,7 +120,7 @@ describe('check', () => {
     expect.unreachable('eight steps were not enough');
   });
 
-  test('reads a chain in use with --force-share, and takes in-use for normal then', async () => {
+  test('reads a chain in use with --force-share, and then accepts in-use as normal', async () => {
     const [top] = await brokenChain(await scratchFolder(), '');
     await bitmapTool('repair', top!);
     const pid = await holdOpen(top!);
@@ -133,7 +133,7 @@ describe('check', () => {
   });
 
   test.each(['a chain', 'its origin alone'])(
-    'calls nothing valid that a running program may have found broken: %s',
+    'does not call a bitmap valid that a running program may have found broken: %s',
     async (which) => {
       const [top, , base] = await brokenChain(await scratchFolder(), '');
       await bitmapTool('repair', top!);
@@ -149,7 +149,7 @@ describe('check', () => {
 });
 
 describe('repair', () => {
-  test('refuses what needs consent, says what it costs, and does it with consent', async () => {
+  test('refuses what needs consent, reports its cost, and does it with consent', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     await qemuImg('bitmap', '--disable', middle!, 'c1');
     await crash(base!);
@@ -167,7 +167,7 @@ describe('repair', () => {
     expect((await check(top!)).healthy).toBe(true);
   });
 
-  test('leaves alone a name of which no bitmap on top is valid, unless it is asked for', async () => {
+  test('does not repair a checkpoint whose top bitmap is not valid, unless it is named', async () => {
     const [, , base] = await brokenChain(await scratchFolder(), '');
     await crash(base!);
     const { exitCode, stderr } = await bitmapTool('repair', base!);
@@ -176,7 +176,7 @@ describe('repair', () => {
     expect(await qemuBitmaps(base!)).toMatchObject([{ name: 'c1', flags: ['in-use', 'auto'] }]);
   });
 
-  test('makes a checkpoint of which nothing is left from the image that a person names', async () => {
+  test('makes a checkpoint without any bitmap from the image that the user names', async () => {
     const [top, middle, base] = await brokenChain(await scratchFolder(), '');
     const lost = await bitmapTool('repair', '--name', 'c9', top!);
     expect(lost).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('--origin IMAGE') });
@@ -205,7 +205,7 @@ describe('repair', () => {
     expect(error?.code).toBe(code);
   });
 
-  test('refuses chains with images that can hold no bitmaps, or disks of another size, as a whole', async () => {
+  test('refuses a whole chain if an image cannot hold bitmaps or has another size', async () => {
     const folder = await scratchFolder();
     const [top, middle, base] = await brokenChain(folder, '');
     const old = join(folder, 'old.qcow2');
@@ -227,7 +227,7 @@ describe('repair', () => {
     expect(await digests(chain)).toEqual(before);
   });
 
-  test('a dry run writes nothing, and shows all that would be written', async () => {
+  test('writes nothing in a dry run, and shows all steps', async () => {
     const chain = await brokenChain(await scratchFolder(), '');
     const before = await digests(chain);
     const { json, exitCode } = await bitmapTool('repair', '--dry-run', '--json', chain[0]!);
@@ -237,7 +237,7 @@ describe('repair', () => {
     expect(await digests(chain)).toEqual(before);
   });
 
-  test('a chain in use is refused as a whole, naming who uses it', async () => {
+  test('refuses a whole chain if an image is in use, and names the program', async () => {
     const chain = await brokenChain(await scratchFolder(), '');
     const before = await digests(chain);
     const pid = await holdOpen(chain[0]!, '-r');
@@ -258,7 +258,7 @@ describe('several disks', () => {
     expect(await bitmapTool('check', vda[0]!, vdb[0]!)).toMatchObject({ exitCode: 0, stderr: '' });
   });
 
-  test('none is written when one cannot be repaired', async () => {
+  test('are not written if one of them cannot be repaired', async () => {
     const folder = await scratchFolder();
     const [vda, vdb] = [await brokenChain(folder, 'a-'), await brokenChain(folder, 'b-')];
     await crash(vdb[2]!);
@@ -269,7 +269,7 @@ describe('several disks', () => {
     expect((await digests(vda)).concat(before.slice(3))).toEqual(before);
   });
 
-  test('over one image that would be written are to be repaired one after another', async () => {
+  test('must be repaired one after another if they share an image that would be written', async () => {
     const folder = await scratchFolder();
     const [top, middle] = await brokenChain(folder, '');
     const other = join(folder, 'other.qcow2');
@@ -284,7 +284,7 @@ describe('several disks', () => {
   });
 });
 
-test('volumes that do not grow: space is looked for in all of them before the first write', async () => {
+test('the space on all volumes that cannot grow is checked before the first write', async () => {
   const folder = await scratchFolder();
   const files = ['base', 'middle', 'top'].map((name) => join(folder, `${name}.lv`));
   const devices: string[] = [];
@@ -336,7 +336,7 @@ describe('checkpoints on file', () => {
     return { top: top!, base: base!, xml };
   }
 
-  test('tell where a checkpoint began of which that image has lost the bitmap: nobody else would notice', async () => {
+  test('show that the origin has lost its bitmap, which nothing else shows', async () => {
     const { top, xml } = await lostOrigin();
     expect((await check(top)).healthy).toBe(true);
     const told = await check(top, '--checkpoints', xml);
@@ -350,7 +350,7 @@ describe('checkpoints on file', () => {
     expect((await check(top, '--checkpoints', xml)).healthy).toBe(true);
   });
 
-  test('the path does not prove where a checkpoint began: an overlay may have taken it since', async () => {
+  test('do not prove the origin by its path, because an overlay may have taken that path', async () => {
     const { top, base, xml } = await lostOrigin();
     await qemuImg('bitmap', '--remove', top, 'c1');
     await rename(base, `${base}.old`);
@@ -366,7 +366,7 @@ describe('checkpoints on file', () => {
     expect(await qemuBitmaps(`${base}.old`)).toMatchObject([{ name: 'c1' }]);
   });
 
-  test('such a checkpoint is made again only with consent', async () => {
+  test('allow the repair of a lost origin only with consent', async () => {
     const { top, base, xml } = await lostOrigin();
     const args = ['repair', '--json', '--checkpoints', xml, top];
     expect((await bitmapTool(...args)).error).toMatchObject({

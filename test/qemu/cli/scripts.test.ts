@@ -47,7 +47,7 @@ const namesIn = async (folder: string, image = 'overlay.qcow2') =>
 const reader = (expression: string) =>
   `node -e 'const d = JSON.parse(require("fs").readFileSync(0, "utf8")); console.log(${expression})'`;
 
-test('a script with set -e goes to its end where all is well', async () => {
+test('a script with set -e runs to its end if every command succeeds', async () => {
   const folder = await workplace();
   const outcome = await shell(
     folder,
@@ -67,7 +67,7 @@ echo "end $dirty"`,
   expect(await qemuBitmaps(join(folder, 'overlay.qcow2'))).toMatchObject([{ name: 'c2', flags: [] }]);
 });
 
-test('a script with set -e ends at the first refusal, with its exit code', async () => {
+test('a script with set -e stops at the first refusal with its exit code', async () => {
   const folder = await workplace();
   const { exitCode, stdout, stderr } = await shell(
     folder,
@@ -104,7 +104,7 @@ test.each([
 bitmap-tool list overlay.qcow2; code=$?; exec 3>&-; wait; exit $code`,
     exitCode: 5,
   },
-])('the exit code tells of $what: $exitCode', async ({ prepare = ':', script, exitCode }) => {
+])('the exit code for $what is $exitCode', async ({ prepare = ':', script, exitCode }) => {
   const folder = await workplace();
   const outcome = await shell(folder, `${prepare} && { ${script}\n}`);
   expect(outcome.exitCode, outcome.stderr).toBe(exitCode);
@@ -127,7 +127,7 @@ done`,
   expect(outcome).toEqual({ exitCode: 0, stdout: `${line}\n${line}`, stderr: '' });
 });
 
-test('a list that was cut off on its way makes no bitmap', async () => {
+test('a truncated list does not become a bitmap', async () => {
   const folder = await workplace();
   const before = await digest(join(folder, 'overlay.qcow2'));
   const { exitCode } = await shell(
@@ -138,7 +138,7 @@ test('a list that was cut off on its way makes no bitmap', async () => {
   expect(await digest(join(folder, 'overlay.qcow2'))).toBe(before);
 });
 
-test('names that hold anything go through a loop', async () => {
+test('names with any characters can be used in a loop', async () => {
   const folder = await workplace();
   const names = ['-x', 'a  b', '$(touch pwned)', "it's", '*', 'é'];
   const script = `set -eu
@@ -158,7 +158,7 @@ ls`;
   expect(await namesIn(folder)).toEqual([]);
 });
 
-test('a JSON document is whole, however long it is', async () => {
+test('a JSON document is complete, however long it is', async () => {
   const folder = await workplace();
   const extents = Array.from({ length: 4096 }, (_, index) => `${index * 1024} 512`).join('\n');
   const { stdout } = await execa(
@@ -174,7 +174,7 @@ bitmap-tool dump --json overlay.qcow2 x | (sleep 0.3; ${reader('d.length')})`,
 });
 
 test.each(['>&-', '| true', '| head -c 1'])(
-  'a change is made whether or not its report is read: %s',
+  'a change is made even if nobody reads its report: %s',
   async (end) => {
     const folder = await workplace();
     const script = `bitmap-tool create-from --allocated overlay.qcow2 ${end}; echo "\${PIPESTATUS[0]}" >status`;
@@ -186,7 +186,7 @@ test.each(['>&-', '| true', '| head -c 1'])(
   },
 );
 
-test('a result that cannot be written is a failure', async () => {
+test('a result that cannot be written causes exit code 1', async () => {
   const folder = await workplace();
   for (const command of ['list overlay.qcow2', 'map --json overlay.qcow2', 'add overlay.qcow2 x']) {
     const { exitCode, stderr } = await shell(folder, `bitmap-tool ${command} >/dev/full`);
@@ -196,7 +196,7 @@ test('a result that cannot be written is a failure', async () => {
   expect(await namesIn(folder)).toEqual(['x']);
 });
 
-test('the completion script loads in a shell that forgives nothing', async () => {
+test('the completion script loads in a shell with strict options', async () => {
   const folder = await workplace();
   const script = `set -euo pipefail
 source <(bitmap-tool completion bash)
@@ -213,7 +213,7 @@ echo "\${COMPREPLY[@]}"`;
   });
 });
 
-test('commands run side by side on images of their own', async () => {
+test('commands on different images can run concurrently', async () => {
   const folder = await workplace();
   const outcome = await shell(
     folder,

@@ -19,7 +19,7 @@ test.each([
   { signal: 'SIGINT', exitCode: 130 },
   { signal: 'SIGTERM', exitCode: 143 },
   { signal: 'SIGKILL', exitCode: undefined },
-] as const)('$signal at any moment of a change', async ({ signal, exitCode }) => {
+] as const)('a change survives $signal at any moment', async ({ signal, exitCode }) => {
   const folder = await scratchFolder();
   const original = join(folder, 'original.qcow2');
   const image = join(folder, 'disk.qcow2');
@@ -58,7 +58,7 @@ test.each([
   expect(outcomes.size).toBeGreaterThan(0);
 });
 
-test('a signal before the first write ends the work with its exit code and says that nothing was written', async () => {
+test('a signal before the first write stops the command with its exit code and a message that nothing was written', async () => {
   const folder = await scratchFolder();
   const image = join(folder, 'disk.qcow2');
   // A sparse image of many empty tables takes long enough to be caught at reading.

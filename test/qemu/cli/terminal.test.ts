@@ -50,7 +50,7 @@ async function atTerminal({ columns, options = '', interrupt = false }: Terminal
 }
 
 describe('progress', () => {
-  test('is shown in one line, and gone when the work is done', async () => {
+  test('is shown in one line and removed at the end', async () => {
     const { exitCode, shown } = await atTerminal({ columns: 100 });
     expect(exitCode).toBe(0);
     expect(shown).toMatch(/comparing disk\.qcow2: \d+ %, [\d.]+ .?i?B of 12 MiB, [\d.]+ .iB\/s, \d+ s left/);
@@ -58,7 +58,7 @@ describe('progress', () => {
     expect(result).toMatch(/^disk\.qcow2: #ALLOCATED covers every difference/);
   });
 
-  test('fits a terminal of few columns', async () => {
+  test('fits a narrow terminal', async () => {
     const { exitCode, shown } = await atTerminal({ columns: 12 });
     expect(exitCode).toBe(0);
     expect(shown).toMatch(/ \d+ %/);
@@ -71,7 +71,7 @@ describe('progress', () => {
     { columns: 80, options: '--quiet' },
     { columns: 80, options: '--json' },
     { columns: 80, options: '--no-progress' },
-  ])('is not shown: $columns columns $options', async (terminal) => {
+  ])('is not shown for: $columns columns $options', async (terminal) => {
     const { exitCode, shown } = await atTerminal(terminal);
     expect(exitCode).toBe(0);
     expect(shown).not.toContain('comparing');
@@ -79,7 +79,7 @@ describe('progress', () => {
   });
 });
 
-test('^C while progress is shown ends the work in good order', async () => {
+test('^C during progress restores the terminal', async () => {
   const { exitCode, shown } = await atTerminal({ columns: 80, interrupt: true });
   expect(shown).toContain('interrupted by SIGINT; nothing was written');
   expect(shown).toContain(SHOW_CURSOR);

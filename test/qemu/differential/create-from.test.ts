@@ -24,7 +24,7 @@ const name = 'new checkpoint';
 
 describe('create-from --allocated in a random chain', () => {
   for (const { seed, again } of randomCases(40)) {
-    test(`makes a bitmap that QEMU goes on with (${again})`, async () => {
+    test(`makes a bitmap in which QEMU continues to record (${again})`, async () => {
       const random = seededRandom(seed);
       const folder = await scratchFolder();
       const chain = await buildRandomChain(random, folder, { topCompat: '1.1' });

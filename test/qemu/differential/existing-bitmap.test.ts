@@ -18,7 +18,7 @@ const granularities = { existing: 8192, asked: 32768 };
 
 describe('create-from --allocated with the name of an existing bitmap', () => {
   for (const { seed, again } of randomCases(5)) {
-    test(`refuses, and changes no byte (${again})`, async () => {
+    test(`is refused and changes no byte (${again})`, async () => {
       await inChainWithBitmap(seed, async ({ top, layers }) => {
         const files = await fileDigests(layers);
         const withDefault = await bitmapTool('create-from', '--allocated', '-n', name, top.path, '--json');

@@ -15,7 +15,7 @@ import { imageState, sortedByName } from './image-state.ts';
 
 describe('create-from --allocated without a name', () => {
   for (const { seed, again } of randomCases(15)) {
-    test(`takes over the valid bitmaps that the image lacks (${again})`, async () => {
+    test(`inherits the valid bitmaps that the image lacks (${again})`, async () => {
       const random = seededRandom(seed);
       const wishes = { compat: '1.1', depths: [2, 3, 4], mayEndRaw: false } as const;
       const { top, layers, story } = await buildRandomChain(random, await scratchFolder(), wishes);
@@ -43,7 +43,7 @@ describe('create-from --allocated without a name', () => {
     });
   }
 
-  test('makes one bitmap called "allocated" where no backing image has any', async () => {
+  test('makes one bitmap with the name "allocated" if no backing image has a bitmap', async () => {
     const random = seededRandom(11);
     const wishes = { compat: '1.1', depths: [1] } as const;
     const { top, story } = await buildRandomChain(random, await scratchFolder(), wishes);

@@ -32,7 +32,7 @@ describe('map of a preallocated image', () => {
       ['4k', '64k'].map((clusterSize) => ({ preallocation, clusterSize })),
     ),
   ])(
-    '$preallocation, clusters of $clusterSize: each extent is as qemu-img map says',
+    'with $preallocation and clusters of $clusterSize has the extents of qemu-img map',
     async ({ preallocation, clusterSize }) => {
       const folder = await scratchFolder();
       const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];

@@ -44,7 +44,7 @@ function randomCommand(random: Random, other: string): (image: string) => string
 }
 
 describe('random commands', () => {
-  test.each(randomCases(10))('$again', async ({ seed }) => {
+  test.each(randomCases(10))('have the same result as in qemu-img bitmap ($again)', async ({ seed }) => {
     const random = seededRandom(seed);
     const folder = await scratchFolder();
     const ours = join(folder, 'ours.qcow2');
@@ -79,7 +79,7 @@ describe('random commands', () => {
   });
 });
 
-describe('qemu-img 11.1', () => {
+describe('the options of qemu-img 11.1', () => {
   async function imageWithTwoBitmaps(): Promise<string> {
     const image = join(await scratchFolder(), 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
@@ -92,14 +92,14 @@ describe('qemu-img 11.1', () => {
     ['with a name', (image: string) => ['--remove-all', image, 'a'], []],
     ['before --add', (image: string) => ['--remove-all', '--add', image, 'a'], ['a']],
     ['twice', (image: string) => ['--remove-all', '--remove-all', image], []],
-  ])('removes all bitmaps by --remove-all %s, and so does the drop-in', async (_, args, left) => {
+  ])('include --remove-all, which the drop-in accepts: %s', async (_, args, left) => {
     const image = await imageWithTwoBitmaps();
     expect(await bitmapTool('bitmap', ...args(image))).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
     expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(left);
     expect(await qemuCheck(image)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
   });
 
-  test('takes --format, --source-file and --source-format for -f, -b and -F, and so does the drop-in', async () => {
+  test('include --format, --source-file and --source-format, which the drop-in accepts', async () => {
     const [image, other] = [await imageWithTwoBitmaps(), await imageWithTwoBitmaps()];
     await qemuIo(other, 'write 0 64k');
     const source = ['--merge', 'a', '--source-file', other, '--source-format', 'qcow2'];
@@ -128,14 +128,17 @@ describe('qemu-img 11.1', () => {
       ['IMAGE', 'a'],
       'Need at least one of --add, --remove, --remove-all, --clear, --enable, --disable, or --merge',
     ],
-  ])('says for %j what the drop-in says, exits with 1, and changes nothing', async (args, message) => {
-    const image = await imageWithTwoBitmaps();
-    const words = args.map((word) => (word === 'IMAGE' ? image : word));
-    const { exitCode, stderr } = await bitmapTool('bitmap', ...words);
-    expect({ exitCode, line: stderr.split('\n')[0] }).toEqual({
-      exitCode: 1,
-      line: `bitmap-tool: ${message}`,
-    });
-    expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(['a', 'b']);
-  });
+  ])(
+    'are refused by the drop-in with the same message, exit code 1 and no change: %j',
+    async (args, message) => {
+      const image = await imageWithTwoBitmaps();
+      const words = args.map((word) => (word === 'IMAGE' ? image : word));
+      const { exitCode, stderr } = await bitmapTool('bitmap', ...words);
+      expect({ exitCode, line: stderr.split('\n')[0] }).toEqual({
+        exitCode: 1,
+        line: `bitmap-tool: ${message}`,
+      });
+      expect((await qemuBitmaps(image)).map(({ name }) => name)).toEqual(['a', 'b']);
+    },
+  );
 });

@@ -18,7 +18,7 @@ import { dirtyRanges } from './image-state.ts';
 
 describe('repair', () => {
   for (const { seed, again } of randomCases(12)) {
-    test(`loses no change and marks no more than it must (${again})`, async () => {
+    test(`loses no change and marks only what is necessary (${again})`, async () => {
       const random = seededRandom(seed);
       const story = new Story();
       await story.toldOnFailure(async () => {

@@ -116,7 +116,7 @@ async function expectSource(
 
 describe('create-from --data', () => {
   for (const { seed, again } of randomCases(3)) {
-    test(`marks what qemu-img map calls data of this image (${again})`, async () => {
+    test(`marks what qemu-img map reports as data of this image (${again})`, async () => {
       await inRandomImage(seed, async (random, chain) => {
         const map = await qemuMap(chain.top.name);
         const data = normalised(map.filter(({ depth, present, data }) => depth === 0 && present && data));
@@ -125,7 +125,7 @@ describe('create-from --data', () => {
     });
   }
 
-  test('leaves out what reads as zeros, and --allocated does not', async () => {
+  test('does not mark clusters that read as zeros, which --allocated marks', async () => {
     const image = await plainImage();
     await qemuIo(image, 'write -q -z 1M 128k', 'write -q 3M 64k');
     const [data, allocated] = await Promise.all(
@@ -161,7 +161,7 @@ describe('create-from --bitmap', () => {
       });
     });
 
-    test(`takes them from another image (${again})`, async () => {
+    test(`unites bitmaps of another image (${again})`, async () => {
       await inRandomImage(seed, async (random, chain) => {
         const other = await imageWithBitmap(random, chain.top.virtualSize);
         const source = ['--bitmap', 'c1', '--bitmap', 'c2', '--from', other.path];
@@ -171,7 +171,7 @@ describe('create-from --bitmap', () => {
       });
     });
 
-    test(`takes a bitmap of a disk of another size only with --any-size (${again})`, async () => {
+    test(`accepts a bitmap of a disk of another size only with --any-size (${again})`, async () => {
       await inRandomImage(seed, async (random, chain) => {
         const { top } = chain;
         const step = random.between(1, 2000) * 512;
@@ -193,7 +193,7 @@ describe('create-from --bitmap', () => {
     });
   }
 
-  test('is refused for bitmaps that are not there, and options that belong elsewhere', async () => {
+  test('is refused for missing bitmaps and for options of other sources', async () => {
     const image = await plainImage();
     await qemuImg('bitmap', '--add', image, 'c1');
     const before = await digest(image);
@@ -309,7 +309,7 @@ async function fromStdin(image: string, list: string, ...options: string[]): Pro
 
 describe('create-from --extents', () => {
   for (const { seed, again } of randomCases(3)) {
-    test(`takes the lists of other tools, from a file and from stdin (${again})`, async () => {
+    test(`accepts the lists of other tools, from a file and from stdin (${again})`, async () => {
       await inRandomImage(seed, async (random, chain) => {
         const { top } = chain;
         const list = join(await scratchFolder(), 'list');
@@ -340,14 +340,14 @@ describe('create-from --extents', () => {
     });
   }
 
-  test('counts extents that overlap or touch once, and an empty one not at all', async () => {
+  test('counts overlapping and adjacent extents once, and ignores empty ones', async () => {
     const image = await plainImage();
     const list = '1M 64k\n1088k 512\n1M 1k\n2M 0\n# 3M 64k\n0 1';
     const { bitmaps } = await fromStdin(image, list, '-n', 'x', '-g', '512');
     expect(bitmaps).toMatchObject([{ dirtyBytes: 65536 + 512 + 512 }]);
   });
 
-  test('takes the map of a qemu-img that does not say what is present', async () => {
+  test('accepts the map of an old qemu-img without the field "present"', async () => {
     const image = await plainImage();
     const list = [
       { start: 0, length: MIB, depth: 0, zero: false, data: true, offset: 3 * MIB },
@@ -396,17 +396,17 @@ describe('create-from --extents', () => {
     '0 512\n8M 512',
     '[{"start":4194304,"length":512,"present":true}]',
     '[{"offset":0,"length":9007199254740991,"type":1,"description":"dirty"}]',
-  ])('refuses what reaches beyond the end of the disk: %j', async (list) => {
+  ])('refuses an extent beyond the end of the disk: %j', async (list) => {
     expect(await expectBadList(list)).toContain('end of the disk');
   });
 
-  test('an extent that ends with the disk is none too long', async () => {
+  test('accepts an extent that ends with the disk', async () => {
     const image = await plainImage(`${4 * MIB - 512}`);
     const { bitmaps } = await fromStdin(image, `3M ${MIB - 512}`, '-n', 'x');
     expect(bitmaps).toMatchObject([{ dirtyBytes: MIB - 512 }]);
   });
 
-  test('says so when there is no such list', async () => {
+  test('reports a missing file', async () => {
     const image = await plainImage();
     const list = join(await scratchFolder(), 'list');
     await writeFile(list, '0 512');

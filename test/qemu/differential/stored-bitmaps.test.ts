@@ -23,7 +23,7 @@ interface ListedImage {
 
 describe('the bitmaps of a random image', () => {
   for (const { seed, again } of randomCases(15)) {
-    test(`are listed and dumped as QEMU does it (${again})`, async () => {
+    test(`are listed and dumped as by QEMU (${again})`, async () => {
       const random = seededRandom(seed);
       const chain = await buildRandomChain(random, await scratchFolder(), { topCompat: '1.1' });
       await chain.story.toldOnFailure(async () => {
@@ -38,7 +38,7 @@ describe('the bitmaps of a random image', () => {
       });
     });
 
-    test(`are listed layer by layer (${again})`, async () => {
+    test(`are listed for each layer (${again})`, async () => {
       const chain = await buildRandomChain(seededRandom(seed), await scratchFolder());
       await chain.story.toldOnFailure(async () => {
         const { layers } = await bitmapToolJson<{ layers: ListedImage[] }>('list', '--chain', chain.top.path);
@@ -51,7 +51,7 @@ describe('the bitmaps of a random image', () => {
       });
     });
 
-    test(`can be read together with #ALLOCATED (${again})`, async () => {
+    test(`can be united with #ALLOCATED (${again})`, async () => {
       const { top, story } = await buildRandomChain(seededRandom(seed), await scratchFolder());
       await story.toldOnFailure(async () => {
         const ours = await bitmapToolJson<DirtyExtent[]>('dump', top.path, '#ALLOCATED');

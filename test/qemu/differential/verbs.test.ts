@@ -42,7 +42,7 @@ interface Twins {
 
 describe('verbs in a random sequence', () => {
   for (const { seed, again } of randomCases(4)) {
-    test(`do what qemu-img bitmap does, name by name (${again})`, async () => {
+    test(`have the result of qemu-img bitmap for each name (${again})`, async () => {
       const random = seededRandom(seed);
       const twins = await makeTwins(random);
       const told: string[] = [JSON.stringify(twins.disk)];
@@ -193,7 +193,7 @@ async function names(image: string): Promise<string[]> {
 }
 
 describe('several names in one call', () => {
-  test.each(['remove', ...CHANGING])('%s changes no byte where one of them is missing', async (verb) => {
+  test.each(['remove', ...CHANGING])('%s changes no byte if one of them is missing', async (verb) => {
     const image = await imageWith(['a', 'b', 'c']);
     const before = await digest(image);
     for (const list of [
@@ -213,7 +213,7 @@ describe('several names in one call', () => {
     await expectClean(image);
   });
 
-  test('add and merge change no byte where one of them cannot be', async () => {
+  test('add and merge change no byte if one of them is not possible', async () => {
     const image = await imageWith(['a', 'b']);
     const before = await digest(image);
     for (const args of [
@@ -228,7 +228,7 @@ describe('several names in one call', () => {
     }
   });
 
-  test('are one commit: the header is written once, after everything new and before anything is released', async () => {
+  test('are one commit: the header is written once, after all new clusters and before any release', async () => {
     const image = await imageWith(['a', 'b', 'c']);
     interface Step {
       kind: 'write' | 'flush';
@@ -255,7 +255,7 @@ describe('several names in one call', () => {
     }
   });
 
-  test('a name given twice counts once', async () => {
+  test('count once if a name is given twice', async () => {
     const image = await imageWith(['a']);
     const { bitmaps } = await bitmapToolJson<{ bitmaps: string[] }>('add', image, 'twice', 'twice');
     expect(bitmaps).toEqual(['twice']);
@@ -276,7 +276,7 @@ describe('a bitmap in use', () => {
     return image;
   }
 
-  test('is changed by no verb and read by none, as qemu-img does it', async () => {
+  test('is refused by every verb that changes or reads it, as by qemu-img', async () => {
     const image = await imageInUse();
     const before = await digest(image);
     const all = [
@@ -300,7 +300,7 @@ describe('a bitmap in use', () => {
       expect((await tryProgram('qemu-img', ['bitmap', ...peer, image, 'broken'])).exitCode).toBe(1);
   });
 
-  test('stays in use when others are changed, and can be removed', async () => {
+  test('stays in use if others are changed, and can be removed', async () => {
     const image = await imageInUse();
     await bitmapToolJson('disable', image, 'fine');
     await bitmapToolJson('add', image, 'newer');
@@ -315,12 +315,12 @@ describe('a bitmap in use', () => {
   });
 });
 
-describe('names', () => {
+describe('bitmap names', () => {
   const longest = 'n'.repeat(1023);
   // 341 characters of three bytes each.
   const wide = '点'.repeat(341);
 
-  test('of 1 and of 1023 bytes, of any script, are stored as QEMU stores them', async () => {
+  test('of 1 and of 1023 bytes in any script are stored as by QEMU', async () => {
     const [ours, theirs] = [await imageWith([]), await imageWith([])];
     const all = ['x', longest, wide, '—', '🙂', 'c:\\%s "\'$(x)', 'tab\tand\nline', ' '];
     await bitmapToolJson('add', ours, ...all, '-g', '4k');
@@ -341,7 +341,7 @@ describe('names', () => {
     { what: 'none', name: '' },
     { what: '1024', name: `${longest}n` },
     { what: '1026 in 342 characters', name: `${wide}点` },
-  ])('of $what bytes are a wrong command line', async ({ name }) => {
+  ])('of $what bytes are a usage error', async ({ name }) => {
     const image = await imageWith(['a']);
     const before = await digest(image);
     for (const args of [
@@ -356,7 +356,7 @@ describe('names', () => {
   });
 });
 
-test('100 bitmaps in one image', { timeout: 60_000 }, async () => {
+test('one image can have 100 bitmaps', { timeout: 60_000 }, async () => {
   const all = Array.from({ length: 100 }, (_, index) => `checkpoint-${index}`);
   const [ours, theirs] = [await imageWith([], 512), await imageWith([], 512)];
   await bitmapToolJson('add', ours, ...all, '-g', '8k');
@@ -389,7 +389,7 @@ test('100 bitmaps in one image', { timeout: 60_000 }, async () => {
 
 describe('#ALLOCATED', () => {
   for (const { seed, again } of randomCases(2)) {
-    test(`is a source of merge (${again})`, async () => {
+    test(`can be a source of merge (${again})`, async () => {
       const random = seededRandom(seed);
       const clusterSize = random.pick([512, 4096, 65536, 1 << 20]);
       const image = await imageWith(['target'], clusterSize, `${random.between(5000, 9000) * 512}`);
@@ -426,7 +426,7 @@ describe('#ALLOCATED', () => {
     expect(await digest(image)).toBe(before);
   });
 
-  test('is not made by create-from either, where no name was given', async () => {
+  test('is not a name that create-from chooses by itself', async () => {
     const image = await imageWith(['a']);
     const overlay = `${image}.overlay`;
     await qemuImg('create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);
@@ -438,7 +438,7 @@ describe('#ALLOCATED', () => {
     expect(await names(image)).not.toContain('#ALLOCATED');
   });
 
-  test('a stored bitmap of that name, which QEMU can make, is listed and removed, and nothing else', async () => {
+  test('as the name of a stored bitmap can only be listed and removed', async () => {
     const image = await imageWith(['a', '#ALLOCATED']);
     const { bitmaps } = await bitmapToolJson<{ bitmaps: BitmapInfo[] }>('list', image);
     expect(bitmaps).toMatchObject(await qemuBitmaps(image));

@@ -82,13 +82,13 @@ test('the unedited images are accepted', async () => {
   await expectAccepted(smallClusters, () => {});
 });
 
-test('writing the same directory by hand changes nothing', () => {
+test("writing the same directory with the test's own encoder changes nothing", () => {
   const edited = usual.copy();
   edited.writeDirectory(edited.entries());
   expect(Buffer.compare(edited.bytes, usual.bytes)).toBe(0);
 });
 
-describe('an image is refused, by QEMU too, when in the bitmaps extension', () => {
+describe('an image is refused, as by QEMU, if in the bitmaps extension', () => {
   test.each<[string, Edit, string | RegExp]>([
     [
       'the length is 16',
@@ -162,7 +162,7 @@ describe('an image is refused, by QEMU too, when in the bitmaps extension', () =
       /bitmap directory entry 1 at 0x[0-9a-f]+: cut off by the end of the directory/,
     ],
     [
-      'the directory size is 8 too many',
+      'the directory size is 8 bytes too large',
       (image) => image.setExtension({ size: image.directorySize + 8 }),
       /bitmap directory entry 2 at 0x[0-9a-f]+: /,
     ],
@@ -181,7 +181,7 @@ describe('an image is refused, by QEMU too, when in the bitmaps extension', () =
   });
 });
 
-describe('an image is refused, by QEMU too, when in a directory entry', () => {
+describe('an image is refused, as by QEMU, if in a directory entry', () => {
   test.each<[string, Edit, string | RegExp]>([
     ['there is extra data', firstEntry({ extraData: new Uint8Array(8) }), 'extra_data_size is 8, must be 0'],
     [
@@ -190,7 +190,11 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
       'extra_data_size is 1, must be 0',
     ],
     ['flag 2 is set', firstEntry({ flags: 4 }), 'flags are 0x4, only bits 0 and 1 may be set'],
-    ['flag 2 is set beside in-use', firstEntry({ flags: 7 }), 'flags are 0x7, only bits 0 and 1 may be set'],
+    [
+      'flag 2 is set together with in-use',
+      firstEntry({ flags: 7 }),
+      'flags are 0x7, only bits 0 and 1 may be set',
+    ],
     [
       'flag 31 is set',
       firstEntry({ flags: 0x80000002 }),
@@ -246,7 +250,7 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
       'bitmap_table_offset is 0x40200, must be a multiple',
     ],
     [
-      'the table has an entry too many',
+      'the table is one entry too long',
       firstEntry({ tableSize: 2 }),
       'bitmap_table_size is 2, must be 1 for this disk',
     ],
@@ -256,12 +260,12 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
       '"same" is the name of an earlier entry too',
     ],
     [
-      'the name of one in use is that of a later one that is not',
+      'one in use and a later one that is not have the same name',
       (image) => image.mapEntries([{ name: 'same', flags: 1 }, { name: 'same' }]),
       '"same" is the name of an earlier entry too',
     ],
     [
-      'two names are the same, byte for byte, and not UTF-8',
+      'two names are the same and not UTF-8',
       (image) => image.mapEntries(names(Uint8Array.of(0xff, 0x41), Uint8Array.of(0xff, 0x41))),
       'is the name of an earlier entry too',
     ],
@@ -269,7 +273,7 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
     await expectRefused(usual, edit, complaint);
   });
 
-  test('the table has an entry too few', async () => {
+  test('the table is one entry too short', async () => {
     await expectRefused(
       smallClusters,
       firstEntry({ tableSize: 7 }),
@@ -277,7 +281,7 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
     );
   });
 
-  test('the rule is broken in the second entry only, which the message names', async () => {
+  test('only the second entry breaks a rule, and the message names it', async () => {
     await expectRefused(
       usual,
       (image) => image.changeEntry(1, { type: 3 }),
@@ -286,7 +290,7 @@ describe('an image is refused, by QEMU too, when in a directory entry', () => {
   });
 });
 
-describe('an image is refused, by QEMU too, when a table entry', () => {
+describe('an image is refused, as by QEMU, if a table entry', () => {
   test.each<[string, bigint]>([
     ['has an offset and bit 0', 0x50001n],
     ['has reserved bit 1', 0x50002n],
@@ -303,7 +307,7 @@ describe('an image is refused, by QEMU too, when a table entry', () => {
   });
 });
 
-describe('an image is accepted, by QEMU too, with', () => {
+describe('an image is accepted, as by QEMU, with', () => {
   test.each<[string, Edit]>([
     ['a granularity of 512', firstEntry({ granularityBits: 9 })],
     ['a granularity of 2 GiB', firstEntry({ granularityBits: 31 })],
@@ -312,7 +316,7 @@ describe('an image is accepted, by QEMU too, with', () => {
     ['a name that is not UTF-8', firstEntry({ name: Uint8Array.of(0xff, 0xfe) })],
     ['names that differ in case only', (image) => image.mapEntries(names('name', 'NAME'))],
     [
-      'names that only look alike as text: a byte, and its escape written out',
+      'names that look equal as text: a byte and its escape',
       (image) => image.mapEntries(names(Uint8Array.of(0xff), '\\xff')),
     ],
     ['an empty name', firstEntry({ name: '' })],
@@ -331,7 +335,7 @@ describe('an image is accepted, by QEMU too, with', () => {
     ['no flag set', firstEntry({ flags: 0 })],
     ['both flags set', firstEntry({ flags: 3 })],
     ['a table entry of 1: all set', (image) => image.writeTable(0, [1n])],
-    ['a table in use of the greatest size', firstInUse({ tableSize: 8192 })],
+    ['a table in use of the maximum size', firstInUse({ tableSize: 8192 })],
     [
       'a table in use with reserved bits',
       (image) => {
@@ -367,7 +371,7 @@ describe('an image is accepted, by QEMU too, with', () => {
   });
 });
 
-describe('an image is refused that QEMU opens and damages', () => {
+describe('an image that QEMU opens and then damages is refused', () => {
   test.each<[string, Edit, RegExp]>([
     [
       'because a table is beyond the end of the file',
@@ -398,7 +402,7 @@ describe('an image is refused that QEMU opens and damages', () => {
 });
 
 describe('of two bitmaps extensions', () => {
-  test('the later counts', async () => {
+  test('the later one counts', async () => {
     const edited = usual.copy();
     edited.doubleExtension();
     edited.setExtension({ count: 1, size: 32 }, 0);
@@ -408,8 +412,8 @@ describe('of two bitmaps extensions', () => {
   });
 
   test.each<[string, Edit]>([
-    ['in the earlier', (image) => image.setExtension({ count: 0 }, 0)],
-    ['in the later', (image) => image.setExtension({ count: 0 })],
+    ['in the earlier one', (image) => image.setExtension({ count: 0 }, 0)],
+    ['in the later one', (image) => image.setExtension({ count: 0 })],
   ])('QEMU and this tool refuse a fault %s', async (_, edit) => {
     await expectRefused(
       usual,
@@ -422,6 +426,6 @@ describe('of two bitmaps extensions', () => {
   });
 });
 
-test('every entry that is written by hand is the one that was read', () => {
+test('every entry written by the test is read back', () => {
   expect(usual.entries().map((entry) => rawEntry(entry).length)).toEqual([32, 32]);
 });

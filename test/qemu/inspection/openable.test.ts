@@ -72,7 +72,7 @@ async function expectMended({ path, copy }: Sample, left: [string, boolean][]): 
   expect((await inspectFile(path)).problems.filter(({ code }) => code !== 'in-use')).toEqual([]);
 }
 
-test('nothing is wrong with what QEMU made, and nothing is to be mended', async () => {
+test('an image that QEMU made has no problem, and the repair changes nothing', async () => {
   const { path, save } = await sample();
   expect((await inspectFile(path)).problems).toEqual([]);
   await save();
@@ -86,7 +86,7 @@ test('nothing is wrong with what QEMU made, and nothing is to be mended', async 
   expect(await repairDirectory(path)).toMatchObject({ plan: null, wasUnopenable: false });
 });
 
-describe('clusters of a bitmap that are something else too: it stays by its name alone', () => {
+describe('a bitmap that shares its clusters keeps only its name if', () => {
   test.each<
     [string, (image: EditedImage, guest: number) => void, [ProblemCode, string][], string, boolean[]]
   >([
@@ -173,7 +173,7 @@ describe('clusters of a bitmap that are something else too: it stays by its name
     ]);
   });
 
-  test('a snapshot’s data, which the disk has let go of', async () => {
+  test('its data belongs to a snapshot alone', async () => {
     const it = await sample();
     await qemuImg('snapshot', '-c', 's1', it.path);
     await qemuIo(it.path, 'write -P 9 0 1M');
@@ -198,7 +198,7 @@ describe('clusters of a bitmap that are something else too: it stays by its name
   });
 });
 
-describe('a bitmap beyond the end of the file, which QEMU would read as clean, stays by its name alone', () => {
+describe('a bitmap beyond the end of the file, which QEMU would read as clean, keeps only its name:', () => {
   test.each<[ProblemCode, (image: EditedImage) => void]>([
     ['table-beyond-end', (image) => image.changeEntry(0, { tableOffset: 1 << 30 })],
     ['data-beyond-end', (image) => image.writeTable(0, [1n << 30n])],
@@ -215,7 +215,7 @@ describe('a bitmap beyond the end of the file, which QEMU would read as clean, s
   });
 });
 
-test('bits past the end of the disk are cleared, the others stay', async () => {
+test('bits beyond the end of the disk are cleared, and the others stay', async () => {
   const it = await sample();
   // 2048 granules of 512 bytes: bytes 0…255 of the cluster.
   it.image.bytes[dataOf(it.image, 0) + 256] = 0x10;
@@ -229,7 +229,7 @@ test('bits past the end of the disk are cleared, the others stay', async () => {
   expect(await dirtyExtents(it.path, 'first')).toEqual(before);
 });
 
-test('a bitmap in use is reported and left alone', async () => {
+test('a bitmap in use is reported and not changed', async () => {
   const it = await sample();
   it.image.changeEntry(1, { flags: 3 });
   await it.save();
@@ -237,7 +237,7 @@ test('a bitmap in use is reported and left alone', async () => {
   expect(await repairDirectory(it.path)).toMatchObject({ plan: null });
 });
 
-test('of two bitmaps in use with one name, one stays', async () => {
+test('one of two bitmaps in use with the same name stays', async () => {
   const it = await sample();
   it.image.mapEntries([
     { name: 'same', flags: 1 },
@@ -248,14 +248,14 @@ test('of two bitmaps in use with one name, one stays', async () => {
   await expectMended(it, [['same', true]]);
 });
 
-test('names that only look alike as text are two names', async () => {
+test('two names that look equal as text are two names', async () => {
   const it = await sample();
   it.image.mapEntries([{ name: Uint8Array.of(0xff) }, { name: '\\xff' }]);
   await it.save();
   expect((await inspectFile(it.path)).problems).toEqual([]);
 });
 
-test('a table that very many bitmaps in use name is read no more often than it fits into the file', async () => {
+test('a table that many bitmaps in use share is read at most as often as it fits into the file', async () => {
   const it = await sample();
   const [entry] = it.image.entries();
   const names = Array.from({ length: 100 }, (_, index) => `b${index}`);
@@ -271,7 +271,7 @@ test('a table that very many bitmaps in use name is read no more often than it f
 });
 
 describe('refcounts', () => {
-  test('that are too low for a bitmap are for qemu-img check to mend first', async () => {
+  test('that are too low for a bitmap must first be repaired by qemu-img check', async () => {
     const it = await sample();
     setRefcount(it.image, dataOf(it.image, 1), 0);
     await it.save();
@@ -285,7 +285,7 @@ describe('refcounts', () => {
     expect(await repairDirectory(it.path)).toMatchObject({ plan: null, problems: [] });
   });
 
-  test('that are too low for the disk are refused, and no hindrance where QEMU cannot open the image', async () => {
+  test('that are too low for the disk are refused only if QEMU can open the image', async () => {
     const it = await sample();
     setRefcount(it.image, await guestData(it.path), 0);
     await it.save();
@@ -304,7 +304,7 @@ describe('refcounts', () => {
     ]);
   });
 
-  test('of clusters that nothing points at become 0, whatever they were, also beyond the end of the file', async () => {
+  test('of clusters without a reference become 0, whatever their value, even beyond the end of the file', async () => {
     const it = await sample();
     const room = it.image.bytes.length - 65536;
     setRefcount(it.image, room, 7);
@@ -322,7 +322,7 @@ describe('refcounts', () => {
     expect(await codesOf(it.path)).toEqual([]);
   });
 
-  test('of a refcount block that is the disk’s, too: nothing is written', async () => {
+  test('are not repaired if a refcount block belongs to the disk as well', async () => {
     const it = await sample();
     const l2 = l2Table(it.image);
     // The first free entry of the L2 table gets the refcount block.
@@ -334,8 +334,8 @@ describe('refcounts', () => {
   });
 });
 
-describe('bitmaps that software without bitmaps left behind', () => {
-  test('keep their names, and nothing else', async () => {
+describe('bitmaps that became outdated because of other software', () => {
+  test('keep only their names', async () => {
     const it = await sample();
     it.image.setAutoclear(0);
     await it.save();
@@ -349,7 +349,7 @@ describe('bitmaps that software without bitmaps left behind', () => {
     ]);
   });
 
-  test('have no names when their directory was written over by the guest', async () => {
+  test('lose their names if the guest has overwritten their directory', async () => {
     const it = await sample();
     it.image.setAutoclear(0);
     it.image.bytes.fill(0xa5, it.image.directoryOffset, it.image.directoryOffset + 65536);
@@ -357,7 +357,7 @@ describe('bitmaps that software without bitmaps left behind', () => {
     await expectMended(it, []);
   });
 
-  test('are gone from an image of version 2, and their clusters with them', async () => {
+  test('are removed from an image of version 2 together with their clusters', async () => {
     const it = await sample();
     await qemuImg('amend', '-o', 'compat=0.10', it.path);
     expect((await inspectFile(it.path)).problems.map(({ code }) => code)).toEqual([
@@ -374,7 +374,7 @@ describe('bitmaps that software without bitmaps left behind', () => {
     expect(await qemuCheck(it.path)).toMatchObject(clean);
   });
 
-  test('are leaks once QEMU has dropped the extension', async () => {
+  test('are leaks after QEMU has dropped the extension', async () => {
     const it = await sample();
     it.image.setAutoclear(0);
     await it.save();
@@ -403,7 +403,7 @@ describe('an image that is marked', () => {
     expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
   });
 
-  test('and unopenable opens once the remedy is followed', async () => {
+  test('corrupt and that QEMU refuses can be opened after the advised steps', async () => {
     const it = await sample();
     it.image.bytes[79] = 2;
     it.image.setExtension({ count: 0 });
@@ -420,7 +420,7 @@ describe('an image that is marked', () => {
   });
 });
 
-test('unknown autoclear bits are reported, and cleared by the first change', async () => {
+test('unknown autoclear bits are reported, and the first change clears them', async () => {
   const it = await sample();
   it.image.setAutoclear(0x41);
   setRefcount(it.image, it.image.bytes.length - 65536, 1);

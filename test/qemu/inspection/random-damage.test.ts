@@ -67,7 +67,7 @@ function untouched(damaged: EditedImage): string[] {
   });
 }
 
-test.each(randomCases(40))('damage at random is mended or refused: $again', async ({ seed }) => {
+test.each(randomCases(40))('random damage is repaired or refused: $again', async ({ seed }) => {
   const random = seededRandom(seed);
   const damaged = new EditedImage(Buffer.from(intact.bytes));
   damage(damaged, random);

@@ -111,7 +111,7 @@ const firstUnreadable: Fates = { null: 'dropped', second: 'kept' };
 /** An entry of zeros was counted too. */
 const bothKeptAndBlank: Fates = { ...bothKept, '': 'dropped' };
 
-describe('in the bitmaps extension', () => {
+describe('the repair makes QEMU open an image again if in the bitmaps extension', () => {
   test.each<[string, Edit, ProblemCode[], Fates]>([
     ['the length is 16', (image) => image.setExtension({ length: 16 }), ['extension-length'], bothKept],
     ['the length is 32', (image) => image.setExtension({ length: 32 }), ['extension-length'], bothKept],
@@ -166,7 +166,7 @@ describe('in the bitmaps extension', () => {
       secondInUse,
     ],
     [
-      'the directory size is 8 too many',
+      'the directory size is 8 bytes too large',
       (image) => image.setExtension({ size: image.directorySize + 8 }),
       ['directory-count', 'entry-cut-off'],
       bothKeptAndBlank,
@@ -196,7 +196,7 @@ describe('in the bitmaps extension', () => {
   });
 });
 
-describe('the directory cannot be found: its bitmaps are dropped, and their clusters freed, when', () => {
+describe('the repair drops all bitmaps and frees their clusters if the directory cannot be found because', () => {
   test.each<[string, Edit, ProblemCode]>([
     [
       'its offset is not aligned',
@@ -214,7 +214,7 @@ describe('the directory cannot be found: its bitmaps are dropped, and their clus
     await expectRepaired(usual, edit, [code], {});
   });
 
-  test('its offset is that of guest data', async () => {
+  test('its offset is the offset of guest data', async () => {
     const [guestData] = (await qemuMap(usual.path)).flatMap(({ offset }) => offset ?? []);
     await expectRepaired(usual, (image) => image.setExtension({ offset: guestData! }), ['entry-cut-off'], {
       null: 'dropped',
@@ -222,7 +222,7 @@ describe('the directory cannot be found: its bitmaps are dropped, and their clus
   });
 });
 
-describe('in a directory entry', () => {
+describe('the repair makes QEMU open an image again if in a directory entry', () => {
   test.each<[string, Edit, ProblemCode[], Fates]>([
     ['there is extra data', firstEntry({ extraData: new Uint8Array(8) }), ['entry-extra-data'], firstInUse],
     [
@@ -269,7 +269,7 @@ describe('in a directory entry', () => {
       ['entry-table-offset'],
       firstInUse,
     ],
-    ['the table has an entry too many', firstEntry({ tableSize: 2 }), ['entry-table-mismatch'], firstInUse],
+    ['the table is one entry too long', firstEntry({ tableSize: 2 }), ['entry-table-mismatch'], firstInUse],
     [
       'the name is longer than the directory',
       (image) => image.bytes.writeUInt16BE(0xffff, image.directoryOffset + 18),
@@ -290,7 +290,7 @@ describe('in a directory entry', () => {
       firstUnreadable,
     ],
     [
-      'the second one breaks every rule',
+      'the second entry breaks every rule',
       (image) =>
         image.changeEntry(1, { flags: 12, type: 9, granularityBits: 1, tableSize: 0, tableOffset: 3 }),
       ['entry-flags', 'entry-type', 'entry-granularity', 'entry-table-size', 'entry-table-offset'],
@@ -308,12 +308,12 @@ describe('in a directory entry', () => {
     });
   });
 
-  test('the table has an entry too few', async () => {
+  test('the table is one entry too short', async () => {
     await expectRepaired(smallClusters, firstEntry({ tableSize: 7 }), ['entry-table-mismatch'], firstInUse);
   });
 });
 
-describe('in a table', () => {
+describe('the repair makes QEMU open an image again if in a bitmap table', () => {
   test.each<[string, bigint]>([
     ['an entry has an offset and bit 0', 0x50001n],
     ['an entry has reserved bit 1', 0x50002n],
@@ -331,22 +331,22 @@ describe('in a table', () => {
   });
 });
 
-describe('names', () => {
+describe('the repair keeps one of several bitmaps, in use, if', () => {
   const names = (...list: (string | Uint8Array)[]) => list.map((name) => ({ name }));
 
   test.each<[string, Edit, (string | undefined)[][]]>([
-    ['two are the same', (image) => image.mapEntries(names('same', 'same')), [['same', 'in-use']]],
+    ['two have the same name', (image) => image.mapEntries(names('same', 'same')), [['same', 'in-use']]],
     [
-      'of one in use and a later one that is not',
+      'one in use and a later one that is not have the same name',
       (image) => image.mapEntries([{ name: 'same', flags: 3 }, { name: 'same' }]),
       [['same', 'in-use']],
     ],
     [
-      'two are the same, byte for byte, and not UTF-8',
+      'two have the same name that is not UTF-8',
       (image) => image.mapEntries(names(Uint8Array.of(0xff, 0x41), Uint8Array.of(0xff, 0x41))),
       [[expect.any(String), 'in-use']],
     ],
-  ])('%s: one stays, in use', async (_, edit, left) => {
+  ])('%s', async (_, edit, left) => {
     const edited = new EditedImage(Buffer.from(usual.image.bytes));
     edit(edited);
     const path = join(folder, `edited-${number++}.qcow2`);
@@ -363,7 +363,7 @@ describe('names', () => {
   });
 });
 
-describe('of two bitmaps extensions', () => {
+describe('the repair keeps all bitmaps if of two bitmaps extensions', () => {
   test.each<[string, Edit]>([
     ['the earlier counts no bitmaps', (image) => image.setExtension({ count: 0 }, 0)],
     ['the later counts no bitmaps', (image) => image.setExtension({ count: 0 })],

@@ -32,7 +32,7 @@ const layouts = [
 ];
 
 describe.each(layouts)('clusters of $clusterSize bytes, $options', ({ clusterSize, options }) => {
-  test('every granularity marks each granule that the image holds a part of, and no other', async () => {
+  test('every granularity marks exactly the granules of which the image holds a part', async () => {
     const path = join(await scratchFolder(), 'disk.qcow2');
     const size = 9 * 2 ** 20 + 512;
     await qemuImg(
@@ -63,7 +63,7 @@ describe.each(layouts)('clusters of $clusterSize bytes, $options', ({ clusterSiz
 });
 
 describe('a bitmap for a disk of another size than the layer', () => {
-  test('leaves out what the layer holds beyond the end of the disk, and ends where the layer ends', async () => {
+  test('marks nothing beyond the end of the disk or of the layer', async () => {
     const path = join(await scratchFolder(), 'disk.qcow2');
     const own = 300_032;
     await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=64k', path, String(own));

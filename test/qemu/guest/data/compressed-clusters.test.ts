@@ -16,7 +16,7 @@ const diskSize = 6 << 20;
 describe.each(['zlib', 'zstd'])('clusters compressed by %s', (method) => {
   for (const clusterSize of [512, 4096, 65536, 2 << 20]) {
     for (const { seed, again } of randomCases(1)) {
-      test(`of ${clusterSize} bytes read as what was compressed (${again})`, async () => {
+      test(`of ${clusterSize} bytes contain the original data (${again})`, async () => {
         const folder = await scratchFolder();
         const [raw, image] = [join(folder, 'disk.raw'), join(folder, 'disk.qcow2')];
         const content = await mixedContent(seededRandom(seed));
@@ -28,7 +28,7 @@ describe.each(['zlib', 'zstd'])('clusters compressed by %s', (method) => {
     }
   }
 
-  test('are refused when their data is broken', async () => {
+  test('are refused if their data is broken', async () => {
     const folder = await scratchFolder();
     const [raw, image] = [join(folder, 'disk.raw'), join(folder, 'disk.qcow2')];
     await writeFile(raw, Buffer.alloc(65536, 'compressible '));

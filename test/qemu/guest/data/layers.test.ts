@@ -42,7 +42,7 @@ describe('an external data file', () => {
     });
   });
 
-  test('is not needed where the image holds no data', async () => {
+  test('is not needed if the image holds no data', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', '-o', `data_file=${image}.data`, image, '1M');
@@ -52,7 +52,7 @@ describe('an external data file', () => {
   });
 });
 
-test('beyond the end of a shorter backing image a guest reads zeros', async () => {
+test('a guest reads zeros beyond the end of a shorter backing image', async () => {
   const folder = await scratchFolder();
   const [base, middle, top] = ['base', 'middle', 'top'].map((name) => join(folder, `${name}.qcow2`));
   await qemuImg('create', '-q', '-f', 'qcow2', base!, '1M');
@@ -63,7 +63,7 @@ test('beyond the end of a shorter backing image a guest reads zeros', async () =
   await expectAsQemu(top!);
 });
 
-test('a raw file cut within a sector goes on as zeros', async () => {
+test('a raw file that ends within a sector continues as zeros', async () => {
   const folder = await scratchFolder();
   const raw = join(folder, 'disk.raw');
   await runProgram('qemu-img', ['create', '-q', '-f', 'raw', raw, '1M']);
@@ -74,7 +74,7 @@ test('a raw file cut within a sector goes on as zeros', async () => {
   expect(disk.equals(Buffer.concat([Buffer.alloc(1_000_001, 3), Buffer.alloc(447)]))).toBe(true);
 });
 
-test('subclusters of data, zeros and backing data lie side by side', async () => {
+test('subclusters of one cluster can hold data, zeros and backing data', async () => {
   const folder = await scratchFolder();
   const [base, top] = [join(folder, 'base.raw'), join(folder, 'top.qcow2')];
   await qemuImg('create', '-q', '-f', 'raw', base, '1M');
@@ -84,7 +84,7 @@ test('subclusters of data, zeros and backing data lie side by side', async () =>
   await expectAsQemu(top);
 });
 
-test('encrypted data is refused as soon as it is needed, and not before', async () => {
+test('encrypted data is refused only when it is needed', async () => {
   const folder = await scratchFolder();
   const image = join(folder, 'disk.qcow2');
   const created = encryptionOptions('aes').join(',');
