@@ -13,7 +13,8 @@ interface JobInfo {
   readonly status: string;
 }
 
-const MIGRATING = new Set(['setup', 'active', 'postcopy-active', 'pre-switchover', 'device', 'cancelling']);
+/** The values of MigrationStatus in which no migration is under way. */
+const NOT_MIGRATING = new Set(['none', 'completed', 'cancelled', 'failed']);
 
 /** Run states (RunState) in which a guest is between two hosts, or waits for its storage. */
 const REFUSED_STATES: ReadonlyMap<string, string> = new Map([
@@ -34,7 +35,7 @@ export async function refuseBusyQemu(qmp: Qmp): Promise<void> {
   const refused = state === undefined ? undefined : REFUSED_STATES.get(state.status);
   if (refused !== undefined) throw inUse(qmp, `the guest ${refused}`, { kind: 'repair-guest' });
   const migration = await known<{ status?: string }>(qmp, 'query-migrate');
-  if (migration?.status !== undefined && MIGRATING.has(migration.status)) {
+  if (migration?.status !== undefined && !NOT_MIGRATING.has(migration.status)) {
     throw inUse(qmp, 'the guest is being migrated', { kind: 'wait-for-migration' });
   }
 }

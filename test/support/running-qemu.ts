@@ -46,10 +46,14 @@ export function qcow2Nodes(name: string, filename: string, more: BlockOptions = 
   ];
 }
 
+/** Has no processor, so that nothing runs but QEMU itself. */
+const EMPTY_MACHINE = ['-machine', 'none', '-S'];
+
 /** Runs until the test ends, with these block nodes. */
 export async function startQemu(
   nodes: readonly BlockOptions[],
   kind: 'qemu-system-x86_64' | 'qemu-storage-daemon' = 'qemu-system-x86_64',
+  machineOptions: readonly string[] = EMPTY_MACHINE,
 ): Promise<RunningQemu> {
   const folder = await scratchFolder();
   const [socket, ownSocket] = [join(folder, 'tool.sock'), join(folder, 'test.sock')];
@@ -59,7 +63,7 @@ export async function startQemu(
       ? ['--chardev', `socket,id=c${index},path=${path},server=on,wait=off`, '--monitor', `chardev=c${index}`]
       : ['-qmp', `unix:${path},server=on,wait=off`],
   );
-  const machine = isDaemon ? [] : ['-machine', 'none', '-nodefaults', '-display', 'none', '-S'];
+  const machine = isDaemon ? [] : ['-nodefaults', '-display', 'none', ...machineOptions];
   const blocks = nodes.flatMap((node) => [isDaemon ? '--blockdev' : '-blockdev', JSON.stringify(node)]);
   const process = execa(kind, [...machine, ...blocks, ...monitors], {
     stdin: 'ignore',
