@@ -48,7 +48,13 @@ export interface Machine {
 
 let machines = 0;
 
-export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++machines}`): Promise<Machine> {
+/** @param moreDevices XML of devices that are no disks with checkpoints */
+export async function defineMachine(
+  virsh: Virsh,
+  disks: Disks,
+  name = `m${++machines}`,
+  moreDevices = '',
+): Promise<Machine> {
   const uuid = randomUUID();
   let current: Disks = disks;
   const on = (command: string, ...words: string[]) => virsh.run(command, name, ...words);
@@ -65,7 +71,7 @@ export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++mac
     },
     async setDisks(next) {
       current = next;
-      await virsh.run('define', await file('domain', domainXml(name, uuid, next)));
+      await virsh.run('define', await file('domain', domainXml(name, uuid, next, moreDevices)));
     },
     async start() {
       await on('start', '--paused');
@@ -78,9 +84,8 @@ export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++mac
       while (!(await on('domstate')).startsWith('shut off')) await sleep(5);
     },
     async write(target, ...commands) {
-      const index = Object.keys(current).indexOf(target);
       for (const command of commands) {
-        const words = `qemu-io -d virtio-disk${index}/virtio-backend "${command}"`;
+        const words = `qemu-io -d ${backendOf(target)} "${command}"`;
         const said = await on('qemu-monitor-command', '--hmp', words);
         if (said !== '') throw new Error(`${words}: ${said}`);
       }
@@ -133,17 +138,24 @@ export async function defineMachine(virsh: Virsh, disks: Disks, name = `m${++mac
   return machine;
 }
 
-function domainXml(name: string, uuid: string, disks: Disks): string {
+/** The device of a disk, by the names that libvirt gives to virtio disks (vda) and SCSI disks (sda). */
+function backendOf(target: string): string {
+  const number = target.charCodeAt(2) - 'a'.charCodeAt(0);
+  return target.startsWith('vd') ? `virtio-disk${number}/virtio-backend` : `scsi0-0-0-${number}`;
+}
+
+/** @param moreDevices XML of devices that are no disks with checkpoints */
+export function domainXml(name: string, uuid: string, disks: Disks, moreDevices = ''): string {
   const elements = Object.entries(disks).map(
     ([target, image]) => `<disk type='file' device='disk'>
-      <driver name='qemu' type='qcow2'/><source file='${image}'/><target dev='${target}' bus='virtio'/>
+      <driver name='qemu' type='qcow2'/><source file='${image}'/><target dev='${target}' bus='${target.startsWith('vd') ? 'virtio' : 'scsi'}'/>
     </disk>`,
   );
   return `<domain type='qemu'>
     <name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu>
     <os><type arch='x86_64' machine='pc'>hvm</type></os>
     <devices>
-      ${elements.join('\n')}
+      ${elements.join('\n')}${moreDevices}
       <controller type='usb' model='none'/><memballoon model='none'/>
     </devices>
   </domain>`;

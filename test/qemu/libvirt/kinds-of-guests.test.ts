@@ -1,0 +1,124 @@
+/** Guests by name with disks of several kinds, and transient guests, with a libvirt daemon as judge. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { qemuBitmaps, qemuImg, qemuIo } from '../../support/qemu.ts';
+import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
+import { type LibvirtDaemon, startLibvirtDaemon } from './daemon.ts';
+import { checkpointOf, createImage, restoresTo } from './images.ts';
+import { defineMachine, domainXml } from './machine.ts';
+
+let libvirt: LibvirtDaemon;
+
+beforeAll(async () => {
+  libvirt = await startLibvirtDaemon(await makeTemporaryFolder());
+});
+afterAll(() => libvirt?.close());
+
+/** `bitmap-tool VERB --domain NAME --connect URI …` */
+function tool(verb: string, name: string, ...args: string[]) {
+  return bitmapTool(verb, '--json', '--domain', name, '--connect', libvirt.uri, ...args);
+}
+
+/** It has a virtio disk and a SCSI disk in qcow2, a raw disk, and CD drives with and without a medium. */
+async function mixedGuest() {
+  const folder = await scratchFolder();
+  const [raw, iso] = [join(folder, 'raw.img'), join(folder, 'cd.iso')];
+  for (const path of [raw, iso]) await qemuImg('create', '-q', '-f', 'raw', path, '1M');
+  const bases = { vda: join(folder, 'vda.qcow2'), sda: join(folder, 'sda.qcow2') };
+  for (const base of Object.values(bases)) {
+    await createImage(base, undefined, '16M');
+    await qemuIo(base, 'write -q -P 1 0 1M');
+  }
+  const others = `
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${raw}'/><target dev='vdb' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='${iso}'/><target dev='sdb' bus='scsi'/><readonly/></disk>
+    <disk type='file' device='cdrom'><target dev='sdc' bus='scsi'/><readonly/></disk>
+    <controller type='scsi' index='0' model='virtio-scsi'/>`;
+  const machine = await defineMachine(libvirt, bases, `k${folder.slice(-6)}`, others);
+  onTestFinished(() => machine.remove());
+  await machine.start();
+  const full = join(folder, 'full');
+  await mkdir(full);
+  const checkpoint = `<domaincheckpoint><name>c1</name><disks>
+    <disk name='vda' checkpoint='bitmap'/><disk name='sda' checkpoint='bitmap'/>
+  </disks></domaincheckpoint>`;
+  expect(await machine.backup(full, { checkpoint })).toMatchObject({ ok: true });
+  await machine.stop();
+  const tops = { vda: join(folder, 'vda-top.qcow2'), sda: join(folder, 'sda-top.qcow2') };
+  for (const target of ['vda', 'sda'] as const) await createImage(tops[target], bases[target]);
+  await machine.setDisks(tops);
+  return { folder, machine, bases, full };
+}
+
+it('repairs the qcow2 disks of a guest with other disks, and its backup restores identical', async () => {
+  const { folder, machine, full } = await mixedGuest();
+  await machine.start();
+  await machine.write('vda', 'write -P 2 4M 1M');
+  await machine.write('sda', 'write -P 3 6M 2M');
+  const { exitCode, json } = await tool('repair', machine.name);
+  expect({ exitCode, json }).toMatchObject({
+    exitCode: 0,
+    json: {
+      disks: [{ checkpoints: [{ name: 'c1' }] }, { checkpoints: [{ name: 'c1' }] }],
+      domain: {
+        targets: ['vda', 'sda'],
+        leftOut: [{ disk: 'vdb' }],
+        verdicts: [{ checkpoint: 'c1', valid: true, dirtyBytes: 3 * 2 ** 20 }],
+      },
+    },
+  });
+  await machine.write('sda', 'write -P 4 9M 1M');
+  const inc = join(folder, 'inc');
+  await mkdir(inc);
+  expect(await machine.backup(inc, { since: 'c1' })).toMatchObject({ ok: true });
+  await machine.stop();
+  for (const [target, image] of Object.entries(machine.disks)) {
+    const backups = [full, inc].map((path) => join(path, `${target}.qcow2`));
+    expect(await restoresTo(image, backups)).toBe(true);
+  }
+});
+
+it('changes no disk of a guest when one of them cannot be repaired', async () => {
+  const { machine, bases } = await mixedGuest();
+  await qemuImg('bitmap', '--disable', bases.sda, 'c1');
+  await machine.start();
+  expect(await tool('repair', machine.name)).toMatchObject({ exitCode: 4 });
+  for (const target of Object.keys(machine.disks)) {
+    expect(await tool('list', machine.name, target)).toMatchObject({ exitCode: 0, json: { bitmaps: [] } });
+  }
+  expect(await tool('repair', machine.name, '--disk', 'vda')).toMatchObject({
+    json: { disks: [{ checkpoints: [{ name: 'c1' }] }] },
+  });
+  expect(await tool('list', machine.name, 'vda')).toMatchObject({ json: { bitmaps: [{ name: 'c1' }] } });
+});
+
+it('repairs a transient guest, and libvirt takes up its checkpoint', async () => {
+  const folder = await scratchFolder();
+  const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];
+  await createImage(base, undefined, '16M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await createImage(top, base);
+  const name = `t${folder.slice(-6)}`;
+  const domain = join(folder, 'domain.xml');
+  await writeFile(domain, domainXml(name, randomUUID(), { vda: top }));
+  await libvirt.run('create', domain, '--paused');
+  onTestFinished(() => void libvirt.attempt('destroy', name));
+  const write = 'qemu-io -d virtio-disk0/virtio-backend "write -P 2 1M 1M"';
+  await libvirt.run('qemu-monitor-command', name, '--hmp', write);
+  expect(await tool('check', name)).toMatchObject({ exitCode: 3, json: { healthy: false } });
+  const checkpoint = join(folder, 'c1.xml');
+  await writeFile(checkpoint, checkpointOf('c1', ['vda']));
+  expect(await tool('repair', name, '--checkpoints', checkpoint)).toMatchObject({
+    exitCode: 0,
+    json: { domain: { verdicts: [{ checkpoint: 'c1', valid: true, redefined: true }] } },
+  });
+  expect(await tool('check', name)).toMatchObject({
+    exitCode: 0,
+    json: { domain: { verdicts: [{ checkpoint: 'c1', valid: true, dirtyBytes: 2 ** 20 }] } },
+  });
+  await libvirt.run('destroy', name);
+  expect(await qemuBitmaps(top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+});
