@@ -20,9 +20,9 @@ shift 2
 [ "$#" -gt 0 ] || set -- npx vitest run
 project=$(cd "$(dirname "$0")/../.." && pwd)
 
-# Once made, the root is complete: debootstrap's own folder is gone.
-if [ ! -x "$root/usr/bin/npm" ] || [ -d "$root/debootstrap" ]; then
-  debootstrap --variant=minbase --include=ca-certificates,git,nodejs,npm "$suite" "$root"
+# debootstrap removes its own folder at its end.
+if [ ! -x "$root/usr/bin/apt-get" ] || [ -d "$root/debootstrap" ]; then
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root"
 fi
 # A mount of its own: unshare needs one where tests mount storage that is full.
 mount --bind "$root" "$root"
@@ -32,17 +32,22 @@ mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
-# The same registry as here.
+# The same registry and the same certificates as here.
 for file in "$HOME/.npmrc" /etc/npmrc; do
   [ ! -f "$file" ] || cp "$file" "$root/root/.npmrc"
 done
+cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 rm -rf "$root/root/checkout"
 git clone --quiet "$project" "$root/root/checkout"
 
 exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" NODE_EXTRA_CA_CERTS= \
+  http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
   sh -eu -c '
     cd /root/checkout
+    update-ca-certificates
+    # The resolver of debootstrap does not find all that npm depends on.
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends git nodejs npm
     sh test/tools/setup-debian.sh --yes
     npm ci
     echo "Node.js $(node --version), npm $(npm --version), $(qemu-img --version | head -n 1), libvirt $(virsh --version)"
