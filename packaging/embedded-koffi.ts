@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getRawAsset } from 'node:sea';
+import { NoNativeError } from '../src/storage/native.ts';
 
 const binary = new Uint8Array(getRawAsset('koffi.node') as ArrayBuffer);
 
@@ -28,9 +29,9 @@ function loadBinary(): typeof import('koffi') {
       failures.push(`${folder}: ${(error as Error).message}`);
     }
   }
-  throw new Error(
-    `its binary can be loaded from no folder; set TMPDIR to one that can be written to and is not mounted noexec (${failures.join('; ')})`,
-  );
+  throw new NoNativeError(`koffi's library can be loaded from no folder (${failures.join('; ')})`, {
+    kind: 'choose-library-folder',
+  });
 }
 
 /** The dynamic loader takes files only. It keeps the file open, so nothing stays in the folder. */

@@ -42,6 +42,10 @@ export type FileRemedy =
     }
   | { readonly kind: 'plan-only' }
   | { readonly kind: 'work-without-locks' }
+  /** The optional package koffi is missing or does not load. */
+  | { readonly kind: 'install-koffi' }
+  /** The standalone program found no folder from which it can load its library. */
+  | { readonly kind: 'choose-library-folder' }
   | { readonly kind: 'extend-device'; readonly neededBytes: number }
   | { readonly kind: 'name-new-file' }
   | { readonly kind: 'choose-writable-folder' }

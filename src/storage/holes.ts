@@ -3,7 +3,7 @@
  */
 import { fstatSync } from 'node:fs';
 import type { Span } from '../bytes/range.ts';
-import { loadNative, type Native } from './native.ts';
+import { findNative, type Native } from './native.ts';
 
 /**
  * The data within [`startBytes`, `endBytes`) of the file open as `fd`, in order, as lseek(2) SEEK_DATA and
@@ -18,7 +18,7 @@ export async function dataRanges(
   startBytes: number,
   endBytes: number,
 ): Promise<Iterable<Span> | undefined> {
-  const native = await loadNative();
+  const native = await findNative();
   if (native === undefined) return undefined;
   try {
     native.seekHole(fd, startBytes);
@@ -63,7 +63,7 @@ export type StretchAt = (offset: number) => { readonly end: number; readonly isD
  * Undefined if the platform does not support it. Moves the file position of `fd`.
  */
 export async function openStretches(fd: number): Promise<StretchAt | undefined> {
-  const native = await loadNative();
+  const native = await findNative();
   if (native === undefined) return undefined;
   let last = { start: 0, end: 0, isData: true };
   return (offset) => {

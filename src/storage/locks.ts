@@ -2,10 +2,11 @@
  * QEMU's image locks (file-posix.c, "raw_check_lock_bytes"). They prevent this tool and QEMU from using an
  * image at the same time.
  */
-import { constants, platform } from 'node:os';
+import { constants } from 'node:os';
 import { FailedError, InUseError, RefusedError } from '../errors.ts';
+import type { Remedy } from '../remedy.ts';
 import { findLockHolders, type LockHolder } from './lock-holders.ts';
-import { loadNative, type Native } from './native.ts';
+import { findNative, loadNative, type Native, type NoNativeError } from './native.ts';
 
 /**
  * `writer` writes. `reader` reads and needs a stable image. `force-share` reads an image that may change
@@ -43,22 +44,16 @@ const TO_DO = { writer: 'write', reader: 'read', 'force-share': 'read-shared' } 
  * @throws FailedError when locking fails for another reason. Close `fd` then.
  */
 export async function lockImage(fd: number, name: string, role: LockRole): Promise<void> {
-  const native = await loadNative();
-  if (native === undefined) {
-    throw noLocks(
-      name,
-      platform() === 'linux'
-        ? 'the optional package koffi could not be loaded'
-        : `QEMU's image locks need Linux, this is ${platform()}`,
-    );
-  }
+  const native = await loadNative().catch((error: NoNativeError) => {
+    throw noLocks(name, error.message, error.remedy, error);
+  });
   const conflicts = takeLocks(native, fd, name, role);
   if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
 }
 
 /** Whether another process has the image of `fd` open for writing. False if locks are not supported. */
 export async function isWrittenElsewhere(fd: number): Promise<boolean> {
-  const native = await loadNative();
+  const native = await findNative();
   return native?.isLockedElsewhere(fd, USED_BASE + WRITE) ?? false;
 }
 
@@ -121,7 +116,8 @@ function programOf({ command, pid }: LockHolder): string {
 function lockError(name: string, cause: NodeJS.ErrnoException): RefusedError | FailedError {
   const { ENOLCK, EINVAL, EOPNOTSUPP, ENOSYS } = constants.errno;
   if ([ENOLCK, EINVAL, EOPNOTSUPP, ENOSYS].includes(cause.errno ?? 0)) {
-    return noLocks(name, `its file system has no such locks (${cause.code})`, cause);
+    const reason = `its file system has no such locks (${cause.code})`;
+    return noLocks(name, reason, { kind: 'work-without-locks' }, cause);
   }
   return new FailedError('IO_ERROR', `${name}: could not lock: ${cause.message}`, {
     cause,
@@ -129,10 +125,10 @@ function lockError(name: string, cause: NodeJS.ErrnoException): RefusedError | F
   });
 }
 
-function noLocks(name: string, reason: string, cause?: unknown): RefusedError {
+function noLocks(name: string, reason: string, remedy: Remedy, cause: unknown): RefusedError {
   return new RefusedError('NO_LOCKS', `${name}: cannot be locked against other programs: ${reason}`, {
     cause,
     context: { file: name },
-    remedy: { kind: 'work-without-locks' },
+    remedy,
   });
 }

@@ -2,6 +2,7 @@
  * The two system calls that Node lacks, fcntl(2) for OFD locks and lseek(2) for holes, reached through koffi.
  */
 import { arch, constants, platform } from 'node:os';
+import type { Remedy } from '../remedy.ts';
 
 /** A failed call throws an error with `code` and `errno`, as Node's own calls do. */
 export interface Native {
@@ -26,12 +27,27 @@ export interface Native {
 /** The version in package.json. */
 export const KOFFI_VERSION = '3.3.4';
 
-let loading: Promise<Native | undefined> | undefined;
+/** The message is the reason why this process cannot make these calls. */
+export class NoNativeError extends Error {
+  readonly remedy: Remedy;
 
-/** Undefined if the optional dependency koffi does not load, or if the constants below are wrong here. */
-export function loadNative(): Promise<Native | undefined> {
-  loading ??= bindLibc().catch(() => undefined);
+  constructor(message: string, remedy: Remedy, cause?: unknown) {
+    super(message, { cause });
+    this.remedy = remedy;
+  }
+}
+
+let loading: Promise<Native> | undefined;
+
+/** @throws NoNativeError */
+export function loadNative(): Promise<Native> {
+  loading ??= bindLibc();
   return loading;
+}
+
+/** Undefined if {@link loadNative} throws. */
+export function findNative(): Promise<Native | undefined> {
+  return loadNative().catch(() => undefined);
 }
 
 // From <fcntl.h> and <unistd.h>: the same on every Linux. struct flock has this layout on every 64-bit Linux
@@ -47,8 +63,12 @@ const SEEK_HOLE = 4;
 const FLOCK = { sizeBytes: 32, type: 0, whence: 2, start: 8, length: 16 } as const;
 const LITTLE_ENDIAN_64_BIT = ['x64', 'arm64', 'riscv64', 'loong64'];
 
-async function bindLibc(): Promise<Native | undefined> {
-  if (platform() !== 'linux' || !LITTLE_ENDIAN_64_BIT.includes(arch())) return undefined;
+async function bindLibc(): Promise<Native> {
+  if (platform() !== 'linux' || !LITTLE_ENDIAN_64_BIT.includes(arch())) {
+    throw new NoNativeError(`they are implemented for 64-bit Linux, this is ${platform()} on ${arch()}`, {
+      kind: 'work-without-locks',
+    });
+  }
   const { load, errno } = await loadKoffi();
   // Node itself is linked to the libc of the system, glibc or musl. So its own symbols are the right ones.
   const libc = load(null);
@@ -94,11 +114,30 @@ async function bindLibc(): Promise<Native | undefined> {
  */
 async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' | 'errno'>> {
   const binaryPackage = `@koromix/koffi-linux-${arch()}`;
+  let failure: unknown;
   try {
     const { default: binary } = await import(binaryPackage);
     if (binary.version === KOFFI_VERSION) return binary;
-  } catch {}
-  return import('koffi');
+  } catch (error) {
+    failure = error;
+  }
+  try {
+    return await import('koffi');
+  } catch (error) {
+    throw error instanceof NoNativeError ? error : koffiError(isNotFound(failure) ? error : failure);
+  }
+}
+
+function koffiError(cause: unknown): NoNativeError {
+  const [reason] = (cause as Error).message.split('\n');
+  const message = isNotFound(cause)
+    ? 'the optional package koffi is not installed'
+    : `the package koffi does not load: ${reason}`;
+  return new NoNativeError(message, { kind: 'install-koffi' }, cause);
+}
+
+function isNotFound(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
 }
 
 /** util.getSystemErrorName() does not know ENOLCK. */

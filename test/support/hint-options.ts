@@ -6,7 +6,7 @@ import { COMMANDS, loadCommand } from '../../src/cli/command-table.ts';
 
 /** A call of a program: in double quotes, or behind a colon up to the end. */
 const CALL =
-  /"((?:bitmap-tool|qemu-img|nbdinfo|virsh|lvextend|printf|ulimit|qemu-system-x86_64) [^"]*)"|: ((?:bitmap-tool|qemu-img|virsh) .*)$/g;
+  /"((?:bitmap-tool|qemu-img|nbdinfo|virsh|lvextend|npm|printf|ulimit|qemu-system-x86_64) [^"]*)"|: ((?:bitmap-tool|qemu-img|virsh) .*)$/g;
 const OPTION = /(?<=^|[\s(])--?[a-zA-Z][\w-]*/g;
 
 /** The options in the text that its command lacks, and those in calls of bitmap-tool that the called command lacks. */

@@ -2,7 +2,7 @@
  * Remedies about files, the file system and other programs.
  */
 import type { FileRemedy } from '../../remedy.ts';
-import type { Words } from './words.ts';
+import type { CommandAtHand, Words } from './words.ts';
 
 export const fileWords: Words<FileRemedy> = {
   'name-file-or-device': () => 'Name a regular file or a block device.',
@@ -30,10 +30,11 @@ export const fileWords: Words<FileRemedy> = {
     command.has('--dry-run')
       ? 'Stop the program that uses the image, or add --dry-run to see what the command would do.'
       : 'Stop the program that uses the image.',
-  'work-without-locks': (_, command) =>
-    command.has('--no-lock')
-      ? 'Make sure that no other program uses the image, then run the command again with --no-lock.'
-      : 'Make sure that no other program uses the image, then use another command without locks, such as "bitmap-tool merge --no-lock".',
+  'work-without-locks': (_, command) => `Make ${sureThenWithoutLocks(command)}`,
+  'install-koffi': (_, command) =>
+    `Install bitmap-tool again on this host with "npm install --include=optional", in a folder that is not mounted noexec. Or make ${sureThenWithoutLocks(command)}`,
+  'choose-library-folder': (_, command) =>
+    `Set TMPDIR to a folder that you can write to and that is not mounted noexec. Or make ${sureThenWithoutLocks(command)}`,
   'extend-device': ({ neededBytes }) =>
     `Extend the device to at least ${neededBytes} bytes (for example "lvextend -L ${neededBytes}b"), then run the command again.`,
   'name-new-file': () => 'Name a new file, or remove that file first.',
@@ -41,3 +42,10 @@ export const fileWords: Words<FileRemedy> = {
   'run-again': () => 'Then run the command again: it continues from there.',
   'choose-other-file-system': () => 'Nothing was left behind. Choose a folder on another file system.',
 };
+
+function sureThenWithoutLocks(command: CommandAtHand): string {
+  const work = command.has('--no-lock')
+    ? 'run the command again with --no-lock'
+    : 'use another command without locks, such as "bitmap-tool merge --no-lock"';
+  return `sure that no other program uses the image, then ${work}.`;
+}
