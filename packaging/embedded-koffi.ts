@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getRawAsset } from 'node:sea';
-import { NoNativeError } from '../src/storage/native.ts';
+import { NoNativeError } from '../src/storage/load-koffi.ts';
 
 const binary = new Uint8Array(getRawAsset('koffi.node') as ArrayBuffer);
 
@@ -26,7 +26,7 @@ function loadBinary(): typeof import('koffi') {
     try {
       return loadFrom(folder);
     } catch (error) {
-      failures.push(`${folder}: ${(error as Error).message}`);
+      failures.push((error as Error).message);
     }
   }
   throw new NoNativeError(`koffi's library can be loaded from no folder (${failures.join('; ')})`, {

@@ -5,8 +5,9 @@
 import { constants } from 'node:os';
 import { FailedError, InUseError, RefusedError } from '../errors.ts';
 import type { Remedy } from '../remedy.ts';
+import type { NoNativeError } from './load-koffi.ts';
 import { findLockHolders, type LockHolder } from './lock-holders.ts';
-import { findNative, loadNative, type Native, type NoNativeError } from './native.ts';
+import { findNative, loadNative, type Native } from './native.ts';
 
 /**
  * `writer` writes. `reader` reads and needs a stable image. `force-share` reads an image that may change

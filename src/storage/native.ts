@@ -2,7 +2,7 @@
  * The two system calls that Node lacks, fcntl(2) for OFD locks and lseek(2) for holes, reached through koffi.
  */
 import { arch, constants, platform } from 'node:os';
-import type { Remedy } from '../remedy.ts';
+import { loadKoffi, NoNativeError } from './load-koffi.ts';
 
 /** A failed call throws an error with `code` and `errno`, as Node's own calls do. */
 export interface Native {
@@ -22,19 +22,6 @@ export interface Native {
    * Moves the file position.
    */
   seekHole(fd: number, offset: number): number | undefined;
-}
-
-/** The version in package.json. */
-export const KOFFI_VERSION = '3.3.4';
-
-/** The message is the reason why this process cannot make these calls. */
-export class NoNativeError extends Error {
-  readonly remedy: Remedy;
-
-  constructor(message: string, remedy: Remedy, cause?: unknown) {
-    super(message, { cause });
-    this.remedy = remedy;
-  }
 }
 
 let loading: Promise<Native> | undefined;
@@ -65,7 +52,7 @@ const LITTLE_ENDIAN_64_BIT = ['x64', 'arm64', 'riscv64', 'loong64'];
 
 async function bindLibc(): Promise<Native> {
   if (platform() !== 'linux' || !LITTLE_ENDIAN_64_BIT.includes(arch())) {
-    throw new NoNativeError(`they are implemented for 64-bit Linux, this is ${platform()} on ${arch()}`, {
+    throw new NoNativeError(`image locks need 64-bit Linux, this is ${platform()} on ${arch()}`, {
       kind: 'work-without-locks',
     });
   }
@@ -106,38 +93,6 @@ async function bindLibc(): Promise<Native> {
     seekData: (fd, offset) => seek(fd, offset, SEEK_DATA),
     seekHole: (fd, offset) => seek(fd, offset, SEEK_HOLE),
   };
-}
-
-/**
- * Imports only the package with koffi's binary. If that fails, koffi itself finds the binary. That takes
- * longer, because koffi's JavaScript takes more time to load than the binary.
- */
-async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' | 'errno'>> {
-  const binaryPackage = `@koromix/koffi-linux-${arch()}`;
-  let failure: unknown;
-  try {
-    const { default: binary } = await import(binaryPackage);
-    if (binary.version === KOFFI_VERSION) return binary;
-  } catch (error) {
-    failure = error;
-  }
-  try {
-    return await import('koffi');
-  } catch (error) {
-    throw error instanceof NoNativeError ? error : koffiError(isNotFound(failure) ? error : failure);
-  }
-}
-
-function koffiError(cause: unknown): NoNativeError {
-  const [reason] = (cause as Error).message.split('\n');
-  const message = isNotFound(cause)
-    ? 'the optional package koffi is not installed'
-    : `the package koffi does not load: ${reason}`;
-  return new NoNativeError(message, { kind: 'install-koffi' }, cause);
-}
-
-function isNotFound(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
 }
 
 /** util.getSystemErrorName() does not know ENOLCK. */

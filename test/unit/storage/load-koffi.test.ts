@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { expect, test } from 'vitest';
-import { KOFFI_VERSION } from '../../../src/storage/native.ts';
+import { KOFFI_VERSION } from '../../../src/storage/load-koffi.ts';
 
 test('the binary is taken from the package of koffi that package.json names', async () => {
   const { optionalDependencies } = JSON.parse(
