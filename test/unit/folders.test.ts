@@ -23,12 +23,12 @@ function placeOf(file: string): number {
   return place === undefined ? Number.NaN : ORDER.indexOf(place);
 }
 
-test('every file has a place in the order', () => {
+test('every file has a position in the order', () => {
   expect(files.length).toBeGreaterThan(150);
   expect(files.filter((file) => Number.isNaN(placeOf(file)))).toEqual([]);
 });
 
-test('no file imports one of a later folder', () => {
+test('no file imports a file of a later folder', () => {
   const upwards = files.flatMap((file) =>
     importsOf(file)
       .filter((other) => !(placeOf(other) <= placeOf(file)))

@@ -13,7 +13,7 @@ const OTHER_PROGRAM = /\b(?:qemu-img|qemu-nbd|nbdinfo|virsh)\b[^`"']*/g;
 /** An argument for another program: a text for people has more words. */
 const ARGUMENT = /['`]--[a-z-]+(?:=[^'`]*)?['`]/g;
 
-test('no file outside src/cli names an option', () => {
+test('no file outside src/cli contains an option', () => {
   const files = readdirSync(fileURLToPath(source), { recursive: true, encoding: 'utf8' });
   const found = files
     .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
@@ -27,7 +27,7 @@ test('no file outside src/cli names an option', () => {
   expect(found).toEqual([]);
 });
 
-test('no file outside src/cli names a command of the tool as one calls it', () => {
+test('no file outside src/cli contains a command line of the tool', () => {
   const files = readdirSync(fileURLToPath(source), { recursive: true, encoding: 'utf8' });
   const found = files
     .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))

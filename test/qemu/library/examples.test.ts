@@ -189,7 +189,7 @@ async function makeOverlay(): Promise<string> {
 /** Their examples need a running QEMU, or a guest of libvirt: see running.test.ts and domain.test.ts. */
 const IN_GUESTS = /Running$|^openQemu$|Domain$/;
 
-test('there is an example of every function', () => {
+test('every function has an example', () => {
   const functions = Object.entries(library)
     .filter(([, value]) => typeof value === 'function' && !(value.prototype instanceof Error))
     .map(([name]) => name)
@@ -198,7 +198,7 @@ test('there is an example of every function', () => {
 });
 
 describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names, isBrief = false }) => {
-  test('works, and tells how far it is', async () => {
+  test('works and reports progress', async () => {
     const overlay = await makeOverlay();
     const before = await digest(overlay);
     const told: Progress[] = [];
@@ -222,7 +222,7 @@ describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names, isBrief 
 });
 
 describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names }) => {
-  test('ends with the reason of its signal before anything is written', async () => {
+  test('stops with the reason of its signal before anything is written', async () => {
     const overlay = await makeOverlay();
     const before = await digest(overlay);
     const reason = new Error('no longer wanted');

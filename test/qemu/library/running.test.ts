@@ -18,7 +18,7 @@ import {
 import { brokenChain, expectExact, HELD_BYTES } from '../../support/running-chain.ts';
 import { qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
 
-test('a program checks, repairs and changes the bitmaps of a running QEMU by function calls', async () => {
+test('library functions check, repair and change the bitmaps of a running QEMU', async () => {
   const { top } = await brokenChain();
   const running = await startQemu(qcow2Nodes('top', top));
   const qemu = await openQemu({ qmp: running.socket });
@@ -50,7 +50,7 @@ test('a program checks, repairs and changes the bitmaps of a running QEMU by fun
   await expectExact(running, top, 'c1');
 });
 
-test('a guest that libvirt does not have is an error of libvirt', async () => {
+test('an unknown guest is an error of libvirt', async () => {
   await expect(openDomain({ domain: 'no-such-guest', connect: 'test:///default' })).rejects.toMatchObject({
     code: 'LIBVIRT_ERROR',
   });

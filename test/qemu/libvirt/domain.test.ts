@@ -67,7 +67,7 @@ async function expectRestorable({ folder, machine }: Guest): Promise<void> {
   expect(await restoresTo(machine.disks['vda']!, backups)).toBe(true);
 }
 
-it('repairs a running guest so that libvirt takes the checkpoint, and its next backup restores identical', async () => {
+it('repairs a running guest so that libvirt accepts the checkpoint, and a restore of its next backup is identical', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
   const before = await guest.tool('check', '--json');
@@ -97,7 +97,7 @@ it('repairs a running guest so that libvirt takes the checkpoint, and its next b
   await expectRestorable(guest);
 });
 
-it('repairs a guest that is shut off on its images, and libvirt takes the checkpoint once it runs', async () => {
+it('repairs the images of a guest that is shut off, and libvirt accepts the checkpoint when it runs', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
   await guest.machine.stop();
@@ -114,7 +114,7 @@ it('repairs a guest that is shut off on its images, and libvirt takes the checkp
   await expectRestorable(guest);
 });
 
-it('has libvirt take up again a checkpoint that it had lost, from its XML', async () => {
+it('defines a checkpoint again that libvirt had lost, from its XML', async () => {
   const guest = await backedUpGuest();
   await guest.machine.forgetCheckpoints();
   await overlaid(guest);
@@ -126,7 +126,7 @@ it('has libvirt take up again a checkpoint that it had lost, from its XML', asyn
   await expectRestorable(guest);
 });
 
-it('replaces what a crash of QEMU has left inconsistent in the overlay', async () => {
+it('replaces inconsistent bitmaps in the overlay after a crash of QEMU', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
   expect(await guest.tool('repair')).toMatchObject({ exitCode: 0 });
@@ -143,7 +143,7 @@ it('replaces what a crash of QEMU has left inconsistent in the overlay', async (
   await expectRestorable(guest);
 });
 
-it('mends an image below the active one too, without a pause of the guest', async () => {
+it('repairs an image below the active one without a pause of the guest', async () => {
   const guest = await backedUpGuest();
   const lower = await overlaid(guest);
   await guest.machine.stop();
@@ -165,7 +165,7 @@ it('mends an image below the active one too, without a pause of the guest', asyn
   await expectRestorable(guest);
 });
 
-it('mends what was the active image when the guest started, below a snapshot that was made since', async () => {
+it('repairs the image that was active when the guest started, below a later snapshot', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
   await guest.machine.snapshot('live');
@@ -179,7 +179,7 @@ it('mends what was the active image when the guest started, below a snapshot tha
   await expectRestorable(guest);
 });
 
-it('works on one image of a guest by the name of its disk, running or shut off', async () => {
+it('works on one image of a guest by the name of its disk, for running and shut-off guests', async () => {
   const guest = await backedUpGuest();
   const top = await overlaid(guest);
   expect(await guest.tool('create-from', '--allocated', 'vda')).toMatchObject({ exitCode: 0 });
@@ -192,7 +192,7 @@ it('works on one image of a guest by the name of its disk, running or shut off',
   expect(await guest.tool('disable', top, 'c1')).toMatchObject({ exitCode: 0 });
 });
 
-it('refuses while a backup runs, and says so', async () => {
+it('refuses while a backup runs', async () => {
   const guest = await backedUpGuest();
   await overlaid(guest);
   const pull = join(guest.folder, 'pull.xml');
@@ -208,7 +208,7 @@ it('refuses while a backup runs, and says so', async () => {
   await libvirt.run('domjobabort', guest.machine.name);
 });
 
-it('says which disks it leaves out, and that a name is none of a guest', async () => {
+it('reports the disks that it leaves out, and the name of an unknown guest', async () => {
   const guest = await backedUpGuest();
   const raw = join(guest.folder, 'raw.img');
   await qemuImg('create', '-q', '-f', 'raw', raw, '1M');

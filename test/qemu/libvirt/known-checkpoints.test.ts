@@ -56,7 +56,7 @@ async function verdictsOf({ machine }: Guest, folder: string): Promise<string[]>
 }
 
 describe(`checkpoints on file (${again})`, () => {
-  test('are refused before and taken after the repair, as dumped and as checkpoint-xml has them', async () => {
+  test('are refused by libvirt before the repair and accepted after it, as dumped and from checkpoint-xml', async () => {
     const { guest, folder } = await extendedGuest(0);
     await guest.machine.start();
     expect((await verdictsOf(guest, folder))[0]).toMatch(/missing or broken bitmap 'virtnbdbackup.0' for/);
@@ -77,22 +77,25 @@ describe(`checkpoints on file (${again})`, () => {
     expect(await guest.restores()).toEqual(of(guest, true));
   });
 
-  test.each(['targets', 'paths'])('are not needed: images tell, with disks named by their %s', async (by) => {
-    const { guest } = await extendedGuest(1);
-    await tool('repair', ...guest.images);
-    const made = join(guest.folder, 'made');
-    const names = guest.checkpoints.flatMap((name) => ['--name', name]);
-    const disks = (by === 'targets' ? guest.targets : guest.images).flatMap((disk) => ['--disk', disk]);
-    await tool('checkpoint-xml', ...names, ...disks, '--output', made, ...guest.images);
-    await guest.machine.start();
-    expect(await verdictsOf(guest, made)).toEqual(['valid', 'valid']);
-    const xml = await guest.machine.dumpCheckpoint('virtnbdbackup.1', '--no-domain');
-    expect(xml).toMatch(/<parent>\s*<name>virtnbdbackup\.0</);
-    await guest.write();
-    expect(await guest.restores()).toEqual(of(guest, true));
-  });
+  test.each(['targets', 'paths'])(
+    'are not needed if the images are enough, with disks named by their %s',
+    async (by) => {
+      const { guest } = await extendedGuest(1);
+      await tool('repair', ...guest.images);
+      const made = join(guest.folder, 'made');
+      const names = guest.checkpoints.flatMap((name) => ['--name', name]);
+      const disks = (by === 'targets' ? guest.targets : guest.images).flatMap((disk) => ['--disk', disk]);
+      await tool('checkpoint-xml', ...names, ...disks, '--output', made, ...guest.images);
+      await guest.machine.start();
+      expect(await verdictsOf(guest, made)).toEqual(['valid', 'valid']);
+      const xml = await guest.machine.dumpCheckpoint('virtnbdbackup.1', '--no-domain');
+      expect(xml).toMatch(/<parent>\s*<name>virtnbdbackup\.0</);
+      await guest.write();
+      expect(await guest.restores()).toEqual(of(guest, true));
+    },
+  );
 
-  test('are not needed: images tell also while the guest runs, though then nothing is repaired', async () => {
+  test('are not needed for check while the guest runs, although repair is refused then', async () => {
     const { guest } = await extendedGuest(1);
     await tool('repair', ...guest.images);
     await guest.machine.start();
@@ -109,7 +112,7 @@ describe(`checkpoints on file (${again})`, () => {
     expect(await guest.machine.validate(stdout)).toMatchObject({ ok: true });
   });
 
-  test('say which disk an image is by its path, or a person does', async () => {
+  test('identify the disk of an image by its path, or the user names it', async () => {
     const { guest, folder } = await extendedGuest(2);
     const [image] = guest.images;
     const moved = join(guest.folder, 'moved');
@@ -131,7 +134,7 @@ describe(`checkpoints on file (${again})`, () => {
   test.each([
     ['and nobody made it again', false],
     ['and somebody made it again, empty, where libvirt looks for it', true],
-  ])('tell where they began, though QEMU died before it stored the bitmap, %s', async (_, isMadeAgain) => {
+  ])('show the origin after a crash before QEMU stored the bitmap, %s', async (_, isMadeAgain) => {
     const guest = await newGuest(virsh, ['vda'], seededRandom(seed + 3));
     await guest.machine.start();
     await guest.backUp('c1');

@@ -30,7 +30,7 @@ async function blocks(): Promise<string[]> {
   return Array.from(section!.matchAll(/^```sh\n(.*?)^```$/gms), ([, commands]) => commands!);
 }
 
-test('a full and three incremental backups restore identical, and so does the next one by libvirt', async () => {
+test('a full backup and three incremental ones restore the disk, and so does the next one of libvirt', async () => {
   const folder = await scratchFolder();
   const [images, backup, bin] = ['images', 'backup', 'bin'].map((name) => join(folder, name)) as [
     string,

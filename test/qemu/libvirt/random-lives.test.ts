@@ -87,7 +87,7 @@ async function outdate(image: string): Promise<void> {
   await file.close();
 }
 
-test.each(randomCases(2))('a life ($again)', async ({ seed }) => {
+test.each(randomCases(2))('every checkpoint stays valid in a random life ($again)', async ({ seed }) => {
   const random = seededRandom(seed);
   const guest = await newGuest(virsh, random.chance(0.5) ? ['vda'] : ['vda', 'vdb'], random);
   const folder = join(guest.folder, 'checkpoints');

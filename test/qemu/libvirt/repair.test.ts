@@ -41,7 +41,7 @@ const STORIES: Story[] = [
   { targets: ['vda'], checkpoints: ['c1'], overlays: 2, by: 'libvirt' },
 ];
 
-describe(`repaired (${again})`, () => {
+describe(`after the repair libvirt accepts (${again})`, () => {
   test.each(STORIES.map((story, number) => ({ ...story, number })))(
     '$overlays overlays by $by on $targets, checkpoints $checkpoints',
     async (story) => {
@@ -62,7 +62,7 @@ describe(`repaired (${again})`, () => {
     },
   );
 
-  test('a crash, with the image in use in which the checkpoint begins', async () => {
+  test('a chain after a crash with bitmaps of the origin in use', async () => {
     const guest = await newGuest(virsh, ['vda', 'vdb'], seededRandom(seed + 100));
     await guest.machine.start();
     await guest.backUp('c1');
@@ -80,7 +80,7 @@ describe(`repaired (${again})`, () => {
     expect(await guest.restores()).toEqual(of(guest, true));
   });
 
-  test('a crash, and an overlay put on by hand then', async () => {
+  test('a chain with an overlay that was added by hand after a crash', async () => {
     const guest = await newGuest(virsh, ['vda'], seededRandom(seed + 101));
     await guest.machine.start();
     await guest.backUp('c1');
@@ -96,7 +96,7 @@ describe(`repaired (${again})`, () => {
     expect(await guest.restores()).toEqual(of(guest, true));
   });
 
-  test('a crash after an overlay was put on and repaired: that needs no consent', async () => {
+  test('a chain with a crash after an overlay was added and repaired, without consent', async () => {
     const guest = await newGuest(virsh, ['vda'], seededRandom(seed + 103));
     await guest.machine.start();
     await guest.backUp('c1');
@@ -115,7 +115,7 @@ describe(`repaired (${again})`, () => {
   });
 });
 
-test(`a repaired chain lives on: writes, snapshots, commits and new checkpoints (${again})`, async () => {
+test(`a repaired chain stays valid through writes, snapshots, commits and new checkpoints (${again})`, async () => {
   const guest = await newGuest(virsh, ['vda', 'vdb'], seededRandom(seed + 300));
   await guest.machine.start();
   await guest.backUp('c1');
@@ -145,7 +145,7 @@ test(`a repaired chain lives on: writes, snapshots, commits and new checkpoints 
   expect(exitCode).toBe(0);
 });
 
-describe(`the naive repair (${again})`, () => {
+describe(`an empty bitmap that is added by hand (${again})`, () => {
   async function naivelyRepaired(seedOffset: number): Promise<Guest> {
     const guest = await newGuest(virsh, ['vda'], seededRandom(seed + seedOffset));
     await guest.machine.start();
@@ -159,14 +159,14 @@ describe(`the naive repair (${again})`, () => {
     return guest;
   }
 
-  test('passes with libvirt, and loses data', async () => {
+  test('is accepted by libvirt and loses data', async () => {
     const guest = await naivelyRepaired(200);
     await guest.machine.start();
     expect(await guest.verdicts()).toEqual({ c1: 'valid' });
     expect(await guest.restores()).toEqual({ c1: false });
   });
 
-  test('is found by check, and mended by repair', async () => {
+  test('is reported by check and corrected by repair', async () => {
     const guest = await naivelyRepaired(200);
     const { exitCode, checkpoints } = await check(guest);
     expect(exitCode).toBe(3);

@@ -55,7 +55,7 @@ async function chainWith(folder: string, name: string, holders: Holders): Promis
   return chain;
 }
 
-test("libvirt's own chains", async () => {
+test('libvirt accepts and refuses its own test chains as expected', async () => {
   const folder = await scratchFolder();
   const basic = await chainWith(folder, 'basic', [[], [], [], [], ['current', 'd', 'c', 'b', 'a']]);
   const snapshots = await chainWith(folder, 'snapshots', [
@@ -87,7 +87,7 @@ test("libvirt's own chains", async () => {
   });
 });
 
-test('a holder that is missing, disabled or in-use in any layer that counts, and granularities that do not', async () => {
+test('libvirt refuses a missing, disabled or in-use bitmap in any layer that counts, and ignores granularities', async () => {
   const folder = await scratchFolder();
   const two = [['c1'], ['c1']];
   const chains = {
@@ -125,7 +125,7 @@ test('a holder that is missing, disabled or in-use in any layer that counts, and
   });
 });
 
-test('a checkpoint without disks is not looked at', async () => {
+test('libvirt accepts a checkpoint without disks unchecked', async () => {
   const folder = await scratchFolder();
   const machine = await machineWith({ vda: (await makeChain(folder, 'plain', ['4M']))[0]! });
   await machine.start();
@@ -158,10 +158,10 @@ async function extendedByHand(size = '64M'): Promise<{ machine: Machine; overlay
 const restored = ({ folder, overlay }: { folder: string; overlay: string }) =>
   restoresTo(overlay, [join(folder, 'full', 'vda.qcow2'), join(folder, 'changes', 'vda.qcow2')]);
 
-describe('an overlay that was written to', () => {
+describe('an overlay with writes', () => {
   const C1 = checkpointOf('c1', ['vda']);
 
-  test('is refused without the bitmap, and with one of what it holds backed up completely', async () => {
+  test('is refused without the bitmap, and its backup is complete with a bitmap of its allocation', async () => {
     const extended = await extendedByHand();
     const { machine, overlay, folder } = extended;
     await machine.start();
@@ -180,7 +180,7 @@ describe('an overlay that was written to', () => {
     expect(await restored(extended)).toBe(true);
   });
 
-  test('passes with an empty bitmap, and its backup silently lacks what was written before', async () => {
+  test('is accepted with an empty bitmap, and its backup silently lacks the earlier writes', async () => {
     const extended = await extendedByHand();
     const { machine, overlay, folder } = extended;
     await qemuImg('bitmap', '--add', overlay, 'c1');
@@ -194,7 +194,7 @@ describe('an overlay that was written to', () => {
     expect(backup).not.toMatch(/"start": 2097152, .*"depth": 0/);
   });
 
-  test('is backed up completely with a bitmap finer than the one below', async () => {
+  test('has a complete backup with a granularity finer than in the image below', async () => {
     const extended = await extendedByHand();
     const { machine, overlay, folder } = extended;
     await tool('create-from', '--allocated', '-n', 'c1', '-g', '4k', overlay);
@@ -206,7 +206,7 @@ describe('an overlay that was written to', () => {
     expect(await restored(extended)).toBe(true);
   });
 
-  test('passes where it is larger than its base, and then cannot be backed up', async () => {
+  test('is accepted if it is larger than its base, and its backup then fails', async () => {
     const { machine, overlay, folder } = await extendedByHand('128M');
     await tool('create-from', '--allocated', overlay);
     await machine.start();

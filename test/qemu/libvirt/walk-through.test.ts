@@ -27,7 +27,7 @@ async function shellBlocks(page: string): Promise<string[]> {
 }
 
 test.each([true, false])(
-  'leads to a complete incremental backup (libvirt still knows the checkpoint: %s)',
+  'the walk-through leads to a complete incremental backup (libvirt still knows the checkpoint: %s)',
   async (isKnown) => {
     const folder = await scratchFolder();
     const [images, backup, bin] = ['images', 'backup', 'bin'].map((name) => join(folder, name));

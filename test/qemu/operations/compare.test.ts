@@ -78,7 +78,7 @@ const isEncrypted = ({ layers }: RandomChain) => layers.some(({ encrypted }) => 
 
 describe('two random chains', () => {
   for (const { seed, again } of randomCases(25)) {
-    test(`differ where QEMU's bytes differ (${again})`, async () => {
+    test(`differ exactly in the bytes that differ for QEMU (${again})`, async () => {
       const random = seededRandom(seed);
       const { one, other } = await relatedChains(random, await scratchFolder());
       const stories = [one.story, other.story];
@@ -169,7 +169,7 @@ async function expectMarked(
   expect(differing.length === 0 && size === otherSize ? expected : []).toEqual([]);
 }
 
-describe('what both sides surely share is not read:', () => {
+describe('data that both sides share is not read:', () => {
   const size = 16 << 20;
 
   async function baseWithOverlays(folder: string, baseOptions = ''): Promise<string[]> {
@@ -229,7 +229,7 @@ describe('what both sides surely share is not read:', () => {
     expect(await compared(one, other)).toMatchObject({ differing: [], bytesRead: 0 });
   });
 
-  test('one data file behind two images, and behind none', async () => {
+  test('one data file of two images, or of an image and itself', async () => {
     const folder = await scratchFolder();
     const [one, other] = [join(folder, 'one.qcow2'), join(folder, 'other.qcow2')];
     const data = join(folder, 'data');
@@ -260,7 +260,7 @@ describe('what both sides surely share is not read:', () => {
 });
 
 describe('create-from --compare', () => {
-  test('is refused while the other image is in use, and writes nothing', async () => {
+  test('is refused while the other image is in use', async () => {
     const folder = await scratchFolder();
     const [one, other] = [join(folder, 'one.qcow2'), join(folder, 'other.qcow2')];
     for (const each of [one, other]) await qemuImg('create', '-q', '-f', 'qcow2', each, '1M');
@@ -274,7 +274,7 @@ describe('create-from --compare', () => {
     }
   });
 
-  test('says when it took an image for raw, and stops at a signal', async () => {
+  test('warns if it reads an image as raw, and stops at a signal', async () => {
     const folder = await scratchFolder();
     const [image, raw] = [join(folder, 'disk.qcow2'), join(folder, 'disk.raw')];
     await qemuImg('create', '-q', '-f', 'qcow2', image, '8M');

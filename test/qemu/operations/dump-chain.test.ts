@@ -13,7 +13,7 @@ import { scratchFolder } from '../../support/scratch.ts';
 const dirtyOf = (extents: readonly DirtyExtent[]) =>
   extents.filter(({ type }) => type === 1).map(({ offset, length }) => ({ start: offset, length }));
 
-test('unites the bitmaps of every image that has one, at the finest granularity', async () => {
+test('dump --chain unites the bitmaps of every image that has one, at the finest granularity', async () => {
   const folder = await scratchFolder();
   const [base, middle, top] = ['base', 'middle', 'top'].map((name) => join(folder, `${name}.qcow2`)) as [
     string,
@@ -36,7 +36,7 @@ test('unites the bitmaps of every image that has one, at the finest granularity'
   expect(dirtyOf(alone)).toEqual(dirtyOf(await dirtyExtents(top, 'c1')));
 });
 
-test('is refused where the top has no bitmap of that name, or one below is in use', async () => {
+test('dump --chain is refused if the top has no bitmap of that name, or one below is in use', async () => {
   const { base, overlay: top } = await overlayOnCheckpoint();
   expect((await bitmapTool('dump', '--chain', top, 'c1', '--json')).error?.code).toBe('BITMAP_NOT_FOUND');
   await qemuImg('bitmap', '--add', top, 'c1');

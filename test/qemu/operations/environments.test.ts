@@ -16,7 +16,7 @@ const dirty = async (image: string, name: string) =>
 
 const MIB = 1 << 20;
 
-test('oVirt, block storage: volumes on devices, named by links in the folder of the image, with relative backing names', async () => {
+test("repair works for oVirt on block storage: volumes on devices, links in the image's folder, relative backing names", async () => {
   const folder = await scratchFolder();
   const image = join(folder, 'images', 'c3d5');
   await mkdir(image, { recursive: true });
@@ -71,7 +71,7 @@ test('oVirt, block storage: volumes on devices, named by links in the folder of 
   expect(await compareImages(scratch, leaf)).toMatchObject({ identical: true });
 });
 
-test('OpenNebula: what a backup of a powered-off machine leaves, with a disk snapshot, or cut short between two disks', async () => {
+test('repair works for OpenNebula after a backup of a powered-off machine, with a disk snapshot or interrupted between two disks', async () => {
   const folder = await scratchFolder();
   const disks = ['disk.0', 'disk.1'].map((name) => join(folder, name));
   for (const disk of disks) {
@@ -104,7 +104,7 @@ test('OpenNebula: what a backup of a powered-off machine leaves, with a disk sna
   for (const disk of disks) expect(await names(disk)).toEqual([]);
 });
 
-test('KubeVirt: overlays whose data is in raw files', async () => {
+test('repair works for KubeVirt with overlays whose data is in raw files', async () => {
   const folder = await scratchFolder();
   const overlays: string[] = [];
   for (const disk of ['rootdisk', 'datadisk']) {

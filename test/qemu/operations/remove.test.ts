@@ -61,7 +61,7 @@ async function writeXml(folder: string, ...checkpoints: string[]): Promise<strin
 }
 
 describe('remove', () => {
-  test('--all removes every bitmap of the image, one in use and one left by a job included', async () => {
+  test('--all removes every bitmap of the image, even one in use and one that a job left', async () => {
     const { folder, top, images } = await makeChain();
     await qemuImg('bitmap', '--add', top, 'last');
     const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', top];
@@ -79,7 +79,7 @@ describe('remove', () => {
     expect(await bitmapToolJson<Removed>('remove', '--all', top)).toMatchObject({ images: [] });
   });
 
-  test('--all --chain removes every bitmap of every image, and says what comes back', async () => {
+  test('--all --chain removes every bitmap of every image, and reports the released space', async () => {
     const { top, images } = await makeChain();
     const planned = await bitmapToolJson<Removed>('remove', '--all', '--chain', '--dry-run', top);
     expect(planned.images.map(({ image }) => image)).toEqual(images);
@@ -94,7 +94,7 @@ describe('remove', () => {
       expect(await qemuCheck(image)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
   });
 
-  test('--chain removes bitmaps by name from every image that has them', async () => {
+  test('--chain removes the named bitmaps from every image that has them', async () => {
     const { top, images } = await makeChain();
     await bitmapToolJson('remove', '--chain', top, 'c2', 'forgotten');
     expect(await allNames(images)).toEqual([['c1', 'libvirt-tmp-activewrite', 'c3'], ['c1'], ['c1']]);
@@ -103,7 +103,7 @@ describe('remove', () => {
     expect(await names(top)).toContain('c1');
   });
 
-  test('--unknown removes what no checkpoint on file has', async () => {
+  test('--unknown removes bitmaps that belong to no checkpoint on file', async () => {
     const { folder, top, images } = await makeChain();
     const files = await writeXml(folder, 'c1', 'c2');
     await bitmapToolJson('remove', '--unknown', ...files, '--disk', 'vda', top);
@@ -116,7 +116,7 @@ describe('remove', () => {
     expect(await allNames(images)).toEqual([['c1', 'c2'], ['c1', 'c2'], ['c1']]);
   });
 
-  test('--unknown is refused where the files are about another disk, or know none of the bitmaps', async () => {
+  test('--unknown is refused if the files are for another disk or match none of the bitmaps', async () => {
     const { folder, top, images } = await makeChain();
     const before = await Promise.all(images.map(digest));
     const files = await writeXml(folder, 'c1');
@@ -137,7 +137,7 @@ describe('remove', () => {
     expect(await Promise.all(images.map(digest))).toEqual(before);
   });
 
-  test('writes nothing while an image of the chain is in use, be it for reading', async () => {
+  test('writes nothing while an image of the chain is in use, even for reading', async () => {
     const { top, base, images } = await makeChain();
     const before = await Promise.all(images.map(digest));
     await holdOpen(base, '-r');
@@ -156,7 +156,7 @@ describe('remove', () => {
     { args: ['--unknown'], says: '--unknown needs --checkpoints' },
     { args: ['--all', '--disk', 'vda'], says: 'belong to --unknown' },
     { args: ['--all', '--qmp', '/nowhere'], says: '--qmp and --domain take bitmaps by name' },
-  ])('$args: exit code 2', async ({ args, says }) => {
+  ])('is a usage error with $args', async ({ args, says }) => {
     const { top } = await makeChain();
     const isOption = (word: string) => word.startsWith('-') || word === 'vda' || word === '/nowhere';
     const words = [...args.filter(isOption), top, ...args.filter((word) => !isOption(word))];
@@ -166,7 +166,7 @@ describe('remove', () => {
   });
 });
 
-test('check names bitmaps that a job left behind, and how to remove them', async () => {
+test('check reports bitmaps that a job left, and how to remove them', async () => {
   const { top } = await makeChain();
   const { json } = await bitmapTool('check', '--json', top);
   const { disks } = json as {

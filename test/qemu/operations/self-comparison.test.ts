@@ -44,7 +44,7 @@ async function expectRefused(against: string, message: RegExp): Promise<void> {
   expect((await readFile(disk)).equals(before)).toBe(true);
 }
 
-test('a push incremental that libvirt left over the disk is refused, and is right once it lies over its backup', async () => {
+test('an incremental backup that libvirt left over the disk is refused, and is accepted over its own full backup', async () => {
   const incremental = await overlayOn(disk, 'inc.qcow2');
   expect((await compareImages(disk, incremental)).identical).toBe(true);
   await expectRefused(incremental, /inc\.qcow2 is read through .*disk\.qcow2 itself/);
@@ -61,16 +61,16 @@ test('a push incremental that libvirt left over the disk is refused, and is righ
   });
 });
 
-test('the image itself is refused, under whatever name', async () => {
+test('the image itself is refused under any name', async () => {
   await expectRefused(disk, /the image to compare it with is this image itself/);
   await expectRefused(`file:${disk}`, /is this image itself/);
 });
 
-test('an image that lies over the disk further down is refused', async () => {
+test('an image with the disk further down in its chain is refused', async () => {
   await expectRefused(await overlayOn(await overlayOn(disk, 'one.qcow2'), 'two.qcow2'), /two\.qcow2 is read/);
 });
 
-test('images that read the data file of the disk are refused, and so is that file', async () => {
+test('images that read the data file of the disk are refused, and so is the data file', async () => {
   const data = at('disk.data');
   disk = at('external.qcow2');
   const options = `data_file=${data},data_file_raw=on`;
@@ -82,7 +82,7 @@ test('images that read the data file of the disk are refused, and so is that fil
   await expectRefused(data, /through its data file/);
 });
 
-test('an image below both is named: the comparison does not show a write to it', async () => {
+test('an image below both is named, because the comparison does not show a write to it', async () => {
   const overlay = await overlayOn(disk, 'overlay.qcow2');
   await qemuIo(overlay, 'write -P 3 3M 64k');
   const args = ['verify', overlay, '#ALLOCATED', '--against', disk];
@@ -99,7 +99,7 @@ test('an image below both is named: the comparison does not show a write to it',
   });
 });
 
-test('a backing image that is gone is read by neither, and hinders no comparison that needs none of it', async () => {
+test('a missing backing image prevents only a comparison that needs it', async () => {
   const gone = await overlayOn(full, 'gone.qcow2');
   const against = await overlayOn(gone, 'whole.qcow2');
   await qemuImg('rebase', '-u', '-b', at('missing.qcow2'), '-F', 'qcow2', against);

@@ -25,7 +25,7 @@ async function recorded(folder: string, granularity = 65536): Promise<{ image: s
 
 describe('verify', () => {
   for (const { seed, again } of randomCases(15)) {
-    test(`judges as bytes do (${again})`, async () => {
+    test(`has the verdict of a comparison byte by byte (${again})`, async () => {
       const random = seededRandom(seed);
       const granularity = 2 ** random.between(9, 18);
       const { image, old } = await recorded(await scratchFolder(), granularity);
@@ -62,7 +62,7 @@ describe('verify', () => {
     });
   }
 
-  test('finds that what an overlay holds covers what differs from its base', async () => {
+  test('finds that the allocation of an overlay covers its differences from its base', async () => {
     const folder = await scratchFolder();
     const { image } = await recorded(folder);
     const overlay = join(folder, 'overlay.qcow2');
@@ -78,7 +78,7 @@ describe('verify', () => {
     expect(await verifyBitmap(overlay, 'exact', image)).toMatchObject({ covered: true, needlessBytes: 0 });
   });
 
-  test('refuses disks of different sizes, and bitmaps that mean nothing', async () => {
+  test('refuses disks of different sizes, missing bitmaps and raw images', async () => {
     const folder = await scratchFolder();
     const { image, old } = await recorded(folder);
     const shorter = join(folder, 'shorter.raw');
@@ -105,7 +105,7 @@ describe('verify', () => {
     expect(quiet).toMatchObject({ exitCode: 3, stdout: '' });
   });
 
-  test('tells of good as text and as JSON', async () => {
+  test('reports a complete bitmap as text and as JSON', async () => {
     const { image, old } = await recorded(await scratchFolder());
     const { exitCode, stdout, stderr } = await bitmapTool('verify', image, 'c1', '--against', old);
     expect({ exitCode, stdout }).toEqual({
@@ -117,7 +117,7 @@ describe('verify', () => {
     expect(verdict).toMatchObject({ schema: 1, covered: true, missing: [] });
   });
 
-  test('needs to know against what', async () => {
+  test('requires --against', async () => {
     const { exitCode, stderr } = await bitmapTool('verify', 'disk.qcow2', 'c1');
     expect(exitCode).toBe(2);
     expect(stderr).toContain('--against');

@@ -18,7 +18,7 @@ async function check(socket: string, image: string) {
   return (json as Checked).disks[0]!.checkpoints;
 }
 
-it('finds the bitmap that the active image lacks, and repair adds it while the guest writes', async () => {
+it('check reports the bitmap that the active image lacks, and repair adds it while the guest writes', async () => {
   const { top } = await brokenChain();
   const qemu = await startQemu(qcow2Nodes('top', top));
   expect(await check(qemu.socket, top)).toMatchObject([{ valid: false, libvirt: 'refuses' }]);
@@ -37,7 +37,7 @@ it('finds the bitmap that the active image lacks, and repair adds it while the g
   await expectExact(qemu, top, 'c1');
 });
 
-it('finds the silent trap, a bitmap that was added to a written overlay, and tops it up', async () => {
+it('check reports a bitmap that was added too late, and repair adds the missing marks', async () => {
   const { top } = await brokenChain();
   await qemuImg('bitmap', '--add', top, 'c1');
   const qemu = await startQemu(qcow2Nodes('top', top));
@@ -54,7 +54,7 @@ it('finds the silent trap, a bitmap that was added to a written overlay, and top
   await expectExact(qemu, top, 'c1');
 });
 
-it('sees no gap in a bitmap that a guest goes on writing to while it is read', async () => {
+it('check reports no missing marks while the guest writes', async () => {
   const { top } = await brokenChain();
   const qemu = await startQemu(qcow2Nodes('top', top));
   await bitmapToolJson('repair', '--qmp', qemu.socket, top);
@@ -65,7 +65,7 @@ it('sees no gap in a bitmap that a guest goes on writing to while it is read', a
   expect(await leftIn(qemu)).toEqual([]);
 });
 
-it('replaces a bitmap that an earlier crash has left inconsistent, the origin only with consent', async () => {
+it('repair replaces a bitmap that a crash left inconsistent, and needs consent for the origin', async () => {
   const { base, top } = await brokenChain();
   await qemuImg('bitmap', '--add', top, 'c1');
   await qemuImg('bitmap', '--add', top, 'own');
@@ -93,7 +93,7 @@ it('replaces a bitmap that an earlier crash has left inconsistent, the origin on
   await qemuIo(base, 'read -q 0 64k');
 });
 
-it('repairs two disks together, or none of them when one cannot be repaired', async () => {
+it('repair changes all disks, or none if one cannot be repaired', async () => {
   const [a, b] = [await brokenChain(), await brokenChain()];
   await qemuImg('bitmap', '--disable', b.base, 'c1');
   const nodes = [...qcow2Nodes('a', a.top), ...qcow2Nodes('b', b.top)];

@@ -9,7 +9,7 @@ import { brokenChain, expectExact, HELD_BYTES } from '../../support/running-chai
 import { leftIn, qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
 
 describe.each(['qemu-system-x86_64', 'qemu-storage-daemon'] as const)('create-from --qmp with %s', (kind) => {
-  it('gives the active image the bitmap of its base, with all that it holds', async () => {
+  it('gives the active image the bitmaps of its base, with all its data marked', async () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top), kind);
     const result = await bitmapToolJson<{ bitmaps: unknown[] }>(
@@ -27,7 +27,7 @@ describe.each(['qemu-system-x86_64', 'qemu-storage-daemon'] as const)('create-fr
 });
 
 describe('create-from --qmp', () => {
-  it('marks what is written between any two of its commands', async () => {
+  it('marks writes between any two of its commands', async () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top));
     const proxy = await startQmpProxy(
@@ -40,7 +40,7 @@ describe('create-from --qmp', () => {
     await expectExact(qemu, top, 'c1');
   });
 
-  it('records what is written afterwards', async () => {
+  it('records later writes', async () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top));
     await bitmapToolJson('create-from', '--allocated', '--qmp', qemu.socket, '-g', '4k', '-n', 'fine', top);
@@ -48,7 +48,7 @@ describe('create-from --qmp', () => {
     await expectExact(qemu, top, 'fine', 4096);
   });
 
-  it('finds the image by its file, whatever the path is spelled like', async () => {
+  it('finds the image by its file under any spelling of the path', async () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top));
     const spelled = join(top, '..', '.', '..', top.split('/').at(-2)!, 'top.qcow2');
@@ -56,7 +56,7 @@ describe('create-from --qmp', () => {
     await expectExact(qemu, top, 'c1');
   });
 
-  it('adds to a bitmap, replaces one, and takes a list or the union of others', async () => {
+  it('adds to a bitmap, replaces one, and accepts a list or a union of other bitmaps', async () => {
     const { top } = await brokenChain();
     await qemuImg('bitmap', '--add', top, 'old');
     await qemuIo(top, 'write -q -P 2 5M 64k');
@@ -77,7 +77,7 @@ describe('create-from --qmp', () => {
     await expectExact(qemu, top, 'old');
   });
 
-  it('changes nothing on a dry run', async () => {
+  it('changes nothing in a dry run', async () => {
     const { top } = await brokenChain();
     const qemu = await startQemu(qcow2Nodes('top', top));
     const result = await bitmapToolJson('create-from', '--allocated', '--dry-run', '--qmp', qemu.socket, top);
@@ -86,7 +86,7 @@ describe('create-from --qmp', () => {
     expect(await leftIn(qemu)).toEqual([]);
   });
 
-  it('replaces a bitmap that a crash has left inconsistent', async () => {
+  it('replaces a bitmap that a crash left inconsistent', async () => {
     const { top } = await brokenChain();
     await qemuImg('bitmap', '--add', top, 'c1');
     const crashed = await startQemu(qcow2Nodes('top', top));

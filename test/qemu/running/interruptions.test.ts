@@ -28,7 +28,7 @@ async function writtenImage(): Promise<string> {
 const isChange = (command: string) => !command.startsWith('query-') && !command.startsWith('x-debug-');
 
 it.each(['SIGKILL', 'SIGTERM'] as const)(
-  'leaves no half-made bitmap when %s comes at any command that changes QEMU',
+  'leaves no incomplete bitmap if %s arrives at any command that changes QEMU',
   async (signal) => {
     const image = await writtenImage();
     const qemu = await startQemu(qcow2Nodes('disk', image));
@@ -77,7 +77,7 @@ it.each(['SIGKILL', 'SIGTERM'] as const)(
   },
 );
 
-it('says so when QEMU ends in the middle, with exit code 1', async () => {
+it('reports an end of QEMU with exit code 1', async () => {
   const image = await writtenImage();
   const qemu = await startQemu(qcow2Nodes('disk', image));
   const proxy = await startQmpProxy(qemu.socket, async (command) => {
@@ -88,7 +88,7 @@ it('says so when QEMU ends in the middle, with exit code 1', async () => {
   expect(stderr).toContain('the connection to QEMU has ended');
 });
 
-it('lets one of two runs at once through, and refuses the other, or does both', async () => {
+it('of two concurrent runs, at least one succeeds and the other may be refused', async () => {
   const image = await writtenImage();
   const qemu = await startQemu(qcow2Nodes('disk', image));
   const run = (name: string) =>
@@ -101,7 +101,7 @@ it('lets one of two runs at once through, and refuses the other, or does both', 
   expect(await leftIn(qemu)).toEqual([]);
 });
 
-it('changes nothing when a snapshot comes while the image is read', async () => {
+it('changes nothing if a snapshot is made while the image is read', async () => {
   const image = await writtenImage();
   const overlay = `${image}.overlay`;
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);

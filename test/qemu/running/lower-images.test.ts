@@ -42,7 +42,7 @@ async function optionsOf({ qmp }: RunningQemu, name: string) {
   return { ro, cache, detect_zeroes };
 }
 
-it('adds a bitmap to an image in the middle of a running chain, and leaves its options as they were', async () => {
+it('adds a bitmap to an image in the middle of a running chain, and keeps its options', async () => {
   const chain = await chainWithGap();
   const qemu = await startQemu(nodesOf(chain));
   const before = [await optionsOf(qemu, 'middle'), await optionsOf(qemu, 'middle-file')];
@@ -60,7 +60,7 @@ it('adds a bitmap to an image in the middle of a running chain, and leaves its o
   expect(await qemuCheck(chain.middle)).toMatchObject({ errors: 0, leaks: 0 });
 });
 
-it('mends middle and top together, with the guest data untouched', async () => {
+it('repairs the middle and the top together, and does not change guest data', async () => {
   const chain = await chainWithGap();
   await qemuImg('bitmap', '--remove', chain.top, 'c1');
   const qemu = await startQemu(nodesOf(chain));
@@ -74,7 +74,7 @@ it('mends middle and top together, with the guest data untouched', async () => {
   await qemuIo(chain.top, 'read -q -P 2 1M 1M', 'read -q -P 3 4M 1M', 'read -q -P 4 9M 1M');
 });
 
-it('refuses, with nothing changed, where the options of the image are not known', async () => {
+it('refuses, and changes nothing, if the options of the image are unknown', async () => {
   const chain = await chainWithGap();
   const qemu = await startQemu(qcow2Nodes('top', chain.top));
   const before = await qemu.bitmaps('top');
@@ -85,7 +85,7 @@ it('refuses, with nothing changed, where the options of the image are not known'
   expect(await leftIn(qemu)).toEqual([]);
 });
 
-it('refuses, with nothing changed, where another program uses the image too', async () => {
+it('refuses, and changes nothing, if another program uses the image', async () => {
   const chain = await chainWithGap();
   const qemu = await startQemu(nodesOf(chain));
   const other = await startQemu(qcow2Nodes('other', chain.middle, { 'read-only': true, backing: null }));

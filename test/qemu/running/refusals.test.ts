@@ -20,7 +20,7 @@ async function refused(socket: string, disk: string) {
   return { exitCode, message: error?.message };
 }
 
-it('refuses while the NBD server is in use, and leaves that running', async () => {
+it('refuses while the NBD server is in use, and does not stop it', async () => {
   const disk = await image();
   const qemu = await startQemu(qcow2Nodes('disk', disk));
   const path = join(await scratchFolder(), 'other.sock');
@@ -64,7 +64,7 @@ it('refuses while a job runs', async () => {
   expect(message).toContain('the backup job "backup" is');
 });
 
-it('refuses where another client has the monitor', async () => {
+it('refuses if another client has the monitor', async () => {
   const disk = await image();
   const qemu = await startQemu(qcow2Nodes('disk', disk));
   const other = await openQmpSocket(qemu.socket);
@@ -75,7 +75,7 @@ it('refuses where another client has the monitor', async () => {
   });
 });
 
-it('refuses an image of version 2, and one that QEMU does not have open', async () => {
+it('refuses an image of version 2 and an image that QEMU does not have open', async () => {
   const old = await image('-o', 'compat=0.10');
   const qemu = await startQemu(qcow2Nodes('disk', old));
   expect(await refused(qemu.socket, old)).toEqual({
@@ -89,7 +89,7 @@ it('refuses an image of version 2, and one that QEMU does not have open', async 
   });
 });
 
-it('refuses a socket that is none, one where nobody listens, and one that speaks something else', async () => {
+it('refuses a file that is not a socket, a socket without a listener, and a socket with another protocol', async () => {
   const disk = await image();
   const folder = await scratchFolder();
   expect(await refused(join(folder, 'none'), disk)).toMatchObject({ exitCode: 1 });

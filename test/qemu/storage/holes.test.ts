@@ -32,7 +32,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("says the same as qemu-img map, also above 4 GiB and at the file's end", async () => {
+test('reports the holes that qemu-img map reports, even above 4 GiB and at the end of the file', async () => {
   await sparse(8 * GIB, [
     [0, MIB],
     [3 * MIB, 64 * 1024],
@@ -44,13 +44,13 @@ test("says the same as qemu-img map, also above 4 GiB and at the file's end", as
   expect(await ranges(0, 8 * GIB)).toEqual(expected);
 });
 
-test('preallocated clusters that were never written are holes, as for qemu-img map', async () => {
+test('reports preallocated clusters without writes as holes, as qemu-img map does', async () => {
   await execa('fallocate', ['--length', '4M', path]);
   await file.write(Buffer.alloc(64 * 1024, 1), 0, 64 * 1024, MIB);
   expect(await ranges(0, 4 * MIB)).toEqual(await dataByQemu());
 });
 
-test('is clipped to the range asked for', async () => {
+test('is limited to the requested range', async () => {
   await sparse(8 * MIB, [[MIB, 2 * MIB]]);
   expect(await ranges(MIB + 5, 2 * MIB + 7)).toEqual([{ start: MIB + 5, end: 2 * MIB + 7 }]);
   expect(await ranges(2 * MIB, 8 * MIB)).toEqual([{ start: 2 * MIB, end: 3 * MIB }]);
@@ -59,7 +59,7 @@ test('is clipped to the range asked for', async () => {
   expect(await ranges(2 * MIB, 2 * MIB)).toEqual([]);
 });
 
-test('an empty file, a file that is one hole, and the range past the end hold no data', async () => {
+test('reports no data for an empty file, a hole, and a range past the end', async () => {
   expect(await ranges(0, GIB)).toEqual([]);
   await file.truncate(GIB);
   expect(await ranges(0, GIB)).toEqual([]);
@@ -68,13 +68,13 @@ test('an empty file, a file that is one hole, and the range past the end hold no
   expect(await ranges(GIB, 2 * GIB)).toEqual([]);
 });
 
-test('can be walked twice', async () => {
+test('can be iterated twice', async () => {
   await sparse(4 * MIB, [[MIB, MIB]]);
   const found = await dataRanges(file.fd, 0, 4 * MIB);
   expect([...(found ?? [])]).toEqual([...(found ?? [])]);
 });
 
-test('is undefined where the file system cannot tell', async () => {
+test('is undefined if the file system does not report holes', async () => {
   const special = await open('/proc/version', 'r');
   try {
     expect(await dataRanges(special.fd, 0, MIB)).toBeUndefined();

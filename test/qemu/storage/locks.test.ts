@@ -54,7 +54,7 @@ describe('while qemu-nbd has the image open read-write', () => {
   });
 
   test.each(['writer', 'reader'] as const)(
-    'a %s is refused, and the refusal names who holds the image',
+    'a %s is refused, and the message names the program that has the image',
     async (role) => {
       const error = await refusal(image, role);
       expect(error).toBeInstanceOf(InUseError);
@@ -68,11 +68,11 @@ describe('while qemu-nbd has the image open read-write', () => {
     },
   );
 
-  test('a force-share reader is let in', async () => {
+  test('a force-share reader is allowed', async () => {
     await lock(image, 'force-share');
   });
 
-  test('it is found through another name of the file, too', async () => {
+  test('the lock also applies under another name of the file', async () => {
     const otherName = join(folder, 'other.qcow2');
     await link(image, otherName);
     expect((await refusal(otherName, 'reader')).message).toContain(`qemu-nbd (pid ${pid})`);
@@ -85,16 +85,16 @@ describe('while qemu-nbd has the image open read-only', () => {
     pid = await serve(image, '--read-only');
   });
 
-  test('a writer is refused, and the refusal says that the image is held for reading', async () => {
+  test('a writer is refused, and the message says that the image is open for reading', async () => {
     const { message } = await refusal(image, 'writer');
     expect(message).toBe(`${image}: in use: qemu-nbd (pid ${pid}) holds it for reading`);
   });
 
-  test.each(['reader', 'force-share'] as const)('a %s is let in', async (role) => {
+  test.each(['reader', 'force-share'] as const)('a %s is allowed', async (role) => {
     await lock(image, role);
   });
 
-  test('every holder is named', async () => {
+  test('the message names every program that has the image', async () => {
     const other = await serve(image, '--read-only');
     const { message } = await refusal(image, 'writer');
     expect(message).toContain(`qemu-nbd (pid ${pid}) holds it for reading`);
@@ -117,13 +117,13 @@ test('while qemu-io has the image open read-write, a writer and a reader are ref
   await lock(image, 'writer');
 });
 
-test('a qemu-io that only reads with force-share (-U) leaves room for a writer', async () => {
+test('a qemu-io that reads with force-share (-U) does not prevent a writer', async () => {
   const child = start('qemu-io', '-r', '-U', image);
   await prompt(child);
   await lock(image, 'writer');
 });
 
-test('while qemu-storage-daemon has the image open, its whole name is in the refusal', async () => {
+test('the message contains the whole name of qemu-storage-daemon', async () => {
   const pidfile = join(folder, 'pid');
   const child = start(
     'qemu-storage-daemon',
@@ -136,7 +136,7 @@ test('while qemu-storage-daemon has the image open, its whole name is in the ref
   expect(message).toContain(`qemu-storage-daemon (pid ${child.pid}) holds it for writing`);
 });
 
-test('who does not share consistent read keeps out even a force-share reader', async () => {
+test('an opener that does not share consistent read excludes even a force-share reader', async () => {
   const pidfile = join(folder, 'pid');
   const strict = {
     driver: 'blkdebug',
@@ -163,24 +163,24 @@ describe('a backing image', () => {
     await run('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);
   });
 
-  test('can be read, not written, while qemu-nbd has its overlay open read-write', async () => {
+  test('can be read but not written while qemu-nbd has its overlay open read-write', async () => {
     const pid = await serve(overlay);
     await lock(image, 'reader');
     expect((await refusal(image, 'writer')).message).toContain(`qemu-nbd (pid ${pid}) holds it for reading`);
   });
 
-  test('that a reader holds can serve as one', async () => {
+  test('can be used while a reader of ours has it open', async () => {
     await lock(image, 'reader');
     await run('qemu-io', '-c', 'write 0 64k', overlay);
   });
 
-  test('that a writer holds cannot', async () => {
+  test('cannot be used while a writer of ours has it open', async () => {
     await lock(image, 'writer');
     expect(await failure('qemu-io', '-c', 'write 0 64k', overlay)).toContain('lock');
   });
 });
 
-describe('while a writer of ours holds the image', () => {
+describe('while a writer of ours has the image open', () => {
   let handle: FileHandle;
   beforeEach(async () => {
     handle = await lock(image, 'writer');
@@ -200,18 +200,18 @@ describe('while a writer of ours holds the image', () => {
     await run('qemu-img', 'info', '-U', image);
   });
 
-  test('the locks are gone once it is closed', async () => {
+  test('the locks end when it is closed', async () => {
     await close(handle);
     await run('qemu-io', '-c', 'write 0 64k', image);
   });
 
-  test('the locks outlive the closing of another descriptor of the file, unlike POSIX locks', async () => {
+  test('the locks stay if another descriptor of the file is closed, unlike POSIX locks', async () => {
     await close(await openImage(image));
     expect(await failure('qemu-io', '-c', 'write 0 64k', image)).toContain('lock');
   });
 });
 
-describe('while a reader of ours holds the image', () => {
+describe('while a reader of ours has the image open', () => {
   beforeEach(async () => {
     await lock(image, 'reader');
   });
@@ -226,12 +226,12 @@ describe('while a reader of ours holds the image', () => {
   });
 });
 
-test('a force-share reader of ours keeps no one from writing', async () => {
+test('a force-share reader of ours does not prevent a writer', async () => {
   await lock(image, 'force-share');
   await run('qemu-io', '-c', 'write 0 64k', image);
 });
 
-test('holds the bytes that QEMU holds', async () => {
+test('an opener locks the same bytes as QEMU', async () => {
   const child = start('qemu-io', image);
   await prompt(child);
   const written = await lockedBytes(child.pid);
@@ -256,13 +256,13 @@ describe('two openers of ours', () => {
     ['reader', 'reader', true],
     ['writer', 'force-share', true],
     ['force-share', 'writer', true],
-  ] as const)('%s, then %s: both let in? %s', async (first, second, bothLetIn) => {
+  ] as const)('are a %s, then a %s: both are allowed: %s', async (first, second, bothLetIn) => {
     await lock(image, first);
     if (bothLetIn) await lock(image, second);
     else expect((await refusal(image, second)).message).toContain(`(pid ${process.pid})`);
   });
 
-  test('the refused one keeps nothing', async () => {
+  test('keep no lock if one is refused', async () => {
     const holder = await lock(image, 'reader');
     const refused = await openImage(image);
     await expect(lockImage(refused.fd, image, 'writer')).rejects.toThrow(InUseError);
@@ -270,7 +270,7 @@ describe('two openers of ours', () => {
     await run('qemu-io', '-c', 'write 0 64k', image);
   });
 
-  test('of any number that race, one at a time gets in', async () => {
+  test('never write at the same time, even if many race', async () => {
     const marker = join(folder, 'inside');
     const source = `
       import { mkdirSync, openSync, closeSync, rmdirSync } from 'node:fs';

@@ -14,7 +14,7 @@ async function baseWithBitmap(folder: string): Promise<string> {
 }
 
 describe('the dirty extents of a bitmap', () => {
-  test('are the granules that were written', async () => {
+  test('are the written granules', async () => {
     const base = await baseWithBitmap(await scratchFolder());
     expect(await dirtyExtents(base, 'b')).toEqual([
       { offset: 0, length: 4096, type: 0, description: 'clean' },
@@ -23,7 +23,7 @@ describe('the dirty extents of a bitmap', () => {
     ]);
   });
 
-  test('of a name that only the backing image has are refused', async () => {
+  test('cannot be read for a name that only the backing image has', async () => {
     const folder = await scratchFolder();
     const base = await baseWithBitmap(folder);
     const overlay = join(folder, 'overlay.qcow2');
@@ -31,7 +31,7 @@ describe('the dirty extents of a bitmap', () => {
     await expect(dirtyExtents(overlay, 'b')).rejects.toThrow('has no bitmap b');
   });
 
-  test('of an inconsistent bitmap are refused with the words of qemu-nbd', async () => {
+  test('cannot be read from an inconsistent bitmap, with the message of qemu-nbd', async () => {
     const base = await baseWithBitmap(await scratchFolder());
     await expect(qemuIo(base, 'write -q 0 512', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');
     await expect(dirtyExtents(base, 'b')).rejects.toThrow("Bitmap 'b' is inconsistent");

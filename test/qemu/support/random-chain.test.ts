@@ -8,7 +8,7 @@ import { scratchFolder } from '../../support/scratch.ts';
 
 describe('a random chain', () => {
   for (const { seed, again } of randomCases(15)) {
-    test(`is clean in qemu-img check, layer by layer (${again})`, async () => {
+    test(`has no errors in qemu-img check, in any layer (${again})`, async () => {
       const { layers, story } = await buildRandomChain(seededRandom(seed), await scratchFolder());
       await story.toldOnFailure(async () => {
         for (const layer of layers) {
@@ -22,7 +22,7 @@ describe('a random chain', () => {
     });
   }
 
-  test('is the same chain again for the same seed', async () => {
+  test('is the same for the same seed', async () => {
     const sizes: number[][] = [];
     for (let time = 0; time < 2; time++) {
       const { layers } = await buildRandomChain(seededRandom(7), await scratchFolder());
@@ -49,7 +49,7 @@ describe('random options', () => {
     ['preallocation', 2],
     ['dataFile', 3],
     ['encryption', 3],
-  ] as const)('take every value of %s', (option, count) => {
+  ] as const)('include every value of %s', (option, count) => {
     expect(seen(option).size).toBe(count);
   });
 });

@@ -68,7 +68,7 @@ function randomTexts(count: number): string[] {
   );
 }
 
-test.each([...TEXTS, ...randomTexts(60)])('%j is read as qemu-img reads it', async (text) => {
+test.each([...TEXTS, ...randomTexts(60)])('the size %j is read as by qemu-img', async (text) => {
   const { exitCode, stdout, stderr } = await tryProgram('qemu-img', ['measure', '-O', 'raw', '--size', text]);
   if (exitCode !== 0) {
     const [message] = /Invalid image size specified\. (You may use|Must be between)/.exec(stderr) ?? [];

@@ -51,7 +51,7 @@ const bitsPastTheEnd = (bitmap: DirtyBitmap) =>
   ).filter(Boolean).length;
 
 describe('a dirty bitmap', () => {
-  test('marks every granule that a range touches, and no other', () => {
+  test('marks exactly the granules that a range touches', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap, ranges }) => {
         const written = Array.from({ length: bitmap.virtualSizeBytes }, (_, byte) =>
@@ -64,7 +64,7 @@ describe('a dirty bitmap', () => {
     );
   });
 
-  test('counts the bytes of the disk that are marked, the last granule in part', () => {
+  test('counts the marked bytes of the disk, with the last granule only in part', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap }) => {
         expect(dirtyBytes(bitmap)).toBe(bytesOf(bitmap).filter(Boolean).length);
@@ -73,7 +73,7 @@ describe('a dirty bitmap', () => {
     );
   });
 
-  test('yields extents that are maximal, in order and end with the disk', () => {
+  test('yields maximal extents in order up to the end of the disk', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap }) => {
         const marked = bytesOf(bitmap);
@@ -97,7 +97,7 @@ describe('a dirty bitmap', () => {
     expect([dirtyBytes(bitmap), [...dirtyExtents(bitmap)], granuleCount(bitmap)]).toEqual([0, [], 0]);
   });
 
-  test('loses nothing but the bits past the end of the disk when it is trimmed', () => {
+  test('loses only the bits past the end of the disk if it is trimmed', () => {
     fc.assert(
       fc.property(anySize, anyGranularityBits, (size, granularityBits) => {
         const bitmap = cleanBitmap(size, granularityBits);
@@ -122,7 +122,7 @@ describe('a dirty bitmap', () => {
   });
 });
 
-test('the whole disk is marked where every granule is', () => {
+test('the whole disk is marked if every granule is', () => {
   fc.assert(
     fc.property(anyBitmap(), fc.nat(3000), ({ bitmap }, at) => {
       expect(isWholeDisk(bitmap)).toBe(bytesOf(bitmap).every(Boolean));
@@ -147,8 +147,8 @@ test('the difference of two bitmaps marks the granules that only the first one m
   );
 });
 
-describe('merging', () => {
-  test('marks what either marked, rounded out and never in', () => {
+describe('a merge', () => {
+  test('marks what either bitmap marks, rounded outwards', () => {
     fc.assert(
       fc.property(twoOfOneDisk, ([{ bitmap: target }, { bitmap: source }]) => {
         const before = bytesOf(target);
@@ -161,7 +161,7 @@ describe('merging', () => {
     );
   });
 
-  test('a second time changes nothing, and leaves the source alone', () => {
+  test('changes nothing the second time, and never changes the source', () => {
     fc.assert(
       fc.property(twoOfOneDisk, ([{ bitmap: target }, { bitmap: source }]) => {
         const sourceBefore = source.bits.slice();
@@ -174,7 +174,7 @@ describe('merging', () => {
     );
   });
 
-  test('of disks of different sizes takes what both have, of any granularities', () => {
+  test('of disks of different sizes marks only the common part, with any granularities', () => {
     fc.assert(
       fc.property(anyBitmap(), anyBitmap(), ({ bitmap: target }, { bitmap: source }) => {
         const before = bytesOf(target);
@@ -191,7 +191,7 @@ describe('merging', () => {
   });
 });
 
-test('merging takes nothing from behind the end of the target, not even into its last granule', () => {
+test('a merge marks nothing after the end of the target, even in its last granule', () => {
   const source = cleanBitmap(4 * 512, 9);
   markRange(source, 3 * 512, 512);
   const target = cleanBitmap(3 * 512, 10);
@@ -199,8 +199,8 @@ test('merging takes nothing from behind the end of the target, not even into its
   expect(dirtyBytes(target)).toBe(0);
 });
 
-describe('resampling', () => {
-  test('loses nothing that is dirty, and adds only what rounding out takes', () => {
+describe('a change of the granularity', () => {
+  test('loses no mark, and adds only what the rounding requires', () => {
     fc.assert(
       fc.property(anyBitmap(), anyGranularityBits, ({ bitmap }, granularityBits) => {
         const other = resample(bitmap, granularityBits);
@@ -211,7 +211,7 @@ describe('resampling', () => {
     );
   });
 
-  test('to the same granularity is the bitmap itself', () => {
+  test('to the same granularity returns the same bitmap', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap }) => {
         expect(resample(bitmap, bitmap.granularityBits)).toBe(bitmap);
@@ -219,7 +219,7 @@ describe('resampling', () => {
     );
   });
 
-  test('to a finer granularity and back is the same again', () => {
+  test('to a finer granularity and back has the same marks', () => {
     fc.assert(
       fc.property(anyBitmap(), fc.nat(8), ({ bitmap }, finer) => {
         const between = resample(bitmap, Math.max(0, bitmap.granularityBits - finer));

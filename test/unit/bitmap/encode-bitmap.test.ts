@@ -34,7 +34,7 @@ function granulesOf(bits: Uint8Array, bitmap: DirtyBitmap): boolean[] {
 }
 
 describe('an encoded bitmap', () => {
-  test('is one piece for each cluster of bits, with every mark in its place', () => {
+  test('has one piece for each cluster of bits, with every mark in its position', () => {
     fc.assert(
       fc.property(anyCase, ({ bitmap, clusterSize }) => {
         const pieces = encodeBitmap(bitmap, clusterSize);
@@ -46,7 +46,7 @@ describe('an encoded bitmap', () => {
     );
   });
 
-  test('takes clusters only where clear and set granules meet, whole ones', () => {
+  test('needs whole clusters only where both clear and set granules occur', () => {
     fc.assert(
       fc.property(anyCase, ({ bitmap, clusterSize }) => {
         const marks = granulesOf(bitmap.bits, bitmap);
@@ -61,7 +61,7 @@ describe('an encoded bitmap', () => {
     );
   });
 
-  test('has zeros behind the end of the disk in a cluster that is stored', () => {
+  test('has zeros after the end of the disk in a stored cluster', () => {
     fc.assert(
       fc.property(anyCase, ({ bitmap, clusterSize }) => {
         const last = encodeBitmap(bitmap, clusterSize).at(-1)!;
@@ -74,7 +74,7 @@ describe('an encoded bitmap', () => {
     );
   });
 
-  test('is not copied, so that clusters side by side can be written at once', () => {
+  test('shares the memory of the bitmap, so that adjacent clusters can be written at once', () => {
     const bitmap = cleanBitmap(2 * 512 * 8 * 512, 9);
     for (const offset of [0, 512 * 8 * 512]) markRange(bitmap, offset, 1);
     const pieces = encodeBitmap(bitmap, 512);
@@ -84,12 +84,9 @@ describe('an encoded bitmap', () => {
     ]);
   });
 
-  test.each([1, 7, 8, 9, 33, 64, 65, 4095, 4096, 4097])(
-    'of %i granules that are all marked is all ones',
-    (granules) => {
-      const bitmap = cleanBitmap(granules * 512, 9);
-      markRange(bitmap, 0, granules * 512);
-      expect(new Set(encodeBitmap(bitmap, 512))).toEqual(new Set(['ones']));
-    },
-  );
+  test.each([1, 7, 8, 9, 33, 64, 65, 4095, 4096, 4097])('of %i marked granules is all ones', (granules) => {
+    const bitmap = cleanBitmap(granules * 512, 9);
+    markRange(bitmap, 0, granules * 512);
+    expect(new Set(encodeBitmap(bitmap, 512))).toEqual(new Set(['ones']));
+  });
 });

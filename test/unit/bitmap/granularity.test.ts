@@ -16,7 +16,7 @@ import { geometry, storedHeader } from '../format/stored-header.ts';
 /** QEMU stores at most 512 MiB of bits, so this many bytes of a disk at the finest granularity. */
 const MOST_AT_512 = 2 ** 32 * 512;
 
-describe('by itself the granularity is', () => {
+describe('the granularity', () => {
   test.each([
     [9, 12],
     [12, 12],
@@ -24,19 +24,19 @@ describe('by itself the granularity is', () => {
     [16, 16],
     [17, 16],
     [21, 16],
-  ])('for clusters of 2^%i bytes 2^%i', (clusterBits, granularityBits) => {
+  ])('for clusters of 2^%i bytes is 2^%i bytes by default', (clusterBits, granularityBits) => {
     expect(defaultGranularityBits(geometry(clusterBits))).toBe(granularityBits);
     expect(storableGranularityBits(geometry(clusterBits))).toBe(granularityBits);
   });
 
-  test('coarser where QEMU could not store a bitmap of the disk', () => {
+  test('is coarser if QEMU could not store the bitmap', () => {
     const sizes = [2 ** 48, 2 ** 48 + 512, 2 ** 49, 2 ** 49 + 512];
     expect(sizes.map((size) => storableGranularityBits(geometry(21, false, { size })))).toEqual([
       16, 17, 17, 18,
     ]);
   });
 
-  test('to tell all units of an image apart that of a cluster or subcluster, and no finer than can be stored', () => {
+  test('of an exact bitmap is the cluster or subcluster size, but never too fine to be stored', () => {
     expect(ownGranularityBits(geometry(9))).toBe(9);
     expect(ownGranularityBits(geometry(16))).toBe(16);
     expect(ownGranularityBits(geometry(16, true))).toBe(11);
@@ -46,7 +46,7 @@ describe('by itself the granularity is', () => {
   });
 });
 
-test('a bitmap of 512 MiB can be stored, and of no more', () => {
+test('a bitmap of up to 512 MiB can be stored', () => {
   expect(isStorable(MOST_AT_512, 9)).toBe(true);
   expect(isStorable(MOST_AT_512 + 1, 9)).toBe(false);
   expect(isStorable(MOST_AT_512 + 1, 10)).toBe(true);
@@ -63,7 +63,7 @@ describe('a bitmap is refused', () => {
   const imageOf = (size: number) =>
     openImage(memoryStorage(storedHeader({ cluster_bits: 21, size }), { name: 'disk.qcow2' }));
 
-  test('of a disk of 0 bytes, for QEMU has none there either', async () => {
+  test('of a disk of 0 bytes, as by QEMU', async () => {
     const image = await imageOf(0);
     expect(() => requireStorableSize(image, 16)).toThrow(
       'disk.qcow2: a disk of 0 bytes cannot have a bitmap',
@@ -72,7 +72,7 @@ describe('a bitmap is refused', () => {
     expect(requireStorableSize(least, 16)).toBeUndefined();
   });
 
-  test('where QEMU could not store it, naming the least granularity that does', async () => {
+  test('if QEMU could not store it, with the least granularity that can be stored', async () => {
     const image = await imageOf(MOST_AT_512);
     expect(requireStorableSize(image, 9)).toBeUndefined();
     const larger = await imageOf(4 * MOST_AT_512 + 512);
@@ -86,7 +86,7 @@ describe('a bitmap is refused', () => {
     );
   });
 
-  test('together with others that take more than 1 GiB of memory', async () => {
+  test('with others that together take more than 1 GiB of memory', async () => {
     const image = await imageOf(512);
     expect(requireBitmapMemory(image, 2, 2 ** 30)).toBeUndefined();
     expect(() => requireBitmapMemory(image, 3, 2 ** 30 + 1)).toThrow(

@@ -8,7 +8,7 @@ import { dirtyProfile } from '../../../src/bitmap/profile.ts';
 test.each([
   ['a small disk', 10 * 2 ** 20],
   ['a large disk', 2 ** 40],
-])('of %s it shows where the marks are', (_, sizeBytes) => {
+])('the profile of %s shows the distribution of the marks', (_, sizeBytes) => {
   const bitmap = cleanBitmap(sizeBytes, 16);
   markRange(bitmap, 0, sizeBytes / 20);
   markRange(bitmap, sizeBytes / 2, sizeBytes / 40);
@@ -19,7 +19,7 @@ test.each([
   expect(profile.reduce((sum, share) => sum + share, 0) / 20).toBeCloseTo(dirtyBytes(bitmap) / sizeBytes, 3);
 });
 
-test('the last part goes up to the last granule, wherever parts are cut', () => {
+test('the last part of a profile ends with the last granule', () => {
   const granules = 20 * 2050 * 32 + 5;
   const bitmap = cleanBitmap(granules * 512, 9);
   markRange(bitmap, (granules - 1) * 512, 512);
@@ -28,7 +28,7 @@ test('the last part goes up to the last granule, wherever parts are cut', () => 
   expect(profile[19]).toBeGreaterThan(0);
 });
 
-test('a disk of few granules has a part for each, an empty one none', () => {
+test('the profile of a disk with few granules has one part for each, and that of an empty disk none', () => {
   const bitmap = cleanBitmap(3 * 65536, 16);
   markRange(bitmap, 65536, 1);
   expect(dirtyProfile(bitmap, 20)).toEqual([0, 1, 0]);

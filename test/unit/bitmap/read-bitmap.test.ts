@@ -56,7 +56,7 @@ describe('a stored bitmap', () => {
     expect(reads).toEqual([TABLE, DATA]);
   });
 
-  test('has no marks past the end of the disk, whatever is stored there', async () => {
+  test('has no marks past the end of the disk, whatever is stored', async () => {
     const ones = await stored([1n, 0n, 1n]);
     expect(parts((await readBitmap(ones.image, ones.entry)).bits)).toEqual([[0xff], [0], [0b111]]);
     const cluster = await stored([0n, 0n, BigInt(DATA)]);
@@ -67,7 +67,7 @@ describe('a stored bitmap', () => {
 describe('a bitmap in use', () => {
   const inUse = { inUse: true };
 
-  test('still tells its marks', async () => {
+  test('still has readable marks', async () => {
     const { image, entry } = await stored([1n, BigInt(DATA), 0n], inUse);
     expect(parts((await readInUseMarks(image, entry))!.bits)).toEqual([[0xff], [0xa5], [0]]);
   });
@@ -77,17 +77,17 @@ describe('a bitmap in use', () => {
     ['too many entries', [1n, 0n, 0n, 0n]],
     ['a reserved bit set', [1n, 2n, 0n]],
     ['a cluster beyond the end of the file', [1n, BigInt(42 * CLUSTER), 0n]],
-  ])('tells nothing where its table has %s', async (_, table) => {
+  ])('has no marks if its table has %s', async (_, table) => {
     const { image, entry } = await stored(table, inUse);
     expect(await readInUseMarks(image, entry)).toBeUndefined();
   });
 
-  test('tells nothing where its table reaches beyond the end of the file', async () => {
+  test('has no marks if its table reaches beyond the end of the file', async () => {
     const { image, entry } = await stored([0n, 0n, 0n], { ...inUse, tableOffset: hostOffset(42 * CLUSTER) });
     expect(await readInUseMarks(image, entry)).toBeUndefined();
   });
 
-  test('that cannot be read for another reason is not passed over', async () => {
+  test('causes an error if it cannot be read for another reason', async () => {
     const { image, entry } = await stored([0n, 0n, 0n], inUse);
     const storage = { ...image.storage, read: () => Promise.reject(new Error('EIO')) };
     await expect(readInUseMarks({ ...image, storage }, entry)).rejects.toThrow('EIO');

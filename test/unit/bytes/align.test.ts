@@ -17,7 +17,7 @@ describe('rounding', () => {
     );
   });
 
-  test('leaves a multiple as it is', () => {
+  test('does not change a multiple', () => {
     expect([alignUp(0, 8), alignUp(8, 8), alignUp(9, 8), alignDown(15, 8), divideUp(0, 512)]).toEqual([
       0, 8, 16, 8, 0,
     ]);

@@ -37,6 +37,6 @@ test('writes any whole number as String does', () => {
   );
 });
 
-test('writes a piece as it is', () => {
+test('writes text unchanged', () => {
   expect(written((out, at) => writePiece(out, at, asciiPiece('a piece')))).toBe('a piece');
 });

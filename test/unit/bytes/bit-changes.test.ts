@@ -14,7 +14,7 @@ const bytes = fc
   )
   .map((runs) => Uint8Array.from(runs.flatMap(([value, length]) => new Array<number>(length).fill(value))));
 
-test('finds every bit that differs from the one before it, in order, however little room there is', () => {
+test('finds every bit that differs from the previous one, in order, with an output of any size', () => {
   fc.assert(
     fc.property(
       bytes,

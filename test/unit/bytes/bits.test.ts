@@ -70,7 +70,7 @@ describe('bits', () => {
     );
   });
 
-  test('are set in [start, end) and nowhere else', () => {
+  test('are set only in [start, end)', () => {
     fc.assert(
       fc.property(bitsInRange, ({ bits, start, end }) => {
         const expected = naive(bits).map((bit, index) => bit || (index >= start && index < end));
@@ -81,14 +81,14 @@ describe('bits', () => {
     );
   });
 
-  test('are not changed by an empty range, even one that is backwards', () => {
+  test('are not changed by an empty or inverted range', () => {
     const bits = Uint8Array.of(0x10, 0);
     setBits(bits, 3, 3);
     setBits(bits, 9, 2);
     expect([...bits]).toEqual([0x10, 0]);
   });
 
-  test('are cleared from an index to the end, and before it kept', () => {
+  test('are cleared from an index to the end', () => {
     fc.assert(
       fc.property(bitsInRange, ({ bits, start }) => {
         const expected = naive(bits).map((bit, index) => bit && index < start);
@@ -99,7 +99,7 @@ describe('bits', () => {
     );
   });
 
-  test('are all counted, at any place in the buffer', () => {
+  test('are counted at any position in the buffer', () => {
     fc.assert(
       fc.property(anyBits, (bits) => {
         expect(countBits(bits)).toBe(naive(bits).filter(Boolean).length);
@@ -108,7 +108,7 @@ describe('bits', () => {
     );
   });
 
-  test('that are wanted and missing are counted', () => {
+  test('are counted if they are wanted and missing', () => {
     fc.assert(
       fc.property(someBytes, fc.infiniteStream(fc.nat(255)), (bytes, stream) => {
         const wanted = Uint8Array.from(bytes);
@@ -125,7 +125,7 @@ describe('bits', () => {
 });
 
 describe('searching', () => {
-  test('skips equal bytes to the first other one or the end, from any place to any place', () => {
+  test('skips equal bytes up to the first other byte or the end, in any range', () => {
     fc.assert(
       fc.property(bytesInRange, fc.constantFrom(0, 0xff), ({ bits, start, end }, value) => {
         let expected = start;
@@ -146,7 +146,7 @@ describe('searching', () => {
   });
 
   test.each([0, 0xff] as const)(
-    'skips long stretches of %i up to the first other byte, wherever it is',
+    'skips long stretches of %i up to the first other byte, at any position',
     (value) => {
       for (const before of [0, 1, 6]) {
         for (const length of [63, 64, 65, 576, 577, 1601]) {
@@ -176,7 +176,7 @@ describe('searching', () => {
     );
   });
 
-  test('finds nothing in the second of two bytes that are clear', () => {
+  test('finds nothing in a clear byte', () => {
     expect(findBit(new Uint8Array(2), 1, 8, 16)).toBe(16);
   });
 

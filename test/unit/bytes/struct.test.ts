@@ -26,11 +26,11 @@ describe('the table of a struct', () => {
     ['an overlap of two fields', { a: [0, 'u64'], b: [4, 'u32'] }, 'b is at byte 4, expected 8'],
     ['two fields at one place', { a: [0, 'u8'], b: [0, 'u8'] }, 'b is at byte 0, expected 1'],
     ['fields out of order', { a: [4, 'u32'], b: [0, 'u32'] }, 'a is at byte 4, expected 0'],
-  ] as const)('throws for %s, naming the field', (_, table, complaint) => {
+  ] as const)('throws for %s, and names the field', (_, table, complaint) => {
     expect(() => struct(table)).toThrow(new RangeError(`struct: ${complaint}`));
   });
 
-  test('gives size and place of every field', () => {
+  test('gives the size and the position of every field', () => {
     expect(everyType.sizeBytes).toBe(23);
     expect(everyType.byteOf('byte')).toBe(0);
     expect(everyType.byteOf('exact')).toBe(7);
@@ -52,7 +52,7 @@ describe('the values of a struct', () => {
     expect(Buffer.from(bytes).toString('hex')).toBe('0102030405060708090a0b0c0d0e0f0012131415161718');
   });
 
-  test('are read as they were written, wherever the struct stands', () => {
+  test('are read as they were written, at any position', () => {
     fc.assert(
       fc.property(anyValue, fc.nat(9), fc.nat(9), (value, before, at) => {
         const around = new Uint8Array(before + at + everyType.sizeBytes + 5).fill(0xa5);
@@ -68,7 +68,7 @@ describe('the values of a struct', () => {
     );
   });
 
-  test('have the same form one by one as in the whole', () => {
+  test('have the same encoding alone and in the struct', () => {
     fc.assert(
       fc.property(anyValue, (value) => {
         const bytes = new Uint8Array(everyType.sizeBytes);
@@ -89,7 +89,7 @@ describe('the values of a struct', () => {
     expect(one.read(bytes)).toEqual({ place: Number.MAX_SAFE_INTEGER });
   });
 
-  test('throw for an offset of 2^53 and more, naming field and value', () => {
+  test('throw for an offset of 2^53 or more, with the field and the value', () => {
     const one = struct({ place: [0, 'offset'] });
     fc.assert(
       fc.property(fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }), (value) => {

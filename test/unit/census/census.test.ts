@@ -76,7 +76,7 @@ async function added(
   );
 }
 
-test('a scan is counted once, since its set becomes that of the census', async () => {
+test('a scan can be used for one census only, because the census takes its set', async () => {
   const image = await built(async () => {});
   const scan = await scanActiveTables(await readActiveTables(image), undefined, {});
   await takeCensus(scan, {});
@@ -86,8 +86,8 @@ test('a scan is counted once, since its set becomes that of the census', async (
 const needsCheck = (message: RegExp) =>
   expect.objectContaining({ code: 'NEEDS_CHECK', message: expect.stringMatching(message) });
 
-describe('an image points at', () => {
-  test('its header, refcount table, L1 table and every refcount block', async () => {
+describe('the references of an image include', () => {
+  test('its header, its refcount table, its L1 table and every refcount block', async () => {
     expect(await added(await built(async () => {}))).toEqual([0, 1, 2, 3]);
     const layout = { refcountOrder: 6, clusterCount: 200, missingBlocks: [1] };
     expect(await added(await built(async () => {}, layout))).toEqual([0, 1, 2, 3, 4, 5]);
@@ -113,7 +113,7 @@ describe('an image points at', () => {
     await expect(added(image, [9])).rejects.toEqual(needsCheck(/the encryption header at 0x1000 overlaps/));
   });
 
-  test('its snapshots, their L1 tables, the L2 tables of those and what they name', async () => {
+  test('its snapshots, their L1 tables, the L2 tables of these and the clusters that they name', async () => {
     const image = await built(async (storage) => {
       await putSnapshots(storage, 10 * CLUSTER, [
         { l1Cluster: 12, l1Entries: 65 },
@@ -130,7 +130,7 @@ describe('an image points at', () => {
   });
 
   test.each([false, true])(
-    'each table of snapshots once, however many have it (the disk, too: %s)',
+    'each table of snapshots once, even if several share it (the disk too: %s)',
     async (isShared) => {
       const image = await built(
         async (storage) => {
@@ -187,16 +187,16 @@ async function readBytesOf(storage: Storage, offset: number): Promise<Uint8Array
   return bytes;
 }
 
-describe('refused is', () => {
+describe('a census refuses', () => {
   test.each([
     ['an L1 table', 2, /the active L1 table at 0x400 overlaps something else in the image at 0x400/],
     ['a refcount table', 1, /the refcount table at 0x200 overlaps/],
     ['a refcount block', 3, /refcount block 0 at 0x600 overlaps/],
-  ])('%s that is somebody else’s too', async (_, cluster, message) => {
+  ])('%s that has another owner as well', async (_, cluster, message) => {
     await expect(added(await built(async () => {}), [cluster])).rejects.toEqual(needsCheck(message));
   });
 
-  test('a refcount table where the L1 table is', async () => {
+  test('a refcount table over the L1 table', async () => {
     await expect(added(await built((storage) => storage.write(48, u64(CLUSTER * 2))))).rejects.toEqual(
       needsCheck(/the refcount table at 0x400 overlaps/),
     );
@@ -210,7 +210,7 @@ describe('refused is', () => {
   test.each([
     ['in the middle of an entry', 39 * CLUSTER, { l1Cluster: 12, l1Entries: 1, nameLength: 500 }],
     ['before it begins', 40 * CLUSTER, { l1Cluster: 12, l1Entries: 1 }],
-  ])('a snapshot table that the file ends %s', async (_, at, snapshot) => {
+  ])('a snapshot table if the file ends %s', async (_, at, snapshot) => {
     const image = await built((storage) => putSnapshots(storage, at, [snapshot]));
     const storage = { ...image.storage, sizeBytes: 40 * CLUSTER };
     await expect(added({ ...image, storage })).rejects.toMatchObject({
@@ -219,7 +219,7 @@ describe('refused is', () => {
     });
   });
 
-  test('snapshots whose L1 tables cannot all have clusters of their own', async () => {
+  test('snapshots with more L1 clusters than the file has', async () => {
     const tables = (count: number) =>
       built((storage) =>
         putSnapshots(
@@ -232,7 +232,7 @@ describe('refused is', () => {
     await expect(added(await tables(21))).rejects.toThrow(/the L1 tables of its snapshots take 42 clusters/);
   });
 
-  test('nothing more once it is interrupted', async () => {
+  test('to continue after an abort', async () => {
     const image = await built((storage) =>
       putSnapshots(storage, 10 * CLUSTER, [{ l1Cluster: 12, l1Entries: 1 }]),
     );

@@ -13,7 +13,7 @@ const layouts = fc.record({
   missingBlocks: fc.subarray([1, 2, 3]),
 });
 
-test('what is counted and not pointed at has leaked; the other way round it is not counted', async () => {
+test('a counted cluster without a reference has leaked, and an uncounted cluster with a reference has a refcount that is too low', async () => {
   await fc.assert(
     fc.asyncProperty(
       layouts,
@@ -61,14 +61,14 @@ async function visits(built: BuiltImage, clusters: Iterable<number>) {
   return seen;
 }
 
-test('only blocks in which there is a difference are visited, be it a single one', async () => {
+test('only blocks with a difference are visited', async () => {
   const built = await buildImage(small);
   expect(await visits(built, built.counted)).toEqual([]);
   expect(await visits(built, [...built.counted, 64])).toEqual([{ leaked: [], uncounted: [64] }]);
   expect(await visits(built, [...built.counted].slice(1))).toEqual([{ leaked: [0], uncounted: [] }]);
 });
 
-test('where there is no refcount block nothing is counted, the first block and what the table cannot count included', async () => {
+test('nothing is counted if there is no refcount block, for the first block and beyond the table too', async () => {
   const withoutFirst = await buildImage({ ...small, missingBlocks: [0] });
   expect(await visits(withoutFirst, [1, 2])).toEqual([{ leaked: [], uncounted: [1, 2] }]);
   const large = await buildImage({ ...small, clusterCount: 64 * 64 + 10 });
@@ -77,7 +77,7 @@ test('where there is no refcount block nothing is counted, the first block and w
   expect(await visits(large, pointedAt)).toEqual([{ leaked: [], uncounted: [64 * 64 + 9] }]);
 });
 
-test('a refcount block beyond the end of the file is refused as what it is, before anything is compared', async () => {
+test('a refcount block beyond the end of the file is refused before the comparison', async () => {
   const { image } = await buildImage(small);
   const end = 200 * 512;
   const compared = compareRefcounts(

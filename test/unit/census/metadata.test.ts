@@ -40,7 +40,7 @@ async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted:
 const unclean = new Set(['lazy-refcounts-killed', 'bitmap-autoclear-cleared']);
 
 describe.each(cases.filter(({ name }) => !unclean.has(name)))('$name', ({ folder, info }) => {
-  test('everything counted is pointed at, and everything pointed at is counted', async () => {
+  test('the counted clusters are exactly those with a reference', async () => {
     for (const image of info.filter(({ format }) => format === 'qcow2')) {
       const { pointedAt, counted } = await clustersOf(join(folder, fileName(image)));
       expect(pointedAt).toEqual(counted);
@@ -48,7 +48,7 @@ describe.each(cases.filter(({ name }) => !unclean.has(name)))('$name', ({ folder
   });
 });
 
-test('what is pointed at is known where the refcounts are too low', async () => {
+test('the references are known even if the refcounts are too low', async () => {
   const { pointedAt, counted } = await clustersOf(
     join(caseNamed('lazy-refcounts-killed').folder, 'disk.qcow2'),
   );
@@ -56,7 +56,7 @@ test('what is pointed at is known where the refcounts are too low', async () => 
   expect(uncounted.length).toBeGreaterThan(0);
 });
 
-test('the clusters of disowned bitmaps are counted, and nothing points at them', async () => {
+test('the clusters of disowned bitmaps are counted and have no reference', async () => {
   const { pointedAt, counted } = await clustersOf(
     join(caseNamed('bitmap-autoclear-cleared').folder, 'disk.qcow2'),
   );

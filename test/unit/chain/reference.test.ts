@@ -20,18 +20,15 @@ describe('a path', () => {
     ['./a:b.qcow2', 'images/overlay.qcow2', 'images/a:b.qcow2'],
     ['/var/base.qcow2', '/images/overlay.qcow2', '/var/base.qcow2'],
     ['base with spaces.qcow2', '/v/o', '/v/base with spaces.qcow2'],
-  ])('%s named by %s is %s', (name, namedBy, path) => {
+  ])('%s in %s resolves to %s', (name, namedBy, path) => {
     expect(parseReference(name, undefined, namedBy)).toEqual({ path, format: undefined });
     expect(parseReference(name, 'raw', namedBy)).toEqual({ path, format: 'raw' });
   });
 
-  test.each(['file', 'host_device'])(
-    'with %s as its format is raw: the bytes of the file as they are',
-    (driver) => {
-      expect(parseReference('disk', driver)).toEqual({ path: 'disk', format: 'raw' });
-      expect(parseReference('file:disk', driver)).toEqual({ path: 'disk', format: 'raw' });
-    },
-  );
+  test.each(['file', 'host_device'])('is a raw file if its format is %s', (driver) => {
+    expect(parseReference('disk', driver)).toEqual({ path: 'disk', format: 'raw' });
+    expect(parseReference('file:disk', driver)).toEqual({ path: 'disk', format: 'raw' });
+  });
 });
 
 describe('file:', () => {
@@ -41,7 +38,7 @@ describe('file:', () => {
     ['file:///var/disk.qcow2', '/var/disk.qcow2'],
     ['file:a:b', 'a:b'],
     ['file:a%20b', 'a%20b'],
-  ])('%s is %s, wherever it is named', (name, path) => {
+  ])('%s resolves to %s in any folder', (name, path) => {
     expect(parseReference(name, 'qcow2')).toEqual({ path, format: 'qcow2' });
     expect(parseReference(name, 'qcow2', '/var/images/overlay.qcow2')).toEqual({ path, format: 'qcow2' });
   });
@@ -183,7 +180,7 @@ describe('json:', () => {
       'a backing node given by name',
     ],
     ['has an object where a driver should be', json({ driver: { a: 1 }, file: file('a') }), 'the driver'],
-  ])('is refused when it %s', (_, name, what) => {
+  ])('is refused if it %s', (_, name, what) => {
     expect(() => parseReference(name, undefined)).toThrow(RefusedError);
     expect(() => parseReference(name, undefined)).toThrow(`unsupported image reference: ${what}`);
     expect(() => parseReference(name, undefined)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
@@ -196,18 +193,18 @@ describe('json:', () => {
     expect(() => parseReference(json(value), format)).toThrow(`unsupported image reference: ${what}`);
   });
 
-  test('does not take a qcow2 image below the raw driver for a raw file: its disk is not its bytes', () => {
+  test('does not read a qcow2 image below the raw driver as a raw file', () => {
     const name = json({ driver: 'raw', file: { driver: 'qcow2', file: file('base.qcow2') } });
     expect(() => parseReference(name, undefined)).toThrow(RefusedError);
   });
 
-  test('with a key called __proto__ is refused, not believed', () => {
+  test('is refused with a key "__proto__"', () => {
     const name = 'json:{"driver":"qcow2","__proto__":{"file":{"driver":"file","filename":"a"}}}';
     expect(() => parseReference(name, undefined)).toThrow(RefusedError);
   });
 });
 
-describe('a protocol is refused, with the way to name such a file', () => {
+describe('a protocol is refused, with advice for such a file name:', () => {
   test.each([
     'nbd://example/disk',
     'nbd:unix:/run/nbd.sock',

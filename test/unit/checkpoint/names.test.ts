@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isCheckpointName, isTemporaryName, requireStorableName } from '../../../src/checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../../src/errors.ts';
 
-describe('a name', () => {
+describe('a checkpoint name', () => {
   test.each([
     'x',
     'checkpoint-2026-11-01',
@@ -15,7 +15,7 @@ describe('a name', () => {
     expect(requireStorableName(name)).toBeUndefined();
   });
 
-  test('may have 1023 bytes in UTF-8, however many characters these are', () => {
+  test('may have 1023 bytes in UTF-8, with any number of characters', () => {
     expect(requireStorableName('é'.repeat(511))).toBeUndefined();
     expect(() => requireStorableName('é'.repeat(512))).toThrow(
       'bitmap name of 1024 bytes: must have 1…1023 bytes',
@@ -31,7 +31,7 @@ describe('a name', () => {
     expect(() => requireStorableName(name)).toThrow(`bitmap name of ${bytes} bytes`);
   });
 
-  test('is not #ALLOCATED, which always means what an image holds', () => {
+  test('cannot be #ALLOCATED, which always means the allocation of an image', () => {
     expect(() => requireStorableName('#ALLOCATED')).toThrow(RefusedError);
   });
 });
@@ -46,6 +46,6 @@ describe('a temporary bitmap of libvirt', () => {
   });
 });
 
-test('a checkpoint may have a name of 1023 bytes, as its bitmap may', () => {
+test('a checkpoint and its bitmap may have a name of 1023 bytes', () => {
   expect([1023, 1024].map((length) => isCheckpointName('c'.repeat(length)))).toEqual([true, false]);
 });

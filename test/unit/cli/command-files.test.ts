@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { commandFile } from '../../../src/cli/command-files.ts';
 import { COMMANDS } from '../../../src/cli/command-table.ts';
 
-describe('the file that has a command', () => {
+describe('the file of a command', () => {
   test.each(COMMANDS.filter(({ name }) => name !== 'completion'))(
-    'is known for $name, and has it',
+    'is registered for $name and contains it',
     async ({ name, load }) => {
       const file = commandFile([name, '--json']);
       expect(file).toBeDefined();
@@ -22,7 +22,7 @@ describe('the file that has a command', () => {
     [['toString']],
     [['list', '--qmp', 'socket', 'disk.qcow2']],
     [['map', '--picture=map.svg', 'disk.qcow2']],
-  ])('is none for %j: the file with all commands is used', (args) => {
+  ])('is not registered for %j, so the file with all commands is used', (args) => {
     expect(commandFile(args)).toBeUndefined();
   });
 });

@@ -5,7 +5,7 @@ import { errorReport, exitCodeOf } from '../../../src/cli/errors.ts';
 
 const bug = new RangeError('no such index');
 
-test('a bug shows its stack, the versions, and what a report of it needs', () => {
+test('a bug is reported with its stack, the versions, and advice for a report', () => {
   const lines = errorReport(bug, NO_COMMAND, false).trimEnd().split('\n');
   expect(lines[0]).toBe('RangeError: no such index');
   expect(lines.at(-1)).toContain(`Node.js ${process.version}`);
@@ -13,7 +13,7 @@ test('a bug shows its stack, the versions, and what a report of it needs', () =>
   expect(exitCodeOf(bug, undefined)).toBe(1);
 });
 
-test('with --json a bug is one document that has the stack and the same advice', () => {
+test('with --json a bug is one document with the stack and the same advice', () => {
   const { error } = JSON.parse(errorReport(bug, NO_COMMAND, true));
   expect(error).toMatchObject({ code: 'BUG', message: 'no such index' });
   expect(error.stack).toContain('errors.test.ts');

@@ -15,7 +15,7 @@ async function read(text: string) {
 const item = (start: number, present: boolean) =>
   `{ "start": ${start}, "length": 512, "depth": 0, "present": ${present}, "zero": false, "data": true, "filename": "a\\"}],{b" }`;
 
-test('one longer than a piece of the file is read whole, as JSON and as lines', async () => {
+test('a list longer than one read is read completely, as JSON and as lines', async () => {
   const starts = Array.from({ length: 4000 }, (_, index) => index * 512);
   const wanted = starts.filter((_, index) => index % 2 === 1).map((offset) => ({ offset, length: 512 }));
   const items = starts.map((start, index) => item(start, index % 2 === 1));
@@ -23,7 +23,7 @@ test('one longer than a piece of the file is read whole, as JSON and as lines', 
   expect(await read(wanted.map(({ offset }) => `${offset} 512\n`).join(''))).toEqual(wanted);
 });
 
-test('what touches becomes one extent, and nothing marked is no mistake', async () => {
+test('adjacent extents become one, and an empty list is allowed', async () => {
   expect(await read(`[${item(0, true)},${item(512, true)},${item(2048, true)}]`)).toEqual([
     { offset: 0, length: 1024 },
     { offset: 2048, length: 512 },
@@ -33,7 +33,7 @@ test('what touches becomes one extent, and nothing marked is no mistake', async 
   }
 });
 
-test('JSON that was cut off anywhere is refused', async () => {
+test('JSON that is truncated anywhere is refused', async () => {
   const json = `[${item(0, true)},\n${item(512, true)}]`;
   for (let length = 0; length < json.length; length++) {
     await expect(read(json.slice(0, length)), json.slice(0, length)).rejects.toThrow(UsageError);
@@ -49,6 +49,6 @@ test.each([
   [`[${' '.repeat(100_000)}`, /item 0 is not an extent/],
   ['1'.repeat(100_000), /line 1 has no end/],
   ['0 512\n512\n', /line 2 is not "offset length"/],
-])('%.40s is refused', async (text, why) => {
+])('the list %.40s is refused', async (text, why) => {
   await expect(read(text)).rejects.toThrow(why);
 });

@@ -35,7 +35,7 @@ test('every command and option is in the man page', () => {
     expect(text).toContain(`.SH "${title}"\n`);
 });
 
-test('every command has examples in its help, and they are in the man page', () => {
+test('every command has examples in its help and in the man page', () => {
   for (const command of program.commands) {
     const help = helpOf(command);
     const lines = help.slice(help.search(/\nExamples?:\n/)).split('\n');
@@ -46,7 +46,7 @@ test('every command has examples in its help, and they are in the man page', () 
   }
 });
 
-test('no line of text begins as a request by accident, and all is ASCII', () => {
+test('no line of text is a roff request by accident, and all characters are ASCII', () => {
   expect(source).toMatch(/^\.TH "BITMAP\\-TOOL" 1 /);
   expect(source.match(/[^\n -~]/)).toBeNull();
   for (const line of source.trimEnd().split('\n'))

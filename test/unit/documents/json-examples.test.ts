@@ -20,7 +20,7 @@ const examples = Array.from(
     Array.from(body!.matchAll(/^```json\n(.*?)^```$/gms), ([, json]) => ({ heading: heading!, json: json! })),
 ).flat();
 
-test.each(examples)('the example of "$heading" is a document of its schema', ({ heading, json }) => {
+test.each(examples)('the example of "$heading" matches its schema', ({ heading, json }) => {
   const name = DEFINITIONS[heading] ?? heading;
   const validate = ajv.getSchema(`schemas#/$defs/${encodeURIComponent(name)}`);
   if (validate === undefined) throw new Error(`schemas/output.json does not define "${name}"`);

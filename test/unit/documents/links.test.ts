@@ -29,7 +29,7 @@ function anchorsOf(page: string): string[] {
   );
 }
 
-test.each(pages)('every link of %s leads somewhere', (page) => {
+test.each(pages)('every link in %s has a target', (page) => {
   const broken = Array.from(text(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)/g)).filter(
     ([, path, anchor]) => {
       const target = path === '' ? page : join(dirname(page), path!);

@@ -60,7 +60,7 @@ describe('a bitmap table', () => {
   });
 });
 
-test('a table with broken entries may mean every cluster that an entry names, whatever else is set in it', () => {
+test('a table with broken entries may refer to every cluster in its entries, whatever other bits are set', () => {
   const entries = [
     0n,
     1n,

@@ -69,7 +69,7 @@ describe('a bitmaps extension', () => {
   });
 });
 
-test('with autoclear bit 0 clear an extension is stale, and one of zeros as good as none', () => {
+test('an extension is stale if autoclear bit 0 is clear, and does not count if it is all zeros', () => {
   const cleared = parsedHeader();
   const stateOf = (data: Uint8Array) =>
     bitmapsState(parseHeaderExtensions(headerWith([BITMAPS, data]), cleared), cleared);
@@ -87,7 +87,7 @@ describe('extensions after a bitmaps extension of a wrong length', () => {
     );
   const format = Buffer.from('qcow2');
 
-  test.each([0, 16, 23, 25, 0xffffffff])('are found as if %i were 24', (length) => {
+  test.each([0, 16, 23, 25, 0xffffffff])('are found as if %i was 24', (length) => {
     expect(lenient([FORMAT, format], [BITMAPS, payload(), length], [UNKNOWN, format])).toEqual([
       [FORMAT, 104, 5],
       [BITMAPS, 120, length],
@@ -95,7 +95,7 @@ describe('extensions after a bitmaps extension of a wrong length', () => {
     ]);
   });
 
-  test('are given up where only the stored length leads to one that has a meaning', () => {
+  test('are refused if only the stored length leads to a known extension', () => {
     // With 24 bytes it would be part of the payload, and the end marker would follow.
     expect(() =>
       lenient([UNKNOWN, format], [BITMAPS, payload().subarray(0, 16), 16], [FORMAT, Buffer.alloc(0)]),
@@ -108,7 +108,7 @@ describe('extensions after a bitmaps extension of a wrong length', () => {
     );
   });
 
-  test('are found where only one of no known meaning would follow at the stored length', () => {
+  test('are found if the stored length leads only to an unknown extension', () => {
     const data = Buffer.concat([payload().subarray(0, 16), Buffer.alloc(8)]);
     data.writeUInt32BE(UNKNOWN, 16);
     expect(lenient([BITMAPS, data, 16], [FORMAT, format])).toEqual([
@@ -117,7 +117,7 @@ describe('extensions after a bitmaps extension of a wrong length', () => {
     ]);
   });
 
-  test('of the right length are as they are', () => {
+  test('are found after an extension of the correct length', () => {
     expect(lenient([BITMAPS, payload()], [FORMAT, format])).toEqual([
       [BITMAPS, 104, 24],
       [FORMAT, 136, 5],

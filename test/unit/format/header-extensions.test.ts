@@ -30,7 +30,7 @@ const FORMAT = 0xe2792aca;
 const ENCRYPTION = 0x0537be77;
 
 describe('header extensions', () => {
-  test('stand one behind the other, each padded to 8 bytes, up to the end marker', () => {
+  test('are stored one after the other, each padded to 8 bytes, up to the end marker', () => {
     const extensions = parse([
       [FORMAT, 'qcow2'],
       [0x12345678, 'unknown and kept'],
@@ -46,7 +46,7 @@ describe('header extensions', () => {
     expect(extensions.endMarkerOffset).toBe(152);
   });
 
-  test('end at the backing file name where there is no end marker', () => {
+  test('end at the backing file name if there is no end marker', () => {
     const extensions = parse([[FORMAT, 'raw']], { backing_file_offset: 120, backing_file_size: 4 });
     expect(extensions.list).toHaveLength(1);
     expect(extensions.endMarkerOffset).toBeUndefined();
@@ -54,7 +54,7 @@ describe('header extensions', () => {
     expect(extensionAreaEnd(parsedHeader())).toBe(65536);
   });
 
-  test('begin behind a header that is longer than known', () => {
+  test('begin after a header that is longer than the known one', () => {
     const bytes = Buffer.from(storedHeader({ header_length: 128 }));
     bytes.fill(0xee, 105, 128);
     bytes.writeUInt32BE(FORMAT, 128);
@@ -64,13 +64,13 @@ describe('header extensions', () => {
     expect(backingFormat(extensions)).toBe('raw');
   });
 
-  test('are refused where a frame does not fit before the backing file name', () => {
+  test('are refused if a frame does not fit before the backing file name', () => {
     expect(() => parse([[FORMAT, 'raw']], { backing_file_offset: 124, backing_file_size: 4 })).toThrow(
       'header extension at 0x78: does not fit before 0x7c',
     );
   });
 
-  test('are refused where one is longer than its area', () => {
+  test('are refused if one is longer than its area', () => {
     expect(() => parse([[0x12345678, '', 65536 - 112 + 1]])).toThrow(
       'header extension 0x12345678 at 0x68: length is 65425, must be at most 65424',
     );
@@ -82,7 +82,7 @@ describe('header extensions', () => {
     );
   });
 
-  test('that stand twice count by the later one', () => {
+  test('that occur twice count by the later one', () => {
     const extensions = parse([
       [FORMAT, 'raw'],
       [FORMAT, 'qcow2'],
@@ -91,11 +91,11 @@ describe('header extensions', () => {
     expect(findExtension(extensions, FORMAT)?.offset).toBe(120);
   });
 
-  test('without a backing format leave it open', () => {
+  test('may lack a backing format', () => {
     expect(backingFormat(parse([]))).toBeUndefined();
   });
 
-  test('with a backing format of 16 bytes are refused', () => {
+  test('are refused with a backing format of 16 bytes', () => {
     expect(backingFormat(parse([[FORMAT, 'f'.repeat(15)]]))).toBe('f'.repeat(15));
     expect(() => backingFormat(parse([[FORMAT, 'f'.repeat(16)]]))).toThrow(
       'backing format extension at 0x68: length is 16, must be at most 15',
@@ -113,7 +113,7 @@ describe('the encryption header extension', () => {
   const read = (data: Uint8Array, crypt_method = 2) =>
     encryptionHeader(parse([[ENCRYPTION, data]], { crypt_method }), parsedHeader({ crypt_method }));
 
-  test('says where the LUKS header lies', () => {
+  test('gives the position of the LUKS header', () => {
     expect(read(at(0x40000n, 2_068_480n))).toEqual({ offset: 0x40000, length: 2_068_480 });
     expect(encryptionHeader(parse([]), parsedHeader())).toBeUndefined();
   });
@@ -122,7 +122,7 @@ describe('the encryption header extension', () => {
     expect(() => read(at(0x40000n, 512n), 1)).toThrow('crypt_method is aes, must be LUKS');
   });
 
-  test('is refused with another length than 16', () => {
+  test('is refused with a length other than 16', () => {
     expect(() => read(Buffer.alloc(24))).toThrow(
       'encryption header extension at 0x68: length is 24, must be 16',
     );
@@ -154,11 +154,11 @@ describe('incompatible features', () => {
     return bytes;
   };
 
-  test('that are known are accepted', () => {
+  test('are accepted if they are known', () => {
     expect(refuseUnknownIncompatible(0b11111n, new Uint8Array(0))).toBeUndefined();
   });
 
-  test('that are unknown are refused by the names that the image itself gives', () => {
+  test('are refused with the names that the image gives, if they are unknown', () => {
     const table = Buffer.concat([
       named(1, 5, 'a compatible feature'),
       named(0, 63, 'time travel'),
@@ -174,7 +174,7 @@ describe('incompatible features', () => {
     );
   });
 
-  test('are named by the last entry of the table too, and by no entry that is cut off', () => {
+  test('can have a name in the last entry of the table, but not in a truncated entry', () => {
     const whole = named(0, 5, 'the last');
     expect(() => refuseUnknownIncompatible(1n << 5n, whole)).toThrow('features: "the last" (bit 5)');
     expect(() => refuseUnknownIncompatible(1n << 5n, whole.subarray(0, 47))).toThrow('features: bit 5');
@@ -183,6 +183,6 @@ describe('incompatible features', () => {
   });
 });
 
-test('the autoclear bits that are known, and kept by a write, are 0 (bitmaps) and 1 (raw external data)', () => {
+test('the known autoclear bits, which a write keeps, are 0 (bitmaps) and 1 (raw external data)', () => {
   expect(KNOWN_AUTOCLEAR).toBe(0b11n);
 });

@@ -46,7 +46,7 @@ describe('a sound header', () => {
     });
   });
 
-  test('of version 2 has the fixed values where version 3 has fields, whatever stands there', () => {
+  test('of version 2 has fixed values for the fields of version 3, whatever is stored there', () => {
     const bytes = storedHeader({ version: 2 });
     bytes.fill(0xee, 72, 200);
     expect(parseHeader(bytes)).toMatchObject({
@@ -61,11 +61,11 @@ describe('a sound header', () => {
     });
   });
 
-  test('of 104 bytes has no compression type, whatever stands behind it', () => {
+  test('of 104 bytes has no compression type, whatever follows it', () => {
     expect(parsedHeader({ compression_type: 1 }).compressionType).toBe('zlib');
   });
 
-  test('of a disk whose size is not a multiple of 512 bytes counts whole sectors, as QEMU does', () => {
+  test('of a disk with a size that is not a multiple of 512 bytes counts whole sectors, as QEMU does', () => {
     expect(parsedHeader({ size: 1000 }).virtualSizeBytes).toBe(512);
     expect(parsedHeader({ size: 0, l1_size: 0 }).virtualSizeBytes).toBe(0);
   });
@@ -88,7 +88,7 @@ describe('a sound header', () => {
     expect(parsedHeader(changes)).toMatchObject({ version: 3 });
   });
 
-  test('without a backing file has no length of its name, whatever stands there', () => {
+  test('without a backing file has no length of its name, whatever is stored there', () => {
     expect(parsedHeader({ backing_file_size: 2000 })).toMatchObject({
       backingFileOffset: 0,
       backingFileSizeBytes: 0,
@@ -230,7 +230,7 @@ describe('a header is refused', () => {
     ['an unknown encryption', { crypt_method: 3 }],
     ['an unknown compression', { header_length: 112, compression_type: 2 }],
     ['a disk beyond 2^53', { size: beyond, l1_size: 1 }],
-  ])('as unsupported, not as invalid, for %s', (_, changes) => {
+  ])('as unsupported and not as invalid for %s', (_, changes) => {
     expect(() => parseHeader(storedHeader(changes))).toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED' }),
     );

@@ -14,7 +14,7 @@ function stored(...entries: bigint[]): Uint8Array {
 const copied = 1n << 63n;
 
 describe('the L1 table', () => {
-  test('gives the offset of each L2 table, 0 for none', () => {
+  test('gives the offset of each L2 table, or 0 if there is none', () => {
     const bytes = stored(0n, 0x30000n, copied | 0x40000n, copied, copied | 0xff_ffff_ffff_0000n);
     expect([...decodeL1Table(bytes, geometry(16), 'L1')]).toEqual([
       0, 0x30000, 0x40000, 0, 0xff_ffff_ffff_0000,

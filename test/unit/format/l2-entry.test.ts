@@ -96,7 +96,7 @@ describe('an entry of an image with an external data file', () => {
     expect(decode(withDataFile, entry, 0n, offset)).toEqual(cluster);
   });
 
-  test('is refused where it does not point at its own offset', () => {
+  test('is refused if it does not point at its own offset', () => {
     expect(() => decode(withDataFile, COPIED | 0x30000n, 0n, 0x40000)).toThrow(
       'does not point at the same offset of the external data file',
     );
@@ -170,14 +170,14 @@ describe('an extended entry', () => {
     expect(() => decode(extended, entry, bitmap)).toThrow(complaint);
   });
 
-  test('that is compressed holds the whole cluster', () => {
+  test('holds the whole cluster if it is compressed', () => {
     expect(contentMask(decode(extended, COMPRESSED | 0x50000n), 'allocated', extended)).toBe(0xffffffff);
   });
 });
 
 describe('a compressed entry', () => {
   test.each(Array.from({ length: 13 }, (_, index) => 9 + index))(
-    'splits into offset and sectors at bit 62 - (%i - 8)',
+    'consists of offset and sectors, split at bit 62 - (%i - 8)',
     (clusterBits) => {
       const header = geometry(clusterBits);
       const x = BigInt(62 - (clusterBits - 8));
@@ -202,7 +202,7 @@ describe('a compressed entry', () => {
   );
 });
 
-test('data is what does not read as zeros by its entry alone', () => {
+test('a cluster holds data if its entry does not read as zeros', () => {
   const data = (header: Header, entry: bigint, bitmap?: bigint) =>
     contentMask(decode(header, entry, bitmap), 'data', header);
   expect(data(standard, 0n)).toBe(0);

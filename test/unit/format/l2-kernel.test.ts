@@ -12,13 +12,13 @@ test('the stored code is l2-kernel.wat, assembled (npm run kernel)', async () =>
   expect(Buffer.from(L2_KERNEL_CODE, 'base64').equals(buffer)).toBe(true);
 });
 
-test('arrays too large for the memory of a kernel are ordinary ones', () => {
+test('arrays that are too large for the memory of a kernel are ordinary ones', () => {
   const [large, small] = kernelArrays(2 ** 32, 8);
   expect([large?.length, small?.length]).toEqual([2 ** 32, 8]);
   expect(kernelOf(large!)).toBeUndefined();
 });
 
-test('arrays for a kernel are zeroed, aligned, apart from each other, and have one kernel', () => {
+test('arrays for a kernel are zeroed, aligned and separate, and share one kernel', () => {
   const lengths = [1, 16, 100_000, 17];
   const arrays = kernelArrays(...lengths);
   expect(arrays.map(({ length }) => length)).toEqual(lengths);

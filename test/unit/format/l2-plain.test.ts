@@ -24,7 +24,7 @@ function decoded(...args: Parameters<typeof decodeL2Entry>): Cluster | undefined
   }
 }
 
-test('a plain entry is what the decoder says of it, and every sound one that is not compressed is plain', () => {
+test('the decoder agrees with every plain entry, and every sound entry without compression is plain', () => {
   const seen = new Set<string>();
   fc.assert(
     fc.property(
@@ -62,7 +62,7 @@ test('a plain entry is what the decoder says of it, and every sound one that is 
   expect(seen).toEqual(new Set(['unallocated', 'data', 'zero']));
 });
 
-test('with extended entries or an external data file none is plain', () => {
+test('no entry is plain with extended entries or an external data file', () => {
   const header = geometry(16);
   expect(oddBits({ ...header, hasExtendedL2: true })).toBeUndefined();
   expect(oddBits({ ...header, hasDataFile: true })).toBeUndefined();

@@ -255,7 +255,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
   const entryCounts = [8, 64, mostEntries].filter((count) => count <= mostEntries);
   const tableOf = (random: Random) => plainTable(random, header, random.pick(entryCounts));
 
-  test('a table of plain entries is judged, and as the decoder judges it', () => {
+  test('a table of plain entries is scanned with the result of the decoder', () => {
     fc.assert(
       fc.property(anySeed, (seed) => {
         const tested = tableOf(seededRandom(seed));
@@ -266,7 +266,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
     );
   });
 
-  test('a table with a compressed, broken or far entry is left to the decoder', () => {
+  test('a table with a compressed, broken or distant entry is left to the decoder', () => {
     fc.assert(
       fc.property(anySeed, (seed) => {
         const random = seededRandom(seed);
@@ -283,7 +283,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
     );
   });
 
-  test('one flipped bit, wherever it is, changes both answers alike', () => {
+  test('one flipped bit at any position changes both results alike', () => {
     fc.assert(
       fc.property(anySeed, (seed) => {
         const random = seededRandom(seed);
@@ -299,7 +299,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
     );
   });
 
-  test('every bit of a data entry, flipped by itself, changes both answers alike', () => {
+  test('every single flipped bit of a data entry changes both results alike', () => {
     const tested = { header, table: new Uint8Array(header.hasExtendedL2 ? 128 : 64), hostClusterCount: 900 };
     for (const bitmap of [0n, 0x0000ffffn, 0xffff00000000ffffn]) {
       const entry = COPIED | BigInt(5 * header.clusterSizeBytes);
@@ -314,7 +314,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
   });
 });
 
-test('a whole table of the largest clusters is judged as the decoder judges it', () => {
+test('a whole table of the largest clusters is scanned with the result of the decoder', () => {
   for (const extended of [false, true]) {
     const header = geometry(21, extended);
     const random = seededRandom(21);
@@ -326,7 +326,7 @@ test('a whole table of the largest clusters is judged as the decoder judges it',
   }
 });
 
-describe.each([false, true])('a table, of extended entries: %s,', (extended) => {
+describe.each([false, true])('a table of extended entries: %s', (extended) => {
   const header = geometry(16, extended);
   const tableOf = (cluster: number): TestedTable => {
     const tested = { header, table: new Uint8Array(extended ? 128 : 64), hostClusterCount: 900 };
@@ -335,7 +335,7 @@ describe.each([false, true])('a table, of extended entries: %s,', (extended) => 
   };
 
   test.each(['plain arrays', 'kernel arrays'] as const)(
-    'may name the last cluster of the file: %s',
+    'may refer to the last cluster of the file: %s',
     (twin) => {
       expect(scanned(tableOf(899), twin).plain).toBe(true);
       expect(scanned(tableOf(900), twin).plain).toBe(false);
@@ -343,7 +343,7 @@ describe.each([false, true])('a table, of extended entries: %s,', (extended) => 
     },
   );
 
-  test('is judged the same with arrays that are only in part those of a kernel', () => {
+  test('is scanned with the same result if only some arrays belong to a kernel', () => {
     const tested = tableOf(899);
     const wanted = decoded(tested);
     const units = wanted.allocated.length;
@@ -363,7 +363,7 @@ describe.each([false, true])('a table, of extended entries: %s,', (extended) => 
     }
   });
 
-  test('has nothing written behind what it holds', () => {
+  test('does not change the bytes after the arrays', () => {
     const { table, hostClusterCount } = tableOf(5);
     const allocated = new Uint8Array(extended ? 33 : 2).fill(0xa5);
     scanL2Table(table, header, { allocated, referenced: new Uint8Array(113), hostClusterCount });
@@ -374,7 +374,7 @@ describe.each([false, true])('a table, of extended entries: %s,', (extended) => 
 test.each([
   ['an image with an external data file', parsedHeader({ incompatible_features: 1n << 2n })],
   ['a version 2 image', parsedHeader({ version: 2 })],
-])('%s, whose rules differ, is always left to the decoder', (_, header) => {
+])('%s has other rules and is always left to the decoder', (_, header) => {
   const allocated = new Uint8Array(1);
   const scan = { allocated, referenced: new Uint8Array(13), hostClusterCount: 100 };
   expect(scanL2Table(new Uint8Array(64), header, scan)).toBe(false);

@@ -59,7 +59,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     );
   });
 
-  test('are written at their place, the neighbours kept', () => {
+  test('are written without a change of their neighbours', () => {
     fc.assert(
       fc.property(
         anyBlock,
@@ -75,7 +75,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     );
   });
 
-  test('are free where they are 0', () => {
+  test('are free if they are 0', () => {
     fc.assert(
       fc.property(anySparseBlock, (block) => {
         const free = Array.from({ length: count }, (_, index) => isFree(block, index, order));
@@ -84,7 +84,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     );
   });
 
-  test('are free in a stretch where all bytes are 0 that have a part of it', () => {
+  test('are free in a range if all bytes that contain a part of it are 0', () => {
     fc.assert(
       fc.property(anySparseBlock, fc.nat(count), fc.nat(count), (block, one, other) => {
         const [start, end] = [Math.min(one, other), Math.max(one, other)];
@@ -95,7 +95,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     );
   });
 
-  test('are marked, a whole block at once, where they are not 0', () => {
+  test('are marked for a whole block if they are not 0', () => {
     fc.assert(
       fc.property(anySparseBlock, (block) => {
         const counted = new Uint8Array(count / 8).fill(0xee);
@@ -109,7 +109,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     );
   });
 
-  test('are marked of a block that is a part of a larger array', () => {
+  test('are marked correctly if the block is a part of a larger array', () => {
     const around = new Uint8Array(64 * 3);
     around.fill(0xff, 0, 64).fill(0xff, 128);
     const counted = new Uint8Array(count / 8);
@@ -133,7 +133,7 @@ describe('the refcount table', () => {
     return bytes;
   };
 
-  test('gives the offset of each block, 0 for none', () => {
+  test('gives the offset of each block, or 0 if there is none', () => {
     const table = decodeRefcountTable(stored(0n, 0x20000n, 0x1f_ffff_ffff_0000n), header);
     expect([...table]).toEqual([0, 0x20000, 0x1f_ffff_ffff_0000]);
   });
@@ -160,7 +160,7 @@ describe('the refcount table', () => {
     ['bit 8, the highest reserved one', 0x20100n],
     ['an offset that is not a multiple of the cluster size', 0x20200n],
     ['an offset beyond 2^53', 1n << 60n],
-  ])('refuses an entry with %s, naming it', (_, entry) => {
+  ])('refuses an entry with %s, and names it', (_, entry) => {
     expect(() => decodeRefcountTable(stored(0n, entry), header)).toThrow(
       `refcount table entry 1: 0x${entry.toString(16)} has`,
     );

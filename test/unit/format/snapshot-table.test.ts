@@ -44,7 +44,7 @@ describe('the snapshot table', () => {
     });
   });
 
-  test('that goes on behind what was read is asked for again', () => {
+  test('is requested again if it continues after the read bytes', () => {
     const bytes = stored({ l1Offset: 0x60000n, l1Size: 1 }, { l1Offset: 0x70000n, l1Size: 1 });
     // Each entry has 62 bytes and two of padding.
     for (const length of [0, 39, 40, 61, 63, 64, 64 + 39, 64 + 61]) {
@@ -53,18 +53,18 @@ describe('the snapshot table', () => {
     expect(parseSnapshotTable(bytes, header(2))?.snapshots).toHaveLength(2);
   });
 
-  test('may end without the padding of its last entry, as a file does whose last bytes it is', () => {
+  test('may end without the padding of its last entry at the end of a file', () => {
     const bytes = stored({ l1Offset: 0x60000n, l1Size: 1 }, { l1Offset: 0x70000n, l1Size: 1 });
     expect(parseSnapshotTable(bytes.subarray(0, 64 + 62), header(2))?.snapshots).toHaveLength(2);
   });
 
-  test('may end with an entry that has no id, no name and no extra data', () => {
+  test('may end with an entry without id, name and extra data', () => {
     const bytes = stored({ l1Offset: 0x60000n, l1Size: 1, extra: 0, id: '', name: '' });
     expect(bytes).toHaveLength(40);
     expect(parseSnapshotTable(bytes, header(1))?.snapshots).toHaveLength(1);
   });
 
-  test('may name an L1 table of 32 MiB, and have 64 MiB', () => {
+  test('may refer to an L1 table of 32 MiB, and have 64 MiB', () => {
     const bytes = stored({ l1Offset: 0x60000n, l1Size: 2 ** 22, extra: 64 * 2 ** 20 - 40, id: '', name: '' });
     expect(parseSnapshotTable(bytes, header(1))).toEqual({
       snapshots: [{ l1TableOffset: 0x60000, l1EntryCount: 2 ** 22 }],

@@ -9,7 +9,7 @@ import { caseNamed, cases, dirty, dumpExtents, fileName, imagePath, needsCurrent
 describe.each(cases)('$name', (golden) => {
   const images = golden.info.map((info) => ({ info, path: join(golden.folder, fileName(info)) }));
 
-  test('the list of bitmaps of each image is that of QEMU', async () => {
+  test("the list of bitmaps of each image is the same as QEMU's", async () => {
     for (const { info, path } of images) {
       const { format, virtualSize, bitmaps } = await listBitmaps(path);
       expect({ format, virtualSize }).toEqual({ format: info.format, virtualSize: info['virtual-size'] });
@@ -27,7 +27,7 @@ describe.each(cases)('$name', (golden) => {
     }
   });
 
-  test('each bitmap marks what QEMU reads from it', async () => {
+  test('each bitmap marks the extents that QEMU reads from it', async () => {
     for (const { info, path } of images) {
       for (const [name, extents] of Object.entries(golden.bitmaps[fileName(info)] ?? {})) {
         expect(await dumpExtents(path, name), `${path}: ${name}`).toEqual(extents);
@@ -35,7 +35,7 @@ describe.each(cases)('$name', (golden) => {
     }
   });
 
-  test('the bytes that the list counts are those that QEMU reads as dirty', async () => {
+  test('the dirty bytes in the list are those that QEMU reads', async () => {
     for (const { info, path } of images) {
       for (const { name, dirtyBytes } of (await listBitmaps(path)).bitmaps) {
         const extents = golden.bitmaps[fileName(info)]?.[name];
@@ -45,7 +45,7 @@ describe.each(cases)('$name', (golden) => {
     }
   });
 
-  test('#ALLOCATED marks what QEMU finds at depth 0, rounded out', async () => {
+  test('#ALLOCATED marks the extents that QEMU reports at depth 0, rounded outwards', async () => {
     const dump = await dumpBitmap(imagePath(golden), '#ALLOCATED');
     const marked = dirty(await dumpExtents(imagePath(golden), '#ALLOCATED'));
     const { granularity, virtualSize } = dump;
@@ -53,7 +53,7 @@ describe.each(cases)('$name', (golden) => {
   });
 });
 
-test('the list of a chain has every image, top first', async () => {
+test('the list of a chain contains every image, top first', async () => {
   for (const golden of cases.filter((each) => !needsCurrentFolder(each))) {
     const { layers } = await listBitmaps(imagePath(golden), { chain: true });
     expect(layers?.map(({ image }) => image)).toEqual(
@@ -62,7 +62,7 @@ test('the list of a chain has every image, top first', async () => {
   }
 });
 
-test('a bitmap that is in use cannot be read, and is listed without a count', async () => {
+test('a bitmap in use cannot be read, and is listed without dirty bytes', async () => {
   const path = imagePath(caseNamed('bitmap-in-use'));
   const { bitmaps } = await listBitmaps(path);
   const inUse = bitmaps.filter(({ flags }) => flags.includes('in-use'));
@@ -78,14 +78,14 @@ test('a bitmap that is in use cannot be read, and is listed without a count', as
   }
 });
 
-test('bitmaps that were disowned are not listed, and cannot be read', async () => {
+test('disowned bitmaps are not listed and cannot be read', async () => {
   const path = imagePath(caseNamed('bitmap-autoclear-cleared'));
   expect(await listBitmaps(path)).toMatchObject({ bitmaps: [], stale: true });
   await expect(dumpBitmap(path, 'changes')).rejects.toThrow(RefusedError);
   await expect(dumpBitmap(path, 'changes')).rejects.toThrow('autoclear bit 0 is clear');
 });
 
-test('a bitmap that is not there is refused, and those that are there named', async () => {
+test('a missing bitmap is refused, and the message names the existing ones', async () => {
   await expect(dumpBitmap(imagePath(caseNamed('odd-size')), 'change')).rejects.toThrow(
     expect.objectContaining({
       code: 'BITMAP_NOT_FOUND',

@@ -37,7 +37,7 @@ describe('the demo chain', () => {
     expect(Buffer.compare(await readFile(base), before)).toBe(0);
   });
 
-  test('is left as it is by a dry run, which says the same', async () => {
+  test('is not changed by a dry run, which reports the same result', async () => {
     const overlay = await writableCopy(demo);
     const before = await readFile(overlay);
     const dry = await createFrom(overlay, { kind: 'allocated' }, { dryRun: true });
@@ -49,7 +49,7 @@ describe('the demo chain', () => {
     expect(dry.plan?.bytesWritten).toBe(done.plan?.bytesWritten);
   });
 
-  test('has nothing to do the second time', async () => {
+  test('needs no change the second time', async () => {
     const overlay = await writableCopy(demo);
     await createFrom(overlay, { kind: 'allocated' });
     const before = await readFile(overlay);
@@ -79,7 +79,7 @@ const create = (path: string, granularity?: number) =>
 
 describe.each(writable)('$name', (golden: GoldenCase) => {
   test.each([512, 65536])(
-    'gets a bitmap of what it holds at a granularity of %i, and nothing else changes',
+    'gets a bitmap of its allocation at a granularity of %i, without any other change',
     async (granularity) => {
       const path = await writableCopy(golden);
       const before = { map: await wholeMap(path), list: (await listBitmaps(path)).bitmaps };
@@ -99,7 +99,7 @@ describe.each(writable)('$name', (golden: GoldenCase) => {
     },
   );
 
-  test('is as it was once the new bitmap is removed', async () => {
+  test('is the same as before after the new bitmap is removed', async () => {
     const path = await writableCopy(golden);
     const had = (await listBitmaps(path)).bitmaps;
     await create(path);
@@ -109,7 +109,7 @@ describe.each(writable)('$name', (golden: GoldenCase) => {
   });
 });
 
-describe('an image is not written', () => {
+describe('an image is not written if', () => {
   test.each(Object.entries(unwritable))('%s: %s', async (name, code) => {
     const path = await writableCopy(caseNamed(name));
     const before = await readFile(path);

@@ -9,7 +9,7 @@ import { storedHeader } from '../format/stored-header.ts';
 /** One L2 table covers 64 clusters of 512 bytes. */
 const TABLE_BYTES = 64 * 512;
 
-test('finds what stands where, and reads no table twice in a row', async () => {
+test('a lookup finds the entry of each cluster, and reads no table twice in succession', async () => {
   const bytes = new Uint8Array(10 * 512);
   bytes.set(storedHeader({ cluster_bits: 9, size: 3 * TABLE_BYTES, l1_size: 3, l1_table_offset: 1024 }));
   const data = new DataView(bytes.buffer);
@@ -46,7 +46,7 @@ test('finds what stands where, and reads no table twice in a row', async () => {
   expect(reads).toEqual([3, 4, 3]);
 });
 
-test('a broken entry is told with the name of the file', async () => {
+test('a broken entry is reported with the name of the file', async () => {
   const bytes = new Uint8Array(10 * 512);
   bytes.set(storedHeader({ cluster_bits: 9, size: TABLE_BYTES, l1_size: 1, l1_table_offset: 1024 }));
   const data = new DataView(bytes.buffer);

@@ -21,7 +21,7 @@ async function emptySet() {
   return { image, set: noHostClusters(image) };
 }
 
-test('an empty set is over the clusters of the file, the last one perhaps in part', async () => {
+test('an empty set covers the clusters of the file, including a partial last one', async () => {
   const { image, set } = await emptySet();
   expect([set.clusterCount, clustersIn(set)]).toEqual([20, []]);
   expect(set.bits).toHaveLength(3);
@@ -47,7 +47,7 @@ describe('a range', () => {
     expect(clustersIn(set)).toEqual(expected);
   });
 
-  test('meets what was added before, and the lowest of it', async () => {
+  test('overlaps with what was added before, and returns the lowest common cluster', async () => {
     const { image, set } = await emptySet();
     addRange(set, { offset: hostOffset(5 * 512), length: 3 * 512 }, image.header);
     const meets = (offset: number, length: number) =>

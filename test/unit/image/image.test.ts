@@ -68,7 +68,7 @@ describe('an image', () => {
     );
   });
 
-  test('whose header breaks a rule is refused by its name', async () => {
+  test('is refused with its name if its header breaks a rule', async () => {
     await expect(opened({ version: 7 })).rejects.toMatchObject({
       code: 'UNSUPPORTED',
       message: expect.stringMatching(/^disk\.qcow2: .*version/),
@@ -81,7 +81,7 @@ describe('an image', () => {
     expect((await opened({})).headerCluster).toEqual(bytesOf({}).slice(0, 512));
   });
 
-  test('names its backing file, and its format where that is stored', async () => {
+  test('has the name of its backing file, and its format if that is stored', async () => {
     const extensions = [[FORMAT, Buffer.from('qcow2')]] as const;
     expect((await opened({}, { backingName: 'base' })).backing).toEqual({ name: 'base', format: undefined });
     expect((await opened({}, { backingName: 'base', extensions })).backing).toEqual({
@@ -95,7 +95,7 @@ describe('an image', () => {
     expect((await opened({}, { backingName: '\0\0\0' })).backing).toBeUndefined();
   });
 
-  test('that QEMU refuses for its bitmaps is opened only to look at it', async () => {
+  test('that QEMU refuses because of its bitmaps can only be opened leniently', async () => {
     const payload = encodeBitmapsPayload({ bitmapCount: 0, offset: hostOffset(512), sizeBytes: 32 });
     const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
     await expect(open(bytes)).rejects.toEqual(refusal('INVALID_IMAGE', /nb_bitmaps is 0/));
@@ -103,7 +103,7 @@ describe('an image', () => {
     expect((await open(bytes, 'lenient')).bitmaps.kind).toBe('broken');
   });
 
-  test('whose bitmaps extension has a wrong length is read with the right one only to look at it', async () => {
+  test('with a bitmaps extension of a wrong length is read with the correct length only if it is opened leniently', async () => {
     const payload = encodeBitmapsPayload({ bitmapCount: 1, offset: hostOffset(512), sizeBytes: 32 });
     const bytes = bytesOf({ autoclear_features: 1 }, { extensions: [[BITMAPS, payload]] });
     bytes[104 + 7] = 16;
@@ -113,8 +113,8 @@ describe('an image', () => {
   });
 });
 
-describe('what is read', () => {
-  test('lies inside the file, up to its last byte', async () => {
+describe('a read', () => {
+  test('stays inside the file, up to its last byte', async () => {
     const image = await opened({});
     expect(await readInside(image, 'it', hostOffset(2000), 48)).toHaveLength(48);
     await expect(readInside(image, 'it', hostOffset(2000), 49)).rejects.toEqual(
@@ -129,7 +129,7 @@ describe('what is read', () => {
     );
   });
 
-  test('takes no more clusters than the file has', async () => {
+  test('needs at most as many clusters as the file has', async () => {
     const image = await open(bytesOf({}).slice(0, 2047));
     expect(requireOwnClusters(image, 'they', 4)).toBeUndefined();
     expect(() => requireOwnClusters(image, 'they', 5)).toThrow(
@@ -137,7 +137,7 @@ describe('what is read', () => {
     );
   });
 
-  test('of an L1 table is where each L2 table lies, and none twice as often as the file has clusters', async () => {
+  test('of an L1 table gives the position of each L2 table, none more often than the file has clusters', async () => {
     const bytes = bytesOf({ size: 512 * 64 * 6, l1_size: 6, l1_table_offset: 1024 });
     const table = (...clusters: number[]) => {
       clusters.forEach((cluster, index) => {
@@ -151,7 +151,7 @@ describe('what is read', () => {
     );
   });
 
-  test('by code that knows only bytes is complained of with the name of the file, and with its remedy', () => {
+  test('by format code has errors with the name of the file and a remedy', () => {
     const storage = memoryStorage(new Uint8Array(0), { name: 'disk.qcow2' });
     expect(naming(storage, () => 7)).toBe(7);
     const complain = (error: Error) => () =>
@@ -189,7 +189,7 @@ describe('bitmaps', () => {
   const stale = () => opened({}, { extensions });
   const withBit = { autoclear_features: 1 };
 
-  test('are live unless there are some and autoclear bit 0 is clear', async () => {
+  test('are live if there are some and autoclear bit 0 is set', async () => {
     expect(bitmapsAreLive(await opened({}))).toBe(true);
     expect(bitmapsAreLive(await opened(withBit, { extensions }))).toBe(true);
     expect(bitmapsAreLive(await stale())).toBe(false);
@@ -199,7 +199,7 @@ describe('bitmaps', () => {
     expect(bitmapsAreLive(await open(misframed, 'lenient'))).toBe(false);
   });
 
-  test('that are outdated are warned of before QEMU drops them', async () => {
+  test('cause a warning if they are outdated, before QEMU drops them', async () => {
     const file = 'disk.qcow2';
     expect(whatQemuWrites(await opened({}))).toEqual({ file, dropsOutdated: false });
     expect(whatQemuWrites(await stale())).toEqual({ file, dropsOutdated: true });
@@ -220,7 +220,7 @@ describe('an image may not be written', () => {
     expect(catching(() => requireWritable(image))).toEqual(refusal(code, message, remedy));
   });
 
-  test('but any other', async () => {
+  test('although any other image may be written', async () => {
     expect(requireWritable(await opened({}))).toBeUndefined();
     expect(requireWritable(await opened({ incompatible_features: 4 }))).toBeUndefined();
   });

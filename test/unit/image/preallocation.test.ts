@@ -8,7 +8,7 @@ const counted = (count: number) => Array.from({ length: count }, (_, cluster) =>
 const image = async (clusterCount: number, count: number) =>
   (await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount, counted: counted(count) })).image;
 
-test('two more than there is room for are needed, where there is little room', async () => {
+test('a small image seems preallocated with at least two clusters more than its data needs', async () => {
   const few = await image(40, 12);
   expect(await seemsPreallocated(few, 10 * 512)).toBe(true);
   expect(await seemsPreallocated(few, 10 * 512 + 511)).toBe(true);
@@ -16,7 +16,7 @@ test('two more than there is room for are needed, where there is little room', a
   expect(await seemsPreallocated(few, 40 * 512)).toBe(false);
 });
 
-test('a ninth more than there is room for is needed, where there is much', async () => {
+test('a large image seems preallocated with at least a ninth more clusters than its data needs', async () => {
   // 90 have room: 100 are enough, and 99 are not.
   for (const [count, expected] of [
     [100, true],
@@ -27,7 +27,7 @@ test('a ninth more than there is room for is needed, where there is much', async
   expect(await seemsPreallocated(await image(200, 105), 95 * 512)).toBe(true);
 });
 
-test('only clusters of the file count, in every block that there is', async () => {
+test('only clusters of the file count, in every existing block', async () => {
   const { image: sparse } = await buildImage({
     clusterBits: 9,
     refcountOrder: 6,
@@ -49,7 +49,7 @@ test('only clusters of the file count, in every block that there is', async () =
   expect(await seemsPreallocated(shorter, 19 * 512)).toBe(false);
 });
 
-test('clusters beyond the end of the file do not count, in its last block either', async () => {
+test('clusters beyond the end of the file do not count, even in its last block', async () => {
   const beyond = Array.from({ length: 48 }, (_, index) => 80 + index);
   const { image: long } = await buildImage({
     clusterBits: 9,
@@ -61,7 +61,7 @@ test('clusters beyond the end of the file do not count, in its last block either
   expect(await seemsPreallocated(cut, 72 * 512)).toBe(false);
 });
 
-test('a file that is shorter than that is not looked at', async () => {
+test('the refcounts of a shorter file are not read', async () => {
   const few = await image(12, 12);
   const unread = {
     ...few,
@@ -71,7 +71,7 @@ test('a file that is shorter than that is not looked at', async () => {
   await expect(seemsPreallocated(unread, 10 * 512)).rejects.toThrow();
 });
 
-test('broken refcounts tell nothing', async () => {
+test('an image with broken refcounts does not seem preallocated', async () => {
   const { image: broken, refcounts } = await buildImage({
     clusterBits: 9,
     refcountOrder: 6,

@@ -50,13 +50,13 @@ function slowly() {
   return { read, seen };
 }
 
-test('at least 8 reads are under way at once, of tables that do not lie side by side', async () => {
+test('at least 8 reads of separate tables run at once', async () => {
   const { read, seen } = slowly();
   expect(await visitAll({ read })).toEqual(clusters.toReversed());
   expect(seen.most).toBeGreaterThanOrEqual(8);
 });
 
-test('a storage that turns out to be slow is asked for many at once from then on', async () => {
+test('a storage that becomes slow gets many reads at once from then on', async () => {
   const { read, seen } = slowly();
   let calls = 0;
   const readNow = (offset: number, into: Uint8Array) => {
@@ -69,7 +69,7 @@ test('a storage that turns out to be slow is asked for many at once from then on
   expect(seen.most).toBeGreaterThanOrEqual(8);
 });
 
-test('what does not come at once is read the other way', async () => {
+test('what cannot be read at once is read asynchronously', async () => {
   const { read } = slowly();
   let calls = 0;
   const readNow = (offset: number, into: Uint8Array) => {
@@ -78,7 +78,7 @@ test('what does not come at once is read the other way', async () => {
   expect(await visitAll({ read, readNow })).toEqual(clusters.toReversed());
 });
 
-test('reading that never has to wait lets others have their turn, an abort among them', async () => {
+test('synchronous reads give way to other tasks, such as an abort', async () => {
   const controller = new AbortController();
   setImmediate(() => controller.abort());
   const visiting = visitAll(
@@ -124,7 +124,7 @@ async function visit(
   return { visited, reads, told };
 }
 
-test('tables that lie side by side are read at once, up to 256 KiB, and it is told how much that was', async () => {
+test('adjacent tables are read at once, up to 256 KiB, and each read is reported', async () => {
   const sideBySide = Array.from({ length: 700 }, (_, index) => (100 + index) * 512);
   expect(await visit(9, [...sideBySide, 0, 900 * 512])).toEqual({
     visited: [...sideBySide.keys(), 701],
@@ -137,7 +137,7 @@ test('tables that lie side by side are read at once, up to 256 KiB, and it is to
   });
 });
 
-test('a table is visited for each entry that names it, many at one read', async () => {
+test('a table is visited for each entry that refers to it, many times for one read', async () => {
   expect(await visit(9, [6 * 512, 5 * 512, 0, 6 * 512])).toEqual({
     visited: [1, 0, 3],
     reads: [[5 * 512, 1024]],
@@ -153,7 +153,7 @@ test('a table is visited for each entry that names it, many at one read', async 
   ]);
 });
 
-test('the last cluster of the file may be a table, what lies beyond is refused by its number', async () => {
+test('the last cluster of the file may be a table, and a table beyond it is refused with its number', async () => {
   expect((await visit(9, [999 * 512])).visited).toEqual([0]);
   await expect(visit(9, [0, 999 * 512, 1000 * 512])).rejects.toThrow(
     'built.qcow2: L2 table 2 at 0x7d000 (512 bytes) reaches beyond the end of the file',
@@ -164,7 +164,7 @@ test.each([
   [2 ** 9, 16],
   [2 ** 18, 16],
   [2 ** 19, 8],
-])('of tables of %i bytes at most %i reads are under way, which bounds the memory', async (size, most) => {
+])('for tables of %i bytes at most %i reads run at once, which limits the memory', async (size, most) => {
   const { read, seen } = slowly();
   await visit(
     Math.log2(size),
@@ -174,7 +174,7 @@ test.each([
   expect(seen.most).toBe(most);
 });
 
-test('where a read fails, what it failed with is told once no other is under way', async () => {
+test('the error of a failed read is thrown after all other reads have ended', async () => {
   let underWay = 0;
   const visiting = visit(
     9,

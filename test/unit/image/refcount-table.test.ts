@@ -12,7 +12,7 @@ import { buildImage } from './built-image.ts';
 
 const layout = { clusterBits: 9, refcountOrder: 4, clusterCount: 600, missingBlocks: [1] };
 
-test('the table has as many entries as its clusters hold, 0 where there is no block', async () => {
+test('the table has as many entries as its clusters hold, and 0 for a missing block', async () => {
   const { refcounts } = await buildImage(layout);
   expect(refcounts.blockOffsets).toHaveLength(64);
   expect([...refcounts.blockOffsets.slice(0, 4)]).toEqual([3 * 512, 0, 4 * 512, 0]);
@@ -28,7 +28,7 @@ test('a table or a block beyond the end of the file is refused', async () => {
   await expect(readRefcountBlock(image, { blockOffsets }, 0)).rejects.toThrow(/refcount block 0 at /);
 });
 
-test('a cluster is counted by the block of its place', async () => {
+test('a cluster is counted by the block at its index', async () => {
   const { image, refcounts } = await buildImage({ ...layout, counted: [515] });
   const { header } = image;
   expect([0, 255, 256, 515].map(hostCluster).map((cluster) => blockIndexOf(cluster, header))).toEqual([

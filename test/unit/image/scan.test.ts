@@ -49,22 +49,22 @@ async function scanned(content: Content | undefined, ...tables: Record<number, b
   return { found, named: await namedBy(image, l2Offsets, content && { content, onTable }) };
 }
 
-describe('tables', () => {
+describe('L2 tables', () => {
   const plain = { 0: data(20), 3: data(22), 5: data(23) | ZERO, 6: ZERO, 63: data(39) };
 
-  test('hold what they name and what reads as zeros by their entries', async () => {
+  test('hold the clusters that they refer to and those that read as zeros', async () => {
     const { found, named } = await scanned('allocated', plain, { 1: data(30) });
     expect(found).toEqual({ 0: [0, 3, 5, 6, 63], 1: [1] });
     expect(named).toEqual([10, 11, 20, 22, 23, 30, 39]);
   });
 
-  test('have data where they do not read as zeros', async () => {
+  test('have data in clusters that do not read as zeros', async () => {
     const { found, named } = await scanned('data', plain, { 1: data(30) });
     expect(found).toEqual({ 0: [0, 3, 63], 1: [1] });
     expect(named).toEqual([10, 11, 20, 22, 23, 30, 39]);
   });
 
-  test('hold compressed clusters, which may lie in several of the file', async () => {
+  test('hold compressed clusters, each of which may cover several clusters of the file', async () => {
     for (const content of ['allocated', 'data', undefined] as const) {
       const { found, named } = await scanned(content, {
         2: compressed(20 * CLUSTER + 7),
@@ -75,7 +75,7 @@ describe('tables', () => {
     }
   });
 
-  test('that hold compressed clusters say nothing of those before them', async () => {
+  test('with compressed clusters do not affect the tables before them', async () => {
     const { found } = await scanned(
       'allocated',
       { 0: data(20), 1: data(21) },
@@ -85,7 +85,7 @@ describe('tables', () => {
   });
 });
 
-test('subclusters hold what they name or zero, each by itself', async () => {
+test('each subcluster holds data or zeros by itself', async () => {
   const { image: standard } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 40 });
   const bytes = Buffer.alloc(5 * 16384);
   // The second entry: subclusters 0 and 5 have data, the last one reads as zeros.
@@ -106,7 +106,7 @@ test('subclusters hold what they name or zero, each by itself', async () => {
   }
 });
 
-describe('refused is', () => {
+describe('a scan refuses', () => {
   test.each<[string, Record<number, bigint>, string, RegExp]>([
     [
       'a cluster beyond the end',
@@ -125,7 +125,7 @@ describe('refused is', () => {
       });
   });
 
-  test('neither the last byte of the file nor the first behind the header', async () => {
+  test('neither the last byte of the file nor the first one after the header', async () => {
     const { named } = await scanned('allocated', {
       1: compressed(40 * CLUSTER - 1, 1),
       2: compressed(CLUSTER),
@@ -133,7 +133,7 @@ describe('refused is', () => {
     expect(named).toEqual([1, 10, 39]);
   });
 
-  test('a cluster in a later table by its place on the disk', async () => {
+  test('a cluster of a later table with its offset on the disk', async () => {
     await expect(scanned('allocated', {}, { 1: data(40) })).rejects.toThrow(/disk offset 0x8200/);
   });
 });

@@ -78,14 +78,14 @@ describe('the bitmaps that QEMU sees', () => {
   const namesOf = async (contents: Contents) =>
     (await readBitmapDirectory(await open(contents))).map(({ name }) => name);
 
-  test('are those of the directory, and none where there is none or it is outdated', async () => {
+  test('are those of the directory, or none if it is missing or outdated', async () => {
     const bitmaps = [bitmap('a'), bitmap('b')];
     expect(await namesOf({ bitmaps })).toEqual(['a', 'b']);
     expect(await namesOf({ bitmaps, live: false })).toEqual([]);
     expect(await readBitmapDirectory(await without())).toEqual([]);
   });
 
-  test('have tables that take no more clusters than the file has', async () => {
+  test('have tables that need at most as many clusters as the file has', async () => {
     const many = (count: number) => Array.from({ length: count }, (_, index) => bitmap(`${index}`));
     expect(await namesOf({ bitmaps: many(10) })).toHaveLength(10);
     await expect(namesOf({ bitmaps: many(11) })).rejects.toThrow(
@@ -93,14 +93,14 @@ describe('the bitmaps that QEMU sees', () => {
     );
   });
 
-  test('count each cluster of a table that takes several', async () => {
+  test('count every cluster of a table with several', async () => {
     const two = { flags: IN_USE, tableSize: 65 };
     const bitmaps = ['a', 'b', 'c', 'd', 'e'].map((name) => bitmap(name, two));
     expect(await namesOf({ bitmaps })).toHaveLength(5);
     await expect(namesOf({ bitmaps: [...bitmaps, bitmap('f', two)] })).rejects.toThrow('take 12 clusters');
   });
 
-  test('count a table that ends with the file, and none that lies beyond it', async () => {
+  test('include a table that ends with the file, but not one beyond it', async () => {
     const sizeBytes = 6 * CLUSTER + 16;
     const bitmaps = Array.from({ length: 7 }, (_, index) => bitmap(`${index}`, { flags: IN_USE }));
     const beyond = bitmap('beyond', { flags: IN_USE, tableOffset: 7 * CLUSTER });
@@ -119,20 +119,20 @@ describe('a directory that may be broken', () => {
   };
   const bitmaps = [bitmap('a'), bitmap('b')];
 
-  test('has no entries where nothing says where it is', async () => {
+  test('has no entries if its position is unknown', async () => {
     expect(await examineDirectory(await without())).toEqual({ entries: [], violations: [] });
     expect(await examine({ bitmaps, directoryOffset: 100 })).toEqual({ names: [], rules: [] });
   });
 
-  test('is read where it is outdated too', async () => {
+  test('is read even if it is outdated', async () => {
     expect(await examine({ bitmaps, live: false })).toEqual({ names: ['a', 'b'], rules: [] });
   });
 
-  test('is read to the end of its last cluster, for its size may be too small', async () => {
+  test('is read to the end of its last cluster, because its size may be too small', async () => {
     expect(await examine({ bitmaps, directorySize: 32 })).toMatchObject({ names: ['a', 'b'] });
   });
 
-  test('is as long as its bitmaps can make it where no size is given', async () => {
+  test('is read up to the size that its bitmaps can need if no size is stored', async () => {
     const long = [bitmap('a'.repeat(1023)), bitmap('b'.repeat(1023)), bitmap('c')].map((each) => ({
       ...each,
       tableOffset: 8 * CLUSTER,
@@ -142,7 +142,7 @@ describe('a directory that may be broken', () => {
     expect(await examine({ bitmaps, directorySize: 0, count: 0 })).toMatchObject({ names: ['a', 'b'] });
   });
 
-  test('is cut off by the end of the file, which breaks a rule; one that ends with the file does not', async () => {
+  test('breaks a rule if the file ends before it, but not if it ends with the file', async () => {
     const sizeBytes = DIRECTORY * CLUSTER + 64;
     expect(await examine({ bitmaps, sizeBytes })).toEqual({ names: ['a', 'b'], rules: [] });
     const cut = await examine({ bitmaps, sizeBytes, directorySize: 72, count: 2 });
@@ -167,14 +167,14 @@ describe('the table of a bitmap', () => {
   };
   const inUse = { flags: IN_USE };
 
-  test('says for each cluster of the bits whether all are clear or set, or where they stand', async () => {
+  test('gives for each cluster of the bits whether all are clear or set, or its position', async () => {
     expect(await read({ table: [0n, 1n] })).toEqual(['zeros', 'ones']);
     // The last cluster of the file is inside.
     expect(await read({ table: [9n * 512n, 0n] })).toEqual([{ dataOffset: 9 * CLUSTER }, 'zeros']);
     expect(await read({ table: [1n, 9n * 512n] }, inUse)).toEqual(['ones', { dataOffset: 9 * CLUSTER }]);
   });
 
-  test('is refused where it is broken, with the way out', async () => {
+  test('is refused with a remedy if it is broken', async () => {
     await expect(read({ table: [0n, 2n] })).rejects.toMatchObject({
       message: expect.stringMatching(/^disk\.qcow2: bitmap "a": bitmap table entry 1: 0x2 has reserved bits/),
       remedy: expect.objectContaining({ kind: 'remove-bitmap' }),
@@ -187,7 +187,7 @@ describe('the table of a bitmap', () => {
     );
   });
 
-  test('names every cluster that it might mean where the bitmap is in use, inside the file or not', async () => {
+  test('lists every cluster that it might refer to if the bitmap is in use, inside the file or not', async () => {
     expect(await read({ table: [8n * 512n + 2n, 1n << 20n] }, inUse)).toEqual([
       { dataOffset: 8 * CLUSTER },
       { dataOffset: 2 ** 20 },
@@ -199,7 +199,7 @@ describe('the table of a bitmap', () => {
     expect(await read(cutOff, inUse)).toEqual([]);
   });
 
-  test('is not taken for broken because the device fails once', async () => {
+  test('does not count as broken if the device fails once', async () => {
     const storage = memoryStorage(bytesOf({ bitmaps: [bitmap('a', inUse)], table: [0n, 1n] }));
     const fault = new Error('the device fails');
     let fails = false;
@@ -220,7 +220,7 @@ describe('the table of a bitmap', () => {
     await expect(readBitmapTable(image, entry!)).rejects.toBe(fault);
   });
 
-  test('and the clusters that it names are what the bitmap occupies', async () => {
+  test('and its clusters are what the bitmap occupies', async () => {
     const image = await open({ bitmaps: [bitmap('a')] });
     const [entry] = await readBitmapDirectory(image);
     expect(bitmapRanges(image, entry!, ['zeros', { dataOffset: hostOffset(8 * CLUSTER) }, 'ones'])).toEqual([
@@ -230,7 +230,7 @@ describe('the table of a bitmap', () => {
   });
 });
 
-test('only outdated bitmaps are refused as such', async () => {
+test('only outdated bitmaps are refused as outdated', async () => {
   const bitmaps = [bitmap('a')];
   expect(refuseStaleBitmaps(await open({ bitmaps }))).toBeUndefined();
   expect(refuseStaleBitmaps(await without())).toBeUndefined();

@@ -9,7 +9,7 @@ const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) 
 };
 const sources = [source('top', 512, 0, 512, 0, 0, 1024), source('base', 4096, 8192)];
 
-test('adds up what is read against all tables that there are', () => {
+test('progress is the read bytes of all tables', () => {
   const told: Progress[] = [];
   const { onBytes } = tableReading(sources, { onProgress: (progress) => told.push(progress) });
   for (const bytes of [1024, 4096]) onBytes?.(bytes);
@@ -22,7 +22,7 @@ test('adds up what is read against all tables that there are', () => {
   expect(told.at(-1)).toMatchObject({ doneBytes: 5120 });
 });
 
-test('says nothing where nobody asks or nothing is read, and passes the signal on', () => {
+test('progress is not reported without a listener or without reads, and the signal is passed on', () => {
   const { signal } = new AbortController();
   expect(tableReading(sources, { signal })).toEqual({ signal });
   expect(tableReading([], { signal, onProgress: () => expect.unreachable() })).toEqual({ signal });

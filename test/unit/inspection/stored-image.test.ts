@@ -22,7 +22,7 @@ async function beU64(image: string, offset: number): Promise<number> {
 }
 
 describe('the header', () => {
-  test('has the names of the specification and the stored values', async () => {
+  test('has the field names of the specification and the stored values', async () => {
     const image = fixture('chain/overlay.qcow2');
     const { header, fileBytes } = await inspectImage(image, { parts: ['header'] });
     expect(header).toMatchObject({
@@ -45,7 +45,7 @@ describe('the header', () => {
     expect(header).not.toHaveProperty('autoclear_features');
   });
 
-  test('is shown where nothing else can read it: unknown features, an offset above 2^53, impossible cluster bits', async () => {
+  test('is shown even if nothing else can read it: unknown features, an offset above 2^53, impossible cluster bits', async () => {
     const image = await broken([72, 0x80], [40, 0xff], [23, 63]);
     const { header, refcounts } = await inspectImage(image);
     expect(header).toMatchObject({ cluster_bits: 63, incompatible_features: '0x8000000000000000' });
@@ -54,7 +54,7 @@ describe('the header', () => {
   });
 });
 
-test('extensions of known types are shown by their fields, others by their first bytes', async () => {
+test('known extensions are shown by their fields, and others by their first bytes', async () => {
   const start = (await readFile(fixture('chain/base.qcow2'))).readUInt32BE(100);
   const names = async (image: string) => {
     const { extensions } = await inspectImage(image, { parts: ['extensions'] });
@@ -84,7 +84,7 @@ describe('the bitmap directory', () => {
     expect(directory).toBeNull();
   });
 
-  test('shows an entry that breaks the format as it is stored', async () => {
+  test('shows the stored values of an entry that breaks the format', async () => {
     const { directory: sound } = await inspectImage(fixture('chain/base.qcow2'), { parts: ['directory'] });
     const { offset } = sound!;
     expect(sound!.entries).toMatchObject([
@@ -94,7 +94,7 @@ describe('the bitmap directory', () => {
     expect(directory!.entries[0]!.fields).toMatchObject({ flags: 0x86, granularity_bits: 77 });
   });
 
-  test('says where an entry is cut off', async () => {
+  test('shows where an entry is cut off', async () => {
     const { directory: sound } = await inspectImage(fixture('chain/base.qcow2'), { parts: ['directory'] });
     const { offset } = sound!;
     const { directory } = await inspectImage(await broken([offset + 18, 0xff]));
@@ -104,7 +104,7 @@ describe('the bitmap directory', () => {
 
 describe('refcounts', () => {
   test.each(['refcount-bits-1', 'refcount-bits-8', 'refcount-bits-64', 'v3-default'])(
-    'of %s: every cluster of the file is listed once',
+    'of %s include every cluster of the file once',
     async (name) => {
       const image = fixture(`images/${name}/disk.qcow2`);
       const { refcounts, header, fileBytes } = await inspectImage(image);
@@ -119,13 +119,13 @@ describe('refcounts', () => {
     },
   );
 
-  test('a block that lies beyond the end of the file is named and not read', async () => {
+  test('do not include a block beyond the end of the file, which is named', async () => {
     const table = await beU64(fixture('chain/base.qcow2'), 48);
     const { refcounts } = await inspectImage(await broken([table + 2, 0x7f]));
     expect(refcounts).toMatchObject({ blocks: [{ index: 0, runs: null }], isComplete: true });
   });
 
-  test('in disorder are listed up to a limit', async () => {
+  test('without order are listed up to a limit', async () => {
     const image = await broken();
     const block = await beU64(image, await beU64(image, 48));
     const bytes = await readFile(image);
@@ -137,13 +137,13 @@ describe('refcounts', () => {
   });
 });
 
-test('a file that is cut off after its first sector is shown as far as it goes', async () => {
+test('a file that is truncated after its first sector is shown as far as possible', async () => {
   const image = await broken();
   await truncate(image, 512);
   expect(await inspectImage(image)).toMatchObject({ fileBytes: 512, directory: null, refcounts: null });
 });
 
-test('refuses what is not qcow2, and says what it is', async () => {
+test('a file that is not qcow2 is refused with its format', async () => {
   const image = join(await scratchFolder(), 'disk.vdi');
   await writeFile(image, Buffer.from('KDMV'.padEnd(512, '\0')));
   await expect(inspectImage(image)).rejects.toMatchObject({

@@ -43,7 +43,7 @@ test('no two mutants of a file have the same name', () => {
   expect(twice).toContain('f: continue; → ; (1 of 2)');
 });
 
-test('a declaration with several names tells them apart', () => {
+test('the names of a declaration with several variables differ', () => {
   expect(names('const low = 1,\n  high = low + 1;\n')).toEqual([
     'low: low = 1 → low = 0',
     'high: low + 1 → low - 1',

@@ -16,7 +16,7 @@ function visited({ x, y, width }: Curve): number {
   return new Set(Array.from(x, (column, cell) => y[cell]! * width + column)).size;
 }
 
-test('it begins at the top left and visits every cell exactly once', () => {
+test('the curve begins at the top left and visits every cell exactly once', () => {
   for (let width = 1; width <= 24; width++) {
     for (let height = 1; height <= 24; height++) {
       const curve = curveOver(width, height);
@@ -29,7 +29,7 @@ test('it begins at the top left and visits every cell exactly once', () => {
   }
 });
 
-test('a grid has room for its cells and few more, and each cell is beside the one before it', () => {
+test('a grid has only a few more cells than necessary, and each cell is next to the previous one', () => {
   for (let cells = 1; cells <= 4096; cells += cells < 300 ? 1 : 37) {
     const { curve, cellCount, cellBytes } = gridFor(cells * 65536 - 1, 65536);
     expect([cellCount, cellBytes]).toEqual([cells, 65536]);
@@ -45,8 +45,11 @@ test.each([
   ['64 MiB', 64 * 2 ** 20, 65536, 1024],
   ['1 TiB', 2 ** 40, 2 ** 28, 4096],
   ['16 TiB', 2 ** 44, 2 ** 32, 4096],
-])('a disk of %s is cut into cells of a power of two that cover it', (_, sizeBytes, cellBytes, cellCount) => {
-  const grid = gridFor(sizeBytes, 65536);
-  expect(grid).toMatchObject({ cellBytes, cellCount });
-  expect(bytesIn(grid, 0, cellCount)).toBe(sizeBytes);
-});
+])(
+  'a disk of %s is divided into cells that cover it, each with a power of two bytes',
+  (_, sizeBytes, cellBytes, cellCount) => {
+    const grid = gridFor(sizeBytes, 65536);
+    expect(grid).toMatchObject({ cellBytes, cellCount });
+    expect(bytesIn(grid, 0, cellCount)).toBe(sizeBytes);
+  },
+);

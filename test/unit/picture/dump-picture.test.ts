@@ -49,7 +49,7 @@ function picture(
   return dumpPicture({ image: 'disk.qcow2', name, virtualSize, granularity: 65536, dirtyBytes }, marked);
 }
 
-test('what the cells hold adds up to the dirty bytes', () => {
+test('the bytes of all cells are the dirty bytes', () => {
   fc.assert(
     fc.property(extents, fc.integer({ min: 0, max: 2 ** 36 }), (lengths, tail) => {
       const marked = laidOut(lengths);
@@ -73,14 +73,14 @@ test('every cell is painted once', () => {
   expect(cellsOf(svg, LEVELS.length - 1)).toBe(1 + 48);
 });
 
-test('the least mark shows, and only a full cell looks full', () => {
+test('the smallest mark is visible, and only a full cell looks full', () => {
   expect(levelOf(0)).toBe(0);
   expect(levelOf(512 / 2 ** 33)).toBe(1);
   expect(levelOf(1)).toBe(LEVELS.length - 1);
   expect(levelOf(1 - 512 / 2 ** 33)).toBe(LEVELS.length - 2);
 });
 
-test('it is well-formed, with title, description, tips and a dark form', () => {
+test('the picture is well-formed, with a title, a description, tooltips and a dark form', () => {
   const svg = picture(TiB, [{ offset: TiB / 2, length: 2 ** 28 }]);
   const root = parseXml(svg);
   expect(root.name).toBe('svg');
@@ -103,14 +103,14 @@ test('it is well-formed, with title, description, tips and a dark form', () => {
   expect(svg).toContain('1 cell = 256 MiB');
 });
 
-test('names are escaped, and control characters made visible', () => {
+test('names are escaped, and control characters are visible', () => {
   const name = '</title><script>"&\'\u001b[31m\u202e\uffff\ud800';
   const root = parseXml(picture(TiB, [], name));
   expect(root.children[0]!.text).toBe('</title><script>"&\'\\x1b[31m\\u202e\ufffd\ufffd');
   expect(allElements(root).some((element) => element.name === 'script')).toBe(false);
 });
 
-test('it stays small, however large the disk and however scattered the marks', () => {
+test('the picture stays small for any disk and any marks', () => {
   for (const virtualSize of [0, 512, 10 * 2 ** 20, 3 * 2 ** 30 + 512, TiB, 16 * TiB, 64 * TiB]) {
     const count = Math.min(20_000, Math.floor(virtualSize / 65536));
     const marked = Array.from({ length: count }, (_, index) => ({

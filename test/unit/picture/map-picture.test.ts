@@ -38,7 +38,7 @@ function texts(svg: string): string[] {
     .map(({ text }) => text);
 }
 
-test('it names the images, what each gives, and what none holds', () => {
+test('the picture names the images, their shares, and the share that none holds', () => {
   const all = [extent(0, 1, 0), extent(1, 1, 0, true), extent(2, 1, 1), extent(3, 1, null)];
   const svg = draw(4, all, ['/a/top.qcow2', '/b/base & co.qcow2']);
   const words = texts(svg);
@@ -56,7 +56,7 @@ test('it names the images, what each gives, and what none holds', () => {
   );
 });
 
-test('a cell of several images has the colour of the one that gives most, and a dot of the next', () => {
+test('a cell of several images has the colour of the largest share, and a dot of the next', () => {
   const svg = draw(16384, [extent(0, 16383, 1), extent(16383, 1, 0)], ['top', 'base']);
   const paths = allElements(parseXml(svg)).filter(
     ({ name, attributes }) => name === 'path' && attributes['class'],
@@ -65,20 +65,20 @@ test('a cell of several images has the colour of the one that gives most, and a 
   expect(dots.map(({ attributes }) => attributes['class'])).toEqual(['l0']);
 });
 
-test('gaps of a layer seen alone are not called zeros', () => {
+test('the gaps of a single layer are not called zeros', () => {
   const gap: MapExtent = { ...extent(1, 1, null), zero: false };
   const words = texts(draw(2, [extent(0, 1, 0), gap], ['top'], true));
   expect(words).toContain('not in this image: 1 MiB');
   expect(words.join()).not.toContain('reads as zeros');
 });
 
-test('images of the same name are told apart by their folders', () => {
+test('images with the same name are distinguished by their folders', () => {
   const words = texts(draw(2, [extent(0, 1, 0), extent(1, 1, 1)], ['/a/disk.qcow2', '/b/disk.qcow2']));
   expect(words).toContain('top: /a/disk.qcow2');
   expect(words).toContain('1: /b/disk.qcow2');
 });
 
-test('it stays small and well-formed with hundreds of images and scattered extents', () => {
+test('the picture stays small and well-formed with hundreds of images and scattered extents', () => {
   const images = Array.from({ length: 300 }, (_, depth) => `/images/<${depth}>${'long'.repeat(50)}.qcow2`);
   const extents = Array.from({ length: 40_000 }, (_, index) =>
     extent(

@@ -40,7 +40,7 @@ function recorder(failsAt: number, cause: unknown): { storage: Storage; log: str
 
 const ALL = ['write 512 1', 'write 1024 2 3', 'flush', 'write 104 4', 'flush', 'write 2048 5', 'flush'];
 
-test('carries out every step in order', async () => {
+test('a plan is carried out step by step in order', async () => {
   const { storage, log } = recorder(-1, undefined);
   await applyPlan(storage, plan);
   expect(log).toEqual(ALL);
@@ -51,7 +51,7 @@ const EITHER =
   /; its bitmaps are all as before or, if that write reached the device, all new; clusters may have leaked$/;
 const AFTER = /; the new bitmaps are in place; clusters that the old ones used may have leaked$/;
 
-describe('a step that fails is the last one, and the message says what is on disk:', () => {
+describe('after a failed step no other step follows, and the message says what is on disk:', () => {
   test.each([
     [0, 'write of data of bitmap "c1"', BEFORE],
     [1, 'write of table of bitmap "c1"', BEFORE],
@@ -81,7 +81,7 @@ describe('a step that fails is the last one, and the message says what is on dis
   });
 });
 
-test('what is no failure of a write is one of the device, and a bug stays what it is', async () => {
+test('any other error of a write is a failure of the device, and a bug stays a bug', async () => {
   const refused = recorder(0, new RefusedError('NO_ROOM', 'disk.qcow2: ends here'));
   await expect(applyPlan(refused.storage, plan)).rejects.toMatchObject({ code: 'IO_ERROR', exitCode: 1 });
   const bug = new TypeError('not a function');

@@ -24,20 +24,20 @@ async function claim(
   return claimClusters(census, freeClusters(census, []), { contiguous, scattered: 0 });
 }
 
-test('up to the last cluster of a block no other block is needed', async () => {
+test('no other block is needed up to the last cluster of a block', async () => {
   const claims = await claim({ counted: range(0, 254) }, [2]);
   expect(claims.contiguous).toEqual([{ start: 254, end: 256 }]);
   expect([claims.newBlocks.size, claims.newTable]).toEqual([0, undefined]);
 });
 
-test('a new block counts itself where it can, though a lower cluster is free', async () => {
+test('a new block counts itself if possible, even if a lower cluster is free', async () => {
   const counted = range(0, 256).filter((cluster) => cluster !== 10);
   const claims = await claim({ counted }, [2]);
   expect(claims.contiguous).toEqual([{ start: 256, end: 258 }]);
   expect([...claims.newBlocks]).toEqual([[1, 258]]);
 });
 
-test('a new block without room where it counts lies further up, and gets a block to count it', async () => {
+test('a new block that cannot count itself is placed higher, with a block that counts it', async () => {
   // Blocks of 64: the second does not exist, and all it would count but one is pointed at.
   const layout = { refcountOrder: 6, clusterCount: 128, counted: range(0, 64), missingBlocks: [1] };
   const pointedAt = range(64, 128).filter((cluster) => cluster !== 70);
@@ -49,7 +49,7 @@ test('a new block without room where it counts lies further up, and gets a block
   ]);
 });
 
-test('a table that would need a block for which it has no entry is taken once more, longer', async () => {
+test('a table is extended if it needs a block for which it has no entry', async () => {
   // A cluster of the table has 64 entries, for blocks of 64: the table of one cluster counts up to 4096.
   const layout = { refcountOrder: 6, clusterCount: 8192, counted: range(0, 4096) };
   const claims = await claim(layout, [1], range(4096, 8190));
@@ -61,13 +61,13 @@ test('a table that would need a block for which it has no entry is taken once mo
   expect(claims.newTable).toEqual({ start: 8195, end: 8198 });
 });
 
-test('a table that is full by one entry grows by one cluster', async () => {
+test('a full table that needs one more entry grows by one cluster', async () => {
   const claims = await claim({ refcountOrder: 6, clusterCount: 4096, counted: range(0, 4096) }, [1]);
   expect([...claims.newBlocks]).toEqual([[64, 4097]]);
   expect(claims.newTable).toEqual({ start: 4098, end: 4100 });
 });
 
-test('all that is claimed are the runs, the blocks and the table', () => {
+test('the claimed clusters are the runs, the blocks and the table', () => {
   const claims: Claims = {
     contiguous: [clusterRange(4, 6)],
     scattered: [clusterRange(8, 9)],

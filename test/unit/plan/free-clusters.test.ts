@@ -27,7 +27,7 @@ const anyRequests = fc.array(
 );
 
 describe('free clusters', () => {
-  test('are neither counted nor pointed at, are given once, and are the lowest there are', async () => {
+  test('have no count and no reference, are given once, and are the lowest possible', async () => {
     await fc.assert(
       fc.asyncProperty(anyLayout, anyRequests, async (layout, requests) => {
         const { image, refcounts, counted } = await buildImage({ ...layout, clusterBits: 9 });
@@ -57,7 +57,7 @@ describe('free clusters', () => {
     );
   });
 
-  test('are in as few pieces as they can be', async () => {
+  test('are in the least number of pieces', async () => {
     const { image, refcounts } = await buildImage({
       clusterBits: 9,
       refcountOrder: 4,
@@ -72,7 +72,7 @@ describe('free clusters', () => {
     ]);
   });
 
-  test('are one piece over the border of two refcount blocks', async () => {
+  test('are one piece across the border of two refcount blocks', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 200 });
     const whole = freeClusters(censusWith({ image, refcounts }, []), []);
     expect(await whole.takeScattered(150)).toEqual([{ start: 7, end: 157 }]);
@@ -83,7 +83,7 @@ describe('free clusters', () => {
     ]);
   });
 
-  test('are no empty pieces where what no refcount block counts is pointed at, first and last', async () => {
+  test('include no empty pieces if the first or last cluster without a refcount block has a reference', async () => {
     const { image, refcounts } = await buildImage({
       clusterBits: 9,
       refcountOrder: 6,
@@ -99,7 +99,7 @@ describe('free clusters', () => {
     ]);
   });
 
-  test('are no empty piece at the end of the file, where a block counts what lies beyond', async () => {
+  test('include no empty piece at the end of the file if its block counts clusters beyond it', async () => {
     const { image, refcounts } = await buildImage({
       clusterBits: 9,
       refcountOrder: 6,
@@ -114,7 +114,7 @@ describe('free clusters', () => {
     ]);
   });
 
-  test('are sought without a look at a refcount block that counts none', async () => {
+  test('are found without reading a refcount block that counts no free cluster', async () => {
     const { image, refcounts, perBlock } = await buildImage({
       clusterBits: 9,
       refcountOrder: 6,
@@ -126,7 +126,7 @@ describe('free clusters', () => {
     expect(await free.take(1)).toEqual({ start: perBlock, end: perBlock + 1 });
   });
 
-  test('end with the last one that the largest refcount table counts', async () => {
+  test('end with the last cluster that the largest refcount table counts', async () => {
     const { image, refcounts, perBlock } = await buildImage({
       clusterBits: 9,
       refcountOrder: 6,
@@ -145,7 +145,7 @@ describe('free clusters', () => {
     await expect(free.takeScattered(1)).rejects.toMatchObject({ code: 'NO_ROOM' });
   });
 
-  test('go on past the end of the file, and over the border of two refcount blocks', async () => {
+  test('continue past the end of the file and across the border of two refcount blocks', async () => {
     const { image, refcounts, perBlock } = await buildImage({
       clusterBits: 9,
       refcountOrder: 6,
@@ -157,7 +157,7 @@ describe('free clusters', () => {
     expect(await free.take(1)).toEqual({ start: 4, end: 5 });
   });
 
-  test('are sought in a part of the image only, when so asked', async () => {
+  test('can be limited to a part of the image', async () => {
     const { image, refcounts } = await buildImage({
       clusterBits: 9,
       refcountOrder: 4,

@@ -28,24 +28,24 @@ async function expectMove(from: number, end: number, to: number, name = NAME): P
 }
 
 describe('a backing file name', () => {
-  test('stays where it is behind what is written, also right behind it', async () => {
+  test('stays in place if it is after the written bytes, even directly after them', async () => {
     expect(moveBackingName(await withNameAt(200), 200)).toBeUndefined();
     expect(moveBackingName(await withNameAt(200), 104)).toBeUndefined();
   });
 
-  test('moves behind what is written, to a multiple of 8', async () => {
+  test('moves after the written bytes, to a multiple of 8', async () => {
     await expectMove(112, 144, 144);
     await expectMove(112, 137, 144);
     await expectMove(143, 144, 160);
   });
 
-  test('never moves onto itself: were the copy cut short, the old one must still be whole', async () => {
+  test('never moves onto itself, because a torn copy must not damage the old one', async () => {
     // 112 … 122, of which only the first bytes are in the way.
     await expectMove(112, 113, 128);
     await expectMove(112, 128, 128, 'sixteen-bytes.qc');
   });
 
-  test('may end with the header cluster, and not beyond it', async () => {
+  test('may end with the header cluster, but not beyond it', async () => {
     await expectMove(112, 496, 496, 'sixteen-bytes.qc');
     const image = await withNameAt(112, 'seventeen-bytes.q');
     expect(() => moveBackingName(image, 496)).toThrow(
@@ -61,7 +61,7 @@ describe('a backing file name', () => {
   });
 });
 
-test('header extensions may fill the header cluster, and not go beyond it', async () => {
+test('header extensions may fill the header cluster, but not exceed it', async () => {
   const image = await withNameAt(0);
   expect(moveBackingName(image, 512)).toBeUndefined();
   expect(() => moveBackingName(image, 513)).toThrow(

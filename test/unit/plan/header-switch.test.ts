@@ -130,7 +130,7 @@ const anyLayout: fc.Arbitrary<HeaderLayout> = fc
   }));
 
 describe('a switch of the header', () => {
-  test('shows the old set or the new one whenever it is cut, in any state of its unflushed sectors', async () => {
+  test('shows the old or the new set after a cut at any moment, with any of its unflushed sectors', async () => {
     let planned = 0;
     await fc.assert(
       fc.asyncProperty(anyLayout, fc.boolean(), async (layout, removes) => {
@@ -184,7 +184,7 @@ describe('a switch of the header', () => {
     return planHeaderSwitch(await open(bytes!), undefined);
   };
 
-  test('that changes a single sector is one write', async () => {
+  test('is one write if it changes a single sector', async () => {
     const [first, , commit, after] = kinds(await plan({ nameGap: 0 }));
     expect([first, after]).toEqual([[], []]);
     expect(commit).toEqual([
@@ -193,12 +193,12 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('clears the autoclear bits that it does not know, before all else', async () => {
+  test('first clears the unknown autoclear bits', async () => {
     const [first] = kinds(await plan({ unknownAutoclear: true }));
     expect(first).toEqual(['write autoclear_features without unknown bits', 'flush autoclear_features']);
   });
 
-  test('adds a first extension tail first, with the new clusters, then its head, then the bit', async () => {
+  test('adds a first extension in this order: its tail with the new clusters, its head, the bit', async () => {
     const [, prepare, commit] = kinds(await plan({ extensions: [400] }));
     expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
     expect(commit).toEqual([
@@ -209,7 +209,7 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('adds head and bit at once where the end marker ends the first sector', async () => {
+  test('adds the head and the bit at once if the end marker is in the first sector', async () => {
     const [, prepare, commit] = kinds(await plan({ extensions: [384] }));
     expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
     expect(commit).toEqual([
@@ -218,7 +218,7 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('copies the backing file name out of the way and names the copy before the extension is written', async () => {
+  test('copies the backing file name and switches to the copy before it writes the extension', async () => {
     const [, prepare, commit] = kinds(await plan({ extensions: [400], nameGap: 0 }));
     expect(prepare).toEqual(['write backing file name, a copy at its new place']);
     expect(commit?.slice(0, 3)).toEqual([
@@ -228,13 +228,13 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('writes a payload within one sector in place, also where other extensions follow', async () => {
+  test('overwrites a payload within one sector, even if other extensions follow', async () => {
     const [, , commit, after] = kinds(await plan({ extensions: [500, 'bitmaps', 600, 16], live: true }));
     expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
     expect(after).toEqual([]);
   });
 
-  test('has a later extension overrule a payload that straddles two sectors', async () => {
+  test('overrules a payload in two sectors by a later extension', async () => {
     const [, prepare, commit, after] = kinds(await plan({ extensions: [384, 'bitmaps'], live: true }));
     expect(prepare).toEqual(['write payload and new end marker, behind the old end marker']);
     expect(commit).toEqual([
@@ -249,7 +249,7 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('fills an extension that was emptied before, and then sets the bit', async () => {
+  test('fills an extension that was emptied, and then sets the bit', async () => {
     const [, , commit] = kinds(await plan({ extensions: [500, 'emptied', 8] }));
     expect(commit?.filter((step) => step.startsWith('write'))).toEqual([
       'write bitmaps extension, still without autoclear bit 0',
@@ -257,13 +257,13 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('removes the last extension by the bit, then by an end marker over it', async () => {
+  test('removes the last extension by the bit, and then writes an end marker over it', async () => {
     const [, , commit, after] = kinds(await removal({ extensions: [500, 'bitmaps'] }));
     expect(commit).toEqual(['write autoclear bit 0 cleared: no bitmaps', 'flush autoclear bit 0']);
     expect(after).toEqual(['write end marker over the bitmaps extension', 'flush the header extensions']);
   });
 
-  test('empties an extension that others follow', async () => {
+  test('empties an extension if others follow', async () => {
     const [, , , after] = kinds(await removal({ extensions: [500, 'bitmaps', 8] }));
     expect(after).toEqual(['write bitmaps extension emptied', 'flush the header extensions']);
   });
@@ -272,7 +272,7 @@ describe('a switch of the header', () => {
     ['without a backing file', {}],
     ['with a backing file name right behind', { nameGap: 0 }],
     ['behind another extension', { extensions: [100], nameGap: 8 }],
-  ])('in one sector leaves the header as QEMU lays it out, %s', async (_, layout) => {
+  ])('in one sector gives the header the layout of QEMU, %s', async (_, layout) => {
     const all = { clusterBits: 12, extensions: [], live: false, ...layout };
     const bytes = layOut(all)!;
     const { commit } = await plan(layout);
@@ -287,22 +287,22 @@ describe('a switch of the header', () => {
     expect(bytes.slice(0, end)).toEqual(expected.slice(0, end));
   });
 
-  test('in one sector may move a backing file name to the very end of the header cluster', async () => {
+  test('in one sector may move a backing file name to the end of the header cluster', async () => {
     const [, , commit] = kinds(await plan({ clusterBits: 9, nameGap: 0, nameLength: 368 }));
     expect(commit?.[0]).toBe('write header: bitmaps extension and autoclear bit 0, in one sector');
   });
 
-  test('writes a payload in place up to the very end of its sector', async () => {
+  test('overwrites a payload that ends with its sector', async () => {
     const [, , commit] = kinds(await plan({ extensions: [368, 'bitmaps', 600, 16], live: true }));
     expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
   });
 
-  test('adds head and bit at once where the end marker reaches the very end of the first sector', async () => {
+  test('adds the head and the bit at once if the end marker ends with the first sector', async () => {
     const [, , commit] = kinds(await plan({ extensions: [392] }));
     expect(commit?.[0]).toBe('write autoclear bit 0 and the bitmaps extension, in one sector');
   });
 
-  test('goes on where a cut left a later extension over a payload in two sectors', async () => {
+  test('continues after a cut that left a later extension over a payload in two sectors', async () => {
     const [, , commit] = kinds(await plan({ extensions: [352, 'bitmaps', 'bitmaps'], live: true }));
     expect(commit).toEqual([
       'write bitmaps extension, still overruled by a later one',
@@ -321,7 +321,7 @@ describe('a switch of the header', () => {
     return kinds(planHeaderSwitch(image, encodeBitmapsPayload(newDirectory)));
   };
 
-  test('hides bitmaps of a wrong length until all is right', async () => {
+  test('hides bitmaps with a wrong length until the change is complete', async () => {
     const [, , commit] = await broken({ extensions: [384, 'bitmaps'] }, (bytes) => {
       bytes[496 + 7] = 16;
     });
@@ -337,7 +337,7 @@ describe('a switch of the header', () => {
     ]);
   });
 
-  test('replaces the only payload, which QEMU refuses, at once', async () => {
+  test('overwrites the only payload directly if QEMU refuses it', async () => {
     const [, , commit] = await broken({ extensions: [500, 'bitmaps', 600, 16] }, (bytes) => {
       // No bitmap at all.
       bytes.fill(0, 104 + 8 + 504 + 8, 104 + 8 + 504 + 12);
@@ -345,7 +345,7 @@ describe('a switch of the header', () => {
     expect(commit).toEqual(['write bitmaps extension', 'flush the bitmaps extension']);
   });
 
-  test('takes bitmaps out of an image of version 2, and puts none in', async () => {
+  test('removes bitmaps from an image of version 2, and adds none', async () => {
     const bytes = storedHeader({ version: 2, cluster_bits: 12 });
     const extension = Buffer.alloc(32);
     extension.writeUInt32BE(BITMAPS, 0);
@@ -362,7 +362,7 @@ describe('a switch of the header', () => {
     expect(() => planHeaderSwitch(image, encodeBitmapsPayload(newDirectory))).toThrow('version 2');
   });
 
-  test('is refused where the extensions fill the cluster without an end marker', async () => {
+  test('is refused if the extensions fill the cluster without an end marker', async () => {
     const bytes = storedHeader({ cluster_bits: 9, size: 512 });
     const extension = Buffer.alloc(408, 0xee);
     extension.writeUInt32BE(0x0badca00, 0);
@@ -385,7 +385,7 @@ describe('a switch of the header', () => {
       { clusterBits: 9, extensions: [200], nameGap: 0, nameLength: 180 },
       /the backing file name of 180 bytes is in the way and cannot be moved safely/,
     ],
-  ])('is refused where %s', async (_, layout, complaint) => {
+  ])('is refused if %s', async (_, layout, complaint) => {
     await expect(plan(layout)).rejects.toMatchObject({
       code: 'NO_ROOM',
       message: expect.stringMatching(complaint),

@@ -34,16 +34,16 @@ const overlap = (taken: string) =>
     message: `built.qcow2: bitmap "b" at 0x1400 overlaps something else in the image at ${taken}`,
   });
 
-test('a bitmap may lie next to what the image and other bitmaps have, up to the end of the file', async () => {
+test('a kept bitmap may be adjacent to other clusters and to the end of the file', async () => {
   expect(await kept([9, 12], bitmapAt(10, 65), bitmapAt(13, 64), bitmapAt(19, 64))).toEqual([10, 11, 13, 19]);
 });
 
-test('a bitmap that meets anything else is refused, with the lowest place where it does', async () => {
+test('a kept bitmap that overlaps anything else is refused with the lowest common cluster', async () => {
   await expect(kept([12], bitmapAt(10, 129))).rejects.toEqual(overlap('0x1800'));
   await expect(kept([], bitmapAt(11, 1), bitmapAt(10, 65))).rejects.toEqual(overlap('0x1600'));
   await expect(kept([12], bitmapAt(11, 1), bitmapAt(10, 129))).rejects.toEqual(overlap('0x1600'));
 });
 
-test('a bitmap that reaches beyond the end of the file is refused', async () => {
+test('a kept bitmap that reaches beyond the end of the file is refused', async () => {
   await expect(kept([], bitmapAt(19, 65))).rejects.toMatchObject({ code: 'INVALID_IMAGE' });
 });

@@ -12,7 +12,7 @@ test.each([
   ['the refcount table', 1],
   ['the L1 table', 2],
   ['a refcount block', 3],
-])('%s is not taken though its refcount is 0', async (_, cluster) => {
+])('%s is not claimed although its refcount is 0', async (_, cluster) => {
   const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 8 });
   await image.storage.write(3 * CLUSTER + 2 * cluster, new Uint8Array(2));
   const { steps } = await planBitmaps(await censusOf(image), {

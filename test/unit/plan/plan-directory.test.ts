@@ -111,7 +111,7 @@ const countedClusters = (bytes: Buffer) =>
   );
 
 describe('a first bitmap', () => {
-  test('is written and counted before the header names it', async () => {
+  test('is written and counted before the header refers to it', async () => {
     const { plan, bytes, entries } = await change(await emptyImage(), [store('b', mixed)]);
     expect(written(plan)).toEqual([
       '8+1024: data of bitmap "b"',
@@ -145,7 +145,7 @@ describe('a first bitmap', () => {
     expect(bytes.subarray(8 * CLUSTER + 1280).every((byte) => byte === 0)).toBe(true);
   });
 
-  test('takes no cluster where it is all clear or all set, and says so in its table', async () => {
+  test('needs no cluster for bits that are all clear or all set, which its table states', async () => {
     const bitmap = bitmapOf((byte) => (byte < 512 ? 0xff : byte < 1024 ? 0 : 1));
     const { plan, bytes } = await change(await emptyImage(), [store('b', bitmap)]);
     expect(plan).toMatchObject({ claimedClusters: 3, newEndOffset: 9 * CLUSTER });
@@ -153,7 +153,7 @@ describe('a first bitmap', () => {
     expect([...new Set(bytes.subarray(8 * CLUSTER, 8 * CLUSTER + 256))]).toEqual([1]);
   });
 
-  test('is written in one piece where its clusters lie side by side in the file and in the bitmap', async () => {
+  test('is written in one piece if its clusters are adjacent in the file and in the bitmap', async () => {
     const holed = await change(await emptyImage({ clusters: 14, counted: [9] }), [store('b', mixed)]);
     expect(written(holed.plan).slice(0, 3)).toEqual([
       '8+512: data of bitmap "b"',
@@ -170,7 +170,7 @@ describe('a first bitmap', () => {
     expect(tableAt(apart.bytes, 7)).toEqual([BigInt(8 * CLUSTER), 0n, BigInt(9 * CLUSTER)]);
   });
 
-  test('may be two, of one content, each with clusters of its own', async () => {
+  test('may have the content of another one, with clusters of its own', async () => {
     const { bytes, entries } = await change(await emptyImage(), [
       store('one', mixed),
       store('two', mixed, { auto: false, inUse: true }),
@@ -187,8 +187,8 @@ describe('a first bitmap', () => {
   });
 });
 
-describe('an image whose refcount table must move for it', () => {
-  test('has the new one in its header, and gives back the old one', async () => {
+describe('an image with a refcount table that must move for a bitmap', () => {
+  test('has the new table in its header, and releases the old one', async () => {
     const storage = fullImage();
     const { plan, bytes, entries } = await change(storage, [store('b', clean)]);
     const { header, backing } = await openImage(storage);
@@ -203,7 +203,7 @@ describe('an image whose refcount table must move for it', () => {
     expect(bytes.readUInt16BE(FIRST * CLUSTER + 2 * 2)).toBe(1);
   });
 
-  test('or that has no refcount block at all, gets one', async () => {
+  test('an image without a refcount block gets one', async () => {
     const storage = await emptyImage();
     await storage.write(CLUSTER, new Uint8Array(8));
     const plan = await planOn(await openImage(storage), [store('b', clean)]);
@@ -211,7 +211,7 @@ describe('an image whose refcount table must move for it', () => {
   });
 });
 
-test('a table of more than one cluster lies in one piece', async () => {
+test('a table of several clusters is contiguous', async () => {
   // 65 entries.
   const large = cleanBitmap(64 * CLUSTER * 8 * 512 + 512, 9);
   const plan = await planOn(await openImage(await emptyImage()), [store('large', large), store('b', clean)]);
@@ -222,7 +222,7 @@ test('a table of more than one cluster lies in one piece', async () => {
   ]);
 });
 
-describe('another set', () => {
+describe('a change of the set', () => {
   /** "old" in clusters 7 and 9 to 11, "kept" in 8 and 12 to 14, the directory in 6. */
   async function twoBitmaps() {
     const storage = await emptyImage();
@@ -230,7 +230,7 @@ describe('another set', () => {
     return { storage, old: entries[0]!, kept: entries[1]! };
   }
 
-  test('keeps a bitmap where it is, and gives back what the other and the old directory had', async () => {
+  test('keeps a bitmap in place, and releases the other one and the old directory', async () => {
     const { storage, kept } = await twoBitmaps();
     const { plan, bytes, entries } = await change(storage, [keep(kept)]);
     expect(entries).toEqual([kept]);
@@ -247,14 +247,14 @@ describe('another set', () => {
     expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
   });
 
-  test('takes nothing that the old one uses, before the switch', async () => {
+  test('claims no cluster of the old set before the switch', async () => {
     const { storage, kept } = await twoBitmaps();
     const { plan } = await change(storage, [store('old', clean), keep(kept)]);
     expect(written(plan).slice(0, 2)).toEqual(['16+512: table of bitmap "old"', '15+512: bitmap directory']);
     expect(plan.releasedClusters).toBe(5);
   });
 
-  test('without bitmaps has no directory, and gives back all', async () => {
+  test('to no bitmaps needs no directory, and releases everything', async () => {
     const { storage } = await twoBitmaps();
     const { plan, bytes, entries } = await change(storage, []);
     expect(entries).toEqual([]);
@@ -264,7 +264,7 @@ describe('another set', () => {
     expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test('that only leaves out a bitmap of a broken table gives back what the table might mean', async () => {
+  test('that removes a bitmap with a broken table releases the clusters that the table may refer to', async () => {
     const { storage, kept } = await twoBitmaps();
     const broken = Buffer.alloc(8);
     broken.writeBigUInt64BE(BigInt(9 * CLUSTER) | 0x1fen);
@@ -273,7 +273,7 @@ describe('another set', () => {
     expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
   });
 
-  test('gives nothing back twice, nor what is kept, nor what is beyond the end of the file, whatever a table says', async () => {
+  test('releases no cluster twice, no kept cluster, and none beyond the end of the file, whatever a table says', async () => {
     const { storage, old, kept } = await twoBitmaps();
     const image = await openImage(storage);
     const beyond = { ...old, tableOffset: hostOffset(100 * CLUSTER) };
@@ -285,7 +285,7 @@ describe('another set', () => {
     expect((await planOn(image, [keep(kept)], [old, kept])).releasedClusters).toBe(4);
   });
 
-  test('is refused where a bitmap that is kept shares a cluster with another', async () => {
+  test('is refused if a kept bitmap shares a cluster with another one', async () => {
     const { storage, old, kept } = await twoBitmaps();
     await storage.write(8 * CLUSTER, storage.contents().subarray(7 * CLUSTER, 7 * CLUSTER + 8));
     const image = await openImage(storage);
@@ -296,7 +296,7 @@ describe('another set', () => {
     expect(plan.releasedClusters).toBe(1);
   });
 
-  test('takes nothing that a bitmap in use, which is kept, might point at', async () => {
+  test('claims no cluster that a kept bitmap in use may refer to', async () => {
     const { storage, kept } = await twoBitmaps();
     await storage.write(BLOCK * CLUSTER + 2 * 12, new Uint8Array(2));
     const inUse = { ...kept, inUse: true };
@@ -304,7 +304,7 @@ describe('another set', () => {
     expect(written(plan).some((step) => step.startsWith('12+'))).toBe(false);
   });
 
-  test('is refused where a bitmap in use points beyond the end of the file, whose last cluster may be cut short', async () => {
+  test('is refused if a bitmap in use points beyond the end of the file, which may end within a cluster', async () => {
     const { storage, kept } = await twoBitmaps();
     const inUse = { ...kept, inUse: true };
     const planWith = async (bytes: Uint8Array) =>
@@ -360,7 +360,7 @@ describe('a directory', () => {
     );
   });
 
-  test('gives back what has leaked', async () => {
+  test('is changed together with a release of leaked clusters', async () => {
     const storage = await emptyImage({ clusters: 8, counted: [7] });
     const image = await openImage(storage);
     const leaked = [clusterRange(7, 8)];

@@ -16,7 +16,7 @@ const plan = {
   newEndOffset: 4096,
 };
 
-test('a plan writes the bytes of its writes', () => {
+test('the size of a plan is the size of its writes', () => {
   expect(bytesWritten(plan)).toBe(12);
   expect(bytesWritten({ ...plan, steps: [flush('a')] })).toBe(0);
 });
@@ -28,11 +28,11 @@ describe('an image that would grow', () => {
     [4095, true],
     [4096, false],
     [8192, false],
-  ])('is not refused on %i bytes where those can grow (%s), or suffice', (sizeBytes, canGrow) => {
+  ])('is accepted on %i bytes that can grow (%s) or are enough', (sizeBytes, canGrow) => {
     expect(refuseGrowingDevice(device(sizeBytes, canGrow), plan)).toBeUndefined();
   });
 
-  test('is refused on a device that is too small, which says how large it must be', () => {
+  test('is refused on a device that is too small, with the needed size', () => {
     expect(() => refuseGrowingDevice(device(4095, false), plan)).toThrow(
       expect.objectContaining({
         code: 'NO_ROOM',

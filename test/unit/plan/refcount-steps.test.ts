@@ -81,8 +81,8 @@ const anyLayout = fc.record({
   missingBlocks: fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 3 }),
 });
 
-describe('claiming', () => {
-  test('takes what was asked for and the blocks to count it; afterwards everything claimed has refcount 1', async () => {
+describe('a claim', () => {
+  test('contains the requested clusters and the blocks that count them, and gives each the refcount 1', async () => {
     await fc.assert(
       fc.asyncProperty(
         anyLayout,
@@ -116,12 +116,12 @@ describe('claiming', () => {
 
   const layout: Layout = { clusterBits: 9, refcountOrder: 4, clusterCount: 256 };
 
-  test('needs no new block while the present ones have room', async () => {
+  test('needs no new block if the existing ones have space', async () => {
     const claims = await claim(await buildImage(layout), [3], 5);
     expect([claims.newBlocks.size, claims.newTable]).toEqual([0, undefined]);
   });
 
-  test('adds a block that counts itself first, where the last one ends', async () => {
+  test('first adds a block that counts itself if the last block is full', async () => {
     const built = await buildImage({ ...layout, counted: Array.from({ length: 256 }, (_, index) => index) });
     expect(clustersPerRefcountBlock(built.image.header)).toBe(256);
     const claims = await claim(built, [2], 0);
@@ -130,7 +130,7 @@ describe('claiming', () => {
     await carryOut(built, claims, []);
   });
 
-  test('moves the refcount table to where it has room when it is full, and gives the old one back', async () => {
+  test('moves a full refcount table to a free place, and releases the old one', async () => {
     // 64 entries of 64 clusters: the table of one cluster counts 4096.
     const count = 64 * 64;
     const built = await buildImage({
@@ -148,7 +148,7 @@ describe('claiming', () => {
     expect(header.refcountTableClusters).toBe(2);
   });
 
-  test('names a new table by one write within a sector, once all of it is stored', async () => {
+  test('switches to a new table by one write within a sector, after the table is stored', async () => {
     const count = 64 * 64;
     const built = await buildImage({
       clusterBits: 9,
@@ -167,7 +167,7 @@ describe('claiming', () => {
     ).toBe(true);
   });
 
-  test('writes no refcount of a cluster that it leaves alone', async () => {
+  test('writes no refcount of an unchanged cluster', async () => {
     const built = await buildImage({ ...layout, counted: [100, 101] });
     const claims = await claim(built, [], 2);
     const loaded = await loadBlocks(censusWith(built), claimedRuns(claims));
@@ -179,8 +179,8 @@ describe('claiming', () => {
   });
 });
 
-describe('releasing', () => {
-  test('counts one down, and leaves alone what has no count', async () => {
+describe('a release', () => {
+  test('decrements each refcount, but not a refcount of 0', async () => {
     const built = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 64, counted: [40, 41] });
     const block = 3 * 512;
     await built.image.storage.write(block + 41 * 2, Uint8Array.of(1, 0));
@@ -194,7 +194,7 @@ describe('releasing', () => {
   });
 });
 
-describe('a new block is named', () => {
+describe('a new block is added to the table', () => {
   const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(), newTable: undefined };
   const reveal = async (...places: [index: number, cluster: number][]) => {
     const census = censusWith(await buildImage({ clusterBits: 9, refcountOrder: 6, clusterCount: 60 }));
@@ -206,7 +206,7 @@ describe('a new block is named', () => {
     return steps.reveal.map(({ kind, reason }) => `${kind} ${reason}`);
   };
 
-  test('only once the block that counts it is, and that is stable', async () => {
+  test('only after the block that counts it is stored in the table and flushed', async () => {
     expect(await reveal([1, 128], [2, 129], [3, 200])).toEqual([
       'write refcount table entry 2',
       'write refcount table entry 3',
@@ -216,13 +216,13 @@ describe('a new block is named', () => {
     ]);
   });
 
-  test('never where blocks only count each other', async () => {
+  test('never if blocks only count each other', async () => {
     await expect(reveal([1, 128], [2, 64])).rejects.toThrow('only count each other');
   });
 });
 
-describe('blocks', () => {
-  test('are read once, and only those that count something of the runs', async () => {
+describe('refcount blocks', () => {
+  test('are read once, and only if they count clusters of the runs', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 600 });
     const reads: number[] = [];
     const storage = {
@@ -243,7 +243,7 @@ describe('blocks', () => {
     expect(await load(clusterRange(768, 769))).toEqual([]);
   });
 
-  test('the table lies in its clusters', async () => {
+  test('are listed in a table that covers its clusters', async () => {
     const { image, refcounts } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 60 });
     expect(tableRun(censusWith({ image, refcounts }))).toEqual({ start: 1, end: 2 });
     const wide = { blockOffsets: new Float64Array(3 * 64) };
@@ -251,7 +251,7 @@ describe('blocks', () => {
   });
 });
 
-test('what leaked is free afterwards, whatever its count was; what no block counts is left alone', async () => {
+test('leaked clusters get the refcount 0 from any value, and clusters without a block stay unchanged', async () => {
   const built = await buildImage({
     clusterBits: 9,
     refcountOrder: 4,

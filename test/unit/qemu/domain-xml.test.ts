@@ -6,7 +6,7 @@ const disk = (inner: string, attributes = "type='file' device='disk'") =>
 const domain = (...disks: string[]) =>
   `<domain type='kvm'><name>vm1</name><devices>${disks.join('')}</devices></domain>`;
 
-it('takes qcow2 disks in files and on block devices, says why others are left out, and passes over drives', () => {
+it('the XML gives qcow2 disks in files and on block devices, the reasons against other disks, and no drives', () => {
   const xml = domain(
     disk(
       "<driver type='qcow2'/><source file='/a.qcow2' index='3'/><backingStore type='file'><source file='/b'/></backingStore><target dev='vda'/>",
@@ -31,6 +31,6 @@ it('takes qcow2 disks in files and on block devices, says why others are left ou
   ]);
 });
 
-it('takes a guest without disks for what it is', () => {
+it('a guest may have no disks', () => {
   expect(parseDomainDisks('<domain><devices/></domain>')).toEqual([]);
 });

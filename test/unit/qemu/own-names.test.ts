@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { hasEnded, newRunName, runOf } from '../../../src/qemu/own-names.ts';
 
 describe('the name of a run', () => {
-  it('is found in the names of all that the run makes, and of nothing else', async () => {
+  it('is found in the names of everything that the run creates, and nowhere else', async () => {
     const run = await newRunName();
     for (const name of [run, `${run}-0`, `${run}-1z`, `${run}.sock`, `${run}-Ab3dEf`])
       expect(runOf(name)).toBe(run);
@@ -11,12 +11,12 @@ describe('the name of a run', () => {
     }
   });
 
-  it('leaves room for a number in the 31 characters that QEMU allows for a node', async () => {
+  it('leaves space for a number in the 31 characters that QEMU allows for a node', async () => {
     expect((await newRunName()).length).toBeLessThanOrEqual(28);
     expect(runOf('bitmap-tool-zzzzz-zzzzzzz-z-zz')).toBe('bitmap-tool-zzzzz-zzzzzzz-z');
   });
 
-  it('tells whether its process still runs, and is not taken in by another process of that number', async () => {
+  it('shows whether its process still runs, and is not confused by another process with that number', async () => {
     const run = await newRunName();
     expect(await hasEnded(run)).toBe(false);
     const [, , pid, start] = run.split('-');

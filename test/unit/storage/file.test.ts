@@ -8,7 +8,7 @@ import { scratchFolder } from '../../support/scratch.ts';
 
 const LENGTH = 10_000;
 
-test('reads zeros behind the end of the file', async () => {
+test('a file reads as zeros after its end', async () => {
   const file = await openFile(await oldFile(), 'read', async () => {});
   const bytes = await readBytes(file, LENGTH - 3, 6);
   await file.close();
@@ -18,7 +18,7 @@ test('reads zeros behind the end of the file', async () => {
 test.each([
   ['in the midst of what is read', 5000, 'could not read 2000 bytes at 4000: the file ends after 1000'],
   ['before what is read', 100, 'could not read 2000 bytes at 4000: the file ends after 0'],
-])('refuses to read on in a file that now ends %s', async (_, newLength, message) => {
+])('a file that now ends %s is not read further', async (_, newLength, message) => {
   const path = await oldFile();
   const file = await openFile(path, 'read', async () => {});
   await truncate(path, newLength);

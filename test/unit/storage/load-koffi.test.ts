@@ -3,7 +3,7 @@ import { arch } from 'node:os';
 import { expect, test } from 'vitest';
 import { KOFFI_VERSION } from '../../../src/storage/load-koffi.ts';
 
-test('the binary is taken from the package of koffi that package.json names', async () => {
+test('the binary comes from the package of koffi that package.json names', async () => {
   const { optionalDependencies } = JSON.parse(
     await readFile(new URL('../../../package.json', import.meta.url), 'utf8'),
   ) as { optionalDependencies: { koffi: string } };

@@ -32,7 +32,7 @@ function extentsOf(bytes: Iterable<number>): Extent[] {
 }
 
 describe('extents', () => {
-  test('are sorted, apart and not empty once normalised', () => {
+  test('are sorted, separate and not empty after normalisation', () => {
     const scattered = [
       { start: 8, length: 4 },
       { start: 0, length: 2 },
@@ -46,7 +46,7 @@ describe('extents', () => {
     ]);
   });
 
-  test('unite, intersect and differ byte by byte', () => {
+  test('have a union, an intersection and a difference byte by byte', () => {
     fc.assert(
       fc.property(anySet, anySet, (a, b) => {
         const [left, right] = [bytesOf(a), bytesOf(b)];
@@ -60,7 +60,7 @@ describe('extents', () => {
     );
   });
 
-  test('round out to every granule they touch, and end with the disk', () => {
+  test('are rounded outwards to granules up to the end of the disk', () => {
     fc.assert(
       fc.property(
         anySet,
@@ -78,7 +78,7 @@ describe('extents', () => {
     );
   });
 
-  test('say where they disagree', () => {
+  test('have a list of the ranges in which they differ', () => {
     expect(disagreements([{ start: 0, length: 16 }], [{ start: 8, length: 16 }])).toEqual([
       'missing 0x10…0x18 (8 bytes)',
       'unexpected 0x0…0x8 (8 bytes)',

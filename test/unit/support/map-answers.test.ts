@@ -31,7 +31,7 @@ const ours: MapExtent[] = [
 ];
 
 describe('the judge of maps', () => {
-  test('accepts the same answer cut into other extents, whatever it says of holes in a raw layer', () => {
+  test('accepts the same answer in other extents, whatever it says about holes in a raw layer', () => {
     expect(mapDisagreements(ours, qemu, chain)).toEqual([]);
     expect(coverageFaults(ours, 16384)).toEqual([]);
   });
@@ -49,20 +49,20 @@ describe('the judge of maps', () => {
     expect(mapDisagreements(wrong, qemu, chain)).toHaveLength(1);
   });
 
-  test('refuses data at a known place that is not named', () => {
+  test('refuses data at a known place without an offset', () => {
     const { offset: _, ...nowhere } = ours[0]!;
     expect(mapDisagreements([nowhere, ...ours.slice(1)], qemu, chain)).toEqual([
       '0x0 +4096: offset is undefined, QEMU says 65536',
     ]);
   });
 
-  test('lets zeros stand for data where QEMU itself says both', () => {
+  test('accepts zeros for data if QEMU itself reports both', () => {
     const preallocated = [{ start: 0, length: 4096, ...data, zero: true, offset: 65536 }];
     const answer = [{ start: 0, length: 4096, ...data, compressed: false, offset: 65536 }];
     expect(mapDisagreements(answer, preallocated, chain)).toEqual([]);
   });
 
-  test('sees gaps, overlaps and a wrong end', () => {
+  test('finds gaps, overlaps and a wrong end', () => {
     expect(coverageFaults([{ start: 512, length: 512 }], 1024)).toHaveLength(1);
     expect(
       coverageFaults(
@@ -76,7 +76,7 @@ describe('the judge of maps', () => {
     expect(coverageFaults([{ start: 0, length: 512 }], 1024)).toHaveLength(1);
   });
 
-  test('tells allocation of the top from that of the layers above a base', () => {
+  test('distinguishes the allocation of the top from that of the layers above a base', () => {
     const map: MapExtent[] = [
       { start: 0, length: 512, ...data },
       { start: 512, length: 512, ...data, depth: 1 },

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { areNumbered, inNaturalOrder } from '../../../src/text/natural-order.ts';
 
-test('numbers count as numbers, wherever they stand', () => {
+test('numbers are compared as numbers, at any position', () => {
   const names = [
     'virtnbdbackup.2',
     'virtnbdbackup.10',
@@ -30,7 +30,7 @@ test('numbers count as numbers, wherever they stand', () => {
   ]);
 });
 
-test('the order is one: no two names are equal, and it goes both ways', () => {
+test('the order is total: no two names are equal, and it is the same in both directions', () => {
   const name = fc.string({ unit: fc.constantFrom('a', '0', '1', '9', '.'), maxLength: 6 });
   fc.assert(
     fc.property(name, name, name, (a, b, c) => {
@@ -43,7 +43,7 @@ test('the order is one: no two names are equal, and it goes both ways', () => {
   );
 });
 
-test('names are numbered where they differ in numbers alone', () => {
+test('names are numbered if they differ only in numbers', () => {
   expect(areNumbered(['c1', 'c10', 'c2'])).toBe(true);
   expect(areNumbered(['backup-2026-11-01', 'backup-2026-11-02'])).toBe(true);
   expect(areNumbered(['monday', 'tuesday'])).toBe(false);

@@ -13,11 +13,11 @@ describe('printable text', () => {
     ['\u202egnp.exe\u2066', '\\u202egnp.exe\\u2066'],
     ['\u2028', '\\u2028'],
     ['', ''],
-  ])('of %j is %j', (text, shown) => {
+  ])('for %j is %j', (text, shown) => {
     expect(printable(text)).toBe(shown);
   });
 
-  test('has no control, line or direction-forcing character, whatever it is made from', () => {
+  test('has no control, line or direction character, whatever the input', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(printable(text)).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]|(?![\u061c\u200e\u200f])\p{Bidi_Control}/u);
@@ -26,7 +26,7 @@ describe('printable text', () => {
     );
   });
 
-  test('of text without such characters is the text itself', () => {
+  test('does not change text without such characters', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(printable(text)).toBe(text);
@@ -36,7 +36,7 @@ describe('printable text', () => {
 });
 
 describe('printable JSON', () => {
-  test('escapes what could move the cursor or turn the reading direction, and is the same value', () => {
+  test('escapes characters that move the cursor or change the direction, and has the same value', () => {
     const value = { name: '\u009b31m\u202egnp.exe\u2066\u0000\u007f', lines: ['two\nlines', 'é 😀'] };
     const json = printableJson(value, 2);
     expect(json).toMatch(/"name": "\\u009b31m\\u202egnp\.exe\\u2066\\u0000\\u007f"/);
@@ -44,7 +44,7 @@ describe('printable JSON', () => {
     expect(JSON.parse(json)).toEqual(value);
   });
 
-  test('of any value is safe and says what JSON says', () => {
+  test('is safe for any value, and is valid JSON', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary' })), fc.constantFrom(undefined, 2), (value, indent) => {
         const json = printableJson(value, indent);

@@ -44,7 +44,7 @@ describe('a share is shown', () => {
   });
 });
 
-describe('a size is read', () => {
+describe('a size', () => {
   test.each([
     ['0', 0],
     ['512', 512],
@@ -55,7 +55,7 @@ describe('a size is read', () => {
     ['2g', 2 ** 31],
     ['3T', 3 * 2 ** 40],
     ['9007199254740991', Number.MAX_SAFE_INTEGER],
-  ])('from %s', (text, bytes) => {
+  ])('is read from %s', (text, bytes) => {
     expect(parseSize(text)).toBe(bytes);
   });
 
@@ -74,12 +74,12 @@ describe('a size is read', () => {
     '9007199254740993',
     '9999999T',
     '٣',
-  ])('not from %j', (text) => {
+  ])('is not read from %j', (text) => {
     expect(() => parseSize(text)).toThrow(UsageError);
     expect(() => parseSize(text)).toThrow(`"${text}" is not a size`);
   });
 
-  test('as it was shown, where the shown number is whole', () => {
+  test('that was shown as a whole number is read as the same size', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1023 }), fc.nat(4), (number, power) => {
         const bytes = number * 1024 ** power;

@@ -103,7 +103,7 @@ const shapes: Shape[] = [
 describe.each(shapes)(
   '--into stores a bitmap of $name',
   ({ create, size, format, writes, args, marks, granularity }) => {
-    test('in a new image that QEMU finds sound, and leaves the image as it is', async () => {
+    test('in a new image without errors, and does not change the image', async () => {
       const folder = await scratchFolder();
       const [image, overlay] = [join(folder, 'disk'), join(folder, 'new.qcow2')];
       await qemuImg('create', '-q', '-f', format ?? 'qcow2', ...create, image, size);
@@ -171,7 +171,7 @@ async function checkpointChain(): Promise<{ folder: string; images: [string, str
 }
 
 describe('--chain', () => {
-  test('unites the bitmaps of a checkpoint, at the finest granularity, and serves them with the data', async () => {
+  test('unites the bitmaps of a checkpoint at the finest granularity, and serves them with the data', async () => {
     const {
       folder,
       images: [top],
@@ -191,7 +191,7 @@ describe('--chain', () => {
     expect(await compareImages(overlay, top)).toMatchObject({ identical: true });
   });
 
-  test('stores the union in the image itself, too, or takes it from the chain of another image', async () => {
+  test('stores the union in the image itself, or takes it from the chain of another image', async () => {
     const {
       folder,
       images: [top],
@@ -209,7 +209,7 @@ describe('--chain', () => {
     expect(dirty(await dirtyExtents(other, 'copy'))).toEqual(expected);
   });
 
-  test('carries the marks into another image by QEMU alone', async () => {
+  test('makes a bitmap that QEMU can merge into another image', async () => {
     const {
       folder,
       images: [top],
@@ -291,7 +291,7 @@ describe('--chain', () => {
     expect(await readdir(folder)).toEqual(before);
   });
 
-  test('says of an image in use, read by force, that its marks are elsewhere', async () => {
+  test('refuses an image in use with --force-share, because its marks are in the memory of the program', async () => {
     const {
       folder,
       images: [top],
@@ -304,7 +304,7 @@ describe('--chain', () => {
     expect(error?.message).toContain('is in use by a program that has the image open for writing');
   });
 
-  test('belongs to --bitmap, and takes names of checkpoints only', async () => {
+  test('requires --bitmap with names of checkpoints', async () => {
     const {
       images: [top],
     } = await checkpointChain();
@@ -316,7 +316,7 @@ describe('--chain', () => {
 });
 
 describe('--into', () => {
-  test('never takes the place of anything, be it a link to nowhere', async () => {
+  test('never replaces an existing file, even a dangling link', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
@@ -351,7 +351,7 @@ describe('--into', () => {
     expect(await readFile(join(folder, 'there'), 'utf8')).toBe('precious');
   });
 
-  test('refuses what makes no sense with a new image', async () => {
+  test('refuses options that make no sense for a new image', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
@@ -370,7 +370,7 @@ describe('--into', () => {
     expect(await readdir(folder)).not.toContain('new.qcow2');
   });
 
-  test('reads an image that may not be written, and one in use only by force', async () => {
+  test('reads a read-only image, and an image in use only with --force-share', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '1M');
@@ -384,7 +384,7 @@ describe('--into', () => {
     expect(await qemuBitmaps(into)).toHaveLength(1);
   });
 
-  test('plans with --dry-run what it would write, and writes nothing', async () => {
+  test('plans with --dry-run and writes nothing', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', image, '64M');
@@ -404,7 +404,7 @@ describe('--into', () => {
     expect((await bitmapTool(...args)).exitCode).toBe(4);
   });
 
-  test('leaves a complete image or none when it is killed, and no temporary file when it is interrupted', async () => {
+  test('leaves a complete image or none if it is killed, and no temporary file if it is interrupted', async () => {
     const folder = await scratchFolder();
     const image = join(folder, 'disk.qcow2');
     await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', image, '256M');

@@ -107,9 +107,9 @@ function randomSource(random: Random, virtualSize: number): BitmapSource {
   ]);
 }
 
-describe('in random images', () => {
+describe('in random images measure', () => {
   for (const { seed, again } of randomCases(12)) {
-    test(`it says what create-from then uses (${again})`, async () => {
+    test(`reports what create-from then uses (${again})`, async () => {
       const random = seededRandom(seed);
       const wishes = { topCompat: '1.1', depths: [1, 1, 2] } as const;
       const { top, story } = await buildRandomChain(random, await scratchFolder(), wishes);
@@ -144,9 +144,9 @@ function everySecond(granularity: number, virtualSize: number): BitmapSource {
   return { kind: 'extents', extents };
 }
 
-describe('in images of 512-byte clusters', () => {
+describe('in images of 512-byte clusters measure', () => {
   for (const { seed, again } of randomCases(3)) {
-    test(`it counts the refcount blocks that are added (${again})`, async () => {
+    test(`counts the added refcount blocks (${again})`, async () => {
       const random = seededRandom(seed);
       const bits = random.pick([16, 32, 64]);
       const path = await smallClusters(bits, '8M', `write -q 0 ${random.between(1, 400)}k`);
@@ -164,7 +164,7 @@ describe('in images of 512-byte clusters', () => {
     });
   }
 
-  test('it counts a refcount table that outgrows its place', async () => {
+  test('counts a refcount table that outgrows its clusters', async () => {
     // A table of one cluster has 64 entries, for 64 clusters each: 2 MiB.
     const path = await smallClusters(64, '8M', 'write -q 0 1700k');
     const before = await refcountsOf(path);
@@ -174,7 +174,7 @@ describe('in images of 512-byte clusters', () => {
   });
 });
 
-test('where nothing is to be made it asks for nothing', async () => {
+test('measure reports 0 bytes if there is nothing to create', async () => {
   const folder = await scratchFolder();
   const [base, overlay] = [join(folder, 'base.qcow2'), join(folder, 'overlay.qcow2')];
   await qemuImg('create', '-q', '-f', 'qcow2', base, '4M');
@@ -189,7 +189,7 @@ test('where nothing is to be made it asks for nothing', async () => {
   expect(second.newEndOffset).toBe(second.endOffset);
 });
 
-test('what create-from refuses is refused', async () => {
+test('measure refuses what create-from refuses', async () => {
   const path = await smallClusters(16, '1M');
   await qemuImg('bitmap', '--add', path, 'c1');
   const everything = { kind: 'everything' } as const;
@@ -215,7 +215,7 @@ async function imageOnDevice(sizeBytes: number): Promise<{ file: string; device:
 
 const bitmaps = ['--allocated', '-n', 'c1', '-n', 'c2', '-n', 'c3'];
 
-test('on a device without room it says what is needed; with as much the bitmaps fit, with a sector less they do not', async () => {
+test('measure reports the exact size that a device needs for the bitmaps', async () => {
   const { file, device } = await imageOnDevice(640 * KIB);
   const before = await digest(file);
   const measured = await bitmapToolJson<MeasureResult>('measure', ...bitmaps, device);
@@ -236,7 +236,7 @@ test('on a device without room it says what is needed; with as much the bitmaps 
   expect(await qemuCheck(device)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
 });
 
-test('a device with room need not grow', async () => {
+test('measure reports no larger size for a device with enough space', async () => {
   const { device } = await imageOnDevice(2048 * KIB);
   const measured = await bitmapToolJson<MeasureResult>('measure', ...bitmaps, device);
   expect(measured.endOffset).toBe(2048 * KIB);

@@ -15,24 +15,24 @@ function order(...chain: Actions[]): number[] {
   return orderWrites(images).map((image) => images.indexOf(image));
 }
 
-test('goes from the bottom up, and leaves out what has nothing to write', () => {
+test('the order of writes goes from the bottom up, without images that need no write', () => {
   expect(order({ a: 'add' }, { a: 'add' }, { a: 'keep' }, { a: 'rebuild' })).toEqual([3, 1, 0]);
   expect(order({ a: 'top-up' }, { a: 'top-up' }, { a: 'keep' })).toEqual([1, 0]);
 });
 
-test('writes last for a checkpoint an image because of which libvirt refuses it', () => {
+test('an image because of which libvirt refuses a checkpoint is written last for that checkpoint', () => {
   expect(order({ a: 'top-up' }, { a: 'rebuild' })).toEqual([0, 1]);
   expect(order({ a: 'top-up' }, { a: 'add' }, { a: 'rebuild' })).toEqual([2, 0, 1]);
   expect(order({ a: 'keep', b: 'add' }, { a: 'top-up', b: 'keep' }, { a: 'enable' })).toEqual([1, 2, 0]);
 });
 
-test('does not take a bitmap below all others for one that libvirt misses', () => {
+test('a bitmap below all others is not one that libvirt misses', () => {
   expect(order({ a: 'top-up' }, { a: 'enable' }, { a: 'add' })).toEqual([2, 0, 1]);
   expect(order({ a: 'add' }, { a: 'add' })).toEqual([1, 0]);
   // Where libvirt accepts what there is, no order hides it.
   expect(order({ a: 'top-up' }, { a: 'add' })).toEqual([1, 0]);
 });
 
-test('writes every image once where checkpoints want opposite orders', () => {
+test('every image is written once even if checkpoints need opposite orders', () => {
   expect(order({ a: 'top-up', b: 'add' }, { a: 'rebuild', b: 'top-up' }, { b: 'keep' })).toEqual([1, 0]);
 });

@@ -27,13 +27,13 @@ function commands(needs: readonly Need[], images: readonly string[], isOnFile = 
   return [...new Set([...uniteAdvice(needs, images, isOnFile).values()].map((call) => repairCommand(call)))];
 }
 
-test('checkpoints that need no more than a call are one call for all disks', () => {
+test('checkpoints that need only a repair are united in one call for all disks', () => {
   expect(commands([need('a', 'c1'), need('a', 'c2'), need('b', 'c1')], ['a', 'b'])).toEqual([
     'bitmap-tool repair a b',
   ]);
 });
 
-test('consents are those that any of them needs', () => {
+test('the united call has the consents that any of its checkpoints needs', () => {
   const needs = [
     need('a', 'c1', { consents: ['rebuild-origin'] }),
     need('a', 'c2'),
@@ -42,7 +42,7 @@ test('consents are those that any of them needs', () => {
   expect(commands(needs, ['a'])).toEqual(['bitmap-tool repair --rebuild-origin --enable-disabled a']);
 });
 
-test('a name that must be given names all, also where it is of one disk', () => {
+test('one name that must be given adds all names, even of another disk', () => {
   const needs = [
     need('a', 'c1', { names: ['c1'] }),
     need('a', 'c2'),
@@ -53,7 +53,7 @@ test('a name that must be given names all, also where it is of one disk', () => 
   ]);
 });
 
-test('two origins of one disk are two calls, each with its names, and only for the disks that the names are of', () => {
+test('two origins of one disk need two calls, each with its names and the disks of these names', () => {
   const needs = [
     need('a', 'c1', { origins: ['base'] }),
     need('a', 'c2', { origins: ['mid'] }),
@@ -65,7 +65,7 @@ test('two origins of one disk are two calls, each with its names, and only for t
   ]);
 });
 
-test('a backup is of one checkpoint, and each that needs one has a call of its own', () => {
+test('each checkpoint that needs a backup has a call of its own', () => {
   const against = { names: ['x'], isAgainst: true };
   const needs = [need('a', 'c1', against), need('a', 'c2', against), need('a', 'c3')];
   expect(commands(needs, ['a'])).toEqual([
@@ -75,7 +75,7 @@ test('a backup is of one checkpoint, and each that needs one has a call of its o
   ]);
 });
 
-test('what must be done first stays a call of its own', () => {
+test('a call that must come first stays separate', () => {
   const first: Need = { image: 'a', name: 'c1', call: { kind: 'repair-directory-first', file: 'a' } };
   const lower = need('a', 'c3', { images: ['base'], names: ['c3'] });
   expect(commands([first, need('a', 'c2'), lower], ['a'])).toEqual([

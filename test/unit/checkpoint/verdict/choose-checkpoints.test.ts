@@ -22,7 +22,7 @@ const images = chainOf(
   { oldest: 'good', old: 'in-use', 'backup-vda': 'good' },
 );
 
-test('without knowledge a checkpoint is what the topmost image that has its bitmap has as a good one', () => {
+test('without files, every name whose topmost bitmap is good is a checkpoint', () => {
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, undefined);
   expect(chosen).toEqual(
     ['oldest', 'old', 'new'].map((name) => ({ name, parent: undefined, origin: { kind: 'unknown' } })),
@@ -31,20 +31,20 @@ test('without knowledge a checkpoint is what the topmost image that has its bitm
   expect(unknown).toEqual([]);
 });
 
-test('names that are asked for are taken as they are, each once', () => {
+test('named checkpoints are chosen in the given order, each once', () => {
   const { chosen, unclear, unknown } = chooseCheckpoints(images, ['off', 'gone', 'off'], undefined);
   expect(namesOf(chosen)).toEqual(['off', 'gone']);
   expect([unclear, unknown]).toEqual([[], []]);
 });
 
-test('known checkpoints are all taken, and what else the chain has is told', () => {
+test('all known checkpoints are chosen, and other bitmaps of the chain are reported', () => {
   const all = known('oldest', 'old', 'gone');
   const { chosen, unclear, unknown } = chooseCheckpoints(images, undefined, all);
   expect(chosen).toEqual(all);
   expect([unclear, unknown]).toEqual([[], ['off', 'used', 'new']]);
 });
 
-test('of known checkpoints those that are asked for are taken, parents first all the same', () => {
+test('named checkpoints on file are chosen with parents first', () => {
   const { chosen } = chooseCheckpoints(images, ['gone', 'oldest'], known('oldest', 'old', 'gone'));
   expect(namesOf(chosen)).toEqual(['oldest', 'gone']);
   expect(() => chooseCheckpoints(images, ['oldest', 'new'], known('oldest'))).toThrow(

@@ -65,7 +65,7 @@ const read = async (imageCount = 1, more: CheckpointFiles = {}) =>
     onWarning: (warning) => warnings.push(warning),
   }))!;
 
-describe('files', () => {
+describe('checkpoint files', () => {
   test('may be left out, and then no disk may be named', async () => {
     for (const checkpoints of [undefined, []]) {
       expect(await readRecords({ checkpoints }, 1, {})).toBeUndefined();
@@ -76,7 +76,7 @@ describe('files', () => {
     }
   });
 
-  test('want the name of a disk for each image, or none', async () => {
+  test('need the name of a disk for each image or for none', async () => {
     await checkpoint({ target: 'vda' });
     for (const disks of [['vda', 'vdb'], []])
       await expect(read(1, { disks })).rejects.toThrow(`${disks.length} names of disks for 1 images`);
@@ -89,7 +89,7 @@ describe('the checkpoints of a disk', () => {
     (await (await read(1, more)).of([images]))[0]!;
   const at = (name: string) => join(folder, name);
 
-  test('come with their parents and with the image that was active, where that is still in the chain', async () => {
+  test('have their parents and, if it is still in the chain, the image that was active', async () => {
     const images = await chain(['top', 'middle', 'base']);
     await checkpoint({ target: 'vda', source: at('base') });
     await checkpoint({ target: 'vda', source: at('top'), backing: [at('middle'), at('base')] });
@@ -99,7 +99,7 @@ describe('the checkpoints of a disk', () => {
     ]);
   });
 
-  test('leave open where they were made, where nothing tells, or everything has gone since', async () => {
+  test('have no origin if nothing shows it or all their images have gone', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vda' });
     await checkpoint({ target: 'vda', source: at('gone') });
@@ -109,7 +109,7 @@ describe('the checkpoints of a disk', () => {
     ]);
   });
 
-  test('are those that cover it', async () => {
+  test('are the checkpoints that cover the disk', async () => {
     const images = await chain(['top']);
     const source = at('top');
     await checkpoint({ target: 'vda', source });
@@ -118,7 +118,7 @@ describe('the checkpoints of a disk', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('go by what a person says, for each image by its position', async () => {
+  test('follow the disks that the user names, one for each image', async () => {
     const [top] = await chain(['top']);
     await checkpoint({ target: 'vda', source: '/a' }, { target: 'vdb', source: at('top') });
     const [vdb, vda] = await (await read(2, { disks: ['vdb', 'vda'] })).of([[top!], [top!]]);
@@ -126,7 +126,7 @@ describe('the checkpoints of a disk', () => {
     expect(vda![0]!.origin.kind).toBe('unknown');
   });
 
-  test('have no disk of the name that a person says: the refusal says which name was tried', async () => {
+  test('do not include a disk of the name that the user gives, and the refusal contains that name', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vdb', source: at('top') });
     await expect((await read(1, { disks: ['vda'] })).of([images])).rejects.toMatchObject({
@@ -135,7 +135,7 @@ describe('the checkpoints of a disk', () => {
     });
   });
 
-  test('may tell no path where the image is the only one', async () => {
+  test('need no path if there is only one image', async () => {
     const images = await chain(['top']);
     await checkpoint({ target: 'vda' });
     expect(await of(images)).toHaveLength(1);
@@ -147,7 +147,7 @@ describe('the checkpoints of a disk', () => {
     });
   });
 
-  test('that are surely of other disks are left out with a warning, unless all are', async () => {
+  test('are left out with a warning if they belong to other disks, unless all do', async () => {
     const [base, other] = await chain(['base', 'other']);
     await checkpoint({ target: 'vda', source: at('base') });
     await expect(of([other!])).rejects.toThrow(/not a disk of these checkpoints: .*"c0"/);
@@ -157,7 +157,7 @@ describe('the checkpoints of a disk', () => {
     expect((await of([base!])).map(({ name }) => name)).toEqual(['c0', 'c1']);
   });
 
-  test('that nothing tells from one of it are refused, and so is one of which it has the bitmap', async () => {
+  test('are refused if they may belong to the disk, or if the chain has their bitmap', async () => {
     const [top] = await chain(['top'], 'c0');
     await checkpoint({ target: 'vda', source: '/elsewhere/a' });
     await checkpoint({ target: 'vda', source: '/elsewhere/a' }, { target: 'vdb', source: at('top') });
@@ -169,7 +169,7 @@ describe('the checkpoints of a disk', () => {
     await expect(of((await chain(['top'])) as ChainImage[])).rejects.toThrow(/checkpoint "c2"/);
   });
 
-  test('whose image is in no chain are those of the disk that has their target', async () => {
+  test('belong to the disk with their target if their image is in no chain', async () => {
     const images = await chain(['base']);
     await chain(['overlay']);
     await checkpoint({ target: 'vda', source: at('base') });
@@ -206,7 +206,7 @@ describe('the image in which a checkpoint began', () => {
     last,
   });
 
-  test('is the one with the path of then, though images below were committed or have moved', async () => {
+  test('is the image with the old path, even if images below it were committed or moved', async () => {
     for (const backing of [['base'], ['middle', 'base'], ['gone']])
       expect(await originIn(['disk', 'base'], 'disk', backing)).toEqual({
         kind: 'in-chain',
@@ -215,7 +215,7 @@ describe('the image in which a checkpoint began', () => {
       });
   });
 
-  test('is not the one with the path of then, where more images lie below than did', async () => {
+  test('is not the image with the old path if more images are below it than before', async () => {
     expect(await originIn(['disk', 'base'], 'disk', [])).toEqual(lower('disk', 1, 1));
     expect(await originIn(['disk', 'one', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 1));
     expect(await originIn(['disk', 'one', 'two', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 2));
@@ -223,12 +223,12 @@ describe('the image in which a checkpoint began', () => {
     expect(await originIn(['top', 'disk', 'one', 'two'], 'disk', [])).toEqual(lower('disk', 1, 3));
   });
 
-  test('lies as deep as that day, where all images have moved', async () => {
+  test('is at its old depth if all images have moved', async () => {
     expect(await originIn(['new-overlay', 'new-disk'], 'gone', [])).toEqual(lower('gone', 1, 1));
     expect(await originIn(['new-disk'], 'gone', [])).toEqual({ kind: 'unknown' });
   });
 
-  test('is open where XML without its chain tells the path of an image with others below', async () => {
+  test('is unknown if XML without a chain names an image that has others below it', async () => {
     const images = await chain(['top', 'disk', 'base']);
     await writeFile(
       at('0.xml'),
@@ -244,7 +244,7 @@ describe('the image in which a checkpoint began', () => {
 });
 
 describe('other disks of a checkpoint', () => {
-  test('are warned of, by target or by name, when one of its disks was asked about', async () => {
+  test('cause a warning, with target or name, if only some disks are checked', async () => {
     const images = await chain(['top']);
     await checkpoint(
       { target: 'vda', source: join(folder, 'top') },
@@ -258,7 +258,7 @@ describe('other disks of a checkpoint', () => {
     ]);
   });
 
-  test('are not, when all of them were asked about', async () => {
+  test('cause no warning if all disks are checked', async () => {
     const [top, other] = await chain(['top', 'other']);
     await checkpoint(
       { target: 'vda', source: join(folder, 'top') },

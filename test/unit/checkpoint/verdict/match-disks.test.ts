@@ -51,7 +51,7 @@ async function images(): Promise<{ overlay: string; base: string; other: string;
   return { overlay: overlay!, base: base!, other: other!, folder };
 }
 
-test('the disk whose image was active then is now somewhere in the chain', async () => {
+test('a disk matches if its image of that time is somewhere in the chain', async () => {
   const { overlay, base, other } = await images();
   const two = checkpoint({ target: 'vda', source: base }, { target: 'vdb', source: other });
   expect(await diskOf(two, { paths: [overlay, base] })).toEqual(matched('vda'));
@@ -59,7 +59,7 @@ test('the disk whose image was active then is now somewhere in the chain', async
   expect(await diskOf(checkpoint({ source: base }), { paths: [overlay, base] })).toEqual(matched(base));
 });
 
-test('files count, not their names', async () => {
+test('images match by their files and not by their names', async () => {
   const { overlay, base, folder } = await images();
   await symlink(base, join(folder, 'symlink'));
   await link(base, join(folder, 'link'));
@@ -69,7 +69,7 @@ test('files count, not their names', async () => {
   }
 });
 
-test('the disk that a person names, by target or as the checkpoint calls it', async () => {
+test('a disk matches if the user names it, by its target or by its name in the checkpoint', async () => {
   const { overlay, base } = await images();
   const two = checkpoint({ target: 'vda', source: '/gone' }, { target: 'vdb', name: base, source: base });
   expect(await diskOf(two, { paths: [overlay], disk: 'vda' })).toEqual(matched('vda'));
@@ -80,7 +80,7 @@ test('the disk that a person names, by target or as the checkpoint calls it', as
   );
 });
 
-test('the only disk of a checkpoint that tells no paths, if no other image is asked about', async () => {
+test('the only disk of a checkpoint without paths matches if only one image is checked', async () => {
   const { overlay } = await images();
   const one = checkpoint({ target: 'vda' });
   expect(await diskOf(one, { paths: [overlay], isOnly: true })).toEqual(matched('vda'));
@@ -89,7 +89,7 @@ test('the only disk of a checkpoint that tells no paths, if no other image is as
   expect(await diskOf(two, { paths: [overlay], isOnly: true })).toEqual(mismatch(/vda, vdb$/));
 });
 
-test('an image that has another path than the checkpoint tells is none of its disks', async () => {
+test('an image does not match if its path differs from the path in the checkpoint', async () => {
   const { overlay, base } = await images();
   const moved = checkpoint({ target: 'vda', source: '/old/disk.qcow2' });
   expect(await diskOf(moved, { paths: [overlay, base], isOnly: true })).toEqual(
@@ -100,7 +100,7 @@ test('an image that has another path than the checkpoint tells is none of its di
   );
 });
 
-test('a chain with the images of two disks is neither', async () => {
+test('a chain with the images of two disks matches neither', async () => {
   const { overlay, base } = await images();
   const two = checkpoint({ target: 'vda', source: overlay }, { target: 'vdb', source: base });
   expect(await diskOf(two, { paths: [overlay, base] })).toEqual(
@@ -114,7 +114,7 @@ describe('a checkpoint whose image is not in the chain', () => {
   const match = (checkpoints: Checkpoint[], ...all: ImageOfDisk[]) =>
     matchDisks(checkpoints, all, fileIdentities());
 
-  test('is of the disk that has its target in another checkpoint of the same guest', async () => {
+  test('belongs to the disk that has its target in another checkpoint of the same guest', async () => {
     const { base } = await images();
     const gone = { target: 'vda', source: '/gone/overlay' };
     const here = { target: 'vda', source: base };
@@ -133,7 +133,7 @@ describe('a checkpoint whose image is not in the chain', () => {
     }
   });
 
-  test('is of the disk whose image lay below it that day', async () => {
+  test('belongs to the disk whose image was below it at that time', async () => {
     const { base, overlay, other } = await images();
     const c2 = named(
       'c2',
@@ -155,7 +155,7 @@ describe('a checkpoint whose image is not in the chain', () => {
     ]);
   });
 
-  test('is surely of another disk where it is of another guest, or names no other disk than those that are known as others', async () => {
+  test('belongs to another disk if it is of another guest or names only disks that are known as others', async () => {
     const { base, other } = await images();
     const vda = { target: 'vda', source: base };
     const vdb = { target: 'vdb', source: other };
@@ -178,7 +178,7 @@ describe('a checkpoint whose image is not in the chain', () => {
     expect(reasons((await match(joined, { paths: [other] }))[0]!)).toEqual(['other', 'vdb']);
   });
 
-  test('may be of the disk where that had another target, or nothing says which guest it is of', async () => {
+  test('may belong to the disk if the disk had another target or the guest is unknown', async () => {
     const { base } = await images();
     const vda = { target: 'vda', source: base };
     const renamed = [

@@ -63,7 +63,7 @@ describe('libvirt', () => {
     ['gx', false],
     ['rg', true],
     ['...', false],
-  ])('takes %s as valid: %s', (states, accepted) => {
+  ])('accepts %s: %s', (states, accepted) => {
     expect(judge('c', chain(states)).accepted).toBe(accepted);
     expect(found(chain(states)).length === 0).toBe(accepted);
   });
@@ -84,23 +84,23 @@ describe('a verdict', () => {
     ],
     ['sx', ['0.qcow2: bitmap-stale', '1.qcow2: bitmap-unreadable']],
     ['..', ['chain: no-bitmap']],
-  ])('of %s names each image and what is wrong there', (states, problems) => {
+  ])('for %s names each image and its problem', (states, problems) => {
     expect(found(chain(states))).toEqual(problems);
   });
 
-  test('finds disks of another size, down to the origin and no further', () => {
+  test('reports images of another size down to the origin', () => {
     const other = { virtualSizeBytes: 2 * MIB };
     expect(found(chain('ggg.', { 1: other, 3: other }))).toEqual(['1.qcow2: size-mismatch']);
     expect(judge('c', chain('gg', { 1: other })).accepted).toBe(true);
   });
 
-  test('finds bitmaps that lack what their image holds, except in the origin', () => {
+  test('reports bitmaps that lack allocated data, except in the origin', () => {
     const incomplete = { missingBytes: 512 };
     expect(found(chain('ggg', { 0: incomplete, 2: incomplete }))).toEqual(['0.qcow2: bitmap-incomplete']);
     expect(found(chain('g', { 0: incomplete }))).toEqual([]);
   });
 
-  test('finds what is lost where a checkpoint is known to have begun', () => {
+  test('reports lost bitmaps if the origin is known', () => {
     expect(found(chain('g..'), madeIn(1))).toEqual(['1.qcow2: bitmap-lost']);
     expect(judge('c', chain('g..'), madeIn(2)).accepted).toBe(true);
     expect(found(chain('g..'), madeIn(2))).toEqual(['1.qcow2: bitmap-lost', '2.qcow2: bitmap-lost']);
@@ -111,7 +111,7 @@ describe('a verdict', () => {
     expect(found(chain('gg'), madeIn(0))).toEqual([]);
   });
 
-  test('finds that another image has the path of the one in which it began', () => {
+  test('reports that another image has the path of the origin', () => {
     const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 2, last: 2 } as const;
     expect(found(chain('...'), lower)).toEqual(['chain: no-bitmap']);
     expect(judge('c', chain('...'), lower).problems[0]!.message).toMatch(
@@ -125,7 +125,7 @@ describe('a verdict', () => {
     expect(found(chain('ggg'), lower)).toEqual([]);
   });
 
-  test('finds that the image in which it began has left the chain, unless its bitmap was merged below', () => {
+  test('reports that the origin has left the chain, unless its bitmap was merged below', () => {
     const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
     expect(judge('c', chain('..'), left).problems).toEqual([
       { code: 'no-bitmap', image: null, message: expect.stringMatching(/s1\.qcow2, .*is not in the chain/) },
@@ -150,7 +150,7 @@ test('in-use outweighs enabled', () => {
   expect(states).toEqual(['good', 'disabled', 'in-use', 'in-use']);
 });
 
-describe('the remedy', () => {
+describe('the remedy of a bitmap', () => {
   test.each<[BitmapState, boolean, boolean, string, string | undefined]>([
     ['missing', false, false, 'add', undefined],
     ['missing', true, false, 'add', 'rebuild-origin'],
@@ -164,7 +164,7 @@ describe('the remedy', () => {
     ['disabled', false, true, 'enable', 'enable-disabled'],
     ['disabled', true, true, 'enable', 'enable-disabled'],
   ])(
-    'of %s (origin: %s, covers: %s) is to %s it, with consent to %s',
+    'that is %s (origin: %s, covers: %s) is to %s it, with consent to %s',
     (state, isOrigin, covers, action, consent) => {
       expect(remedyFor(state, isOrigin, covers)).toEqual({ action, consent });
     },
@@ -198,13 +198,13 @@ describe('advice', () => {
     expect(adviceFor(chain(states), madeIn(origin))).toBe(advice);
   });
 
-  test('leaves the image to a person where a path alone tells it, and images lie below', () => {
+  test('asks the user for the image if only a path shows it and images are below it', () => {
     expect(adviceFor(chain('..'), madeIn(0, false))).toBe(
       'bitmap-tool repair --name c --origin IMAGE 0.qcow2',
     );
   });
 
-  test('names the image of then where another one has its path, and the branch where it has left the chain', () => {
+  test('names the old image if another one has its path, and the branch if it has left the chain', () => {
     const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 1, last: 1 } as const;
     expect(adviceFor(chain('..'), lower)).toBe('bitmap-tool repair --name c --origin 1.qcow2 0.qcow2');
     const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
@@ -216,7 +216,7 @@ describe('advice', () => {
     expect(adviceFor(chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
   });
 
-  test('for disks of different sizes is to make the smaller one larger, once its bitmap can be resized', () => {
+  test('for images of different sizes is to enlarge the smaller one after its bitmap can be resized', () => {
     const sizes = { 0: { virtualSizeBytes: 2 * MIB } };
     expect(adviceFor(chain('gg', sizes), madeIn(undefined))).toBe(`qemu-img resize 1.qcow2 ${2 * MIB}`);
     expect(adviceFor(chain('gu', sizes), madeIn(undefined))).toBe(

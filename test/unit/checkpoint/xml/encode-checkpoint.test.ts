@@ -4,7 +4,7 @@ import { checkpointXml } from '../../../../src/checkpoint/xml/encode-checkpoint.
 
 const MINIMAL = { name: 'c1', parent: undefined, creationTime: 5, description: undefined, disks: [] };
 
-test('a checkpoint without anything has a name and a time', () => {
+test('a minimal checkpoint has a name and a time', () => {
   expect(checkpointXml(MINIMAL).split('\n')).toEqual([
     '<domaincheckpoint>',
     '  <name>c1</name>',
@@ -14,7 +14,7 @@ test('a checkpoint without anything has a name and a time', () => {
   ]);
 });
 
-test('a checkpoint with everything has it in this order', () => {
+test('a complete checkpoint has all elements in this order', () => {
   const disk = { bitmap: 'c1', target: undefined, source: undefined };
   const checkpoint = {
     ...MINIMAL,

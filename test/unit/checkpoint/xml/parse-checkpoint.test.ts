@@ -67,11 +67,11 @@ const CHECKPOINT = {
 };
 
 describe('a checkpoint', () => {
-  test('has its disks with target and source where the domain tells them', () => {
+  test('has disks with the target and source from the domain', () => {
     expect(parseCheckpoint(DUMP)).toEqual(CHECKPOINT);
   });
 
-  test('has the chain of that day where libvirt has written all of it, and whose it is', () => {
+  test('has the complete backing chain and the guest that libvirt has written', () => {
     const store = (inner: string, source = '') =>
       `<backingStore type='file'>${source}${inner}</backingStore>`;
     const stores = [
@@ -95,7 +95,7 @@ describe('a checkpoint', () => {
     ]);
   });
 
-  test('may have as many images in its chain as libvirt takes', () => {
+  test('may have as many images in its chain as libvirt allows', () => {
     const chain = `${`<backingStore><source file='/x'/>`.repeat(199)}<backingStore/>${'</backingStore>'.repeat(199)}`;
     const domain = `<domain><devices><disk><target dev='vda'/>${chain}</disk></devices></domain>`;
     const {
@@ -114,12 +114,12 @@ describe('a checkpoint', () => {
     });
   });
 
-  test('may have its name in pieces', () => {
+  test('may have its name in several text nodes', () => {
     const xml = minimal().replace('<name>c1<', '<name>c<!-- x --><![CDATA[1]]>&#46;2<');
     expect(parseCheckpoint(xml).name).toBe('c1.2');
   });
 
-  test('is the same without its domain, but for what only that tells', () => {
+  test('has the same content without its domain, except for what only the domain contains', () => {
     const xml = checkpointXml(CHECKPOINT as never);
     expect(xml).not.toContain('<domain ');
     expect(parseCheckpoint(xml)).toEqual({
@@ -132,7 +132,7 @@ describe('a checkpoint', () => {
     });
   });
 
-  test('keeps every character of a path that may stand in XML', () => {
+  test('keeps every character of a path that XML can contain', () => {
     const name = `/a'b"c<d>e&f;ü€😀]]>`;
     const disk = { ...CHECKPOINT.disks[1], name, source: name, target: undefined };
     const checkpoint = { ...CHECKPOINT, description: 'two\r\nlines', disks: [disk] };
@@ -146,22 +146,22 @@ function minimal(inner = ''): string {
 
 const disks = (...elements: string[]) => minimal(`<disks>${elements.join('')}</disks>`);
 
-describe('refused is', () => {
+describe('a checkpoint file is refused with', () => {
   test.each([
-    ['text that is no XML', 'c1', /no well-formed XML: line 1: /],
+    ['text that is not XML', 'c1', /no well-formed XML: line 1: /],
     ['nothing', '', /no well-formed XML: .*must contain a root element/],
     ['a document that ends early', minimal().slice(0, -9), /no well-formed XML: line 1: unclosed tag/],
     ['a second root', `${minimal()}<x/>`, /no well-formed XML: .*only one root/],
-    ['an attribute given twice', disks(`<disk name='vda' name='vdb'/>`), /duplicate attribute/],
-    ['an entity that nobody defined', minimal('&lol;'), /undefined entity/],
+    ['a duplicate attribute', disks(`<disk name='vda' name='vdb'/>`), /duplicate attribute/],
+    ['an undefined entity', minimal('&lol;'), /undefined entity/],
     ['a DOCTYPE', `<!DOCTYPE x [<!ENTITY a "b">]>\n${minimal()}`, /line 1: a DOCTYPE/],
     ['another encoding', `<?xml version='1.0' encoding='latin1'?>${minimal()}`, /the encoding latin1/],
-    ['nesting without end', '<a>'.repeat(257), /nested more than 256 deep/],
+    ['endless nesting', '<a>'.repeat(257), /nested more than 256 deep/],
     ['a snapshot', '<domainsnapshot/>', /of a <domainsnapshot>, must be of a <domaincheckpoint>/],
     ['no name', minimal().replace(/<name>.*<.name>/, ''), /the checkpoint has no <name>/],
     ['a second name', minimal('<name>c2</name>'), /<domaincheckpoint> has 2 <name>, must have one/],
     ['no time', minimal().replace(/<creation.*Time>/, ''), /has no <creationTime>/],
-    ['a time that is none', minimal().replace('>5<', '>5.5<'), /<creationTime> is "5.5"/],
+    ['an invalid time', minimal().replace('>5<', '>5.5<'), /<creationTime> is "5.5"/],
     ['a time beyond 2^53', minimal().replace('>5<', '>9007199254740993<'), /<creationTime> is/],
     ['a time before 1970', minimal().replace('>5<', '>-5<'), /<creationTime> is "-5"/],
     ['a parent without a name', minimal('<parent/>'), /its parent has no <name>/],
@@ -171,7 +171,11 @@ describe('refused is', () => {
       /its parent has the name "..\/x"/,
     ],
     ['a disk without a name', disks('<disk/>'), /a <disk> has no name/],
-    ['a disk that is neither target nor path', disks(`<disk name='disk.qcow2'/>`), /"disk.qcow2", must be/],
+    [
+      'a disk name that is not a target or a path',
+      disks(`<disk name='disk.qcow2'/>`),
+      /"disk.qcow2", must be/,
+    ],
     ['a disk of a snapshot', disks(`<disk name='vda' checkpoint='internal'/>`), /checkpoint="internal"/],
     ['a disk twice', disks(`<disk name='vda'/>`, `<disk name='vda'/>`), /the disk vda is there twice/],
     ['a path twice', disks(`<disk name='/a'/>`, `<disk name='/a'/>`), /the disk \/a is there twice/],

@@ -22,7 +22,7 @@ async function folderOf(files: Readonly<Record<string, string>>): Promise<string
 
 const namesOf = (checkpoints: readonly { name: string }[]) => checkpoints.map(({ name }) => name);
 
-test('every .xml of a folder is read, and nothing else', async () => {
+test('exactly the .xml files of a folder are read', async () => {
   const folder = await folderOf({
     'virtnbdbackup.0.xml': xml('virtnbdbackup.0', 10),
     'virtnbdbackup.1.xml': xml('virtnbdbackup.1 < virtnbdbackup.0', 20),
@@ -35,7 +35,7 @@ test('every .xml of a folder is read, and nothing else', async () => {
   expect(read[2]!.file).toBe(join(folder, 'virtnbdbackup.10.xml'));
 });
 
-test('parents come first whatever the clock said, then the older, then the name', async () => {
+test('parents come first even against the clock, then older checkpoints, then names', async () => {
   const folder = await folderOf({
     '1.xml': xml('child < root', 1),
     '2.xml': xml('root', 9),
@@ -54,7 +54,7 @@ test('parents come first whatever the clock said, then the older, then the name'
   ]);
 });
 
-test('a file may be named twice, and with its folder', async () => {
+test('a file may be named twice, or together with its folder', async () => {
   const folder = await folderOf({ 'c1.xml': xml('c1', 1) });
   const file = join(folder, 'c1.xml');
   await symlink(file, join(folder, 'link.xml'));
@@ -69,7 +69,7 @@ test('no file stays open', async () => {
   expect(paths.filter((path) => path.startsWith(folder))).toEqual([]);
 });
 
-test('a bitmap of another name than the checkpoint is warned of', async () => {
+test('a bitmap with another name than its checkpoint causes a warning', async () => {
   const disks = `<disks><disk name='vda' bitmap='other'/><disk name='vdb' checkpoint='no'/><disk name='vdc'/></disks>`;
   const folder = await folderOf({ 'c1.xml': xml('c1', 1, disks) });
   const warnings: string[] = [];
@@ -77,7 +77,7 @@ test('a bitmap of another name than the checkpoint is warned of', async () => {
   expect(warnings).toEqual([expect.stringMatching(/c1\.xml: disk vda has the bitmap "other".*"c1"/)]);
 });
 
-describe('refused is', () => {
+describe('these checkpoint files are refused:', () => {
   const refusal = (code: string, message: RegExp, remedy?: Remedy) =>
     expect.objectContaining({
       code,
@@ -85,7 +85,7 @@ describe('refused is', () => {
       ...(remedy === undefined ? {} : { remedy }),
     });
 
-  test('what describes no checkpoint, naming the file', async () => {
+  test('a file without a checkpoint, with its name', async () => {
     const folder = await folderOf({ 'a.xml': '<domain/>' });
     await expect(readCheckpoints([folder])).rejects.toEqual(
       refusal('INVALID_CHECKPOINT', /a\.xml: the XML of a <domain>/, {
@@ -95,7 +95,7 @@ describe('refused is', () => {
     );
   });
 
-  test('a checkpoint that two files describe, naming both', async () => {
+  test('a checkpoint in two files, with both names', async () => {
     const folder = await folderOf({ 'a.xml': xml('c1', 1), 'b.xml': xml('c1', 2) });
     await expect(readCheckpoints([folder])).rejects.toEqual(
       refusal('INVALID_CHECKPOINT', /b\.xml: describes checkpoint "c1", and so does .*a\.xml/),
@@ -120,7 +120,7 @@ describe('refused is', () => {
     );
   });
 
-  test('a folder without XML, pointing to the one that virtnbdbackup keeps in it', async () => {
+  test('a folder without XML, with the subfolder of virtnbdbackup that has some', async () => {
     const folder = await folderOf({ 'machine.cpt': '[]' });
     await expect(readCheckpoints([folder])).rejects.toEqual(refusal('INVALID_CHECKPOINT', /ends in \.xml/));
     await mkdir(join(folder, 'another'));
@@ -136,7 +136,7 @@ describe('refused is', () => {
     );
   });
 
-  test('a file larger than any checkpoint, unread', async () => {
+  test('a file larger than any checkpoint, before it is read', async () => {
     const folder = await folderOf({ 'a.xml': xml('c1', 1) });
     await truncate(join(folder, 'a.xml'), 2 ** 40);
     await expect(readCheckpoints([folder])).rejects.toEqual(
@@ -144,7 +144,7 @@ describe('refused is', () => {
     );
   });
 
-  test('what is not there, or no file', async () => {
+  test('a missing file, and something that is not a file', async () => {
     const folder = await scratchFolder();
     const fifo = join(folder, 'a.xml');
     await execa('mkfifo', [fifo]);
@@ -154,7 +154,7 @@ describe('refused is', () => {
     );
   });
 
-  test('text in another encoding than UTF-8', async () => {
+  test('text that is not UTF-8', async () => {
     const file = join(await scratchFolder(), 'a.xml');
     await writeFile(file, Buffer.from(xml('c1', 1).replace('c1', 'é'), 'latin1'));
     await expect(readCheckpoints([file])).rejects.toEqual(refusal('INVALID_CHECKPOINT', /no text in UTF-8/));

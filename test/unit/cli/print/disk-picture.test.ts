@@ -12,7 +12,7 @@ function cells(picture: string): string {
 const MIB = 2 ** 20;
 
 describe('the picture of a disk', () => {
-  test('has 256 cells in four rows, each row with its place, and says what a cell is', () => {
+  test('has 256 cells in four rows with offsets, and states the size of a cell', () => {
     expect(diskPicture(256 * MIB, [{ offset: 64 * MIB, length: 64 * MIB }])).toBe(
       [
         `      0 B ${'·'.repeat(64)}`,
@@ -40,7 +40,7 @@ describe('the picture of a disk', () => {
     expect(diskPicture(0, [])).not.toContain('NaN');
   });
 
-  test('shades a cell by how much of it is marked', () => {
+  test('shades a cell by its marked share', () => {
     const marked = [0, 1, 300_000, 400_000, 700_000, 1_000_000, MIB - 1, MIB].map((length, cell) => ({
       offset: cell * MIB,
       length,
@@ -48,7 +48,7 @@ describe('the picture of a disk', () => {
     expect(cells(diskPicture(256 * MIB, marked)).slice(0, 9)).toBe('·░░▒▓▓▓█·');
   });
 
-  test('shows every mark in its cell, and full cells only where all is marked', () => {
+  test('shows every mark, and full cells only if all is marked', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 2000 }),

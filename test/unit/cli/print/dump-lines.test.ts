@@ -38,7 +38,7 @@ async function printed(print: typeof printJsonLines, made: ReturnType<typeof cle
   return text;
 }
 
-test('a dump covers the whole disk, clean and dirty in turn, and its lines say the same', async () => {
+test('a dump covers the whole disk with alternating clean and dirty extents, and its lines show the same', async () => {
   await fc.assert(
     fc.asyncProperty(bitmap, async (made) => {
       const extents = expected(made);
@@ -53,7 +53,7 @@ test('a dump covers the whole disk, clean and dirty in turn, and its lines say t
   );
 });
 
-test('nothing more is printed once nobody reads', async () => {
+test('nothing more is printed after the reader has gone', async () => {
   const made = cleanBitmap(2 ** 20, GRANULARITY_BITS);
   const pieces: Uint8Array[] = [];
   await printJsonLines(

@@ -26,8 +26,8 @@ const columnsOf = (
 
 const batches = fc.array(fc.array(extent, { minLength: 1, maxLength: 20 }), { maxLength: 4 });
 
-describe.each([false, true])('lines of a map, what is not held being unknown: %s', (gapsAreUnknown) => {
-  test('are as JSON what JSON.stringify makes of the extents, one a line', () => {
+describe.each([false, true])('lines of a map with unknown parts: %s', (gapsAreUnknown) => {
+  test('have as JSON the output of JSON.stringify, with one extent in each line', () => {
     fc.assert(
       fc.property(batches, (all) => {
         const lines = jsonMapLines(gapsAreUnknown);
@@ -39,7 +39,7 @@ describe.each([false, true])('lines of a map, what is not held being unknown: %s
     );
   });
 
-  test('are as text a title and a row for each extent', () => {
+  test('have as text a title and a row for each extent', () => {
     const what = ({ present, zero, compressed }: ReturnType<typeof extentsOf>[number]) => {
       if (!present) return zero ? 'none' : 'backing';
       return compressed ? 'compr.' : zero ? 'zero' : 'data';

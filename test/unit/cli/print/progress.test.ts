@@ -13,7 +13,7 @@ test.each([
   [20, '50 %, 10 s left'],
   [8, '50 %'],
   [3, ''],
-])('in %i letters', (letters, text) => {
+])('progress fits in %i columns', (letters, text) => {
   expect(progressText(half, 10_000, letters)).toBe(text);
 });
 
@@ -21,18 +21,18 @@ test.each([
   [100, '1 h 5 min left'],
   [10_000, '39 s left'],
   [2000, '3 min 15 s left'],
-])('the time left at %i KiB a second is %s', (kibPerSecond, left) => {
+])('the remaining time at %i KiB per second is %s', (kibPerSecond, left) => {
   const doneBytes = kibPerSecond * 1024;
   const text = progressText({ phase: 'x', doneBytes, totalBytes: doneBytes + 390_000 * 1024 }, 1000, 80);
   expect(text).toContain(left);
 });
 
-test('before anything is done there is no rate, and nothing to do is all done', () => {
+test('progress without any work shows no rate, and progress of nothing is complete', () => {
   expect(progressText({ ...half, doneBytes: 0 }, 0, 80)).toBe('comparing disk.qcow2: 0 %, 0 B of 4 GiB');
   expect(progressText({ phase: 'x', doneBytes: 0, totalBytes: 0 }, 1, 80)).toBe('x: 100 %, 0 B of 0 B');
 });
 
-test('whatever the image is called, it stays in one line of that width, without control characters', () => {
+test('progress stays in one line of that width without control characters, whatever the name of the image', () => {
   const text = fc.string({ unit: 'binary', maxLength: 60 });
   fc.assert(
     fc.property(text, fc.nat(200), fc.nat(2 ** 45), (image, letters, doneBytes) => {

@@ -190,14 +190,14 @@ test.each(COMMANDS)('a hint on $name names only options that exist', async (entr
   }
 });
 
-test('before a command is known, a hint names no option of one outside a whole call', async () => {
+test('a hint before any command names an option only within a complete command', async () => {
   for (const remedy of ALL) {
     const hint = hintFor(remedy, NO_COMMAND);
     expect({ hint, strange: await strangeOptions(hint, 'completion') }).toEqual({ hint, strange: [] });
   }
 });
 
-test('an option that neither the command nor a call in the hint has is found', async () => {
+test('the check finds an option that neither the command nor a command in the hint has', async () => {
   expect(await strangeOptions('Choose another --name.', 'add')).toEqual(['--name']);
   expect(await strangeOptions('Choose another --name.', 'create-from')).toEqual([]);
   expect(await strangeOptions('Run "bitmap-tool add --name c1" first.', 'create-from')).toEqual(['--name']);

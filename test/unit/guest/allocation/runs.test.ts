@@ -24,7 +24,7 @@ const anyPiece = fc.record({
   host: fc.oneof(fc.constant(NO_OFFSET), fc.constant('goes on' as const), fc.nat(50)),
 });
 
-test('runs say of every byte what was added, in as few runs as there can be', () => {
+test('runs contain for every byte what was added, in the least number of runs', () => {
   fc.assert(
     fc.property(fc.nat(1000), fc.array(anyPiece, { maxLength: 60 }), (start, pieces) => {
       const builder = builderAt(start);
@@ -67,7 +67,7 @@ test('runs say of every byte what was added, in as few runs as there can be', ()
   );
 });
 
-test('thousands of runs are kept apart', () => {
+test('thousands of runs stay separate', () => {
   const builder = builderAt(0);
   for (let run = 0; run < 5000; run++) builder.add(run + 1, run % 2 === 0 ? RUN.data : RUN.zero, NO_OFFSET);
   const { count, ends, kinds } = builder.finish();
