@@ -38,11 +38,10 @@ export interface Machine {
   endOfJob(): Promise<void>;
   /** libvirt's own external snapshot, with or without a running guest: an overlay of this name on each disk. */
   snapshot(name: string): Promise<void>;
-  /**
-   * Commits the image below the active one of a disk, and then the active one too, into what is below them, while the
-   * machine runs.
-   */
-  commit(target: string): Promise<void>;
+  /** Commits the image below the active one of a disk into the image below that, while the machine runs. */
+  commitLower(target: string): Promise<void>;
+  /** Commits the active image of a disk into the image below it, which becomes the active one. */
+  commitActive(target: string): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -123,11 +122,14 @@ export async function defineMachine(
       await on('snapshot-create-as', overlay, '--disk-only', '--no-metadata', ...specs);
       current = Object.fromEntries(next);
     },
-    async commit(target) {
-      const [top, second, third] = await chainOf(current[target]!);
-      await on('blockcommit', target, '--top', second!, '--base', third!, '--wait');
+    async commitLower(target) {
+      const [, lower, below] = await chainOf(current[target]!);
+      await on('blockcommit', target, '--top', lower!, '--base', below!, '--wait');
+    },
+    async commitActive(target) {
+      const [, lower] = await chainOf(current[target]!);
       await on('blockcommit', target, '--shallow', '--active', '--pivot', '--wait');
-      current = { ...current, [target]: (await chainOf(top!))[1]! };
+      current = { ...current, [target]: lower! };
     },
     async remove() {
       await virsh.attempt('destroy', name);

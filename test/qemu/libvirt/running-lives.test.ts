@@ -1,6 +1,6 @@
 /**
- * Random lives of a running guest: writes, discards, live snapshots, lost bitmaps and crashes between repairs. Whatever has
- * happened, the next incremental backup over the full one must be the disk.
+ * Random lives of a running guest: writes, discards, live snapshots, commits, lost bitmaps and crashes between repairs. Whatever
+ * has happened, the next incremental backup over the full one must be the disk.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { randomWrites, writeCommands } from '../../support/random-writes.ts';
 import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
 import { type LibvirtDaemon, startLibvirtDaemon } from './daemon.ts';
 import { createImage, newCheckpoint, restoresTo } from './images.ts';
-import { defineMachine } from './machine.ts';
+import { chainOf, defineMachine } from './machine.ts';
 
 const DISK = { virtualSize: 64 * 2 ** 20, clusterSize: 65536 };
 
@@ -62,9 +62,24 @@ it.each(randomCases(2))('a repaired guest backs up all that it has written ($aga
   let snapshots = 0;
   for (let step = 0; step < 6; step++) {
     await write();
-    const what = random.pick(['snapshot', 'lose', 'crash', 'repair'] as const);
+    const what = random.pick([
+      'snapshot',
+      'lose',
+      'crash',
+      'repair',
+      'commit lower',
+      'commit active',
+    ] as const);
     story.push(what);
     if (what === 'snapshot') await machine.snapshot(`s${++snapshots}`);
+    if (what === 'commit lower' || what === 'commit active') {
+      // The first image stays below the active one: a crash would break its bitmap.
+      if ((await chainOf(machine.disks['vda']!)).length < 3) await machine.snapshot(`s${++snapshots}`);
+      // libvirt merges the bitmaps of the two images. What neither has marked is lost to all.
+      await repair();
+      if (what === 'commit lower') await machine.commitLower('vda');
+      else await machine.commitActive('vda');
+    }
     if (what === 'lose') await tool('remove', 'vda', 'c1');
     if (what === 'crash') {
       await repair();
