@@ -10,6 +10,8 @@ export interface Qmp {
   readonly folder: string | undefined;
   /** The process ID; undefined if it is unknown. */
   readonly processId: number | undefined;
+  /** The command line with which a manager of guests would start this QEMU as it is now, if there is one. */
+  readonly currentCommandLine?: () => Promise<readonly string[]>;
   /**
    * Runs one command to its end.
    *

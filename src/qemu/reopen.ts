@@ -4,9 +4,10 @@
 import { RefusedError } from '../errors.ts';
 import type { OnWarning } from '../remedy.ts';
 import { type ImageNode, readBlockNodes } from './block-nodes.ts';
+import type { BlockdevOptions } from './blockdev-options.ts';
+import { type ImageOptions, readKnownOptions } from './known-options.ts';
 import { QmpError } from './qmp.ts';
 import type { Session } from './session.ts';
-import { type BlockdevOptions, readStartOptions } from './start-options.ts';
 
 /**
  * Opens all of them for writing, or none. At the end of the session they are reopened read-only with their
@@ -20,8 +21,8 @@ export async function openForWriting(
   onWarning: OnWarning | undefined,
 ): Promise<void> {
   if (nodes.length === 0) return;
-  const known = await readStartOptions(session.qmp.processId);
-  const reopenings = nodes.map((node) => ({ node, ...optionsToReopen(node, known) }));
+  const optionsOf = await readKnownOptions(session.qmp, nodes);
+  const reopenings = nodes.map((node) => ({ node, ...optionsToReopen(node, optionsOf(node)) }));
   for (const { node, writable, readOnly } of reopenings) {
     try {
       await session.qmp.execute('blockdev-reopen', { options: writable });
@@ -41,21 +42,17 @@ interface Reopening {
   readonly readOnly: readonly BlockdevOptions[];
 }
 
-/** QEMU resets options that are not given again: some with an error, others silently. */
-function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOptions>): Reopening {
-  const format = known.get(node.nodeName);
-  const file = node.file && known.get(node.file.nodeName);
-  if (format === undefined || file === undefined || node.file === undefined) {
+function optionsToReopen(node: ImageNode, known: ImageOptions | undefined): Reopening {
+  if (known === undefined || node.file === undefined) {
     throw cannotWrite(node, 'with which options QEMU has it open is not known for certain');
   }
-  // The active image of QEMU's start may now be below a snapshot. Then only its read-only option differs.
+  const { format, file } = known;
   const same =
     format['driver'] === node.driver &&
     file['driver'] === node.file.driver &&
-    format['file'] === node.file.nodeName &&
-    isAsStarted(node.options, format) &&
-    isAsStarted(node.file.options, file);
-  if (!same) throw cannotWrite(node, 'QEMU was started with other options for it than it has now');
+    isAsKnown(node.options, format) &&
+    isAsKnown(node.file.options, file);
+  if (!same) throw cannotWrite(node, 'QEMU has it open with other options than it was given');
   // A commit may have replaced its backing image.
   const backing = node.backing?.nodeName ?? null;
   const formatAs = (isReadOnly: boolean) => ({ ...format, backing, 'read-only': isReadOnly });
@@ -66,13 +63,13 @@ function optionsToReopen(node: ImageNode, known: ReadonlyMap<string, BlockdevOpt
   };
 }
 
-/** Whether a node still has its start options, as far as QEMU reports them. */
-function isAsStarted(now: ImageNode['options'], start: BlockdevOptions): boolean {
-  const cache = (start['cache'] ?? {}) as Readonly<Record<string, unknown>>;
+/** Whether a node still has its options, as far as QEMU reports them. */
+function isAsKnown(now: ImageNode['options'], known: BlockdevOptions): boolean {
+  const cache = (known['cache'] ?? {}) as Readonly<Record<string, unknown>>;
   return (
     now.cacheDirect === (cache['direct'] ?? false) &&
     now.cacheNoFlush === (cache['no-flush'] ?? false) &&
-    now.detectZeroes === (start['detect-zeroes'] ?? 'off')
+    now.detectZeroes === (known['detect-zeroes'] ?? 'off')
   );
 }
 

@@ -3,6 +3,7 @@
  * of the library.
  */
 import { FailedError, UsageError } from '../errors.ts';
+import { parseShellWords } from '../text/shell-word.ts';
 import { parseQmpMessage, type Qmp, QmpError } from './qmp.ts';
 
 export interface Virsh {
@@ -98,6 +99,10 @@ export function openVirshMonitor(virsh: Virsh, domain: string, processId?: numbe
         );
       }
       return answer.return as T;
+    },
+    async currentCommandLine() {
+      const answer = await virsh.attempt('domxml-to-native', 'qemu-argv', '--domain', domain);
+      return answer.ok ? parseShellWords(answer.output) : [];
     },
     async close() {},
   };

@@ -179,6 +179,25 @@ it('repairs the image that was active when the guest started, below a later snap
   await expectRestorable(guest);
 });
 
+it('repairs an image that a snapshot has added since the guest started, below another snapshot', async () => {
+  const guest = await backedUpGuest();
+  await overlaid(guest);
+  for (const name of ['first', 'second']) {
+    await guest.machine.snapshot(name);
+    await guest.machine.write('vda', 'write -P 5 16M 1M');
+  }
+  const { exitCode, stderr } = await guest.tool('repair');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(await guest.tool('check', '--json')).toMatchObject({
+    exitCode: 0,
+    json: {
+      disks: [{ checkpoints: [{ bitmaps: Array(4).fill({ state: 'good' }) }] }],
+      domain: { verdicts: [{ valid: true, dirtyBytes: 3 * 2 ** 20 }] },
+    },
+  });
+  await expectRestorable(guest);
+});
+
 it('works on one image of a guest by the name of its disk, for running and shut-off guests', async () => {
   const guest = await backedUpGuest();
   const top = await overlaid(guest);

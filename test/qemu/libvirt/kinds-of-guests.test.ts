@@ -122,3 +122,72 @@ it('repairs a transient guest, and libvirt takes up its checkpoint', async () =>
   await libvirt.run('destroy', name);
   expect(await qemuBitmaps(top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
 });
+
+/** Plugs in a disk whose two upper images lack the bitmap of the base. */
+async function plugIn(name: string, folder: string) {
+  const [base, middle, top] = ['base', 'middle', 'top'].map((each) => join(folder, `${each}.qcow2`)) as [
+    string,
+    string,
+    string,
+  ];
+  await createImage(base, undefined, '16M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await createImage(middle, base);
+  await qemuIo(middle, 'write -q -P 2 1M 1M');
+  await createImage(top, middle);
+  const device = join(folder, 'device.xml');
+  await writeFile(
+    device,
+    `<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none' discard='unmap' detect_zeroes='unmap'/>
+      <source file='${top}'/><target dev='sda' bus='scsi'/>
+    </disk>`,
+  );
+  await libvirt.run('attach-device', name, device, '--live');
+  return { middle, top };
+}
+
+/** What QEMU reports of the options of its nodes. */
+async function optionsIn(name: string): Promise<unknown[]> {
+  const query = '{"execute":"query-named-block-nodes","arguments":{"flat":true}}';
+  const answer = JSON.parse(await libvirt.run('qemu-monitor-command', name, query)) as {
+    return: Record<string, unknown>[];
+  };
+  return answer.return.map((info) => [info['node-name'], info['ro'], info['cache'], info['detect_zeroes']]);
+}
+
+const SCSI = `<controller type='scsi' index='0' model='virtio-scsi'/>`;
+
+it('repairs all images of a disk that was plugged into a running guest, and leaves their options as they were', async () => {
+  const folder = await scratchFolder();
+  const system = join(folder, 'system.qcow2');
+  await createImage(system, undefined, '16M');
+  const machine = await defineMachine(libvirt, { vda: system }, `h${folder.slice(-6)}`, SCSI);
+  onTestFinished(() => machine.remove());
+  await machine.start();
+  const { middle, top } = await plugIn(machine.name, folder);
+  const options = await optionsIn(machine.name);
+  const { exitCode, stderr } = await tool('repair', machine.name, '--disk', 'sda');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(await optionsIn(machine.name)).toEqual(options);
+  await machine.stop();
+  expect(await bitmapTool('check', '--json', top)).toMatchObject({
+    exitCode: 0,
+    json: { disks: [{ checkpoints: [{ name: 'c1', valid: true, dirtyBytes: 2 ** 20 }] }] },
+  });
+  expect(await qemuBitmaps(middle)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+});
+
+it('refuses to reopen an image when no image shows that libvirt still has the options of the start', async () => {
+  const folder = await scratchFolder();
+  const machine = await defineMachine(libvirt, {}, `n${folder.slice(-6)}`, SCSI);
+  onTestFinished(() => machine.remove());
+  await machine.start();
+  await plugIn(machine.name, folder);
+  const { exitCode, error } = await tool('repair', machine.name);
+  expect({ exitCode, message: error?.message }).toMatchObject({
+    exitCode: 4,
+    message: expect.stringContaining('is not known for certain; nothing was changed'),
+  });
+  expect(await tool('list', machine.name, 'sda')).toMatchObject({ json: { bitmaps: [] } });
+});

@@ -1,6 +1,7 @@
 /** Names and paths in commands that a person may paste. */
+import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { shellPath, shellWord } from '../../../src/text/shell-word.ts';
+import { parseShellWords, shellPath, shellWord } from '../../../src/text/shell-word.ts';
 
 test('a shell word is quoted only if the shell would change it', () => {
   expect(shellWord('/images/disk-1.qcow2')).toBe('/images/disk-1.qcow2');
@@ -14,4 +15,20 @@ test('a path is written so that it is not read as an option or a protocol', () =
   expect(shellPath('nbd:x.qcow2')).toBe('./nbd:x.qcow2');
   expect(shellPath('/images/a:b.qcow2')).toBe('/images/a:b.qcow2');
   expect(shellPath('images/disk.qcow2')).toBe('images/disk.qcow2');
+});
+
+test('takes a command apart as a shell does', () => {
+  const words = [
+    '/usr/bin/qemu',
+    '-name',
+    "it's $x",
+    '',
+    '-blockdev',
+    `{"filename":"/a b/o'p -blockdev {}.qcow2"}`,
+  ];
+  expect(parseShellWords(words.map(shellWord).join(' '))).toEqual(words);
+  const text = execFileSync('sh', ['-c', `printf '%s\\n' ${words.map(shellWord).join(' ')}`], {
+    encoding: 'utf8',
+  });
+  expect(text.split('\n').slice(0, -1)).toEqual(words);
 });

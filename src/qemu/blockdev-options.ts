@@ -1,16 +1,12 @@
 /**
- * The options of block nodes at QEMU's start. QEMU does not report them, and `blockdev-reopen` resets options
- * that are not given again.
+ * The options of block nodes on a command line of QEMU.
  */
-import { readFile } from 'node:fs/promises';
 
 export type BlockdevOptions = Readonly<Record<string, unknown>>;
 
-/** The options of every `-blockdev` node on the command line, by node name. */
-export async function readStartOptions(pid: number | undefined): Promise<Map<string, BlockdevOptions>> {
+/** The options of each node that `-blockdev` makes, by node name. */
+export function blockdevOptions(args: readonly string[]): Map<string, BlockdevOptions> {
   const options = new Map<string, BlockdevOptions>();
-  if (pid === undefined) return options;
-  const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
   for (const [index, arg] of args.entries()) {
     if (arg !== '-blockdev' && arg !== '--blockdev') continue;
     const parsed = parseOptions(args[index + 1] ?? '');
