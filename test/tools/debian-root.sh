@@ -2,7 +2,7 @@
 # Runs the tests on the QEMU, libvirt and Node.js of another Debian, in a root of its own:
 #   debian-root.sh SUITE FOLDER [command…]
 # SUITE is trixie, sid, …; FOLDER gets the root, which is kept for the next time (delete it to start afresh). The command runs in
-# a copy of this checkout's last commit; without it, all tests run. Needs root's rights, debootstrap and 3 GiB.
+# a copy of this checkout's last commit; without it, all tests run. Needs root's rights, mmdebstrap and 3 GiB.
 set -eu
 
 if [ "$#" -lt 2 ]; then
@@ -20,10 +20,8 @@ shift 2
 [ "$#" -gt 0 ] || set -- npx vitest run
 project=$(cd "$(dirname "$0")/../.." && pwd)
 
-# debootstrap removes its own folder at its end.
-if [ ! -x "$root/usr/bin/apt-get" ] || [ -d "$root/debootstrap" ]; then
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root"
-fi
+[ -x "$root/usr/bin/npm" ] ||
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates,git,nodejs,npm "$suite" "$root"
 # A mount of its own: unshare needs one where tests mount storage that is full.
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
@@ -45,9 +43,6 @@ exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/
   sh -eu -c '
     cd /root/checkout
     update-ca-certificates
-    # The resolver of debootstrap does not find all that npm depends on.
-    apt-get update -q
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends git nodejs npm
     sh test/tools/setup-debian.sh --yes
     npm ci
     echo "Node.js $(node --version), npm $(npm --version), $(qemu-img --version | head -n 1), libvirt $(virsh --version)"
