@@ -40,26 +40,30 @@ function optionLine(option: OptionNode, when: string): string {
   const names = option.names.map((name) =>
     name.startsWith('--') ? `-l ${quoted(name.slice(2))}` : `-s ${quoted(name.slice(1))}`,
   );
-  const value = option.value === undefined ? '' : ` -r ${words(option.value.completes) || '-f'}`;
+  const value = option.value === undefined ? '' : ` -r ${valueWords(option.value.completes)}`;
   return `-n ${quoted(when)} ${names.join(' ')}${value} -d ${quoted(option.description)}`;
 }
 
-/** fish offers files by itself. The script adds other candidates. */
+/** -f excludes files. */
+function valueWords(completes: Completes): string {
+  return completes.kind === 'file' ? '-F' : `-f ${candidates(completes)}`.trimEnd();
+}
+
+/** fish offers files by itself. The script does not know which argument it completes, so files stay with bitmaps. */
 function argumentLines(command: CommandNode): string[] {
   return command.arguments
     .map(({ completes }) => completes)
     .filter(({ kind }) => kind === 'bitmap' || kind === 'choice')
-    .map(words);
+    .map((completes) => (completes.kind === 'choice' ? valueWords(completes) : candidates(completes)));
 }
 
-function words(completes: Completes): string {
+function candidates(completes: Completes): string {
   switch (completes.kind) {
-    case 'file':
-      return '-F';
     case 'bitmap':
       return `-a ${quoted(`(__bitmap_tool_bitmaps)${completes.withAllocated ? ' "#ALLOCATED"' : ''}`)}`;
     case 'choice':
-      return `-f -a ${quoted(completes.choices.join(' '))}`;
+      return `-a ${quoted(completes.choices.join(' '))}`;
+    case 'file':
     case 'free':
       return '';
   }

@@ -1,11 +1,11 @@
 /**
- * Completion, as bash does it; and every command and option in the scripts for all shells.
+ * Completion, as the shells do it; and every command and option in the scripts for all of them.
  */
-import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { qemuImg } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
@@ -32,14 +32,58 @@ printf '%s\\n' "\${COMPREPLY[@]}"
   return folder;
 }
 
+/** Completes a line in an interactive zsh, which finds the script in a folder of fpath. */
+async function completedByZsh(folder: string, line: string): Promise<string> {
+  const { stdout: script } = await bitmapTool('completion', 'zsh');
+  await writeFile(join(folder, '_bitmap-tool'), script);
+  await writeFile(
+    join(folder, '.zshrc'),
+    `fpath=("$ZDOTDIR" $fpath)
+autoload -Uz compinit
+compinit -u -D
+zle-line-init() {
+  BUFFER=$TYPED CURSOR=$#TYPED
+  zle complete-word
+  print -rn -- "$BUFFER" >completed
+  BUFFER=exit
+  zle .accept-line
+}
+zle -N zle-line-init
+`,
+  );
+  // zsh completes on a terminal only.
+  await runIn(folder, 'script', ['-qec', 'zsh -i', '/dev/null'], { ZDOTDIR: folder, TYPED: line });
+  return (await readFile(join(folder, 'completed'), 'utf8')).trimEnd();
+}
+
+/** Completes a line in fish, whose only candidate must complete it. */
+async function completedByFish(folder: string, line: string): Promise<string> {
+  const script = 'bitmap-tool completion fish | source; complete --escape --do-complete $argv[1]';
+  const candidates = await runIn(folder, 'fish', ['--no-config', '-c', script, line]);
+  const words = candidates.split('\n').map((candidate) => candidate.split('\t')[0]!);
+  return line.slice(0, line.lastIndexOf(' ') + 1) + words.join('\n');
+}
+
 /** What bash offers for the last of the words. */
 async function offered(folder: string, ...words: string[]): Promise<string[]> {
-  const { stdout, stderr } = await execa('bash', ['complete.sh', 'bitmap-tool', ...words], {
+  const stdout = await runIn(folder, 'bash', ['complete.sh', 'bitmap-tool', ...words]);
+  return stdout.split('\n').filter((line) => line !== '');
+}
+
+/** What a shell prints in a workplace. */
+async function runIn(
+  folder: string,
+  shell: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<string> {
+  const { stdout, stderr } = await execa(shell, args, {
     cwd: folder,
-    env: { PATH: `${join(folder, 'bin')}:${process.env['PATH']}` },
+    stdin: 'ignore',
+    env: { PATH: `${join(folder, 'bin')}:${process.env['PATH']}`, ...env },
   });
   expect(stderr).toBe('');
-  return stdout.split('\n').filter((line) => line !== '');
+  return stdout;
 }
 
 test('bash completes commands, options, choices and files', async () => {
@@ -69,6 +113,35 @@ test('bash completes names of bitmaps, quotes them, and runs nothing in them', a
     'checkpoint-2026-11-01',
   ]);
   expect(await readdir(folder)).not.toContain('pwned');
+});
+
+const BITMAP = 'checkpoint-2026-11-01';
+
+describe.each([
+  { shell: 'zsh', complete: completedByZsh },
+  { shell: 'fish', complete: completedByFish },
+])('$shell', ({ complete }) => {
+  test.each([
+    ['command', 'cre', 'create-from'],
+    ['option', 'list --ch', '--chain'],
+    ['choice of an option', 'create-from --if-exists re', 'replace'],
+    ['choice of an argument', 'completion z', 'zsh'],
+    ['file', 'list over', 'overlay.qcow2'],
+    ['bitmap', 'remove base.qcow2 checkp', BITMAP],
+    ['bitmap that --from names', 'create-from --from base.qcow2 --bitmap check', BITMAP],
+    ['word for the allocation', 'dump base.qcow2 \\#A', '\\#ALLOCATED'],
+  ])('completes a %s', async (_, typed, word) => {
+    const folder = await workplace();
+    const line = `bitmap-tool ${typed}`;
+    expect(await complete(folder, line)).toBe(`${line.slice(0, line.lastIndexOf(' '))} ${word}`);
+  });
+
+  test('quotes the name of a bitmap and runs nothing that it says', async () => {
+    const folder = await workplace();
+    const line = 'bitmap-tool remove base.qcow2 ';
+    expect(await complete(folder, `${line}\\$`)).toBe(`${line}\\$\\(touch\\ pwned\\)\\ x`);
+    expect(await readdir(folder)).not.toContain('pwned');
+  });
 });
 
 test.each(['bash', 'zsh', 'fish'])('the script for %s contains every command and option', async (shell) => {
