@@ -1,8 +1,6 @@
 #!/bin/sh
 # Installs the .deb and the .rpm of packages/ in a root without Node.js, and tries them there: `npm run package` first.
-#   installed.sh [ROOT]
-# ROOT is a folder with Debian 12 or later in it, man-db among it; it ends as it was. Without ROOT, debootstrap makes one.
-# Needs root's rights, debootstrap, rpm, and QEMU's tools on the host; the mounts are seen by this script only.
+# Needs root's rights, mmdebstrap, rpm, and QEMU's tools on the host. The root is in memory; only this script sees its mounts.
 set -eu
 
 if [ "${INSTALLED_SH:-}" != inside ]; then
@@ -13,11 +11,11 @@ project=$(cd "$(dirname "$0")/../.." && pwd)
 deb=$(echo "$project"/packages/bitmap-tool_*_amd64.deb)
 rpm=$(echo "$project"/packages/bitmap-tool-*.x86_64.rpm)
 work=$(mktemp -d)
-root=${1:-$work/root}
+root=$work/root
 holder=
 end() {
   [ -z "$holder" ] || kill "$holder" 2>/dev/null || true
-  umount -R "$root/proc" "$root/tmp" 2>/dev/null || true
+  umount -R "$root" 2>/dev/null || true
   rm -rf "$work"
 }
 trap end EXIT
@@ -48,8 +46,9 @@ for file in "$deb" "$rpm"; do [ -f "$file" ] || fail "$file is missing: npm run 
 (cd "$project/packages" && sha256sum --check --quiet SHA256SUMS) || fail 'SHA256SUMS does not hold'
 ok 'the checksums hold'
 
-[ -d "$root" ] || debootstrap --variant=minbase --include=man-db,bash-completion bookworm "$root" >"$work/debootstrap.log" 2>&1 ||
-  { tail "$work/debootstrap.log" >&2; fail 'debootstrap'; }
+mkdir "$root"
+mount -t tmpfs tmpfs "$root"
+exits 0 mmdebstrap --quiet --variant=essential --include=man-db,bash-completion,zsh,fish bookworm "$root"
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/tmp"
 exits 127 in_root node --version
@@ -107,8 +106,16 @@ try_program() {
 
   mount -o remount,noexec "$root/tmp"
   exits 0 in_root bitmap-tool clear /tmp/images/overlay.qcow2 another
+  for folder in run var/tmp dev/shm; do
+    mkdir -p "$root/$folder"
+    mount -t tmpfs -o noexec tmpfs "$root/$folder"
+  done
+  exits 4 in_root HOME=/nonexistent bitmap-tool clear /tmp/images/overlay.qcow2 another
+  grep -q 'Set TMPDIR to a folder' "$work/output" || fail 'no word of TMPDIR'
+  exits 0 in_root TMPDIR=/opt bitmap-tool clear /tmp/images/overlay.qcow2 another
+  umount "$root/run" "$root/var/tmp" "$root/dev/shm"
   mount -o remount,exec "$root/tmp"
-  ok "$1: locks work where no program may be loaded from /tmp"
+  ok "$1: locks work if any one folder may hold programs, and the message says how"
 
   exits 0 in_root bitmap-tool --help
   exits 0 in_root bitmap-tool map --json /tmp/images/overlay.qcow2
@@ -122,11 +129,31 @@ try_program deb
 in_root man --where bitmap-tool | grep -q '/usr/share/man/man1/bitmap-tool.1' || fail 'man does not find the page'
 exits 0 in_root man --warnings bitmap-tool
 [ -s "$work/output" ] || fail 'the man page is empty'
-in_root bash -c '. /usr/share/bash-completion/bash_completion
+ok 'deb: the man page is where man looks'
+[ "$(in_root bash -c '. /usr/share/bash-completion/bash_completion
   for load in _comp_load __load_completion; do declare -F "$load" >/dev/null && "$load" bitmap-tool; done
-  complete -p bitmap-tool' |
-  grep -q bitmap_tool || fail 'bash does not find the completion'
-ok 'deb: man page and completion are where man and bash look'
+  COMP_WORDS=(bitmap-tool cre) COMP_CWORD=1
+  _bitmap_tool
+  echo "${COMPREPLY[*]}"')" = create-from ] || fail 'bash does not complete'
+# zsh completes on a terminal only. The widget runs before the first key is read.
+cat >"$root/tmp/.zshrc" <<'zshrc'
+autoload -Uz compinit
+compinit -u -D
+zle-line-init() {
+  BUFFER='bitmap-tool cre' CURSOR=15
+  zle complete-word
+  print -r -- "$BUFFER" >/tmp/completed
+  BUFFER=exit
+  zle .accept-line
+}
+zle -N zle-line-init
+zshrc
+exits 0 script --quiet --return --command \
+  "chroot '$root' /usr/bin/env -i PATH=/usr/bin:/bin TERM=dumb ZDOTDIR=/tmp zsh -i" /dev/null
+[ "$(cat "$root/tmp/completed")" = 'bitmap-tool create-from ' ] || fail 'zsh does not complete'
+[ "$(in_root fish -c 'complete --do-complete "bitmap-tool cre"' | cut -f 1)" = create-from ] || fail 'fish does not complete'
+rm -rf "$root/tmp/.zshrc" "$root/tmp/completed" "$root/root/.config" "$root/root/.local" "$root/root/.cache"
+ok 'deb: the completions are where bash, zsh and fish look'
 exits 0 dpkg --root="$root" --remove bitmap-tool
 files >"$work/after"
 cmp -s "$work/before" "$work/after" || { diff "$work/before" "$work/after" >&2 || true; fail 'dpkg --remove leaves something'; }
