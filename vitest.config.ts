@@ -30,7 +30,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      project('program', 'test/program', 'build-program', 1),
+      project('program', 'test/program', 'build-program', 0),
       project('qemu', 'test/qemu', 'build-program', 2),
       project('campaigns', 'test/campaigns', 'build-program', 3),
       project('package', 'test/tools/package', 'build-package', 4),

@@ -18,7 +18,7 @@ async function visitAll(
   await visitL2Tables(
     { ...image, storage },
     Float64Array.from(clusters, (cluster) => cluster * 512),
-    new Uint8Array(tableRoomBytes(image.header)),
+    new Uint8Array(tableRoomBytes(image)),
     (l1Index, table) => {
       expect(new Set(table)).toEqual(new Set([clusters[l1Index]]));
       visited.push(clusters[l1Index]!);
@@ -113,7 +113,7 @@ async function visit(
   await visitL2Tables(
     { ...image, storage },
     Float64Array.from(l2Offsets),
-    new Uint8Array(tableRoomBytes(image.header)),
+    new Uint8Array(tableRoomBytes(image)),
     (l1Index, table) => {
       expect(table).toHaveLength(2 ** clusterBits);
       expect(new Uint32Array(table.buffer, table.byteOffset, 1)[0]).toBe(l2Offsets[l1Index]! / 512);
