@@ -66,7 +66,7 @@ export async function compareRefcounts(
   await visitL2Tables(
     image,
     blockOffsets,
-    new Uint8Array(tableRoomBytes(header)),
+    new Uint8Array(tableRoomBytes(image)),
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);

@@ -2,10 +2,9 @@
  * Reads many L2 tables in file order, some reads ahead of the caller.
  */
 import { hrtime } from 'node:process';
-import { alignDown } from '../bytes/align.ts';
+import { alignDown, divideUp } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
 import { hostOffset } from '../format/addresses.ts';
-import type { Header } from '../format/header.ts';
 import { type Image, requireInside } from './image.ts';
 
 /** Bytes per read, few enough to stay in the processor's cache. L2 tables of an image are often adjacent. */
@@ -36,16 +35,18 @@ export interface L2Reading {
 }
 
 /** The size of the `room` that `visitL2Tables` needs. */
-export function tableRoomBytes(header: Header): number {
-  return readsAhead(header) * batchBytes(header);
+export function tableRoomBytes(image: Image): number {
+  return readsAhead(image) * batchBytes(image);
 }
 
-function readsAhead(header: Header): number {
-  return batchBytes(header) > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
+function readsAhead(image: Image): number {
+  return batchBytes(image) > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
 }
 
-function batchBytes({ clusterSizeBytes }: Header): number {
-  return Math.max(alignDown(READ_BYTES, clusterSizeBytes), clusterSizeBytes);
+/** Reads of a small file are short, so that its room is not larger than the file. */
+function batchBytes({ storage, header: { clusterSizeBytes } }: Image): number {
+  const bytes = Math.min(READ_BYTES, divideUp(storage.sizeBytes, READS_AHEAD));
+  return Math.max(alignDown(bytes, clusterSizeBytes), clusterSizeBytes);
 }
 
 /**
@@ -65,7 +66,7 @@ export async function visitL2Tables(
 ): Promise<void> {
   const { header } = image;
   const order = presentInFileOrder(l2Offsets);
-  const batches = batchesOf(image, l2Offsets, order, batchBytes(header));
+  const batches = batchesOf(image, l2Offsets, order);
   const onBatch = ({ start, end, offset, length }: Batch, buffer: Uint8Array): void => {
     signal?.throwIfAborted();
     for (let position = start; position < end; position++) {
@@ -109,13 +110,14 @@ async function readFromCache(
 
 /** Reads many batches at once. */
 async function readAhead(
-  { storage, header }: Image,
+  image: Image,
   first: Batch,
   batches: Iterator<Batch, undefined>,
   room: Uint8Array,
   onBatch: OnBatch,
 ): Promise<void> {
-  const longest = batchBytes(header);
+  const { storage } = image;
+  const longest = batchBytes(image);
   const ahead: { batch: Batch; buffer: Uint8Array; done: Promise<void> }[] = [];
   const start = (batch: Batch | undefined, buffer: Uint8Array): void => {
     if (batch === undefined) return;
@@ -125,7 +127,7 @@ async function readAhead(
   };
   try {
     start(first, room.subarray(0, longest));
-    for (let i = 1; i < readsAhead(header); i++) {
+    for (let i = 1; i < readsAhead(image); i++) {
       start(batches.next().value, room.subarray(i * longest, (i + 1) * longest));
     }
     for (let current = ahead.shift(); current !== undefined; current = ahead.shift()) {
@@ -166,13 +168,10 @@ function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
 }
 
 /** Groups adjacent tables. A table that two L1 entries name appears twice in a row. */
-function* batchesOf(
-  { storage, header }: Image,
-  l2Offsets: Float64Array,
-  order: Uint32Array,
-  longest: number,
-): Generator<Batch, undefined> {
+function* batchesOf(image: Image, l2Offsets: Float64Array, order: Uint32Array): Generator<Batch, undefined> {
+  const { storage, header } = image;
   const { clusterSizeBytes } = header;
+  const longest = batchBytes(image);
   let start = 0;
   while (start < order.length) {
     const offset = l2Offsets[order[start]!]!;

@@ -68,7 +68,7 @@ function openPass(image: Image): TablePass {
   const clusterCount = fileClusterCount(image);
   const [bits, room, units] = kernelArrays(
     divideUp(clusterCount, 8),
-    tableRoomBytes(header),
+    tableRoomBytes(image),
     (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
   );
   return { image, named: { clusterCount, bits: bits! }, room: room!, units: units! };

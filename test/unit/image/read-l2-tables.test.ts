@@ -14,11 +14,12 @@ async function visitAll(
 ): Promise<number[]> {
   const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 200 });
   const storage: Storage = { ...image.storage, sizeBytes: image.storage.sizeBytes, ...reading };
+  const stored = { ...image, storage };
   const visited: number[] = [];
   await visitL2Tables(
-    { ...image, storage },
+    stored,
     Float64Array.from(clusters, (cluster) => cluster * 512),
-    new Uint8Array(tableRoomBytes(image)),
+    new Uint8Array(tableRoomBytes(stored)),
     (l1Index, table) => {
       expect(new Set(table)).toEqual(new Set([clusters[l1Index]]));
       visited.push(clusters[l1Index]!);
@@ -88,6 +89,9 @@ test('synchronous reads give way to other tasks, such as an abort', async () => 
   await expect(visiting).rejects.toThrow('aborted');
 });
 
+/** Enough that reads have their full length. */
+const FILE_CLUSTERS = 10_000;
+
 /** Visits tables of an image whose clusters have 2^clusterBits bytes, and tells which reads that took. */
 async function visit(
   clusterBits: number,
@@ -98,7 +102,7 @@ async function visit(
   const reads: [offset: number, lengthBytes: number][] = [];
   const storage: Storage = {
     ...image.storage,
-    sizeBytes: 1000 * 2 ** clusterBits,
+    sizeBytes: FILE_CLUSTERS * 2 ** clusterBits,
     read: async (offset, into) => {
       reads.push([offset, into.length]);
       // Every sector holds its number.
@@ -110,10 +114,11 @@ async function visit(
   delete (storage as { readNow?: unknown }).readNow;
   const visited: number[] = [];
   const told: number[] = [];
+  const stored = { ...image, storage };
   await visitL2Tables(
-    { ...image, storage },
+    stored,
     Float64Array.from(l2Offsets),
-    new Uint8Array(tableRoomBytes(image)),
+    new Uint8Array(tableRoomBytes(stored)),
     (l1Index, table) => {
       expect(table).toHaveLength(2 ** clusterBits);
       expect(new Uint32Array(table.buffer, table.byteOffset, 1)[0]).toBe(l2Offsets[l1Index]! / 512);
@@ -137,6 +142,12 @@ test('adjacent tables are read at once, up to 256 KiB, and each read is reported
   });
 });
 
+test('the reads of a small file are short, so that all of them fit into as much memory as the file has', async () => {
+  const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 200 });
+  expect(tableRoomBytes(image)).toBeLessThanOrEqual(image.storage.sizeBytes);
+  expect(tableRoomBytes(image)).toBe(16 * 12 * 512);
+});
+
 test('a table is visited for each entry that refers to it, many times for one read', async () => {
   expect(await visit(9, [6 * 512, 5 * 512, 0, 6 * 512])).toEqual({
     visited: [1, 0, 3],
@@ -154,9 +165,9 @@ test('a table is visited for each entry that refers to it, many times for one re
 });
 
 test('the last cluster of the file may be a table, and a table beyond it is refused with its number', async () => {
-  expect((await visit(9, [999 * 512])).visited).toEqual([0]);
-  await expect(visit(9, [0, 999 * 512, 1000 * 512])).rejects.toThrow(
-    'built.qcow2: L2 table 2 at 0x7d000 (512 bytes) reaches beyond the end of the file',
+  expect((await visit(9, [9999 * 512])).visited).toEqual([0]);
+  await expect(visit(9, [0, 9999 * 512, FILE_CLUSTERS * 512])).rejects.toThrow(
+    'built.qcow2: L2 table 2 at 0x4e2000 (512 bytes) reaches beyond the end of the file',
   );
 });
 
