@@ -7,13 +7,13 @@ import {
   carryCheckpoints,
 } from '../../operations/checkpoints/carry-checkpoints.ts';
 import { printable, printableJson } from '../../text/printable.ts';
-import { formatShare, formatSize } from '../../text/size.ts';
-import { color } from '../color.ts';
+import { formatSize } from '../../text/size.ts';
 import type { CommandDefinition } from '../command.ts';
 import { WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
+import { changeCell, SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
 import { count, describePlan } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
 
@@ -62,17 +62,9 @@ function describe({ image, from, bitmaps, virtualSize, differingBytes, plan, dry
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     actionOf(bitmap, dryRun),
-    formatSize(bitmap.granularity),
-    formatSize(bitmap.dirtyBytes),
-    formatShare(bitmap.dirtyBytes, virtualSize),
+    ...sizeCells(bitmap, virtualSize),
   ]);
-  const columns = [
-    { title: '  bitmap' },
-    { title: '' },
-    { title: 'granularity', align: 'right' },
-    { title: 'dirty', align: 'right' },
-    { title: 'share', align: 'right' },
-  ] as const;
+  const columns = [{ title: '  bitmap' }, { title: '' }, ...SIZE_COLUMNS] as const;
   const difference = differingBytes
     ? `The disks differ in ${formatSize(differingBytes)}, which every checkpoint marks as well.\n`
     : '';
@@ -81,5 +73,5 @@ function describe({ image, from, bitmaps, virtualSize, differingBytes, plan, dry
 
 function actionOf({ action }: CarriedBitmap, dryRun: boolean): Cell {
   if (action === 'unchanged') return action;
-  return dryRun ? `would be ${action}` : { text: action, paint: color.green };
+  return changeCell(action, dryRun);
 }

@@ -9,12 +9,12 @@ import { printable, printableJson } from '../../text/printable.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import { formatSize } from '../../text/size.ts';
 import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
-import { color } from '../color.ts';
 import type { CommandDefinition } from '../command.ts';
 import { GRANULARITY_OPTION, WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
+import { changeCell } from '../print/bitmap-columns.ts';
 import { count, describePlan } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
 
@@ -89,5 +89,5 @@ function describe(result: CreateCheckpointResult): string {
 
 function actionCell(action: CreateCheckpointResult['disks'][number]['action'], dryRun: boolean): Cell {
   if (action === 'present') return 'there already';
-  return dryRun ? 'would be created' : { text: 'created', paint: color.green };
+  return changeCell(action, dryRun);
 }

@@ -4,13 +4,12 @@
 import { createFrom } from '../../operations/create-from/create-from.ts';
 import type { CreatedBitmap, CreateFromResult } from '../../operations/create-from/create-from-result.ts';
 import { printable, printableJson } from '../../text/printable.ts';
-import { formatShare, formatSize } from '../../text/size.ts';
-import { color } from '../color.ts';
 import type { CommandDefinition } from '../command.ts';
 import { WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
 import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
 import { FILE } from '../option.ts';
 import { print } from '../output.ts';
+import { changeCell, SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
 import { count, describePlan, describeRunning } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
@@ -93,23 +92,14 @@ function describe(result: CreateFromResult, isRunning: boolean): string {
     `  ${printable(bitmap.name)}`,
     actionOf(bitmap, dryRun),
     bitmap.enabled ? 'enabled' : 'disabled',
-    formatSize(bitmap.granularity),
-    formatSize(bitmap.dirtyBytes),
-    formatShare(bitmap.dirtyBytes, virtualSize),
+    ...sizeCells(bitmap, virtualSize),
   ]);
-  const columns = [
-    { title: '  bitmap' },
-    { title: '' },
-    { title: 'state' },
-    { title: 'granularity', align: 'right' },
-    { title: 'dirty', align: 'right' },
-    { title: 'share', align: 'right' },
-  ] as const;
+  const columns = [{ title: '  bitmap' }, { title: '' }, { title: 'state' }, ...SIZE_COLUMNS] as const;
   const written = isRunning ? describeRunning(dryRun) : describePlan(plan, dryRun);
   return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${written}`;
 }
 
 function actionOf({ action }: CreatedBitmap, dryRun: boolean): Cell {
   if (action === 'unchanged') return action;
-  return dryRun ? `would be ${action}` : { text: action, paint: color.green };
+  return changeCell(action, dryRun);
 }

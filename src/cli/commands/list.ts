@@ -3,13 +3,14 @@
  */
 import { type ListedBitmap, type ListedImage, listBitmaps } from '../../operations/bitmaps/list-bitmaps.ts';
 import { printable, printableJson } from '../../text/printable.ts';
-import { formatShare, formatSize } from '../../text/size.ts';
+import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
 import type { CommandDefinition } from '../command.ts';
 import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE } from '../option.ts';
 import { print } from '../output.ts';
+import { SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
 import { shade } from '../print/disk-picture.ts';
 import { type Cell, table } from '../print/table.ts';
 import { DOMAIN_OPTIONS, type DomainFlags, workOnImage } from '../qemu-option.ts';
@@ -55,9 +56,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     stateOf(bitmap),
-    formatSize(bitmap.granularity),
-    bitmap.dirtyBytes === null ? '-' : formatSize(bitmap.dirtyBytes),
-    bitmap.dirtyBytes === null ? '-' : formatShare(bitmap.dirtyBytes, virtualSize),
+    ...sizeCells(bitmap, virtualSize),
     bitmap.running === undefined ? formatSize(bitmap.diskBytes) : '-',
     ...(hasBars ? [(bitmap.profile ?? []).map(shade).join('')] : []),
   ]);
@@ -65,9 +64,7 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
     [
       { title: '  bitmap' },
       { title: 'state' },
-      { title: 'granularity', align: 'right' },
-      { title: 'dirty', align: 'right' },
-      { title: 'share', align: 'right' },
+      ...SIZE_COLUMNS,
       { title: 'on disk', align: 'right' },
       ...(hasBars ? [{ title: 'where, from start to end' }] : []),
     ],

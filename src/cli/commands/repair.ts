@@ -13,7 +13,7 @@ import type {
 import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
 import { printable } from '../../text/printable.ts';
-import { formatShare, formatSize } from '../../text/size.ts';
+import { formatSize } from '../../text/size.ts';
 import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
 import { color } from '../color.ts';
 import type { CommandDefinition } from '../command.ts';
@@ -22,6 +22,7 @@ import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
 import type { Invoke } from '../invocation.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
+import { changeCell, SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
 import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { describePlan, describeRunning } from '../print/plan.ts';
 import { resultJson } from '../print/result-json.ts';
@@ -237,17 +238,13 @@ function describeImage(
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     actionOf(bitmap, dryRun),
-    formatSize(bitmap.granularity),
-    formatSize(bitmap.dirtyBytes),
-    formatShare(bitmap.dirtyBytes, virtualSize),
+    ...sizeCells(bitmap, virtualSize),
     formatSize(bitmap.addedBytes),
   ]);
   const columns = [
     { title: '  bitmap' },
     { title: '' },
-    { title: 'granularity', align: 'right' },
-    { title: 'dirty', align: 'right' },
-    { title: 'share', align: 'right' },
+    ...SIZE_COLUMNS,
     { title: 'newly marked', align: 'right' },
   ] as const;
   return `${printable(image)}\n${table(columns, rows)}${plan === null ? describeRunning(dryRun) : describePlan(plan, dryRun)}`;
@@ -264,5 +261,5 @@ const ACTION_WORDS: Readonly<Record<RepairedBitmap['action'], string>> = {
 function actionOf({ action }: RepairedBitmap, dryRun: boolean): Cell {
   const word = ACTION_WORDS[action];
   if (action === 'keep') return word;
-  return dryRun ? `would be ${word}` : { text: word, paint: color.green };
+  return changeCell(word, dryRun);
 }

@@ -6,11 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { carryCheckpoints, checkCheckpoints, verifyBitmap } from '../../../src/index.ts';
-import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
-import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { compareImages, qemuBitmaps, qemuCheck, qemuImg } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
-
-const UNIT = 64 << 10;
+import { createDisk, markedUnits, restores, UNIT, writeUnits } from '../../support/units.ts';
 
 let folder: string;
 let base: string;
@@ -19,10 +17,6 @@ let overlay: string;
 let then: Record<string, string>;
 
 const at = (name: string) => join(folder, name);
-
-async function write(path: string, pattern: number, ...units: number[]): Promise<void> {
-  await qemuIo(path, ...units.map((unit) => `write -q -P ${pattern} ${unit * 64}k 64k`));
-}
 
 async function backUp(name: string): Promise<void> {
   then[name] = at(`${name}.raw`);
@@ -34,34 +28,18 @@ beforeEach(async () => {
   folder = await scratchFolder();
   then = {};
   [base, overlay] = [at('base.qcow2'), at('overlay.qcow2')];
-  await qemuImg('create', '-q', '-f', 'qcow2', base, '8M');
-  await write(base, 1, 0, 1, 2, 3);
+  await createDisk(base);
+  await writeUnits(base, 1, 0, 1, 2, 3);
   await backUp('c1');
   await qemuImg('bitmap', '--add', base, 'c1');
-  await write(base, 2, 3, 4);
-  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  await writeUnits(base, 2, 3, 4);
+  await createDisk(overlay, base);
   await qemuImg('bitmap', '--add', overlay, 'c1');
-  await write(overlay, 3, 10);
+  await writeUnits(overlay, 3, 10);
   await backUp('c2');
   await qemuImg('bitmap', '--add', '-g', '128k', overlay, 'c2');
-  await write(overlay, 4, 11, 0);
+  await writeUnits(overlay, 4, 11, 0);
 });
-
-async function marked(name: string, path: string): Promise<number[]> {
-  const units: number[] = [];
-  for (const { offset, length, type } of await dirtyExtents(path, name)) {
-    if (type === 1) for (let place = offset; place < offset + length; place += UNIT) units.push(place / UNIT);
-  }
-  return units;
-}
-
-async function restores(name: string, disk: string): Promise<boolean> {
-  await qemuImg('convert', '-O', 'raw', disk, at('now.raw'));
-  const [restored, now] = [await readFile(then[name]!), await readFile(at('now.raw'))];
-  for (const unit of await marked(name, disk))
-    now.copy(restored, unit * UNIT, unit * UNIT, (unit + 1) * UNIT);
-  return restored.equals(now);
-}
 
 async function expectCarried(disk: string): Promise<void> {
   expect((await qemuBitmaps(disk)).map(({ name, flags }) => [name, flags]).sort()).toEqual([
@@ -69,7 +47,7 @@ async function expectCarried(disk: string): Promise<void> {
     ['c2', ['auto']],
   ]);
   for (const name of ['c1', 'c2']) {
-    expect(await restores(name, disk), name).toBe(true);
+    expect(await restores(then[name]!, disk, name, disk), name).toBe(true);
     expect(await verifyBitmap(disk, name, then[name]!)).toMatchObject({ covered: true });
   }
   expect((await checkCheckpoints([disk])).healthy).toBe(true);
@@ -81,7 +59,7 @@ describe('qemu-img without bitmap-tool', () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', '--bitmaps', overlay, flat);
     expect((await qemuBitmaps(flat)).map(({ name }) => name).sort()).toEqual(['c1', 'c2']);
-    expect(await restores('c1', flat)).toBe(false);
+    expect(await restores(then['c1']!, flat, 'c1', flat)).toBe(false);
   });
 
   test('loses the names that the base lacks if it commits', async () => {
@@ -99,7 +77,7 @@ describe('carryCheckpoints', () => {
     await qemuImg('convert', '-O', 'qcow2', ...options, overlay, flat);
     const result = await carryCheckpoints(overlay, flat);
     expect(result).toMatchObject({ from: overlay, image: flat, differingBytes: 0 });
-    expect(await marked('c1', flat)).toEqual([0, 3, 4, 10, 11]);
+    expect(await markedUnits('c1', flat)).toEqual([0, 3, 4, 10, 11]);
     await expectCarried(flat);
     const again = await carryCheckpoints(overlay, flat);
     expect(again.plan).toBeNull();
@@ -109,7 +87,7 @@ describe('carryCheckpoints', () => {
   test('marks earlier writes of a guest to the copy as well', async () => {
     const flat = at('flat.qcow2');
     await qemuImg('convert', '-O', 'qcow2', overlay, flat);
-    await write(flat, 9, 50);
+    await writeUnits(flat, 9, 50);
     expect(await carryCheckpoints(overlay, flat)).toMatchObject({ differingBytes: UNIT });
     await expectCarried(flat);
   });
@@ -118,7 +96,7 @@ describe('carryCheckpoints', () => {
     expect(await carryCheckpoints(overlay, base)).toMatchObject({ differingBytes: null });
     await qemuImg('commit', '-q', overlay);
     await expectCarried(base);
-    await write(base, 7, 60);
+    await writeUnits(base, 7, 60);
     await expectCarried(base);
   });
 
@@ -134,9 +112,9 @@ describe('carryCheckpoints', () => {
 
   test('works before a commit of several images', async () => {
     const top = at('top.qcow2');
-    await qemuImg('create', '-q', '-f', 'qcow2', '-b', overlay, '-F', 'qcow2', top);
+    await createDisk(top, overlay);
     for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', top, name);
-    await write(top, 5, 20);
+    await writeUnits(top, 5, 20);
     await carryCheckpoints(top, base);
     await qemuImg('commit', '-q', '-b', base, top);
     await expectCarried(base);

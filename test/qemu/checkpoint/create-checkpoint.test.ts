@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
-import { runProgram } from '../../support/external-program.ts';
+import { crashOn } from '../../support/crash.ts';
 import { digest } from '../../support/file-state.ts';
 import { holdOpen } from '../../support/hold-open.ts';
 import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
@@ -36,11 +36,6 @@ async function makeGuest(): Promise<Guest> {
 const DISKS = ['--disk', 'vda', '--disk', 'vdb'];
 const names = async (image: string) => (await qemuBitmaps(image)).map(({ name }) => name);
 const digests = (images: readonly string[]) => Promise.all(images.map(digest));
-
-async function crash(image: string): Promise<void> {
-  const args = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', image];
-  await expect(runProgram('qemu-io', args)).rejects.toThrow('SIGKILL');
-}
 
 interface Created {
   parent: string | null;
@@ -160,7 +155,7 @@ describe('nothing is written', () => {
       name: 'a bitmap of that name was left in-use',
       prepare: async ({ disks: [, vdb] }) => {
         await qemuImg('bitmap', '--add', vdb, 'c1');
-        await crash(vdb);
+        await crashOn(vdb);
       },
       exitCode: 4,
       says: /it is marked in-use/,

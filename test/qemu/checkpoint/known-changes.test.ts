@@ -8,16 +8,16 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { RepairResult } from '../../../src/index.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { putCheckpoint } from '../../support/checkpoint-file.ts';
-import { tryProgram } from '../../support/external-program.ts';
-import { qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
-import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { crashOn } from '../../support/crash.ts';
+import { qemuCheck, qemuImg } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
-
-const UNIT = 64 << 10;
+import { createDisk, markedUnits, restores, UNIT, writeUnits } from '../../support/units.ts';
 
 let folder: string;
 let cp: string;
 const at = (name: string) => join(folder, name);
+const image = (name: string, backing?: string, ...options: string[]) =>
+  createDisk(at(name), backing, ...options);
 
 beforeEach(async () => {
   folder = await scratchFolder();
@@ -25,27 +25,10 @@ beforeEach(async () => {
   await mkdir(cp);
 });
 
-async function image(name: string, backing?: string, ...options: string[]): Promise<string> {
-  const over = backing === undefined ? [] : ['-b', backing, '-F', 'qcow2'];
-  const size = backing === undefined ? ['8M'] : [];
-  await qemuImg('create', '-q', '-f', 'qcow2', ...options, ...over, at(name), ...size);
-  return at(name);
-}
-
-async function write(path: string, pattern: number, ...units: number[]): Promise<void> {
-  await qemuIo(path, ...units.map((unit) => `write -q -P ${pattern} ${unit * 64}k 64k`));
-}
-
 /** A full backup of the disk as it is. */
 async function backUp(disk: string, name: string, format = 'qcow2'): Promise<string> {
   await qemuImg('convert', '-O', format, disk, at(name));
   return at(name);
-}
-
-/** Leaves the bitmaps of an image in use, as a QEMU does that is killed. */
-async function crash(path: string): Promise<void> {
-  const args = ['-c', 'write -q -P 99 0 512', '-c', 'flush', '-c', 'sigraise 9', path];
-  await expect(tryProgram('qemu-io', args)).rejects.toThrow('SIGKILL');
 }
 
 async function repair(...args: string[]) {
@@ -53,43 +36,21 @@ async function repair(...args: string[]) {
   return { exitCode, stdout, stderr, error, disks: (json as RepairResult | undefined)?.disks };
 }
 
-async function marked(name: string, ...images: string[]): Promise<number[]> {
-  const units = new Set<number>();
-  for (const path of images) {
-    for (const { offset, length, type } of await dirtyExtents(path, name)) {
-      if (type === 1)
-        for (let place = offset; place < offset + length; place += UNIT) units.add(place / UNIT);
-    }
-  }
-  return [...units].sort((a, b) => a - b);
-}
-
-/** Copies what the bitmaps mark over the backup of then. */
-async function restores(then: string, disk: string, name: string, ...images: string[]): Promise<boolean> {
-  const copy = at(`restored-${name}.raw`);
-  await qemuImg('convert', '-O', 'raw', then, copy);
-  await qemuImg('convert', '-O', 'raw', disk, at('now.raw'));
-  const [restored, now] = [await readFile(copy), await readFile(at('now.raw'))];
-  for (const unit of await marked(name, ...images))
-    now.copy(restored, unit * UNIT, unit * UNIT, (unit + 1) * UNIT);
-  return restored.equals(now);
-}
-
 describe('repair --against', () => {
   test.each(['qcow2', 'raw'])(
     'makes a broken bitmap from exactly what differs from a %s backup',
     async (format) => {
       const disk = await image('disk.qcow2');
-      await write(disk, 1, 1, 2, 3, 4, 5, 6, 7);
+      await writeUnits(disk, 1, 1, 2, 3, 4, 5, 6, 7);
       const full = await backUp(disk, 'full', format);
       await qemuImg('bitmap', '--add', disk, 'c1');
       await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
-      await write(disk, 2, 3, 20);
+      await writeUnits(disk, 2, 3, 20);
       // Written with what was there before.
-      await write(disk, 1, 5);
-      await crash(disk);
+      await writeUnits(disk, 1, 5);
+      await crashOn(disk);
       const overlay = await image('overlay.qcow2', disk);
-      await write(overlay, 3, 30);
+      await writeUnits(overlay, 3, 30);
       expect(await repair('--checkpoints', cp, overlay)).toMatchObject({
         exitCode: 4,
         error: { code: 'NEEDS_CONSENT' },
@@ -104,8 +65,8 @@ describe('repair --against', () => {
       expect(disks![0]!.checkpoints).toEqual([{ name: 'c1', wasValid: false }]);
       // What the bitmap still had from before the crash stays in it.
       const exact = [0, 3, 20, 30];
-      expect((await marked('c1', disk, overlay)).filter((unit) => unit !== 5)).toEqual(exact);
-      expect(await marked('c1', overlay)).toEqual([30]);
+      expect((await markedUnits('c1', disk, overlay)).filter((unit) => unit !== 5)).toEqual(exact);
+      expect(await markedUnits('c1', overlay)).toEqual([30]);
       expect(await restores(full, overlay, 'c1', disk, overlay)).toBe(true);
       expect(await bitmapTool('check', '--checkpoints', cp, overlay)).toMatchObject({ exitCode: 0 });
       expect(await qemuCheck(disk)).toMatchObject({ errors: 0, leaks: 0, corruptions: 0 });
@@ -114,10 +75,10 @@ describe('repair --against', () => {
 
   test('marks only the differences even if a raw external data file makes the whole disk allocated', async () => {
     const disk = await image('disk.qcow2', undefined, '-o', `data_file=${at('disk.raw')},data_file_raw=on`);
-    await write(disk, 1, 1, 2, 3);
+    await writeUnits(disk, 1, 1, 2, 3);
     const full = await backUp(disk, 'full.qcow2');
     await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
-    await write(disk, 2, 9);
+    await writeUnits(disk, 2, 9);
     const loose = await repair('--checkpoints', cp, '--rebuild-origin', '--dry-run', disk);
     const { disks } = await repair('--checkpoints', cp, '--against', full, disk);
     const bytes = (each: typeof disks) => each![0]!.images[0]!.bitmaps[0]!.dirtyBytes;
@@ -127,13 +88,13 @@ describe('repair --against', () => {
 
   test('accepts an incremental backup over its full backup, and refuses one over the disk', async () => {
     const disk = await image('disk.qcow2');
-    await write(disk, 1, 1, 2);
+    await writeUnits(disk, 1, 1, 2);
     const full = await backUp(disk, 'full.qcow2');
-    await write(disk, 2, 5);
+    await writeUnits(disk, 2, 5);
     const incremental = await image('inc.qcow2', disk);
-    await write(incremental, 2, 5);
+    await writeUnits(incremental, 2, 5);
     await putCheckpoint(cp, 'c2', { disks: { vda: [disk] } });
-    await write(disk, 3, 6);
+    await writeUnits(disk, 3, 6);
     const before = await readFile(disk);
     const args = ['--checkpoints', cp, '--against', incremental, disk];
     const refused = await repair(...args);
@@ -141,40 +102,40 @@ describe('repair --against', () => {
     expect((await readFile(disk)).equals(before)).toBe(true);
     await qemuImg('rebase', '-u', '-b', full, '-F', 'qcow2', incremental);
     expect(await repair(...args)).toMatchObject({ exitCode: 0 });
-    expect(await marked('c2', disk)).toEqual([6]);
+    expect(await markedUnits('c2', disk)).toEqual([6]);
     expect(await restores(incremental, disk, 'c2', disk)).toBe(true);
   });
 
   test('refuses a backup over an image of the chain that was written later, and accepts one over an older image', async () => {
     const oldest = await image('oldest.qcow2');
-    await write(oldest, 1, 0, 1);
+    await writeUnits(oldest, 1, 0, 1);
     const disk = await image('disk.qcow2', oldest);
-    await write(disk, 2, 3);
+    await writeUnits(disk, 2, 3);
     const shared = await image('shared.qcow2', oldest);
-    await write(shared, 2, 3);
+    await writeUnits(shared, 2, 3);
     const overlaid = await image('overlaid.qcow2', disk);
     await putCheckpoint(cp, 'c1', { disks: { vda: [disk, oldest] } });
-    await write(disk, 3, 4);
+    await writeUnits(disk, 3, 4);
     const top = await image('top.qcow2', disk);
-    await write(top, 4, 5);
+    await writeUnits(top, 4, 5);
     expect(await repair('--checkpoints', cp, '--against', overlaid, top)).toMatchObject({
       exitCode: 4,
       error: { code: 'SELF_COMPARISON', file: disk },
     });
     expect(await repair('--checkpoints', cp, '--against', shared, top)).toMatchObject({ exitCode: 0 });
-    expect(await marked('c1', disk, top)).toEqual([4, 5]);
+    expect(await markedUnits('c1', disk, top)).toEqual([4, 5]);
   });
 
   test('repairs one checkpoint at a time, each against its own backup', async () => {
     const disk = await image('disk.qcow2');
-    await write(disk, 1, 1);
+    await writeUnits(disk, 1, 1);
     const one = await backUp(disk, 'one.qcow2');
     await qemuImg('bitmap', '--add', disk, 'c1');
-    await write(disk, 2, 2);
+    await writeUnits(disk, 2, 2);
     const two = await backUp(disk, 'two.qcow2');
     await qemuImg('bitmap', '--add', disk, 'c2');
-    await write(disk, 3, 3);
-    await crash(disk);
+    await writeUnits(disk, 3, 3);
+    await crashOn(disk);
     await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
     await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [disk] } });
     const both = await repair('--checkpoints', cp, '--against', two, disk);
@@ -187,7 +148,7 @@ describe('repair --against', () => {
       expect(await repair(...args)).toMatchObject({ exitCode: 0 });
       expect(await restores(backup, disk, name, disk)).toBe(true);
     }
-    expect([await marked('c1', disk), await marked('c2', disk)]).toEqual([
+    expect([await markedUnits('c1', disk), await markedUnits('c2', disk)]).toEqual([
       [0, 2, 3],
       [0, 3],
     ]);
@@ -218,15 +179,15 @@ describe('a guest that went back to an external snapshot', () => {
 
   beforeEach(async () => {
     base = await image('base.qcow2');
-    await write(base, 1, 0, 1, 2, 3);
+    await writeUnits(base, 1, 0, 1, 2, 3);
     branch = await image('disk.s1', base);
-    await write(branch, 2, 40, 1);
+    await writeUnits(branch, 2, 40, 1);
     await qemuImg('bitmap', '--add', branch, 'c2');
     await putCheckpoint(cp, 'c2', { disks: { vda: [branch, base] } });
     backup = await backUp(branch, 'backup.qcow2');
-    await write(branch, 3, 44);
+    await writeUnits(branch, 3, 44);
     fresh = await image('disk.s2', base);
-    await write(fresh, 4, 48);
+    await writeUnits(fresh, 4, 48);
   });
 
   test('gets its checkpoint back from the branch that it left, and the branch stays as it is', async () => {
@@ -234,15 +195,15 @@ describe('a guest that went back to an external snapshot', () => {
     const { exitCode } = await repair('--checkpoints', cp, '--branch', branch, fresh);
     expect(exitCode).toBe(0);
     expect((await readFile(branch)).equals(before)).toBe(true);
-    expect(await marked('c2', fresh)).toEqual([48]);
-    expect(await marked('c2', base)).toEqual([1, 40, 44]);
+    expect(await markedUnits('c2', fresh)).toEqual([48]);
+    expect(await markedUnits('c2', base)).toEqual([1, 40, 44]);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
     expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
   });
 
   test('gets its checkpoint back from the backup, with exact marks', async () => {
     expect(await repair('--checkpoints', cp, '--against', backup, fresh)).toMatchObject({ exitCode: 0 });
-    expect(await marked('c2', base, fresh)).toEqual([1, 40, 48]);
+    expect(await markedUnits('c2', base, fresh)).toEqual([1, 40, 48]);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
     expect(await bitmapTool('check', '--checkpoints', cp, fresh)).toMatchObject({ exitCode: 0 });
   });
@@ -255,10 +216,10 @@ describe('a guest that went back to an external snapshot', () => {
 
   test('reads the image of the branch in which the checkpoint began and the images below it', async () => {
     const later = await image('disk.s1b', branch);
-    await write(later, 5, 50);
+    await writeUnits(later, 5, 50);
     expect(await repair('--checkpoints', cp, '--branch', later, fresh)).toMatchObject({ exitCode: 0 });
     // Nothing above the image of then can have been in the backup.
-    expect(await marked('c2', base, fresh)).toEqual([1, 40, 44, 48]);
+    expect(await markedUnits('c2', base, fresh)).toEqual([1, 40, 44, 48]);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
   });
 
@@ -277,9 +238,9 @@ describe('a guest that went back to an external snapshot', () => {
     await putCheckpoint(cp, 'c1', { disks: { vda: [base] } });
     await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [branch, base] } });
     await qemuImg('commit', '-q', '-d', branch);
-    await write(base, 6, 60);
+    await writeUnits(base, 6, 60);
     expect(await repair('--checkpoints', cp, '--branch', branch, base)).toMatchObject({ exitCode: 0 });
-    expect(await marked('c2', base)).toEqual([1, 40, 44, 60]);
+    expect(await markedUnits('c2', base)).toEqual([1, 40, 44, 60]);
     expect(await restores(backup, base, 'c2', base)).toBe(true);
     expect(await bitmapTool('check', '--checkpoints', cp, base)).toMatchObject({ exitCode: 0 });
   });
@@ -287,7 +248,7 @@ describe('a guest that went back to an external snapshot', () => {
   test('marks all data of the image at the fork if the branch was committed into it and emptied', async () => {
     await qemuImg('commit', '-q', branch);
     const later = await image('disk.s3', base);
-    await write(later, 7, 61);
+    await writeUnits(later, 7, 61);
     expect(await repair('--checkpoints', cp, '--branch', branch, later)).toMatchObject({ exitCode: 0 });
     expect(await restores(backup, later, 'c2', base, later)).toBe(true);
   });
@@ -311,10 +272,10 @@ describe('a disk that joined later', () => {
   test('joins a checkpoint with all its data, by one command for the guest', async () => {
     const [vda, vdb] = [await image('vda.qcow2'), await image('vdb.qcow2')];
     await qemuImg('bitmap', '--add', vda, 'c1');
-    await write(vdb, 1, 7, 8);
+    await writeUnits(vdb, 1, 7, 8);
     const { exitCode } = await repair('--name', 'c1', '--origin', vdb, vda, vdb);
     expect(exitCode).toBe(0);
-    expect([await marked('c1', vda), await marked('c1', vdb)]).toEqual([[], [7, 8]]);
+    expect([await markedUnits('c1', vda), await markedUnits('c1', vdb)]).toEqual([[], [7, 8]]);
     expect(await bitmapTool('check', vda, vdb)).toMatchObject({ exitCode: 0 });
   });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { AnySchemaObject } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
-import { runProgram } from '../../support/external-program.ts';
+import { crashOn } from '../../support/crash.ts';
 import { OF_RUNNING_GUESTS, outputSchemas, schemaFaults } from '../../support/output-schema.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
@@ -36,8 +36,7 @@ async function makeChain(): Promise<Files> {
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', raw, '-F', 'raw', base);
   await qemuIo(base, 'write -q 0 64k', 'write -q -c 128k 64k', 'write -q -z 1M 64k');
   await qemuImg('bitmap', '--add', base, 'broken');
-  const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', base];
-  await expect(runProgram('qemu-io', crash)).rejects.toThrow('SIGKILL');
+  await crashOn(base);
   for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', base, name);
   await qemuImg('bitmap', '--add', '--disable', base, 'off');
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);

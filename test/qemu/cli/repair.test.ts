@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { CheckResult, RepairResult } from '../../../src/index.ts';
 import type { AsJson } from '../../support/as-json.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { crashOn } from '../../support/crash.ts';
 import { digest } from '../../support/file-state.ts';
 import { holdOpen } from '../../support/hold-open.ts';
 import { growLoopDevice, loopDevice } from '../../support/loop-device.ts';
@@ -34,10 +35,7 @@ async function overlay(path: string, backing: string, ...options: string[]): Pro
   await qemuImg('create', '-q', '-f', 'qcow2', ...options, '-b', backing, '-F', 'qcow2', path);
 }
 
-/** Leaves its bitmaps in use. */
-async function crash(image: string): Promise<void> {
-  await expect(qemuIo(image, 'write -q 4M 64k', 'flush', 'sigraise 9')).rejects.toThrow('SIGKILL');
-}
+const crash = (image: string) => crashOn(image, 'write -q 4M 64k');
 
 async function digests(images: readonly string[]): Promise<string[]> {
   return Promise.all(images.map(digest));

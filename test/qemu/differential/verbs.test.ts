@@ -6,8 +6,9 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { crashOn } from '../../support/crash.ts';
 import { type Extent, roundedOut, union } from '../../support/extents.ts';
-import { runProgram, tryProgram } from '../../support/external-program.ts';
+import { tryProgram } from '../../support/external-program.ts';
 import { digest } from '../../support/file-state.ts';
 import { ownAllocation } from '../../support/map-answers.ts';
 import { type BitmapInfo, qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
@@ -269,8 +270,7 @@ describe('several names in one call', () => {
 describe('a bitmap in use', () => {
   async function imageInUse(): Promise<string> {
     const image = await imageWith(['broken']);
-    const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', image];
-    await expect(runProgram('qemu-io', crash)).rejects.toThrow('SIGKILL');
+    await crashOn(image);
     expect(await qemuBitmaps(image)).toMatchObject([{ name: 'broken', flags: ['in-use', 'auto'] }]);
     await qemuImg('bitmap', '--add', image, 'fine');
     return image;

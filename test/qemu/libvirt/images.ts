@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
-import { tryProgram } from '../../support/external-program.ts';
 import { compareImages, qemuImg } from '../../support/qemu.ts';
 
 /** Creates images over each other, the base first, all with `name` before their number; returns their paths. */
@@ -27,12 +26,6 @@ export async function tool(...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await bitmapTool(...args);
   expect({ args, exitCode, stderr }).toEqual({ args, exitCode: 0, stderr: '' });
   return stdout;
-}
-
-/** Leaves every bitmap of an image in-use, as a QEMU does that is killed; what it wrote stays. */
-export async function crashOn(image: string, ...commands: string[]): Promise<void> {
-  const args = [...commands, 'write -q 0 512', 'flush', 'sigraise 9'].flatMap((command) => ['-c', command]);
-  await expect(tryProgram('qemu-io', [...args, image])).rejects.toThrow('SIGKILL');
 }
 
 export function checkpointOf(name: string, disks: readonly string[], parent?: string): string {

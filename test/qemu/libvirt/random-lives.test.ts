@@ -5,11 +5,12 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { crashOn } from '../../support/crash.ts';
 import { qemuBitmaps, qemuImg } from '../../support/qemu.ts';
 import { type Random, randomCases, seededRandom } from '../../support/random.ts';
 import { makeTemporaryFolder } from '../../support/scratch.ts';
 import { type Guest, newGuest } from './guest.ts';
-import { crashOn, tool } from './images.ts';
+import { tool } from './images.ts';
 import { of, repair } from './judged.ts';
 import { chainOf } from './machine.ts';
 import { openVirsh, type Virsh } from './virsh.ts';

@@ -2,9 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { crashOn } from '../../support/crash.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
-import { checkpointOf, crashOn, createImage, makeChain, newCheckpoint, restoresTo, tool } from './images.ts';
+import { checkpointOf, createImage, makeChain, newCheckpoint, restoresTo, tool } from './images.ts';
 import { type Disks, defineMachine, type Machine } from './machine.ts';
 import { openVirsh, type Virsh } from './virsh.ts';
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
-import { runProgram } from '../../support/external-program.ts';
+import { crashOn } from '../../support/crash.ts';
 import { digest } from '../../support/file-state.ts';
 import { holdOpen } from '../../support/hold-open.ts';
 import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
@@ -64,8 +64,7 @@ describe('remove', () => {
   test('--all removes every bitmap of the image, even one in use and one that a job left', async () => {
     const { folder, top, images } = await makeChain();
     await qemuImg('bitmap', '--add', top, 'last');
-    const crash = ['-c', 'write -q 0 512', '-c', 'flush', '-c', 'sigraise 9', top];
-    await expect(runProgram('qemu-io', crash)).rejects.toThrow('SIGKILL');
+    await crashOn(top);
     const raw = join(folder, 'before.raw');
     await qemuImg('convert', '-O', 'raw', top, raw);
     const result = await bitmapToolJson<Removed>('remove', '--all', top);

@@ -115,6 +115,13 @@ describe('a claim', () => {
   });
 
   const layout: Layout = { clusterBits: 9, refcountOrder: 4, clusterCount: 256 };
+  /** 64 entries of 64 clusters: the table of one cluster counts 4096. */
+  const fullTable: Layout = {
+    clusterBits: 9,
+    refcountOrder: 6,
+    clusterCount: 64 * 64,
+    counted: Array.from({ length: 64 * 64 }, (_, index) => index),
+  };
 
   test('needs no new block if the existing ones have space', async () => {
     const claims = await claim(await buildImage(layout), [3], 5);
@@ -131,14 +138,7 @@ describe('a claim', () => {
   });
 
   test('moves a full refcount table to a free place, and releases the old one', async () => {
-    // 64 entries of 64 clusters: the table of one cluster counts 4096.
-    const count = 64 * 64;
-    const built = await buildImage({
-      clusterBits: 9,
-      refcountOrder: 6,
-      clusterCount: count,
-      counted: Array.from({ length: count }, (_, index) => index),
-    });
+    const built = await buildImage(fullTable);
     const claims = await claim(built, [1], 3);
     expect(claims.newTable).toBeDefined();
     expect(claims.newTable!.end - claims.newTable!.start).toBe(2);
@@ -149,13 +149,7 @@ describe('a claim', () => {
   });
 
   test('switches to a new table by one write within a sector, after the table is stored', async () => {
-    const count = 64 * 64;
-    const built = await buildImage({
-      clusterBits: 9,
-      refcountOrder: 6,
-      clusterCount: count,
-      counted: Array.from({ length: count }, (_, index) => index),
-    });
+    const built = await buildImage(fullTable);
     const claims = await claim(built, [1], 0);
     const loaded = await loadBlocks(censusWith(built), [...claimedRuns(claims), tableRun(censusWith(built))]);
     const { claim: first, reveal } = planRefcounts(censusWith(built), loaded, claims, []);

@@ -1,6 +1,6 @@
 /**
- * Checkpoints on file whose XML says what today's chain does not show: each is judged or refused, and none is called good that
- * misses a change.
+ * Checkpoints on file whose XML contains what the current chain does not show. Each gets a verdict or is refused, and none that
+ * misses a change is called good.
  */
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,15 +8,14 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { CheckResult, RepairResult } from '../../../src/index.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { putCheckpoint } from '../../support/checkpoint-file.ts';
-import { compareImages, qemuBitmaps, qemuImg, qemuIo } from '../../support/qemu.ts';
-import { dirtyExtents } from '../../support/qemu-bitmap.ts';
+import { qemuBitmaps, qemuImg } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
-
-const UNIT = 64 << 10;
+import { createDisk, markedUnits, restores, writeUnits } from '../../support/units.ts';
 
 let folder: string;
 let cp: string;
 const at = (name: string) => join(folder, name);
+const image = (name: string, backing?: string) => createDisk(at(name), backing);
 
 beforeEach(async () => {
   folder = await scratchFolder();
@@ -24,24 +23,13 @@ beforeEach(async () => {
   await mkdir(cp);
 });
 
-async function image(name: string, backing?: string): Promise<string> {
-  const over = backing === undefined ? [] : ['-b', backing, '-F', 'qcow2'];
-  await qemuImg('create', '-q', '-f', 'qcow2', ...over, at(name), ...(backing === undefined ? ['8M'] : []));
-  return at(name);
-}
-
-/** Writes one unit each. */
-async function write(path: string, ...units: number[]): Promise<void> {
-  await qemuIo(path, ...units.map((unit) => `write -q -P ${(unit % 250) + 1} ${unit * 64}k 64k`));
-}
-
 async function check(...args: string[]) {
   const { exitCode, json, error } = await bitmapTool('check', '--json', '--checkpoints', cp, ...args);
   const [disk] = (json as CheckResult | undefined)?.disks ?? [];
   return { exitCode, error, checkpoints: disk?.checkpoints ?? [] };
 }
 
-/** Neither that verb writes anything, nor does it call anything well. */
+/** Expects a refusal that changes no image. */
 async function expectRefused(images: readonly string[], ...args: string[]) {
   const before = await Promise.all(images.map((path) => readFile(path)));
   const result = await bitmapTool('repair', '--json', '--checkpoints', cp, ...args);
@@ -51,27 +39,16 @@ async function expectRefused(images: readonly string[], ...args: string[]) {
   return result.error!;
 }
 
-/** Units that the bitmaps of that name mark together. */
-async function marked(name: string, ...images: string[]): Promise<number[]> {
-  const units = new Set<number>();
-  for (const path of images) {
-    for (const { offset, length, type } of await dirtyExtents(path, name)) {
-      if (type === 1) for (let at = offset; at < offset + length; at += UNIT) units.add(at / UNIT);
-    }
-  }
-  return [...units].sort((a, b) => a - b);
-}
-
 describe('after the commit of an overlay in which a checkpoint began', () => {
   let base: string;
 
   beforeEach(async () => {
     base = await image('base.qcow2');
-    await write(base, 0, 1, 2, 3);
+    await writeUnits(base, 1, 0, 1, 2, 3);
     await qemuImg('bitmap', '--add', base, 'c1');
     const overlay = await image('overlay.qcow2', base);
     for (const name of ['c1', 'c2']) await qemuImg('bitmap', '--add', overlay, name);
-    await write(overlay, 10);
+    await writeUnits(overlay, 1, 10);
     await putCheckpoint(cp, 'c1', { disks: { vda: [base] } });
     await putCheckpoint(cp, 'c2', { parent: 'c1', disks: { vda: [overlay, base] } });
     await qemuImg('commit', '-q', overlay);
@@ -79,7 +56,7 @@ describe('after the commit of an overlay in which a checkpoint began', () => {
 
   test('the base has only the bitmap of the older checkpoint, as QEMU leaves it', async () => {
     expect((await qemuBitmaps(base)).map(({ name }) => name)).toEqual(['c1']);
-    expect(await marked('c1', base)).toEqual([10]);
+    expect(await markedUnits('c1', base)).toEqual([10]);
   });
 
   test.each([[[]], [['--disk', 'vda']]])(
@@ -129,31 +106,17 @@ describe('an overlay that took the path of the image below it, after a crash bef
 
   beforeEach(async () => {
     disk = await image('disk.qcow2');
-    await write(disk, 0, 1, 2, 3);
+    await writeUnits(disk, 1, 0, 1, 2, 3);
     then = at('then.qcow2');
     await qemuImg('convert', '-O', 'qcow2', disk, then);
     await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
-    await write(disk, 2);
-    await qemuIo(disk, 'write -q -P 77 64k 64k');
+    await writeUnits(disk, 1, 2);
+    await writeUnits(disk, 77, 1);
     base = at('base.qcow2');
     await rename(disk, base);
     await image('disk.qcow2', base);
-    await write(disk, 20);
+    await writeUnits(disk, 1, 20);
   });
-
-  /** Whether what the bitmaps mark, copied over the backup of then, makes the disk. */
-  async function restores(...images: string[]): Promise<boolean> {
-    const incremental = at('incremental.qcow2');
-    await qemuImg('create', '-q', '-f', 'qcow2', '-b', then, '-F', 'qcow2', incremental);
-    const raw = at('disk.raw');
-    await qemuImg('convert', '-O', 'raw', disk, raw);
-    const content = await readFile(raw);
-    for (const unit of await marked('c1', ...images)) {
-      const pattern = content[unit * UNIT]!;
-      await qemuIo(incremental, `write -q -P ${pattern} ${unit * 64}k 64k`);
-    }
-    return (await compareImages(incremental, disk)).identical;
-  }
 
   test('is distinguished from the old image, and no consent lets repair mark the overlay alone', async () => {
     const { exitCode, checkpoints } = await check(disk);
@@ -179,12 +142,12 @@ describe('an overlay that took the path of the image below it, after a crash bef
     const { exitCode } = await bitmapTool('repair', '--checkpoints', cp, '--origin', base, disk);
     expect(exitCode).toBe(0);
     expect(await check(disk)).toMatchObject({ exitCode: 0, checkpoints: [{ valid: true }] });
-    expect(await restores(disk, base)).toBe(true);
+    expect(await restores(then, disk, 'c1', disk, base)).toBe(true);
   });
 
   test('is not valid if somebody adds the bitmap to the overlay alone', async () => {
     await bitmapTool('create-from', '--allocated', '--name', 'c1', disk);
-    expect(await restores(disk)).toBe(false);
+    expect(await restores(then, disk, 'c1', disk)).toBe(false);
     const { exitCode, checkpoints } = await check(disk);
     expect({ exitCode, checkpoints }).toMatchObject({
       exitCode: 3,
@@ -202,14 +165,14 @@ describe('a guest that went back to an external snapshot', () => {
 
   beforeEach(async () => {
     base = await image('base.qcow2');
-    await write(base, 0, 1, 2, 3);
+    await writeUnits(base, 1, 0, 1, 2, 3);
     const branch = await image('disk.s1', base);
-    await write(branch, 40);
+    await writeUnits(branch, 1, 40);
     await putCheckpoint(cp, 'c2', { disks: { vda: [branch, base] } });
     await qemuImg('bitmap', '--add', branch, 'c2');
-    await write(branch, 44);
+    await writeUnits(branch, 1, 44);
     fresh = await image('disk.s2', base);
-    await write(fresh, 48);
+    await writeUnits(fresh, 1, 48);
   });
 
   test('has lost the checkpoints of the branch that it left, and no image of its chain can restore them', async () => {
