@@ -86,7 +86,7 @@ async function openBacking(
     const identity = await fileIdentity(reference.path);
     const same = layers.find(({ storage }) => storage.identity === identity);
     if (same !== undefined) {
-      const which = same === above ? 'this image itself' : `${same.path}, which stands above it`;
+      const which = same === above ? 'this image itself' : `${same.path}, which is above it`;
       throw broken(above, `its backing file ${reference.path} is ${which}: the chain loops`);
     }
     return await openLayer(reference, { ...options, mode: options.mode === 'write' ? 'read' : options.mode });

@@ -22,7 +22,7 @@ export async function writeCheckpoints(
     const other = (await readdir(folder)).find((name) => name.endsWith('.xml'));
     if (other !== undefined) {
       throw new CommandLineError(
-        `${join(folder, other)} is there already: it would be taken for one of these`,
+        `${join(folder, other)} exists already: virsh would redefine it with these checkpoints`,
         'Name a new folder.',
       );
     }

@@ -58,8 +58,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'checkpoint-carry',
-    summary:
-      'carry the checkpoints of a chain over into one image: before a commit, after a flatten or a move',
+    summary: 'carry the checkpoints of a chain into one image: before a commit, after a flatten or a move',
     load: async () => (await import('./commands/checkpoint-carry.ts')).checkpointCarryCommand,
   },
   {
@@ -94,7 +93,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'inspect',
-    summary: 'show the metadata of an image as stored, also where it is broken: for bug reports',
+    summary: 'show the stored metadata of an image, even if it is broken: for bug reports',
     load: async () => (await import('./commands/inspect.ts')).inspectCommand,
   },
   {

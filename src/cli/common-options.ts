@@ -20,7 +20,7 @@ export const COMMON_OPTIONS: readonly OptionDefinition[] = [
   { flags: '--json', description: 'print one JSON document on stdout; errors as JSON on stderr' },
   { flags: '-q, --quiet', description: 'print no result and no progress' },
   { flags: '--no-progress', description: 'show no progress' },
-  { flags: '-U, --force-share', description: 'read images that are in use; what is read may be stale' },
+  { flags: '-U, --force-share', description: 'read images that are in use; the result may be stale' },
   {
     flags: '--no-lock',
     description: 'take no image locks (for platforms and file systems without them)',

@@ -9,7 +9,7 @@ import { version } from './version.ts';
 
 export const PROGRAM = {
   name: 'bitmap-tool',
-  description: 'Make, look at, change and judge the persistent dirty bitmaps of qcow2 images at rest.',
+  description: 'Create, show, change and verify the persistent dirty bitmaps of qcow2 images at rest.',
   examples: ['bitmap-tool create-from --allocated disk.qcow2'],
 } as const;
 

@@ -53,7 +53,7 @@ export function requireOneWay(images: readonly string[], flags: DomainFlags): vo
     );
   }
   if (flags.domain !== undefined && images.length > 0) {
-    throw new CommandLineError('--domain tells the images itself', 'Choose disks of the guest with --disk.');
+    throw new CommandLineError('--domain provides the images', 'Choose disks of the guest with --disk.');
   }
 }
 

@@ -73,7 +73,7 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
     problems.push({
       code: 'refcount-too-low',
       severity: 'error',
-      message: `${count} clusters, the first at ${hex(offsetOf(first, image.header))}, are in use and have refcount 0: QEMU would give them away`,
+      message: `${count} clusters, the first at ${hex(offsetOf(first, image.header))}, are in use and have refcount 0: QEMU would allocate them again`,
       remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       unopenable: false,
       offset: offsetOf(first, image.header),
@@ -86,7 +86,7 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
     problems.push({
       code: 'leaked-clusters',
       severity: 'warning',
-      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(offsetOf(firstLeak, image.header))}, are counted though nothing points at them`,
+      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(offsetOf(firstLeak, image.header))}, are counted although nothing points at them`,
       remedy: { kind: 'free-leaks', ...whatQemuWrites(image) },
       unopenable: false,
       offset: offsetOf(firstLeak, image.header),

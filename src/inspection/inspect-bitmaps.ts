@@ -200,7 +200,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
       clusters: uncounted,
       describe: (what, found) => ({
         code: 'refcount-too-low',
-        message: `${clustersInWords(image, found)} of ${what} have refcount 0: QEMU would give them away`,
+        message: `${clustersInWords(image, found)} of ${what} have refcount 0: QEMU would allocate them again`,
         remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       }),
     },

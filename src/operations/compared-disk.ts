@@ -39,7 +39,7 @@ export async function withComparedDisk<T>(
   try {
     const { format, path } = compared.top;
     if (reference.format === undefined && format === 'raw') {
-      options.onWarning?.(`${path}: taken for a raw image, since it has no header of another format`, {
+      options.onWarning?.(`${path}: read as a raw image, because it has no header of another format`, {
         kind: 'state-raw-format',
         file: path,
       });

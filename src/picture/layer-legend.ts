@@ -71,7 +71,7 @@ export function layerLegend(
   const hasZeros = bytes('zero', () => true) > 0;
   const hatch = `<rect class="others" y="${bottom + 4}" width="16" height="16"/><g transform="translate(0 ${bottom + 4}) scale(16)"><rect class="zero" width="1" height="1"/></g><text class="small muted" x="26" y="${bottom + 16}">zero clusters that an image holds</text>`;
   const dotTop = bottom + 4 + (hasZeros ? ROW_HEIGHT : 0);
-  const dot = `<rect class="nothing" y="${dotTop}" width="16" height="16"/><rect class="others" x="4" y="${dotTop + 4}" width="8" height="8"/><text class="small muted" x="26" y="${dotTop + 12}">a dot is what gives the second most of a cell</text>`;
+  const dot = `<rect class="nothing" y="${dotTop}" width="16" height="16"/><rect class="others" x="4" y="${dotTop + 4}" width="8" height="8"/><text class="small muted" x="26" y="${dotTop + 12}">a dot has the colour of the second largest part of a cell</text>`;
   return {
     svg: `<text class="small" y="0">Which image holds it</text><text class="small muted end" x="${DATA_RIGHT}" y="0">data</text><text class="small muted end" x="${ZEROS_RIGHT}" y="0">zeros</text>${rows.join('\n')}${hasZeros ? hatch : ''}${hasDots ? dot : ''}`,
     heightPx: dotTop + (hasDots ? ROW_HEIGHT : 0),

@@ -31,6 +31,6 @@ export function parseDomainDisks(xml: string): DomainDisk[] {
 
 function reasonToLeaveOut(disk: XmlElement, path: string | undefined, format: string): string | undefined {
   const type = disk.attributes['type'] ?? 'file';
-  if (path === undefined) return `its images are no local files (${type})`;
+  if (path === undefined) return `its images are not local files (${type})`;
   return format === 'qcow2' ? undefined : `${path} is ${format}, which holds no bitmaps`;
 }

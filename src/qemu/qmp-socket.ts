@@ -174,7 +174,7 @@ function noMonitor(path: string): RefusedError {
 }
 
 function monitorInUse(path: string): InUseError {
-  return new InUseError(`${path}: the monitor does not greet: it serves another client`, {
+  return new InUseError(`${path}: the monitor sends no greeting: it serves another client`, {
     remedy: { kind: 'free-monitor' },
     context: { file: path },
   });

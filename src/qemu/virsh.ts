@@ -41,7 +41,7 @@ export function openVirsh(connect: string | undefined): Virsh {
       },
     );
     if (code === 'ENOENT') {
-      throw new FailedError('FILE_NOT_FOUND', 'virsh is not installed: it is how guests are found by name', {
+      throw new FailedError('FILE_NOT_FOUND', 'virsh, which finds guests by name, is not installed', {
         remedy: { kind: 'install-virsh' },
       });
     }

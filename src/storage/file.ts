@@ -113,7 +113,7 @@ async function statOpen(fd: number, path: string): Promise<fs.Stats> {
   try {
     return await fstat(fd);
   } catch (cause) {
-    throw ioError(path, 'could not learn what it is', cause);
+    throw ioError(path, 'could not examine it', cause);
   }
 }
 
@@ -233,7 +233,7 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
     }
     // The call made no progress and reported no error, so retries might never end.
     if (bytesWritten === 0)
-      throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} were taken, and no more`, {
+      throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} of them were written`, {
         context: { file: path },
       });
     done += bytesWritten;
@@ -257,7 +257,7 @@ async function deviceAttribute(path: string, { rdev }: fs.Stats, name: 'size' | 
   try {
     return Number(await readFile(`/sys/dev/block/${major}:${minor}/${name}`, 'utf8'));
   } catch (cause) {
-    throw ioError(path, `could not learn the ${name} of this block device`, cause);
+    throw ioError(path, `could not read the ${name} of this block device`, cause);
   }
 }
 

@@ -101,7 +101,7 @@ async function flushFolder(path: string, folder: string): Promise<void> {
   } catch (cause) {
     throw ioError(
       path,
-      'is there, but its folder could not be flushed: a power cut may take the name away',
+      'exists, but its folder could not be flushed: a power cut may remove the name',
       cause,
     );
   }
@@ -142,7 +142,7 @@ function linkError(path: string, cause: NodeJS.ErrnoException): RefusedError | F
     case 'ENOSYS':
       return new FailedError(
         'IO_ERROR',
-        `${path}: cannot be named without the risk of taking the place of another file: this file system has no hard links (${cause.code})`,
+        `${path}: cannot get its name without the risk of replacing another file: this file system has no hard links (${cause.code})`,
         {
           cause,
           context: { file: path },

@@ -56,7 +56,7 @@ export async function givenFor(
   const needing = checkpoints.filter((checkpoint) => needsChanges(images, checkpoint));
   if (changes.kind === 'backup' && needing.length > 1) {
     throw new UsageError(
-      `backup ${changes.path}: a backup has the disk as it was at one checkpoint, and these need one: ${needing.map(({ name }) => name).join(', ')}`,
+      `backup ${changes.path}: a backup contains the disk at one checkpoint, but several checkpoints need a backup: ${needing.map(({ name }) => name).join(', ')}`,
       { remedy: { kind: 'repair-one-by-one' } },
     );
   }

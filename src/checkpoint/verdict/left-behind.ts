@@ -18,7 +18,7 @@ export function leftBehind(
       code: 'temporary-bitmap',
       severity: 'note',
       bitmap: name,
-      message: `bitmap "${name}" bears a name that libvirt gives to a bitmap for the length of a job: a job that was cut short has left it, and no checkpoint needs it`,
+      message: `bitmap "${name}" has a name that libvirt gives to bitmaps during a job: an interrupted job has left it, and no checkpoint needs it`,
       remedy: { kind: 'remove-bitmap', file: layer.path, name },
       unopenable: false,
     }));

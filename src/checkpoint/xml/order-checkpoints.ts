@@ -38,7 +38,7 @@ function circular(checkpoints: readonly Checkpoint[]): RefusedError {
   const circle = [...walked].slice([...walked].indexOf(name));
   return new RefusedError(
     'INVALID_CHECKPOINT',
-    `the parents of these checkpoints go round in a circle: ${[...circle, name].join(' → ')}`,
+    `the parents of these checkpoints form a circle: ${[...circle, name].join(' → ')}`,
     {
       remedy: { kind: 'remove-parent' },
       context: { checkpoints: circle },

@@ -41,7 +41,7 @@ function nameOf(element: XmlElement, what: string): string {
 function creationTimeOf(root: XmlElement): number {
   const text = childOf(root, 'creationTime')?.text;
   if (text === undefined) {
-    throw invalid('the checkpoint has no <creationTime>: libvirt redefines none without it', {
+    throw invalid('the checkpoint has no <creationTime>, which libvirt needs to redefine it', {
       kind: 'add-creation-time',
     });
   }
@@ -82,7 +82,7 @@ function refuseTwice(
 ): void {
   const seen = new Set<string>();
   for (const key of disks.flatMap((disk) => keyOf(disk) ?? [])) {
-    if (seen.has(key)) throw invalid(`the disk ${key} is there twice`);
+    if (seen.has(key)) throw invalid(`the disk ${key} occurs twice`);
     seen.add(key);
   }
 }

@@ -32,7 +32,7 @@ export function parseXml(text: string): XmlElement {
     throw invalid(`line ${parser.line}: ${what}`);
   };
   parser.on('error', ({ message }) => {
-    throw invalid(`no well-formed XML: line ${message.replace(/^(\d+):\d+: /, '$1: ')}`);
+    throw invalid(`not well-formed XML: line ${message.replace(/^(\d+):\d+: /, '$1: ')}`);
   });
   parser.on('xmldecl', ({ encoding = 'UTF-8' }) => {
     if (!/^(utf-8|us-ascii)$/i.test(encoding)) refuse(`the encoding ${encoding}, must be UTF-8`);

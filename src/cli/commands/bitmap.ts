@@ -25,7 +25,7 @@ type BitmapOption = LongOption & OptionDefinition;
 const OPTIONS: readonly BitmapOption[] = [
   flag('add', 'add the bitmap, with nothing marked'),
   flag('remove', 'remove the bitmap'),
-  flag('remove-all', 'remove every bitmap of the image; needs no bitmap to be named'),
+  flag('remove-all', 'remove every bitmap of the image, without a name'),
   flag('clear', 'clear its marks'),
   flag('enable', 'let it record writes'),
   flag('disable', 'stop it from recording writes'),

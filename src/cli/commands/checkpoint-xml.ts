@@ -75,7 +75,7 @@ export const checkpointXmlCommand: CommandDefinition<[string[]], CheckpointXmlFl
       const other = [...images, names, parent, time, disks].find((each) => each !== undefined);
       if (other !== undefined) {
         throw new CommandLineError(
-          '--checkpoints goes without images, --name, --parent, --time and --disk',
+          '--checkpoints cannot be combined with images, --name, --parent, --time or --disk',
           'The XML already has this information.',
         );
       }

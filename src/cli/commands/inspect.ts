@@ -72,7 +72,7 @@ function directoryLines(directory: StoredDirectory | null): string[] {
 }
 
 function refcountLines(refcounts: StoredRefcounts | null): string[] {
-  if (refcounts === null) return ['no refcounts: the header does not lead to a refcount table'];
+  if (refcounts === null) return ['no refcounts: the header refers to no refcount table'];
   const blocks = refcounts.blocks.flatMap(({ index, entry, runs }) => [
     `refcount block ${index}: ${hex(entry)}${runs === null ? ', not readable' : ''}`,
     ...(runs ?? []).map(({ firstCluster, clusters, refcount }) => {

@@ -37,8 +37,7 @@ export const removeCommand: CommandDefinition<[string, string[]], RemoveFlags> =
     { flags: '--all', description: 'all bitmaps, instead of some by name' },
     {
       flags: '--unknown',
-      description:
-        'all that no checkpoint of --checkpoints has, those left behind by jobs that were cut short included',
+      description: 'all that no checkpoint of --checkpoints has, including those of interrupted jobs',
     },
     { flags: '--chain', description: 'from every image of the backing chain, the top first' },
     ...CHECKPOINT_OPTIONS,
@@ -73,12 +72,12 @@ function choiceOf(names: readonly string[], { all, unknown, ...flags }: RemoveFl
     ...(unknown ? ['--unknown'] : []),
   ];
   if (ways.length === 0) throw new CommandLineError('name the bitmaps to remove, or use --all or --unknown');
-  if (ways.length > 1) throw new CommandLineError(`${ways.join(' and ')} do not go together`);
+  if (ways.length > 1) throw new CommandLineError(`${ways.join(' and ')} cannot be combined`);
   const files = checkpointFilesOf(flags);
   if (!unknown && (files.checkpoints ?? files.disks) !== undefined)
     throw new CommandLineError('--checkpoints and --disk belong to --unknown');
   if (unknown && files.checkpoints === undefined)
-    throw new CommandLineError('--unknown needs --checkpoints: the checkpoints that there are');
+    throw new CommandLineError('--unknown needs --checkpoints: the existing checkpoints');
   if (unknown) return { kind: 'unknown', ...files };
   return all ? { kind: 'all' } : { kind: 'named', names };
 }

@@ -84,7 +84,7 @@ export const repairCommand: CommandDefinition<[string[]], RepairFlags> = {
     {
       flags: '--branch <image>',
       description:
-        'the image that was active before the guest went back to a snapshot: what it holds, down to where it stands on the chain, counts as changed; repeatable, one for a disk',
+        'the image that was active before the guest went back to a snapshot: the data of its images above this chain counts as changed; repeatable, one for a disk',
       completes: FILE,
       isRepeatable: true,
     },

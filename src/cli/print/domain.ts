@@ -22,5 +22,5 @@ function describeVerdict({ checkpoint, valid, dirtyBytes, message, redefined }: 
   const name = printable(checkpoint);
   if (!valid) return `libvirt: ${name}: ${color.red('refused')}: ${printable(message ?? '')}\n`;
   const copies = dirtyBytes === null ? '' : `, a backup copies ${formatSize(dirtyBytes)}`;
-  return `libvirt: ${name}: ${color.green('valid')}${redefined ? ', and taken up again' : ''}${copies}\n`;
+  return `libvirt: ${name}: ${color.green('valid')}${redefined ? ', and defined again' : ''}${copies}\n`;
 }

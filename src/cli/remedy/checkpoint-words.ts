@@ -86,7 +86,7 @@ export const checkpointWords: Words<CheckpointRemedy> = {
       : `If that checkpoint still exists, name it: bitmap-tool repair --name ${shellWord(name)} TOP`,
   'give-consent': ({ consents, goesByPath }) => {
     const options = consents.map(consentOption).join(' ');
-    const agree = `Agree ("bitmap-tool repair ${options} TOP"), compare with the backup of the checkpoint, which marks least ("bitmap-tool repair --name NAME --against BACKUP TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
+    const agree = `Agree ("bitmap-tool repair ${options} TOP"), compare with the backup of the checkpoint, which marks the least ("bitmap-tool repair --name NAME --against BACKUP TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
     return goesByPath
       ? `${agree} If an overlay has taken that path since, name the image that was active then: bitmap-tool repair --name NAME --origin IMAGE TOP`
       : agree;
@@ -136,7 +136,7 @@ export const checkpointWords: Words<CheckpointRemedy> = {
       ? others.map((disk) => `--disk ${shellWord(disk)}`).join(' or ')
       : others.join(' or ');
     return said === undefined
-      ? `Say which of their disks it is, one for each image: ${choice}.`
+      ? `Name the disk that it is, one for each image: ${choice}.`
       : `If it is another of their disks, name that one: ${choice}. Otherwise leave out the files of checkpoints that are not of this disk.`;
   },
   'name-libvirt-disks': (_, command) =>

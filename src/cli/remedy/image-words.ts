@@ -10,7 +10,7 @@ const COPY_FIRST = 'Take a copy of the image, then ';
 export const imageWords: Words<ImageRemedy> = {
   'restore-copy': () => 'Restore the image from a complete copy.',
   'restore-copy-or-check': ({ file }) =>
-    `The file was cut off: restore it from a complete copy, or examine it with "qemu-img check ${shellPath(file)}".`,
+    `The file is truncated: restore it from a complete copy, or examine it with "qemu-img check ${shellPath(file)}".`,
   check: ({ file, copyFirst }) =>
     `${copyFirst ? `${COPY_FIRST}examine` : 'Examine'} it with "qemu-img check ${shellPath(file)}".`,
   'check-and-repair': ({ file, copyFirst, dropsOutdated }) =>
@@ -42,20 +42,19 @@ export const imageWords: Words<ImageRemedy> = {
 
 export const chainWords: Words<ChainRemedy> = {
   'name-local-image': () =>
-    'Supported are local files and block devices: a path, file:…, or json:{…} with driver qcow2 or raw over file or host_device.',
+    'The supported images are local files and block devices: a path, file:…, or json:{…} with driver qcow2 or raw over file or host_device.',
   'write-as-path': ({ path }) => `For a file of that name write ${path}`,
   'name-image-itself': ({ path }) => `Name the image itself: ${path}`,
-  'convert-format': () => 'Supported are qcow2 and raw; "qemu-img convert" makes one of the other.',
+  'convert-format': () => 'The supported formats are qcow2 and raw; "qemu-img convert" converts the image.',
   'correct-backing-name': ({ file }) =>
     `See which file it names with "qemu-img info ${shellPath(file)}"; "qemu-img rebase -u" corrects the name.`,
   'store-backing-format': ({ file }) =>
     `Store the format: qemu-img rebase -u -F FORMAT -b BACKING ${shellPath(file)}`,
   'state-raw-format': ({ file }) =>
-    `To state that it is raw, name it so: ${`json:${JSON.stringify({ driver: 'raw', file: { driver: 'file', filename: file } })}`}`,
+    `To state that it is raw, name it as ${`json:${JSON.stringify({ driver: 'raw', file: { driver: 'file', filename: file } })}`}`,
   'name-data-file-from-here': () =>
     'A relative name of a data file starts at the current folder, as it does for QEMU.',
-  'name-earlier-disk': () =>
-    'Name an image that has the disk as it was: a full backup, or a backup over one.',
+  'name-earlier-disk': () => 'Name an earlier state of the disk: a full backup, or a backup over one.',
   'rebase-backup': ({ file }) =>
     `If it is a backup with the wrong backing file, set its backing file to the backup before it: qemu-img rebase -u -b BACKUP -F qcow2 ${shellPath(file)}`,
   decrypt: (_, command) =>

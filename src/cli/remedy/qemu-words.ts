@@ -12,7 +12,7 @@ export const qemuWords: Words<QemuRemedy> = {
   'wait-for-user-of-bitmap': () => 'Wait until that has ended.',
   'wait-for-nbd-server': () =>
     'A backup in pull mode, or another program, serves disks from it: wait until that has ended.',
-  'repair-guest': () => 'Bring the guest in order first.',
+  'repair-guest': () => 'Bring the guest into a normal state first.',
   'name-open-image': ({ images }) =>
     images.length === 0
       ? 'It has no image of a local file open.'
@@ -33,13 +33,14 @@ export const qemuWords: Words<QemuRemedy> = {
   'run-on-host': () => 'Run this on the host of the guest.',
   'name-disk-of-guest': ({ disks }) => `It has: ${disks.join(', ')}`,
   'run-again-after-snapshot': () =>
-    'Somebody made a snapshot, or a job ended, while images were read. Run the command again.',
-  'shut-down-for-source': () => 'Shut the guest down for it, or use what the image holds as the source.',
+    'A snapshot was made, or a job ended, while images were read. Run the command again.',
+  'shut-down-for-source': () =>
+    'Shut the guest down for this source, or use what the image holds as the source.',
   'shut-down-to-upgrade': ({ file }) =>
     `Shut the guest down, then run "qemu-img amend -o compat=1.1 ${shellPath(file)}".`,
   'choose-name-free-in-qemu': () => 'Choose another name, or remove that bitmap from QEMU first.',
   'use-local-images': () => 'Only images in local files and on block devices can be read.',
   'shut-down-or-commit': () =>
     'Shut the guest down to repair this image, or merge it into the image above it: virsh blockcommit',
-  'shut-down-to-compare': () => 'Shut the guest down for this.',
+  'shut-down-to-compare': () => 'Shut the guest down to compare.',
 };

@@ -19,7 +19,7 @@ export class ZstdFrameError extends Error {}
 export function zstdFrameLength(bytes: Uint8Array): number {
   const data = view(bytes);
   requireBytes(bytes, SHORTEST_BYTES);
-  if (data.getUint32(0, true) !== MAGIC) throw new ZstdFrameError('no zstd frame begins here');
+  if (data.getUint32(0, true) !== MAGIC) throw new ZstdFrameError('this is not the start of a zstd frame');
 
   let at = frameHeaderBytes(bytes[4]!);
   for (let isLast = false; !isLast; ) {

@@ -43,7 +43,7 @@ async function knownNames(
   options: OperationOptions,
 ): Promise<ReadonlySet<string>> {
   const records = await readRecords(files, 1, options);
-  if (records === undefined) throw new UsageError('which checkpoints there are must be on file');
+  if (records === undefined) throw new UsageError('the existing checkpoints must be on file');
   const images = await readChainImages(chain);
   const known = new Set((await records.of([images])).flat().map(({ name }) => name));
   // Without this check, a wrong folder would remove all bitmaps, including those of checkpoints.

@@ -72,7 +72,7 @@ export function withInterrupted(
       code: 'checkpoint-interrupted',
       severity: 'warning',
       bitmap: name,
-      message: `bitmap "${name}" has recorded nothing, and there is none in ${lacking.join(', ')}: the creation of a checkpoint was cut short, or it is one of this disk alone`,
+      message: `bitmap "${name}" has recorded nothing, and is missing in ${lacking.join(', ')}: the creation of a checkpoint was interrupted, or the checkpoint is only of this disk`,
       remedy: { kind: 'complete-or-remove-checkpoint', name, images, file: disk.image },
       unopenable: false,
     };

@@ -210,7 +210,7 @@ export function reportRepair(
   const { chain, chosen, wasValid, images, unclear, unknown } = disk;
   const { path } = chain.top;
   for (const name of unclear) {
-    onWarning?.(`${path}: "${name}" was left alone, as its topmost bitmap is not valid`, {
+    onWarning?.(`${path}: "${name}" was not repaired, because its topmost bitmap is not valid`, {
       kind: 'confirm-checkpoint',
       name,
     });
@@ -223,7 +223,7 @@ export function reportRepair(
       { kind: 'repair-on-this-disk', name, image: path },
     );
   }
-  for (const name of unknown) onWarning?.(`${path}: "${name}" was left alone: no checkpoint has that name`);
+  for (const name of unknown) onWarning?.(`${path}: "${name}" was not repaired: no checkpoint has that name`);
   return {
     image: path,
     virtualSize: chain.top.virtualSizeBytes,

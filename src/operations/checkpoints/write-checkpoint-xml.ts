@@ -99,7 +99,7 @@ export async function checkpointsOfFiles(
       );
     }
     if (disks.length === 0)
-      onWarning?.(`${file}: "${name}" names no disks: libvirt takes it without looking at any bitmap`);
+      onWarning?.(`${file}: "${name}" names no disks: libvirt accepts it without checking any bitmap`);
   }
   return { schema: 1, checkpoints: checkpoints.map(documentOf) };
 }

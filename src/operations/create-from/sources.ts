@@ -148,7 +148,7 @@ export function markListed(bitmap: DirtyBitmap, offset: number, length: number):
   }
   if (offset + length > bitmap.virtualSizeBytes) {
     throw new UsageError(
-      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}: the list is that of another disk`,
+      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}: the list is for another disk`,
     );
   }
   markRange(bitmap, offset, length);

@@ -134,11 +134,7 @@ async function judgeKnown(
       checkpoint: name,
       valid: answer.ok && sizes.length > 0,
       dirtyBytes: sizes.length === 0 ? null : sizes.reduce((sum, size) => sum + size, 0),
-      message: answer.ok
-        ? sizes.length > 0
-          ? null
-          : 'libvirt finds no bitmap of it that is valid'
-        : answer.message,
+      message: answer.ok ? (sizes.length > 0 ? null : 'libvirt finds no valid bitmap of it') : answer.message,
       redefined: false,
     });
   }

@@ -20,7 +20,7 @@ export function requireReadable(path: string, source: BitmapSource): void {
 }
 
 function unreadable(path: string, { kind }: BitmapSource): RefusedError {
-  return new RefusedError('UNSUPPORTED', `${path}: of a running guest this source cannot be read`, {
+  return new RefusedError('UNSUPPORTED', `${path}: this source of a running guest cannot be read`, {
     remedy: { kind: 'shut-down-for-source' },
     context: { file: path, source: kind },
   });

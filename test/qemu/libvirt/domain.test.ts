@@ -122,7 +122,7 @@ it('defines a checkpoint again that libvirt had lost, from its XML', async () =>
   await writeFile(xml, checkpointOf('c1', ['vda']));
   const { exitCode, stdout } = await guest.tool('repair', '--checkpoints', xml);
   expect(exitCode).toBe(0);
-  expect(stdout).toContain('libvirt: c1: valid, and taken up again');
+  expect(stdout).toContain('libvirt: c1: valid, and defined again');
   await expectRestorable(guest);
 });
 

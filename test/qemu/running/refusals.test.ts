@@ -1,4 +1,4 @@
-/** What a running QEMU is not disturbed in, each with its exit code, and with nothing changed. */
+/** States of a running QEMU in which a command refuses with its exit code and changes nothing. */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -71,7 +71,7 @@ it('refuses if another client has the monitor', async () => {
   onTestFinished(() => other.close());
   expect(await refused(qemu.socket, disk)).toEqual({
     exitCode: 5,
-    message: `${qemu.socket}: the monitor does not greet: it serves another client`,
+    message: `${qemu.socket}: the monitor sends no greeting: it serves another client`,
   });
 });
 

@@ -27,7 +27,7 @@ it('the XML gives qcow2 disks in files and on block devices, the reasons against
     ['vda', '/a.qcow2', undefined],
     ['sdb', '/dev/vg/lv', undefined],
     ['vdc', '/c.img', '/c.img is raw, which holds no bitmaps'],
-    ['vdd', undefined, 'its images are no local files (network)'],
+    ['vdd', undefined, 'its images are not local files (network)'],
   ]);
 });
 

@@ -1,4 +1,4 @@
-/** The XML of checkpoints: what is taken from it, and what is refused. */
+/** The XML of checkpoints: the fields that are read, and refused documents. */
 import { describe, expect, test } from 'vitest';
 import { checkpointXml } from '../../../../src/checkpoint/xml/encode-checkpoint.ts';
 import { parseCheckpoint } from '../../../../src/checkpoint/xml/parse-checkpoint.ts';
@@ -148,10 +148,10 @@ const disks = (...elements: string[]) => minimal(`<disks>${elements.join('')}</d
 
 describe('a checkpoint file is refused with', () => {
   test.each([
-    ['text that is not XML', 'c1', /no well-formed XML: line 1: /],
-    ['nothing', '', /no well-formed XML: .*must contain a root element/],
-    ['a document that ends early', minimal().slice(0, -9), /no well-formed XML: line 1: unclosed tag/],
-    ['a second root', `${minimal()}<x/>`, /no well-formed XML: .*only one root/],
+    ['text that is not XML', 'c1', /not well-formed XML: line 1: /],
+    ['nothing', '', /not well-formed XML: .*must contain a root element/],
+    ['a document that ends early', minimal().slice(0, -9), /not well-formed XML: line 1: unclosed tag/],
+    ['a second root', `${minimal()}<x/>`, /not well-formed XML: .*only one root/],
     ['a duplicate attribute', disks(`<disk name='vda' name='vdb'/>`), /duplicate attribute/],
     ['an undefined entity', minimal('&lol;'), /undefined entity/],
     ['a DOCTYPE', `<!DOCTYPE x [<!ENTITY a "b">]>\n${minimal()}`, /line 1: a DOCTYPE/],
@@ -177,12 +177,12 @@ describe('a checkpoint file is refused with', () => {
       /"disk.qcow2", must be/,
     ],
     ['a disk of a snapshot', disks(`<disk name='vda' checkpoint='internal'/>`), /checkpoint="internal"/],
-    ['a disk twice', disks(`<disk name='vda'/>`, `<disk name='vda'/>`), /the disk vda is there twice/],
-    ['a path twice', disks(`<disk name='/a'/>`, `<disk name='/a'/>`), /the disk \/a is there twice/],
+    ['a disk twice', disks(`<disk name='vda'/>`, `<disk name='vda'/>`), /the disk vda occurs twice/],
+    ['a path twice', disks(`<disk name='/a'/>`, `<disk name='/a'/>`), /the disk \/a occurs twice/],
     [
       'a disk by target and by path',
       DUMP.replace('</disks>', `<disk name='/images/system.qcow2'/></disks>`),
-      /the disk vda is there twice/,
+      /the disk vda occurs twice/,
     ],
   ])('%s', (_, xml, says) => {
     expect(() => parseCheckpoint(xml)).toThrow(says);
