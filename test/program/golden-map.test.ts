@@ -1,4 +1,4 @@
-/** Maps of the committed images, against what `qemu-img map` said of them. */
+/** Maps of the committed images, compared with `qemu-img map`. */
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { caseNamed, cases, type GoldenCase, imagePath, needsCurrentFolder } from
 
 const program = fileURLToPath(new URL('../../bin/bitmap-tool.js', import.meta.url));
 
-/** Our map; a thread of tests has no current folder of its own, so where that counts a process is asked. */
+/** Our map. A test thread has no current folder, so a process makes the map if the folder matters. */
 async function mapOf(golden: GoldenCase, options: { layer?: boolean } = {}): Promise<MapExtent[]> {
   if (needsCurrentFolder(golden) && !options.layer) {
     const { stdout } = await execa(process.execPath, [program, 'map', '--json', golden.top], {

@@ -1,4 +1,4 @@
-/** Which Node runs the program: an older one than it needs is refused in one line. */
+/** An unsupported version of Node.js is refused with one line. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

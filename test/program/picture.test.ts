@@ -1,6 +1,4 @@
-/**
- * --picture: draws what the command would list, and never overwrites what is no picture.
- */
+/** --picture draws the extents that the command lists, and never overwrites a file that is not a picture. */
 import { chmod, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,4 @@
-/**
- * A result as the program prints it with --json: what can be done is text there.
- */
+/** A result as the program prints it with --json, with its remedies as text. */
 export type AsJson<T> = T extends readonly (infer Element)[]
   ? AsJson<Element>[]
   : T extends object

@@ -1,4 +1,4 @@
-/** Builds all that the package contains. */
+/** Builds the content of the package. */
 import { buildIfOlder } from './build-if-older.ts';
 
 export default function setup(): void {

@@ -1,4 +1,4 @@
-/** The XML of a checkpoint as libvirt keeps it: with the guest and the chain of each disk of that day. */
+/** The XML of a checkpoint as libvirt stores it, with the guest and the chain of each disk. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

@@ -1,4 +1,4 @@
-/** Runs a program of the host; where it is missing, the error says which package brings it. */
+/** Runs a program of the host. If it is missing, the error names the package that provides it. */
 import { execa } from 'execa';
 
 const packageOf = {
@@ -18,7 +18,7 @@ export interface ProgramResult {
   stderr: string;
 }
 
-/** What to tell someone whose machine lacks a program: a judge that is missing fails, it never skips. */
+/** The message for a missing program. A missing judge is a failure and never skips a test. */
 export function howToInstall(program: ExternalProgram): string {
   return `${program} is not installed: apt-get install ${packageOf[program]}`;
 }

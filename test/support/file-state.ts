@@ -1,4 +1,4 @@
-/** Says whether a file has changed, to the byte. */
+/** Detects any change of a file. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 

@@ -1,4 +1,4 @@
-/** The disk that a guest sees of an image: as our reader gives it, and as QEMU does. */
+/** The guest's view of a disk, as our reader and as QEMU return it. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openChain } from '../../src/chain/chain.ts';

@@ -1,6 +1,4 @@
-/**
- * Which options a hint names that its reader does not have.
- */
+/** Finds options in a hint that its command does not have. */
 import { commandAtHand } from '../../src/cli/command-at-hand.ts';
 import { COMMANDS, loadCommand } from '../../src/cli/command-table.ts';
 

@@ -1,4 +1,4 @@
-/** Stands in for a running guest: a QEMU that has an image open. */
+/** A QEMU that has an image open, in place of a running guest. */
 import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 

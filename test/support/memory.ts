@@ -1,6 +1,4 @@
-/**
- * A storage that lives in memory: a real one, for tests of what a cut or a fault leaves behind.
- */
+/** A real storage in memory, for tests of cuts and faults. */
 import type { Storage } from '../../src/storage/storage.ts';
 
 export interface MemoryStorage extends Storage {

@@ -1,4 +1,4 @@
-/** What --json prints, judged by schemas/output.json. */
+/** Compares the output of --json with schemas/output.json. */
 import { readFileSync } from 'node:fs';
 import { Ajv2020, type AnySchemaObject, type ValidateFunction } from 'ajv/dist/2020.js';
 

@@ -1,4 +1,4 @@
-/** What libvirt finds broken: an overlay that was put on an image with a checkpoint's bitmap, and has none itself. */
+/** A chain that libvirt refuses: an overlay without bitmaps over an image with the bitmap of a checkpoint. */
 import { join } from 'node:path';
 import { qemuImg } from './qemu.ts';
 import { scratchFolder } from './scratch.ts';

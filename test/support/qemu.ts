@@ -1,4 +1,4 @@
-/** QEMU's tools as functions: what they say about an image is the expected value of the differential tests. */
+/** QEMU's tools as functions. Their answers are the expected values of the differential tests. */
 import { runProgram, tryProgram } from './external-program.ts';
 
 /** What QEMU's tools take as an image: a path, or a `json:{…}` name. */
@@ -68,7 +68,7 @@ export interface LayerToOpen {
   backing?: LayerToOpen;
 }
 
-/** The name by which QEMU opens a layer: its path, or a `json:` name where a layer of the chain needs the key. */
+/** The name for QEMU to open a layer: its path, or a `json:` name if a layer of the chain needs the key. */
 export function imageName(layer: LayerToOpen): ImageName {
   return needsKey(layer) ? `json:${JSON.stringify(blockOptions(layer, true))}` : layer.path;
 }

@@ -1,4 +1,4 @@
-/** Stands between a client and a QMP monitor, so that a test can do something at each command that the client sends. */
+/** A proxy between a client and a QMP monitor, so that a test can act at each command of the client. */
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -11,7 +11,7 @@ export interface QmpProxy {
 }
 
 /**
- * @param before is run to its end before a command goes on to QEMU, with its name and its number from 1 on
+ * @param before runs to its end before a command is passed to QEMU, with its name and its number from 1 on
  * @param after the same once QEMU has answered, before the client hears of it
  */
 export async function startQmpProxy(

@@ -1,4 +1,4 @@
-/** Builds a random backing chain: one to four layers, each with its own options, size, life and way to name the next. */
+/** Builds a random backing chain of one to four layers, each with its own options, size, history and kind of backing name. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layer, Qcow2Layer } from './layer.ts';

@@ -1,4 +1,4 @@
-/** A random chain with a random history of checkpoints, in which things went wrong that happen outside libvirt. */
+/** A random chain with a random history of checkpoints and of damage outside libvirt. */
 import { dirname } from 'node:path';
 import { qemuGuestDisk } from './guest-disk.ts';
 import { type Qcow2Layer, writeTo } from './layer.ts';

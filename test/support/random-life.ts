@@ -1,4 +1,4 @@
-/** The random life of a qcow2 image: guest writes, and between them snapshots, new sizes, bitmaps and crashes. */
+/** The random history of a qcow2 image: guest writes, snapshots, new sizes, bitmaps and crashes. */
 import { dirname } from 'node:path';
 import { type Qcow2Layer, writeTo } from './layer.ts';
 import { addBitmap, crash } from './layer-bitmaps.ts';

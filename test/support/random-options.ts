@@ -1,4 +1,4 @@
-/** Random creation options of a qcow2 image; the combinations QEMU refuses do not arise. */
+/** Random creation options of a qcow2 image, without combinations that QEMU refuses. */
 import type { Random } from './random.ts';
 
 export interface Qcow2Options {

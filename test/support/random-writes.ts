@@ -1,4 +1,4 @@
-/** Random guest writes as qemu-io commands, shaped to meet the borders of clusters, subclusters and the disk. */
+/** Random guest writes as qemu-io commands, often at the borders of clusters, subclusters and the disk. */
 import type { Extent } from './extents.ts';
 import type { Random } from './random.ts';
 

@@ -1,4 +1,4 @@
-/** Random numbers that can be had again: every random test names the seed that repeats it. */
+/** Repeatable random numbers. Every random test names the seed that repeats it. */
 
 export interface Random {
   /** An integer from 0 to `limit - 1`. */

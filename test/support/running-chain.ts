@@ -1,4 +1,4 @@
-/** Chains for a running QEMU to have open, and what must be true of a bitmap once it has ended. */
+/** Chains that a running QEMU opens, and the rules for a bitmap after it has ended. */
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { normalised, roundedOut } from './extents.ts';

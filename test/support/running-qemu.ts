@@ -1,4 +1,4 @@
-/** A QEMU, or a qemu-storage-daemon, that runs with images open, and is driven over QMP. */
+/** A running QEMU or qemu-storage-daemon with open images, controlled through QMP. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';

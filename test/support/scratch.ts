@@ -1,4 +1,4 @@
-/** A folder for one test's files, removed when the test ends, however it ends. */
+/** A folder for the files of one test, which is removed when the test ends for any reason. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

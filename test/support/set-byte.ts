@@ -1,4 +1,4 @@
-/** Writes over single bytes of an image, to break it in one place. */
+/** Overwrites single bytes of an image, to break it in one place. */
 import { open } from 'node:fs/promises';
 
 /** Holds autoclear bit 0: cleared, the bitmaps are outdated. */

@@ -1,4 +1,4 @@
-/** Runs the commands that build an image and remembers them, so that a failing test can say how to build it again. */
+/** Runs and records the commands that build an image, so that a failing test can show them. */
 import { type ExternalProgram, runProgram } from './external-program.ts';
 
 export class Story {

@@ -1,4 +1,4 @@
-/** A strict little parser of the XML that the tool writes: elements, attributes, text, the five entities. */
+/** A small strict parser of the XML that the tool writes: elements, attributes, text, the five entities. */
 
 export interface Element {
   name: string;

@@ -1,9 +1,9 @@
-/** One direction through the source: a folder imports only from those before it. */
+/** Imports have one direction: a folder imports only from folders before it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** Lowest first. A path stands for the folder with all that is in it, unless a part of it has a place of its own. */
+/** Lowest first. A path includes the content of its folder, except for parts with their own position. */
 const ORDER =
   `remedy.ts errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
   guest/comparison picture checkpoint qemu operations index.ts cli`.split(/\s+/);

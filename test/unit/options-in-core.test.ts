@@ -1,6 +1,4 @@
-/**
- * The core knows no command line: only src/cli names an option of it, in texts or in comments.
- */
+/** Only src/cli names an option of the command line, in texts and in comments. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';

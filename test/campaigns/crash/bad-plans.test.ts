@@ -1,4 +1,4 @@
-/** The power-cut tests can fail: plans with one thing wrong each are caught, and QEMU agrees that they break images. */
+/** Plans with one mistake each. The checker reports them, and QEMU agrees that they break images. */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';

@@ -1,4 +1,4 @@
-/** Makes the plan for a change of bitmaps on an image in memory, by the same steps as the operations do. */
+/** Plans a change of bitmaps on an image in memory, with the same steps as the operations. */
 
 import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { takeCensus } from '../../../src/census/census.ts';

@@ -1,4 +1,6 @@
-/** A checkpoint on several disks is on all or on none: whatever write or flush fails, bitmaps that are there are taken back. */
+/**
+ * A checkpoint of several disks is on all of them or on none. If a write or flush fails, the added bitmaps are removed again.
+ */
 import { copyFile, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
@@ -57,11 +59,11 @@ test.each(['write', 'fdatasync'] as const)(
       );
       expect(error?.message).toContain(`bitmap "new" was taken back from ${images[0]}`);
       expect(await bitmapsOf(images[0])).toEqual(['old']);
-      // Its own state is what the message says: all as before, or all new if the flush of the commit failed.
+      // The message states the result on this disk: as before, or all new if the flush of the commit failed.
       const second = await bitmapsOf(images[1]);
       if (error!.message.includes('its bitmaps are as before')) expect(second).toEqual(['old']);
       expect(await readdir(folder)).toEqual(['original.qcow2', 'vda.qcow2', 'vdb.qcow2']);
-      // Whoever mends the cause runs the command again.
+      // After the cause is removed, the command is run again.
       failures.length = 0;
       await create();
       for (const image of images) expect(await bitmapsOf(image)).toEqual(['old', 'new']);

@@ -1,6 +1,6 @@
 /**
- * Power cuts while an image is repaired that QEMU refuses for its bitmaps, or whose clusters leaked: it stays as it was, or
- * it opens with the bitmaps that the repair leaves, or it opens with none in view and its disk whole.
+ * Power cuts during the repair of an image that QEMU refuses because of its bitmaps, or that has leaked clusters. The image
+ * stays as it was, or it opens with the repaired bitmaps or with none. Its disk is never changed.
  */
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -93,7 +93,7 @@ function opened(bytes: Uint8Array): OpenedImage | undefined {
   return image.opens ? image : undefined;
 }
 
-/** What the promise does not allow. */
+/** The broken promises. */
 function violationsOf(state: PowerCutState, { intact, before, after, plan }: Repair): string[] {
   const image = opened(state.bytes);
   const isCommitted = state.doneSteps > plan.commitIndex;
@@ -119,7 +119,7 @@ function violationsOf(state: PowerCutState, { intact, before, after, plan }: Rep
   ];
 }
 
-/** Whoever sees that the power was cut runs the repair once more: all is well then, and no name is lost. */
+/** Runs the repair again after the power cut. It must succeed, and no name may be lost. */
 async function repairAgain({ bytes, doneSteps }: PowerCutState, { intact, after }: Repair): Promise<void> {
   tally.repeated++;
   const { plan } = await planRepair(bytes);

@@ -1,4 +1,4 @@
-/** Power cuts while the header learns of other bitmaps. */
+/** Power cuts during changes of the header. */
 import { afterAll, describe, it } from 'vitest';
 import { headerShapes } from './shapes/header-shapes.ts';
 import { survivesEveryPowerCut } from './survival.ts';

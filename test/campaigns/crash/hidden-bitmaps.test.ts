@@ -1,4 +1,4 @@
-/** A cut between showing a first bitmaps extension and setting its autoclear bit: how the command goes on from there. */
+/** A cut after the first bitmaps extension is shown and before its autoclear bit is set, and the next command after it. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { createFrom } from '../../../src/index.ts';

@@ -1,4 +1,4 @@
-/** Says what a power cut broke: the promise is that the image opens, and has all of its old or all of its new bitmaps. */
+/** Reports what a power cut broke. The image must open, with all of its old or all of its new bitmaps. */
 import { examine, type OpenedImage, type StoredBitmap } from './checker/examine.ts';
 import type { PowerCutState } from './power-cut-states.ts';
 

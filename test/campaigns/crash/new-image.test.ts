@@ -1,6 +1,6 @@
 /**
- * A power cut while a new image is made leaves nothing of its name, or the whole of it: what it holds is on stable storage
- * before it has its name, and the name is never that of another file.
+ * A power cut during the creation of a new image leaves no file of its name, or the complete image. The image gets its name
+ * after its content is on stable storage, and never replaces a file.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ type Call = readonly [name: string, subject: string];
 
 const { calls, atLink, failing } = vi.hoisted(() => ({
   calls: [] as Call[],
-  /** The temporary file as it is when it gets its name. */
+  /** The content of the temporary file when it gets its name. */
   atLink: [] as string[],
   /** Names of calls that fail. */
   failing: new Map<string, string>(),
@@ -85,7 +85,7 @@ test('a new image is flushed before it gets its name, and its folder is flushed 
   ]);
   expect(order[last + 1]).toBe('fdatasync temporary');
 
-  // What it is when it gets its name is what it is in the end, and sound.
+  // The content at that moment is the final content, and it is sound.
   const final = await readFile(into);
   expect(atLink).toEqual([final.toString('latin1')]);
   const { errors, bitmaps, allLeaks } = examineOpenable(final);
@@ -110,6 +110,6 @@ test.each([
 test('a new image stays if only the flush of its folder fails, and the error says so', async () => {
   const { folder, image, into } = await makeDisk();
   failing.set('fsync', 'EIO');
-  await expect(create(image, into)).rejects.toThrow('is there, but its folder could not be flushed');
+  await expect(create(image, into)).rejects.toThrow('exists, but its folder could not be flushed');
   expect(await readdir(folder)).toEqual(['disk.qcow2', 'new.qcow2']);
 });

@@ -1,4 +1,4 @@
-/** Carries a plan out in every way that a power cut can stop it, and collects what breaks. */
+/** Carries out a plan with a power cut at every possible moment, and collects what breaks. */
 import type { Plan } from '../../../src/plan/plan.ts';
 import type { Random } from '../../support/random.ts';
 import type { OpenedImage, StoredBitmap } from './checker/examine.ts';

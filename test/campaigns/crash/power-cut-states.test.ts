@@ -1,4 +1,4 @@
-/** The states of a power cut, on plans small enough to list them by hand. */
+/** The states after a power cut, for plans that are small enough to list them by hand. */
 import { describe, expect, it } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';
 import { flush, type Step, write as writeAt } from '../../../src/plan/plan.ts';

@@ -1,5 +1,5 @@
 /**
- * What an operation does to a file, as it reaches the operating system: every write and flush in its order.
+ * Records the writes and flushes of an operation in the order in which they reach the operating system.
  *
  * A test that uses it mocks node:fs by recordingFs.
  */

@@ -1,4 +1,4 @@
-/** Power cuts while clusters are claimed and given back. */
+/** Power cuts while clusters are claimed and released. */
 import { afterAll, describe, it } from 'vitest';
 import { refcountShapes } from './shapes/refcount-shapes.ts';
 import { survivesEveryPowerCut } from './survival.ts';

@@ -1,4 +1,4 @@
-/** Bitmaps are removed from the images of a chain from the top down: a failure in between leaves no checkpoint valid. */
+/** Bitmaps are removed from the images of a chain from the top down. A failure in between leaves no valid checkpoint. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
@@ -45,7 +45,7 @@ test.each([0, 1])(
       ['c1', 'refuses'],
       ['c2', 'accepts'],
     ]);
-    // Again, it goes on from there.
+    // The next call continues from there.
     await removeChosen(top!, { kind: 'named', names: ['c1'] }, { chain: true });
     expect(await Promise.all(images.map(namesOf))).toEqual([['c2'], ['c2'], ['c2']]);
   },

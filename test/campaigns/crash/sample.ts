@@ -1,4 +1,4 @@
-/** Some of many things, each with the same chance, without holding them all. */
+/** A random sample of a sequence that is not held in memory. */
 import type { Random } from '../../support/random.ts';
 
 export class Sample<T> {

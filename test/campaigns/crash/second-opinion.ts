@@ -1,11 +1,11 @@
-/** Asks QEMU about a state on disk, and reports where the checker sees it differently. */
+/** Asks QEMU about a state on disk, and reports differences from the checker. */
 import { rename, writeFile } from 'node:fs/promises';
 import type { ImageInfo } from '../../support/qemu.ts';
 import { imageName, qemuCheck, qemuInfo } from '../../support/qemu.ts';
 import { dirtyExtents } from '../../support/qemu-bitmap.ts';
 import type { OpenedImage, StoredBitmap } from './checker/examine.ts';
 
-/** Where a state has to be for QEMU to find the files beside it. */
+/** The folder of a state, so that QEMU finds its other files. */
 export interface Place {
   path: string;
   encrypted: boolean;

@@ -1,4 +1,4 @@
-/** The whole trial of one change: every power cut, the same change again after a cut, and what QEMU says of it. */
+/** The complete trial of one change: every power cut, the same change after a cut, and QEMU's opinion. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -102,7 +102,7 @@ function count({ stateCount }: Trial): void {
   tally.states += stateCount;
 }
 
-/** Whoever sees that the power was cut runs the command once more. */
+/** Runs the command again after the power cut. */
 async function changeAgain(
   { state, image }: JudgedState,
   original: OpenedImage,

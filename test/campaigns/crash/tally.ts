@@ -1,4 +1,4 @@
-/** How much the power-cut tests of a file have gone through, for the line they end with. */
+/** Counts the cases of a file of power-cut tests, for its last line of output. */
 
 export const tally = { plans: 0, states: 0, repeated: 0, seenByQemu: 0 };
 

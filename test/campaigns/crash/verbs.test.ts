@@ -1,6 +1,6 @@
 /**
- * Power cuts in what the verbs themselves write, on headers of several shapes; and what they leave in the end is what
- * `qemu-img bitmap` leaves on a twin of the image.
+ * Power cuts during the verbs, on several header layouts. The final result is that of `qemu-img bitmap` on a copy of the
+ * image.
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';

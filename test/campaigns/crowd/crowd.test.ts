@@ -1,6 +1,5 @@
 /**
- * Many programs on one image at once: each succeeds or is told that the image is in use, and nothing of what was reported
- * done is lost.
+ * Many programs on one image at once. Each succeeds or reports that the image is in use, and no reported change is lost.
  *
  * BITMAP_TOOL_ROUNDS sets how long it goes on.
  */

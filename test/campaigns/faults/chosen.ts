@@ -1,4 +1,4 @@
-/** Which faults a usual run tries: all where they are few, some where they are many. */
+/** Chooses the faults of a usual run: all of few, or some of many. */
 import type { Random } from '../../support/random.ts';
 
 /**

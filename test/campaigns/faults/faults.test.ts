@@ -1,7 +1,7 @@
 /**
- * The real process, cut short from outside: a read, a write or a flush of the image fails, or the process is killed, at
- * each system call. Whatever it leaves opens in QEMU with the same disk and the old or the new bitmaps, and what it says
- * of that is true.
+ * The real process with faults from outside: a read, a write or a flush of the image fails, or the process is killed, at each
+ * system call. QEMU opens the image that is left, with the same disk and the old or the new bitmaps, and the message about it
+ * is true.
  *
  * Some faults are tried, by chance; BITMAP_TOOL_FAULTS=all tries every one.
  */
@@ -27,7 +27,7 @@ describe.each(SCENARIOS)('$name', (scenario) => {
     expect(clean.exitCode, clean.stderr).toBe(0);
 
     const random = seededRandom(seed);
-    // Writes and flushes are what can do harm.
+    // Writes and flushes can cause harm.
     const isHarmful = ({ call }: Fault) => ['pwrite64', 'fdatasync'].includes(call) && random.chance(0.5);
     const faults = chosen(faultsOf(clean), USUAL_FAULTS, random, isHarmful);
     const verdicts: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * The real process where no file may become larger than a limit (RLIMIT_FSIZE), in the midst of a write: the kernel cuts
- * that write short at the limit and refuses the next.
+ * The real process with a limit of the file size (RLIMIT_FSIZE) within a write. The kernel shortens that write and refuses the
+ * next one.
  *
  * Some limits are tried, by chance; BITMAP_TOOL_FAULTS=all tries every one, sector by sector.
  */
@@ -27,7 +27,7 @@ describe.each(SCENARIOS)('$name', ({ args, ...scenario }) => {
     const sectors = Math.ceil(changed.length / SECTOR_BYTES);
     const limits = Array.from({ length: sectors + 1 }, (_, sector) => sector * SECTOR_BYTES);
     const random = seededRandom(seed);
-    // Elsewhere but in the growth and the header little is written, if anything.
+    // Little is written outside the growth and the header.
     const isNear = (limit: number) => limit <= 1024 || limit >= original.length;
     const tried = chosen(limits, USUAL_LIMITS, random, (limit) => isNear(limit) && random.chance(0.5));
     const verdicts: string[] = [];

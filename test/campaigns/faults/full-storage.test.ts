@@ -1,6 +1,6 @@
 /**
- * The real process on storage that becomes full, whatever number of pages is still free: a tmpfs, which writes what
- * fits and then refuses, and a thin volume, which takes the writes and refuses the flush.
+ * The real process on storage that becomes full, with any number of free pages: a tmpfs, which refuses a write, and a thin
+ * volume, which accepts writes and refuses the flush.
  *
  * Of many numbers some are tried, by chance; BITMAP_TOOL_FAULTS=all tries every one.
  */

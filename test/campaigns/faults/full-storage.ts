@@ -1,4 +1,4 @@
-/** Runs the real process where its image lies on storage that is full, or becomes so on the way. */
+/** Runs the real process on storage that is full or becomes full. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -13,7 +13,7 @@ const script = fileURLToPath(new URL('full-storage.sh', import.meta.url));
 export type StorageKind = 'file' | 'volume';
 
 export interface FullRun extends Outcome {
-  /** A copy of the image as the storage has it in the end, beside the images below it. */
+  /** A copy of the final image on the storage, in the folder of the images below it. */
   readonly image: string;
   /** How many of the free pages the command has filled. */
   readonly pagesTaken: number;

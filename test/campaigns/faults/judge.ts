@@ -1,4 +1,4 @@
-/** Says what is wrong with what a cut-short change has left, and with what it said of it. */
+/** Reports what is wrong with an interrupted change and with its message. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { qemuCheck, qemuInfo } from '../../support/qemu.ts';
@@ -94,7 +94,7 @@ function outcomeFaults({ exitCode, stderr }: Outcome, left: Left): string[] {
   return exitCode === 1 ? lies(stderr, left) : [`exit code ${exitCode}`];
 }
 
-/** What the message says of the image, against what is there. */
+/** Compares the message with the state of the image. */
 function lies(stderr: string, is: Left): string[] {
   if (/bug|\n\s+at /.test(stderr)) return ['it calls that a bug'];
   if (/; its bitmaps are as before/.test(stderr)) return is.isOld ? [] : ['the bitmaps are not as before'];

@@ -1,4 +1,4 @@
-/** The changes that are cut short, each on a copy of a committed image: add a new command here. */
+/** The changes that are interrupted, each on a copy of a committed image. Add a new command here. */
 import type { EditedImage } from '../../unit/image/edited-image.ts';
 
 export interface Scenario {

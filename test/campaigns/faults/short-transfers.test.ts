@@ -1,6 +1,6 @@
 /**
- * The real process with reads and writes that move a part only of what they are asked to: the rest is asked for, and the
- * image is the same to the byte. Where a write moves nothing, it is given up.
+ * The real process with reads and writes that transfer only a part. It continues, and the image is the same to the byte. After
+ * a write that transfers nothing it stops.
  *
  * Some calls are cut short one by one, by chance; BITMAP_TOOL_FAULTS=all tries every one.
  */
@@ -58,8 +58,7 @@ async function endsAt(nth: number, trial: Trial, args: (image: string) => string
   const run = await runShort(image, args(image), { calls: ['write'], nth, part: 'nothing' });
   const found = await faultsFound(image, run, trial);
   if (run.exitCode !== 1) found.push(`exit code ${run.exitCode}`);
-  if (!/\/disk\.qcow2: could not write .*: 0 were taken, and no more/.test(run.stderr))
-    found.push(run.stderr);
+  if (!/\/disk\.qcow2: could not write .*: 0 of them were written/.test(run.stderr)) found.push(run.stderr);
   return found;
 }
 

@@ -1,4 +1,4 @@
-/** Runs the real process with reads and writes that move less than they are asked to. */
+/** Runs the real process with reads and writes that transfer less than requested. */
 import { readFile, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';

@@ -1,4 +1,4 @@
-/** One change to one image: what is there before it, and after it where nothing fails. */
+/** One change of one image: its content before and after. */
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

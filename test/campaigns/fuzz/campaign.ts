@@ -1,4 +1,4 @@
-/** Divides fuzz cases among processes, and takes one that hangs or dies for a finding. */
+/** Divides fuzz cases among processes. A process that hangs or dies is a finding. */
 import { fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';

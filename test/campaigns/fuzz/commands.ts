@@ -1,4 +1,4 @@
-/** The commands that are run on broken images, each a line: add a new command here. */
+/** The commands that run on broken images, one in each line. Add a new command here. */
 import type { Random } from '../../support/random.ts';
 
 export interface FuzzedCommand {
@@ -7,12 +7,12 @@ export interface FuzzedCommand {
   args(image: string, pick: Picks): string[];
 }
 
-/** What a command line needs beside the image. */
+/** The other inputs of a command line. */
 interface Picks {
   readonly random: Random;
   /** A bitmap that the sound image had; `absent` where it had none. */
   readonly bitmap: string;
-  /** The sound image beside the broken one. */
+  /** The sound image in the folder of the broken one. */
   readonly original: string;
 }
 

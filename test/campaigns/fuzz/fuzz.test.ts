@@ -1,6 +1,6 @@
 /**
- * Broken images, made by a seeded mutator that knows the format: no crash, no hang, no memory beyond the bound, nothing
- * written by what refused, no image worse than before, and no other reading than QEMU's.
+ * Images that a seeded mutator with knowledge of the format has broken: no crash, no hang, no memory above the limit, no write
+ * after a refusal, no image worse than before, and no reading that differs from QEMU's.
  *
  * BITMAP_TOOL_CASES=200000 runs the large campaign, BITMAP_TOOL_SEED=… BITMAP_TOOL_CASES=1 one case again.
  */

@@ -1,4 +1,4 @@
-/** What a run on a broken image may not do, whatever the image. */
+/** The rules for a run on any broken image. */
 import { spawnSync } from 'node:child_process';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { examine, type OpenedImage } from '../crash/checker/examine.ts';
@@ -83,7 +83,7 @@ export function changeFaults(path: string, before: Buffer, after: Buffer): strin
   const faults: string[] = [...guestFaults(before, after)];
   const copy = `${path}.before`;
   writeFileSync(copy, before);
-  // QEMU looks no further than the end of the file: refcounts of what lies behind it come to light as it grows.
+  // QEMU ignores refcounts beyond the end of the file until the file grows.
   truncateSync(copy, Math.max(before.length, after.length));
   const opened = ask('qemu-img', 'info', '-f', 'qcow2', '--output=json', copy);
   if (opened.status !== 0) return faults;

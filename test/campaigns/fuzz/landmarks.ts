@@ -1,4 +1,4 @@
-/** Where the structures of an image stand, as far as it can be followed: what a mutator aims at. */
+/** Finds the structures of an image as far as possible, as targets of the mutator. */
 
 /** One number as stored, big-endian. */
 export interface Landmark {

@@ -1,4 +1,4 @@
-/** Breaks an image in ways that its format suggests, and now and then in ways that nothing suggests. */
+/** Breaks an image, mostly in ways that its format suggests. */
 import type { Random } from '../../support/random.ts';
 import type { Landmark, Landmarks } from './landmarks.ts';
 

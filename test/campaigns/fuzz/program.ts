@@ -1,4 +1,4 @@
-/** Runs the command line inside this process, many times in a row, with its output caught. */
+/** Runs the command line inside this process, many times in a row, and captures its output. */
 import { redirectOutput } from '../../../src/cli/output.ts';
 import { runProgram } from '../../../src/cli/run-program.ts';
 

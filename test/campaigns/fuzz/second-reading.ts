@@ -1,4 +1,4 @@
-/** What QEMU reads in a broken image, compared with what this tool reads. */
+/** Compares QEMU's reading of a broken image with this tool's reading. */
 import { disagreements, type Extent } from '../../support/extents.ts';
 import { mapDisagreements } from '../../support/map-answers.ts';
 import type { MapExtent } from '../../support/qemu.ts';

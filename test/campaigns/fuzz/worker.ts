@@ -1,4 +1,4 @@
-/** Runs a range of fuzz cases one after the other and tells its parent of each; the parent watches time and life. */
+/** Runs a range of fuzz cases in sequence and reports each to its parent, which watches the time. */
 import { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../../support/random.ts';

@@ -1,5 +1,6 @@
 /**
- * Backing chains that do harm to whoever follows them: refused in words, in bounded time, and nothing outside is read.
+ * Backing chains that would harm a program that follows them. They are refused with a message in limited time, and no file
+ * outside is read.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -11,7 +12,7 @@ import { type MapExtent, qemuImg } from '../../support/qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 import { longChain, patch } from './craft.ts';
 
-/** An overlay that names `backing`, which need not be there, and says that it is raw or, with '', nothing of it. */
+/** An overlay with the backing file `backing`, which may be missing, and the format raw, or none with ''. */
 async function overlayOn(folder: string, backing: string, format: 'raw' | ''): Promise<string> {
   const path = join(folder, 'overlay.qcow2');
   await qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', backing, '-F', 'raw', path, '1M');
@@ -64,7 +65,7 @@ describe('a backing chain', () => {
     }
   });
 
-  // The kernel's log, when read, waits for the next message; the others tell of the process that reads them.
+  // A read of the kernel's log waits for the next message. The others contain data of the reading process.
   test.each(['/proc/kmsg', '/proc/self/environ', '/proc/self/mem'])(
     'with %s reads nothing from it, as in QEMU: files of /proc have the size 0',
     async (file) => {
@@ -90,7 +91,7 @@ test('a chain of 10 000 images is refused at image 1000 by every command that fo
     expect({ exitCode, code: error?.code }).toEqual({ exitCode: 4, code: 'BROKEN_CHAIN' });
     expect(error?.message).toMatch(/more than 1000 images deep/);
   }
-  // What does not follow it works.
+  // A command that does not follow the chain succeeds.
   expect((await bitmapTool('create-from', '--allocated', '--name', 'own', top)).exitCode).toBe(0);
 });
 

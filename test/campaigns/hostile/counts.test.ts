@@ -1,6 +1,4 @@
-/**
- * As many bitmaps, and as long names, as the format has room for: they work or are refused plainly, in bounded time.
- */
+/** The maximum number of bitmaps and the longest names. They work or are refused, in limited time. */
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
@@ -13,7 +11,7 @@ const library = new URL('../../../dist/index.js', import.meta.url).href;
 /** QCOW2_MAX_BITMAPS. */
 const MOST_BITMAPS = 65_535;
 
-/** The library as it is built, in a process of its own: the test runner makes sources slow. */
+/** The built library in a separate process, because the test runner makes sources slow. */
 const SCRIPT = `
 const library = await import(process.argv[1]);
 const [image, overlay, count] = process.argv.slice(2);
@@ -41,7 +39,7 @@ test('an image takes 65 535 bitmaps and refuses one more', async () => {
     oneMore: { code: 'BITMAP_LIMIT', message: expect.stringMatching(/65536 bitmaps .* QEMU allows 65535/) },
     inherited: MOST_BITMAPS,
   });
-  // QEMU itself takes minutes to look at so many.
+  // QEMU itself needs minutes for so many.
   for (const [path, left] of [
     [image, 1],
     [overlay, 100],

@@ -1,4 +1,4 @@
-/** Images with bytes that no sound tool writes, made from sound ones. */
+/** Makes images with bytes that no correct tool writes. */
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';

@@ -1,5 +1,5 @@
 /**
- * What broken images have taught: each of these once was taken amiss, by the tool or beside QEMU.
+ * Broken images that an earlier version handled wrongly or differently from QEMU.
  */
 import { readFile, truncate } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -30,7 +30,7 @@ async function withBitmap(folder: string, ...io: string[]): Promise<string> {
 
 const findings: readonly Finding[] = [
   {
-    rule: 'a refcount block beyond the end of the file, where new clusters would be claimed',
+    rule: 'a refcount block beyond the end of the file, in a place for new clusters',
     async make(folder) {
       const path = await plainImage(folder);
       const end = Math.ceil((await readFile(path)).length / 0x10000) * 0x10000;
@@ -41,7 +41,7 @@ const findings: readonly Finding[] = [
     says: /refcount block 1 at 0x\w+ \(65536 bytes\) reaches beyond the end of the file/,
   },
   {
-    rule: 'a compressed cluster that is said to lie in the header',
+    rule: 'a compressed cluster in the header',
     async make(folder) {
       const path = await plainImage(folder);
       await patch(path, 0x40078, u64(COMPRESSED));
@@ -51,7 +51,7 @@ const findings: readonly Finding[] = [
     says: /the cluster of disk offset 0xf0000 at 0x0 lies in the header/,
   },
   {
-    rule: 'a snapshot table that is said to lie in the header',
+    rule: 'a snapshot table in the header',
     async make(folder) {
       const path = await plainImage(folder);
       await patch(path, 60, u32(1, 0, 0));
@@ -61,7 +61,7 @@ const findings: readonly Finding[] = [
     says: /the snapshot table lies in the header/,
   },
   {
-    rule: 'a bitmap in use whose table lies beyond the end of the file: QEMU frees what it names when it is removed',
+    rule: 'a bitmap in use whose table is beyond the end of the file, because QEMU frees its clusters when it is removed',
     async make(folder) {
       const path = await withBitmap(folder);
       const end = Math.ceil((await readFile(path)).length / 0x10000) * 0x10000;
@@ -85,7 +85,7 @@ const findings: readonly Finding[] = [
     says: /encryption header extension at 0x70: offset is 0x1000000000000000, beyond 2\^53/,
   },
   {
-    rule: 'an L1 table that names one L2 table more often than the file has clusters',
+    rule: 'an L1 table that refers to one L2 table more often than the file has clusters',
     async make(folder) {
       const path = await plainImage(folder);
       await patch(path, 36, u32(4096));
@@ -147,7 +147,7 @@ test('the backing file name and the backing format end at a zero byte', async ()
   await qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', `${name}x`, '-F', 'qcow2', overlay, '1M');
   const bytes = await readFile(overlay);
   await patch(overlay, bytes.indexOf(`${name}x`) + name.length, Uint8Array.of(0));
-  // An empty format is none: it is probed.
+  // An empty format does not count, so the format is probed.
   await patch(overlay, bytes.indexOf('qcow2'), Uint8Array.of(0));
   const map = await bitmapToolJson<{ depth: number; data: boolean }[]>('map', overlay);
   const theirs = JSON.parse(await qemuImg('map', '--output=json', overlay));
@@ -161,7 +161,7 @@ test('a bitmap of 300 000 clusters can be removed', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', image, '1G');
   await qemuImg('bitmap', '--add', '-g', '512', image, 'fine');
-  // In use, its table may have any size: here it names itself over and over.
+  // A table in use may have any size. This one refers only to itself.
   const entry = await directoryAt(image);
   const tableAt = Math.ceil((await readFile(image)).length / 512) * 512;
   const count = 300_000;
@@ -179,7 +179,7 @@ test('two names that look equal as text are two bitmaps', async () => {
   await qemuImg('bitmap', '--add', image, 'xxxxx');
   const bytes = await readFile(image);
   const at = bytes.indexOf('xxxxx');
-  // The five bytes x\xff as text are one bitmap; x and the byte ff, padded with what is no UTF-8 either, the other.
+  // One name is the five characters x\xff. The other one is x and the byte ff, padded with zeros.
   await patch(image, at, Uint8Array.of(0x78, 0xff, 0, 0, 0));
   expect((await bitmapTool('remove', image, 'x\\xff')).exitCode).toBe(0);
   const { bitmaps } = await bitmapToolJson<{ bitmaps: { name: string }[] }>('list', image);

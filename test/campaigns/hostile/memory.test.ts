@@ -1,6 +1,6 @@
 /**
- * Memory has a bound, whatever an image claims: a real process reads a small file that stands for as much as the format
- * lets it, and the kernel has counted its peak.
+ * Memory has a limit, whatever an image claims. A real process reads a small file with the largest possible bitmaps, and the
+ * kernel measures its peak.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,4 @@
-/**
- * Names in an image, and of it, that would steer a terminal or forge a line of a log: none reaches stdout or stderr as it is.
- */
+/** Names that would control a terminal or forge a line of a log do not reach stdout or stderr unchanged. */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

@@ -32,7 +32,7 @@ export async function reachOf(files, tests, folder) {
     const kept = join(folder, `reach-${digest.digest('hex').slice(0, 16)}.json`);
     if (!existsSync(kept)) {
       const start = performance.now();
-      // A machine that stands still for a while is no fault of the test.
+      // A pause of the machine is not a failure of the test.
       const failure =
         (await failureOf(vitest, [specification])) && (await failureOf(vitest, [specification]));
       if (failure !== undefined) throw new Error(`${test} fails without any mutant: ${failure.message}`);

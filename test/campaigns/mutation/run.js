@@ -174,7 +174,7 @@ function runWorker(task, onResult) {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     child.send(task);
-    /** @type {Result | undefined} of the mutant that is being tried, were it to hang */
+    /** @type {Result | undefined} of the current mutant, in case it hangs */
     let current;
     /** @type {NodeJS.Timeout | undefined} */
     let timer;

@@ -1,4 +1,4 @@
-/** Backing chains of images that qemu-img made: followed as far as is asked, and refused where they break. */
+/** Backing chains of images that qemu-img made. They are followed as far as needed, and refused at a broken image. */
 import { chmod, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta
 const create = (path: string, ...options: string[]) =>
   qemuImg('create', '-q', '-f', 'qcow2', ...options, path, ...(options.includes('-b') ? [] : ['1M']));
 
-/** Writes the name of a backing file without looking whether it is there. */
+/** Writes the name of a backing file, which may be missing. */
 const rebase = (path: string, backing: string, format = 'qcow2') =>
   qemuImg('rebase', '-u', '-b', backing, '-F', format, path);
 

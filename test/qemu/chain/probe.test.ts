@@ -1,4 +1,4 @@
-/** Formats told from the first bytes, as QEMU tells them; those that are not read must not pass for raw. */
+/** Formats are recognized from the first bytes, as by QEMU. An unsupported format must not be read as raw. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * Checkpoints are carried through a commit, a flatten and a move, where qemu-img alone leaves names or marks behind. The judge is
- * a restore: the backup of then, with what the bitmaps mark copied over it, must be the disk.
+ * Checkpoints are carried through a commit, a flatten and a move, where qemu-img alone loses names or marks. The judge is a
+ * restore: the old backup with the marked units of the disk must be equal to the disk.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ async function backUp(name: string): Promise<void> {
   await qemuImg('convert', '-O', 'raw', name === 'c1' ? base : overlay, then[name]!);
 }
 
-/** c1 began in the base, c2 in the overlay, which goes on with c1. */
+/** c1 began in the base, c2 in the overlay, which also records for c1. */
 beforeEach(async () => {
   folder = await scratchFolder();
   then = {};

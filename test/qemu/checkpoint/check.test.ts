@@ -1,4 +1,4 @@
-/** What a look at the images of a chain finds under the names of its checkpoints. */
+/** The states of bitmaps and images that check finds in a chain. */
 import { stat } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { openChain } from '../../../src/chain/chain.ts';
@@ -33,7 +33,7 @@ async function check(top: string, options: CheckOptions = {}): Promise<CheckResu
   return (await checkCheckpoints([top], options)).disks[0]!;
 }
 
-/** For each image, top first: its state under the name, and the units that its bitmap lacks. */
+/** For each image, top first: the state of its bitmap, and the units that the bitmap lacks. */
 function found({ checkpoints }: CheckResult['disks'][number], name: string): string[] {
   const checkpoint = checkpoints.find((each) => each.name === name)!;
   return checkpoint.bitmaps.map(({ state, missingBytes }) => `${state} ${missingBytes / UNIT}`);
@@ -162,7 +162,7 @@ describe('an image that a program has open for writing', () => {
 test('an image with unreadable tables is reported, and its bitmaps are unreadable', async () => {
   const { top, middle } = await copy();
   const { size } = await stat(middle);
-  // The L1 table is said to lie beyond the end.
+  // The header places the L1 table beyond the end.
   const offset = Buffer.alloc(8);
   offset.writeBigUInt64BE(BigInt(Math.ceil(size / UNIT + 4) * UNIT));
   for (const [index, byte] of offset.entries()) await setByte(middle, 40 + index, byte);

@@ -79,12 +79,12 @@ describe('the parent', () => {
     const [vda, vdb] = guest.disks;
     for (const image of guest.disks) await qemuImg('bitmap', '--add', image, 'old');
     await qemuIo(vda, 'write -q 1M 64k');
-    // Neither the order in the directory nor that of the names tells.
+    // The order in the directory and that of the names show nothing.
     for (const image of guest.disks) await qemuImg('bitmap', '--add', image, 'a');
     await qemuIo(vdb, 'write -q 2M 64k');
     await qemuImg('bitmap', '--add', vda, 'only-here');
     expect(await create('c3', guest)).toMatchObject({ parent: 'a' });
-    // It marks nothing yet, as c3 does: the last one of the directory is the newest.
+    // Like c3 it marks nothing yet: the last one in the directory is the newest.
     expect(await create('b4', guest)).toMatchObject({ parent: 'c3' });
     expect(await create('b5', guest, '--parent', 'old')).toMatchObject({ parent: 'old' });
   });
@@ -259,13 +259,13 @@ describe('after a power cut between two disks', () => {
     expect(await digest(vda)).toBe(before);
     expect(await names(vdb)).toEqual(['c1', 'c2']);
     expect((await bitmapTool('check', ...guest.disks)).exitCode).toBe(0);
-    // A guest that has run since has left marks: that is no new checkpoint any more.
+    // After a guest has run, the bitmap has marks, so it is not a new checkpoint.
     await qemuIo(vda, 'write -q 2M 64k');
     expect((await bitmapTool('checkpoint-create', 'c2', ...DISKS, ...guest.disks)).exitCode).toBe(4);
   });
 });
 
-/** Names of checkpoints that check says were cut short, for each disk. */
+/** Names of the interrupted checkpoints that check reports, for each disk. */
 function interruptions(result: unknown): (string | undefined)[][] {
   const { disks } = result as { disks: { images: { problems: { code: string; bitmap?: string }[] }[] }[] };
   return disks.map(({ images }) =>

@@ -1,6 +1,6 @@
 /**
- * repair --against a backup and --branch: what changed since a checkpoint is known from elsewhere, and the bitmap made from it
- * misses no change. The judge is a restore: the backup of then, with what the bitmaps mark copied over it, must be the disk.
+ * repair --against and --branch make a bitmap from known changes, and it misses none. The judge is a restore: the old backup
+ * with the marked units of the disk must be equal to the disk.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ beforeEach(async () => {
   await mkdir(cp);
 });
 
-/** A full backup of the disk as it is. */
+/** A full backup of the current disk. */
 async function backUp(disk: string, name: string, format = 'qcow2'): Promise<string> {
   await qemuImg('convert', '-O', format, disk, at(name));
   return at(name);
@@ -46,7 +46,7 @@ describe('repair --against', () => {
       await qemuImg('bitmap', '--add', disk, 'c1');
       await putCheckpoint(cp, 'c1', { disks: { vda: [disk] } });
       await writeUnits(disk, 2, 3, 20);
-      // Written with what was there before.
+      // Written with the same data as before.
       await writeUnits(disk, 1, 5);
       await crashOn(disk);
       const overlay = await image('overlay.qcow2', disk);
@@ -63,7 +63,7 @@ describe('repair --against', () => {
       const { exitCode, disks } = await repair('--checkpoints', cp, '--against', full, overlay);
       expect(exitCode).toBe(0);
       expect(disks![0]!.checkpoints).toEqual([{ name: 'c1', wasValid: false }]);
-      // What the bitmap still had from before the crash stays in it.
+      // The bitmap keeps its marks from before the crash.
       const exact = [0, 3, 20, 30];
       expect((await markedUnits('c1', disk, overlay)).filter((unit) => unit !== 5)).toEqual(exact);
       expect(await markedUnits('c1', overlay)).toEqual([30]);
@@ -218,7 +218,7 @@ describe('a guest that went back to an external snapshot', () => {
     const later = await image('disk.s1b', branch);
     await writeUnits(later, 5, 50);
     expect(await repair('--checkpoints', cp, '--branch', later, fresh)).toMatchObject({ exitCode: 0 });
-    // Nothing above the image of then can have been in the backup.
+    // The backup cannot contain data from above the old active image.
     expect(await markedUnits('c2', base, fresh)).toEqual([1, 40, 44, 48]);
     expect(await restores(backup, fresh, 'c2', base, fresh)).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** What a repair gives each image of a chain, by the table of the rules; that the bytes are right, QEMU says. */
+/** The effect of a repair on each image of a chain, for each rule. QEMU reads the resulting bitmaps. */
 import { describe, expect, test } from 'vitest';
 import { openChain } from '../../../src/chain/chain.ts';
 import type { Qcow2Layer } from '../../../src/chain/layer.ts';
@@ -29,7 +29,7 @@ async function repair(top: string, options: RepairOptions = AGREED): Promise<Rep
   return (await repairCheckpoints([top], options)).disks[0]!;
 }
 
-/** For each image, top first, what is done to its bitmaps and how many units are marked then. */
+/** For each image, top first: the action for each bitmap, its marked units and the added ones. */
 function actions({ images }: RepairResult['disks'][number]): Record<string, string>[] {
   return images.map(({ bitmaps }) =>
     Object.fromEntries(
@@ -423,7 +423,7 @@ describe('repair refuses, and writes nothing, for', () => {
 
   test('an image with two bitmaps of the same name', async () => {
     const { top, middle } = await copy();
-    // QEMU lets one that is in use repeat a name.
+    // QEMU allows a bitmap in use to repeat a name.
     await edit(middle, (image) => image.changeEntry(1, { name: 'c1', flags: IN_USE }));
     await expect(repair(top, {})).rejects.toEqual(
       refusal('BITMAP_INCONSISTENT', /middle\.qcow2: two bitmaps of its directory have the same name/),
@@ -480,7 +480,7 @@ describe('repair refuses, and writes nothing, for', () => {
   test('no broken bitmap of another checkpoint if that bitmap stays in place', async () => {
     const { top, base } = await copy();
     await edit(base, (image) => {
-      // What c1 of the base marks lies where the disk's first cluster does.
+      // The data of c1 in the base is the first cluster of the disk.
       image.writeTable(placeOf(image, 'c1'), [BigInt(5 * UNIT)]);
     });
     expect(actions(await repair(top, { names: ['c2'] }))[2]).toEqual({ c2: 'keep 1 +0' });

@@ -1,4 +1,4 @@
-/** What check advises is one call that carries the options of check, and leads there when it is followed. */
+/** check advises one command with its own options. That command repairs the checkpoints. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';

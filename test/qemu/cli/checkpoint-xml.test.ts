@@ -1,4 +1,4 @@
-/** checkpoint-xml: documents on stdout or in a folder, from images or from known checkpoints, and nothing guessed. */
+/** checkpoint-xml prints documents to stdout or to a folder, from images or from known checkpoints, without guesses. */
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -120,7 +120,7 @@ describe('checkpoint-xml with images', () => {
     expect(stdout).toContain(`${output}/001-c2.xml\n${output}/002-c1.xml\n`);
     expect(stdout).toContain(`for file in ${output}/*.xml; do virsh checkpoint-create `);
     expect(await readdir(output)).toEqual(['001-c2.xml', '002-c1.xml']);
-    // virtnbdbackup goes by the times of the files.
+    // virtnbdbackup uses the times of the files.
     const times = await Promise.all(
       ['001-c2.xml', '002-c1.xml'].map(async (file) => (await stat(join(output, file))).mtimeMs),
     );
@@ -206,7 +206,7 @@ describe('checkpoint-xml with checkpoints on file', () => {
     const named = await bitmapTool('checkpoint-xml', '--checkpoints', folder, '-n', 'c1');
     expect(named).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringMatching(/goes without images, --name/),
+      stderr: expect.stringMatching(/cannot be combined with images, --name/),
     });
     await writeFile(join(folder, 'broken.xml'), '<domaincheckpoint>');
     const broken = await bitmapTool('checkpoint-xml', '--checkpoints', folder, '--json');
@@ -222,7 +222,7 @@ describe('a folder for the output of checkpoint-xml', () => {
     await writeFile(join(output, 'other.xml'), 'mine');
     const { exitCode, stderr } = await bitmapTool('checkpoint-xml', '-n', 'c1', '--output', output, overlay);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/other\.xml is there already/);
+    expect(stderr).toMatch(/other\.xml exists already/);
     expect(await readdir(output)).toEqual(['other.xml']);
   });
 

@@ -1,6 +1,4 @@
-/**
- * Completion, as the shells do it; and every command and option in the scripts for all of them.
- */
+/** Completion as the shells do it, and every command and option in the scripts for all shells. */
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,4 @@
-/**
- * Images that a running QEMU has open: refused with exit code 5 and its name, read with --force-share all the same.
- */
+/** Images that a running QEMU has open are refused with exit code 5 and its name, and can be read with --force-share. */
 import { expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { holdOpen } from '../../support/hold-open.ts';

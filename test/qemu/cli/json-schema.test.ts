@@ -1,6 +1,4 @@
-/**
- * With --json every command prints what schemas/output.json says, key for key: what scripts read must not drift.
- */
+/** With --json every command prints a document that matches schemas/output.json exactly. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AnySchemaObject } from 'ajv/dist/2020.js';

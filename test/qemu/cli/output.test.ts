@@ -1,6 +1,4 @@
-/**
- * What reaches stdout and stderr: nothing but the result, safe for a terminal, in pipes that close early too.
- */
+/** stdout and stderr contain only the result, are safe for a terminal, and may be pipes that close early. */
 import { cp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 /**
- * Every refusal: its exit code, its code in JSON, one line that names the file and what was found, one that says what
- * to do next, and not a byte written.
+ * Every refusal has its exit code, its code in JSON, one line with the file and the finding, one line with the remedy, and no
+ * written byte.
  */
 import { cp, mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ const MIB = 2 ** 20;
 
 interface Refusal {
   readonly rule: string;
-  /** Makes what is wrong; returns the name of the image. */
+  /** Makes the faulty image, and returns its name. */
   readonly make: (folder: string) => Promise<string>;
   readonly args?: (image: string) => string[];
   readonly exitCode: number;
@@ -100,7 +100,7 @@ const refusals: readonly Refusal[] = [
     hint: /qemu-img check -r all/,
   },
   {
-    rule: 'unknown incompatible features, by their name where the image gives one',
+    rule: 'unknown incompatible features, with the names that the image gives',
     make: edited(72, [0x80, 0, 0, 0, 0, 0, 0, 0x20]),
     exitCode: 4,
     code: 'UNSUPPORTED',
@@ -108,7 +108,7 @@ const refusals: readonly Refusal[] = [
     hint: /software that made/,
   },
   {
-    rule: 'bitmaps that software without bitmaps has outdated',
+    rule: 'bitmaps that other software has made outdated',
     make: fixture('bitmap-autoclear-cleared'),
     exitCode: 4,
     code: 'BITMAP_INCONSISTENT',
@@ -116,7 +116,7 @@ const refusals: readonly Refusal[] = [
     hint: /qemu-img check -r leaks/,
   },
   {
-    rule: 'a backing file that is not there',
+    rule: 'a missing backing file',
     make: (folder) => chainOf(folder, 'gone.qcow2'),
     exitCode: 4,
     code: 'BROKEN_CHAIN',
@@ -124,7 +124,7 @@ const refusals: readonly Refusal[] = [
     hint: /qemu-img rebase/,
   },
   {
-    rule: 'a chain that comes back to its top',
+    rule: 'a chain that returns to its top',
     make: (folder) => chainOf(folder, 'middle.qcow2', 'disk.qcow2'),
     exitCode: 4,
     code: 'BROKEN_CHAIN',
@@ -149,7 +149,7 @@ const refusals: readonly Refusal[] = [
     says: /the protocol "nbd"/,
   },
   {
-    rule: 'a file cut off inside its tables',
+    rule: 'a file that is truncated inside its tables',
     make: async (folder) => {
       const path = await plainImage(folder);
       await truncate(path, 0x30000);
@@ -200,7 +200,7 @@ const refusals: readonly Refusal[] = [
     says: /refcount block 0 at 0x30000 overlaps something else/,
   },
   {
-    rule: 'a backing image whose bitmaps are outdated, where they would be inherited',
+    rule: 'a backing image with outdated bitmaps that would be inherited',
     make: async (folder) => {
       await fixture('bitmap-autoclear-cleared')(folder);
       const path = join(folder, 'overlay.qcow2');
@@ -243,7 +243,7 @@ const refusals: readonly Refusal[] = [
     hint: /qcow2 overlay/,
   },
   {
-    rule: 'a format that would be mistaken for raw',
+    rule: 'a format that would be read as raw',
     make: async (folder) => {
       const path = join(folder, 'disk.vmdk');
       await qemuImg('create', '-q', '-f', 'vmdk', path, '1M');
@@ -254,7 +254,7 @@ const refusals: readonly Refusal[] = [
     says: /format "vmdk"/,
   },
   {
-    rule: 'a bitmap that is there already',
+    rule: 'a bitmap that exists already',
     make: withBitmap,
     args: (image) => createFrom(image, '--name', 'there'),
     exitCode: 4,
@@ -263,7 +263,7 @@ const refusals: readonly Refusal[] = [
     hint: /--if-exists/,
   },
   {
-    rule: 'a merge into a bitmap of another granularity than asked for',
+    rule: 'a merge into a bitmap of another granularity',
     make: withBitmap,
     args: (image) => createFrom(image, '--name', 'there', '--if-exists', 'merge', '-g', '4k'),
     exitCode: 2,
@@ -306,7 +306,7 @@ const refusals: readonly Refusal[] = [
     }),
   ),
   {
-    rule: 'a granularity that is no size',
+    rule: 'a granularity that is not a size',
     make: plainImage,
     args: (image) => createFrom(image, '-g', 'fine'),
     exitCode: 2,
@@ -378,7 +378,7 @@ const refusals: readonly Refusal[] = [
     says: /cannot be written/,
   },
   {
-    rule: 'the removal of a bitmap that is not there, though another one is',
+    rule: 'the removal of an existing and a missing bitmap',
     make: withBitmap,
     args: (image) => ['remove', image, 'there', 'elsewhere'],
     exitCode: 4,

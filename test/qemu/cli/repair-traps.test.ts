@@ -1,6 +1,6 @@
 /**
- * Damage after which libvirt would accept a checkpoint though its bitmaps lack changes: neither a repair nor advice that is
- * followed may lead there.
+ * Damage after which libvirt would accept a checkpoint although its bitmaps lack changes. No repair and no advice may lead to
+ * this state.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -149,7 +149,7 @@ test('a parent that was created again after a crash does not limit a child that 
   const { base } = await goodChain();
   await qemuImg('bitmap', '--add', base, 'c2');
   await crashOn(base, 'write -q 4M 64k');
-  // What is often tried, since QEMU lets one only remove it.
+  // This is often tried, because QEMU only allows to remove it.
   await qemuImg('bitmap', '--remove', base, 'c1');
   await qemuImg('bitmap', '--add', base, 'c1');
   const files = await Promise.all([

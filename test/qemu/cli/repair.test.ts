@@ -1,6 +1,4 @@
-/**
- * What `check` and `repair` say and refuse; that the bitmaps which they make are right, QEMU and libvirt judge elsewhere.
- */
+/** The output and the refusals of `check` and `repair`. Other tests let QEMU and libvirt judge the bitmaps. */
 import { open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -136,7 +134,7 @@ describe('check', () => {
       const [top, , base] = await brokenChain(await scratchFolder(), '');
       await bitmapTool('repair', top!);
       const image = which === 'a chain' ? top! : base!;
-      // QEMU opens it all the same, leaves the mark as it was, and refuses the bitmap as inconsistent.
+      // QEMU opens the image, keeps the mark, and refuses the bitmap as inconsistent.
       await crash(image);
       await holdOpen(image);
       const { disks } = await check(image, '-U');
@@ -170,7 +168,7 @@ describe('repair', () => {
     await crash(base!);
     const { exitCode, stderr } = await bitmapTool('repair', base!);
     expect(exitCode).toBe(3);
-    expect(stderr).toContain('"c1" was left alone');
+    expect(stderr).toContain('"c1" was not repaired');
     expect(await qemuBitmaps(base!)).toMatchObject([{ name: 'c1', flags: ['in-use', 'auto'] }]);
   });
 

@@ -1,4 +1,4 @@
-/** bitmap-tool in shell scripts: pipes, `set -e`, exit codes, names that hold anything, a stdout that nobody reads. */
+/** bitmap-tool in shell scripts: pipes, `set -e`, exit codes, names with any characters, and a closed stdout. */
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,4 @@
-/**
- * Long work at a terminal, which script(1) makes: progress is shown where it is wanted, and gone in the end.
- */
+/** Long work at a terminal, which script(1) provides: progress is shown if wanted, and removed at the end. */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** `create-from --allocated --above`: what the layers between the image and a base hold, and not the base. */
+/** `create-from --allocated --above` marks what the layers above a base hold. */
 import { describe, expect, test } from 'vitest';
 import { bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { clipped, type Extent, isSubset, roundedOut, union } from '../../support/extents.ts';
@@ -30,7 +30,7 @@ describe('create-from --allocated --above', () => {
   }
 });
 
-/** Asked of each layer alone, as one of them that ends early hides from the guest what is below its end. */
+/** Maps each layer alone, because a short layer hides what is below its end from the guest. */
 async function heldAbove(top: Qcow2Layer, layers: readonly Layer[], base: number): Promise<Extent[]> {
   const maps = await Promise.all(layers.slice(0, base).map(({ name }) => qemuMap(name)));
   const held = clipped(union(...maps.map(ownAllocation)), top.virtualSize);

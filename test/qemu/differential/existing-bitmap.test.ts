@@ -1,4 +1,4 @@
-/** `--if-exists` decides what becomes of a bitmap that is there already. */
+/** `--if-exists` decides what happens to an existing bitmap. */
 import { describe, expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { type Extent, roundedOut, union } from '../../support/extents.ts';

@@ -1,4 +1,7 @@
-/** What a bitmap operation must leave alone: everything QEMU says of an image beside the bitmaps in question. */
+/**
+ * The state that a bitmap operation must not change: everything that QEMU reports about an image except the bitmaps in
+ * question.
+ */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Extent } from '../../support/extents.ts';
@@ -14,7 +17,7 @@ import {
 import { dirtyExtents } from '../../support/qemu-bitmap.ts';
 
 interface BitmapState extends BitmapInfo {
-  /** Undefined where QEMU does not read the bitmap, as it is marked as in use. */
+  /** Undefined if QEMU does not read the bitmap, because it is marked in-use. */
   dirty: Extent[] | undefined;
 }
 

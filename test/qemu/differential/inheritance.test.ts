@@ -24,7 +24,7 @@ describe('create-from --allocated without a name', () => {
         const before = await imageState(top);
         const { exitCode, json, stderr } = await bitmapTool('create-from', '--allocated', top.path, '--json');
         const { kept } = json as { kept: { missingBytes: number | null }[] };
-        // A bitmap that was there, and does not mark what the image holds, is left alone and told of.
+        // An existing bitmap that lacks marks is not changed, and causes a warning.
         const isWhole = kept.every(({ missingBytes }) => missingBytes === 0);
         expect(exitCode, stderr).toBe(isWhole ? 0 : 3);
 

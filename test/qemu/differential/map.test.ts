@@ -1,4 +1,4 @@
-/** `map` says of random chains what `qemu-img map` says. */
+/** `map` agrees with `qemu-img map` about random chains. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bitmapToolJson } from '../../support/bitmap-tool.ts';

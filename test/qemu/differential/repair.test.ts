@@ -1,6 +1,6 @@
 /**
- * `repair` on random chains with random histories: afterwards the bitmaps mark all that changed since each checkpoint,
- * above its origin no more than the image holds, and nothing else is touched.
+ * `repair` on random chains with random histories. The bitmaps then mark all changes since each checkpoint, and above its
+ * origin exactly what the image holds. Nothing else changes.
  */
 import { describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';

@@ -1,7 +1,4 @@
-/**
- * The sources of `create-from` beside what the image holds: expected is what QEMU's tools say of the same thing, rounded
- * out to granules, not a byte more or less.
- */
+/** The other sources of `create-from`. The expected marks come from QEMU's tools, rounded outwards to granules. */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -97,7 +94,7 @@ async function expectSource(
   await expectDirty(top, 'made', rounded(first));
   expect(isSubset(clipped(expected, top.virtualSize), await dirtyRanges(top, 'made'))).toBe(true);
 
-  // Two at once: "one" is there with marks of its own; a bitmap that is new takes what is asked for.
+  // Two at once: "one" exists with other marks, and the other one is new.
   const earlier = await dirtyRanges(top, 'one');
   const own = (await qemuBitmaps(top.name)).find(({ name }) => name === 'one')!.granularity;
   await create('--name', 'one', '--name', 'beside', '--if-exists', 'merge', '-g', `${own}`);
@@ -418,7 +415,7 @@ describe('create-from --extents', () => {
   });
 });
 
-/** A list that is a wrong command line; returns what is said about it. */
+/** Expects a usage error because of the list, and returns its message. */
 async function expectBadList(list: string): Promise<string> {
   const image = await plainImage();
   const file = join(await scratchFolder(), 'list');

@@ -1,4 +1,4 @@
-/** `list` and `dump` say of the bitmaps that QEMU stored what QEMU says. */
+/** `list` and `dump` agree with QEMU about the bitmaps that QEMU stored. */
 import { describe, expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { roundedOut, totalLength } from '../../support/extents.ts';
@@ -63,7 +63,7 @@ describe('the bitmaps of a random image', () => {
   }
 });
 
-/** Makes sure that there are bitmaps with something in them. */
+/** Ensures that there are bitmaps with marks. */
 async function recordSome(random: Random, { top, story }: RandomChain): Promise<void> {
   await addBitmap(story, top, { name: 'fine', granularity: 512 });
   await addBitmap(story, top, { name: 'cöarse', granularity: 2 ** random.between(16, 31) });
@@ -72,7 +72,7 @@ async function recordSome(random: Random, { top, story }: RandomChain): Promise<
   await writeTo(story, top, writeCommands(writes));
 }
 
-/** What `qemu-img info` tells of a bitmap; flags are a set. */
+/** The fields of a bitmap in `qemu-img info`. Its flags are a set. */
 function comparable(bitmaps: readonly BitmapInfo[]): BitmapInfo[] {
   return sortedByName(bitmaps).map(({ name, granularity, flags }) => ({
     name,

@@ -1,6 +1,6 @@
 /**
- * The verbs against `qemu-img bitmap`: random sequences on twin copies of an image, one call of ours for what takes one
- * call of qemu-img per name, must leave the same bitmaps as QEMU lists and reads them; what fails changes no byte.
+ * The verbs and `qemu-img bitmap` in random sequences on copies of an image leave the same bitmaps, as QEMU lists and reads
+ * them. A failed call changes no byte.
  */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';

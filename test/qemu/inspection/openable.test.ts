@@ -1,6 +1,4 @@
-/**
- * What is wrong with bitmaps of images that QEMU opens all the same: found, and mended so that QEMU finds nothing wrong.
- */
+/** Problems of bitmaps in images that QEMU opens. They are found and repaired, and QEMU then reports no error. */
 import { execFile } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,7 +25,7 @@ interface Sample {
   save(): Promise<void>;
 }
 
-/** Two bitmaps with a data cluster each; the file ends with room that belongs to nobody. */
+/** Two bitmaps with a data cluster each; the file ends with free space. */
 async function sample(...options: string[]): Promise<Sample> {
   const folder = await scratchFolder();
   const path = join(folder, 'disk.qcow2');

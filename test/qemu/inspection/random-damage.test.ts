@@ -1,6 +1,6 @@
 /**
- * Bitmap structures with bytes changed at random: the repair refuses and writes nothing, or QEMU opens the image and finds
- * it clean, the disk as it was, and what was not damaged as it was too.
+ * Bitmap structures with random damage. The repair refuses and writes nothing, or QEMU opens the image without errors, with
+ * the same disk and the same undamaged bitmaps.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Bitmaps whose entry and table nobody touched. */
+/** Bitmaps with an undamaged entry and table. */
 function untouched(damaged: EditedImage): string[] {
   const isSame = (offset: number, length: number) =>
     Buffer.compare(

@@ -1,6 +1,6 @@
 /**
- * Every rule by which QEMU refuses an image for its bitmaps, broken in one image: refused by qemu-img before, named by the
- * inspection, and opened by qemu-img after the repair, with the disk and the sound bitmaps as they were.
+ * Every rule by which QEMU refuses an image because of its bitmaps, broken in one image. qemu-img refuses it, the inspection
+ * names the rule, and qemu-img opens it after the repair, with the same disk and the same sound bitmaps.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

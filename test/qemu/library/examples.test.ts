@@ -1,4 +1,4 @@
-/** Every function that the library exports, used once as its users do; and a signal that comes before the first write. */
+/** Every function of the library in a typical use, and a signal before the first write. */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';

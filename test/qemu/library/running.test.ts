@@ -1,4 +1,4 @@
-/** The functions of the library that work in a running QEMU, each used once as its users do. */
+/** The functions of the library for a running QEMU, each in a typical use. */
 import { expect, test } from 'vitest';
 import {
   addRunning,

@@ -1,4 +1,4 @@
-/** A libvirt daemon in the foreground with a configuration of its own, so that programs can find guests by name. */
+/** A libvirt daemon in the foreground with a separate configuration, so that programs can find guests by name. */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,7 @@ cgroup_controllers = []
 stdio_handler = "file"
 `;
 
-/** @param root a folder of its own, which need not be there; a short path, for the sake of its sockets */
+/** @param root a separate folder, which may be missing; its path must be short because of its sockets */
 export async function startLibvirtDaemon(root: string): Promise<LibvirtDaemon> {
   const [run, config, cache] = ['run', 'config', 'cache'].map((name) => join(root, name)) as [
     string,

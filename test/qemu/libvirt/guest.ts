@@ -1,4 +1,4 @@
-/** A machine that is written to and backed up, as a person keeps it who means to restore it one day. */
+/** A machine with writes and backups, which can be restored. */
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';

@@ -1,4 +1,4 @@
-/** What bitmap-tool says and does of checkpoints, held against what libvirt says of them. */
+/** Compares the verdicts of bitmap-tool with those of libvirt. */
 import { expect } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { qemuCheck } from '../../support/qemu.ts';

@@ -1,4 +1,4 @@
-/** Checkpoints that are on file, as libvirt dumps them: what is repaired by them, and what libvirt takes up again. */
+/** Checkpoints on file, as libvirt dumps them: what they let bitmap-tool repair, and what libvirt then accepts. */
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** Machines of libvirt with the disks that a test gives them; they are never run, only started paused. */
+/** Machines of libvirt with the disks of a test. They are only started paused. */
 import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -47,7 +47,7 @@ export interface Machine {
 
 let machines = 0;
 
-/** @param moreDevices XML of devices that are no disks with checkpoints */
+/** @param moreDevices XML of devices other than disks with checkpoints */
 export async function defineMachine(
   virsh: Virsh,
   disks: Disks,
@@ -146,7 +146,7 @@ function backendOf(target: string): string {
   return target.startsWith('vd') ? `virtio-disk${number}/virtio-backend` : `scsi0-0-0-${number}`;
 }
 
-/** @param moreDevices XML of devices that are no disks with checkpoints */
+/** @param moreDevices XML of devices other than disks with checkpoints */
 export function domainXml(name: string, uuid: string, disks: Disks, moreDevices = ''): string {
   const elements = Object.entries(disks).map(
     ([target, image]) => `<disk type='file' device='disk'>

@@ -1,6 +1,6 @@
 /**
- * docs/offline-backups.md, followed to the letter: full and incremental backups of a guest that is off, each restored
- * identical; then libvirt goes on from the checkpoints.
+ * The steps of docs/offline-backups.md: each full and incremental backup of a guest that is off is restored identically, and
+ * libvirt then continues from the checkpoints.
  */
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -102,7 +102,7 @@ test('a full backup and three incremental ones restore the disk, and so does the
   await machine.stop();
   await backUp('c2', 'c3');
 
-  // Somebody puts overlays on by hand: without a repair the next backup is refused.
+  // After overlays were added by hand, the next backup is refused without a repair.
   const overlays = Object.fromEntries(disks.map((disk) => [disk, join(images, `${disk}-by-hand.qcow2`)]));
   for (const disk of disks) {
     await createImage(overlays[disk]!, machine.disks[disk]!);
@@ -111,10 +111,10 @@ test('a full backup and three incremental ones restore the disk, and so does the
   await machine.setDisks(overlays);
   await expect(run(variablesOf('c3', 'c4'), incremental)).rejects.toThrow('checkpoint "c3" is not valid');
   await tool('repair', ...Object.values(overlays));
-  // The checkpoint c4 was created before that, for a backup that there is not: the next one goes on from c3.
+  // The checkpoint c4 was created before that, but without a backup, so the next backup continues from c3.
   await backUp('c3', 'c5');
 
-  // libvirt takes the checkpoints up, and goes on from the last one.
+  // libvirt accepts the checkpoints, and continues from the last one.
   await machine.start();
   await run(redefine!.replace('c1 c2', 'c1 c2 c3 c5'));
   for (const disk of disks) await machine.write(disk, 'write -P 10 8M 100k', 'write -z 50M 64k');

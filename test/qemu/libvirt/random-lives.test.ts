@@ -1,6 +1,6 @@
 /**
- * Machines with a random life: what breaks checkpoints happens to them, in any order, between backups. After each repair
- * libvirt accepts every checkpoint, and in the end what has changed since each of them restores the disks.
+ * Machines with random events between backups that break checkpoints. After each repair libvirt accepts every checkpoint, and
+ * in the end the changes since each of them restore the disks.
  */
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 afterAll(() => virsh?.close());
 
-/** What happens to a machine that is off. Images below the active one are not written to: that nobody can repair. */
+/** Events of a machine that is off. Images below the active one are not written, because that cannot be repaired. */
 const MISHAPS: Readonly<Record<string, (guest: Guest, random: Random) => Promise<void>>> = {
   async 'an overlay by hand'(guest) {
     await guest.extend('qemu-img');

@@ -1,6 +1,6 @@
 /**
- * Repaired checkpoints, judged by libvirt: it refuses them before, accepts them after, and what counts: the incremental
- * backup, restored over the full one, is what the disk holds.
+ * libvirt refuses checkpoints before the repair and accepts them after it. The next incremental backup over the full one is
+ * equal to the disk.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bitmapTool } from '../../support/bitmap-tool.ts';

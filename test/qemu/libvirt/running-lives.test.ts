@@ -1,6 +1,6 @@
 /**
- * Random lives of a running guest: writes, discards, live snapshots, commits, lost bitmaps and crashes between repairs. Whatever
- * has happened, the next incremental backup over the full one must be the disk.
+ * Random events of a running guest: writes, discards, live snapshots, commits, lost bitmaps and crashes between repairs. The
+ * next incremental backup over the full one must be equal to the disk.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -53,7 +53,7 @@ it.each(randomCases(2))('a repaired guest backs up all that it has written ($aga
     const { exitCode, stderr } = await tool('repair', '--name', 'c1');
     expect({ exitCode, stderr, story }).toMatchObject({ exitCode: 0, stderr: '' });
   };
-  // The image in which the checkpoint began keeps its bitmap: what it held before cannot be told from what came after.
+  // The origin keeps its bitmap, because its allocation does not distinguish earlier from later data.
   await machine.snapshot('s0');
   let snapshots = 0;
   for (let step = 0; step < 6; step++) {

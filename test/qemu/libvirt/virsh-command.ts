@@ -1,4 +1,4 @@
-/** A command `virsh` for shell scripts, which hands its arguments to the one virsh that stays open. */
+/** A command `virsh` for shell scripts, which passes its arguments to the one virsh that stays open. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** libvirt's QEMU driver inside one virsh process, without a daemon: one that stays open, as its start takes seconds. */
+/** libvirt's QEMU driver inside one virsh process without a daemon. The process stays open, because its start takes seconds. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -57,7 +57,7 @@ const REAPER = `
   while ((my $ended = wait) > 0) { exit $? >> 8 if $ended == $child }
 `;
 
-/** @param root a folder of its own, which need not be there; a short path, for the sake of its sockets */
+/** @param root a separate folder, which may be missing; its path must be short because of its sockets */
 export async function openVirsh(root: string): Promise<Virsh> {
   await mkdir(join(root, 'etc'), { recursive: true });
   const configuration = CONFIGURATION + (process.getuid?.() === 0 ? CONFIGURATION_OF_ROOT : '');
@@ -95,7 +95,7 @@ export async function openVirsh(root: string): Promise<Virsh> {
   };
 }
 
-/** Sends commands one after the other, each with an echo behind it that says when its output has ended. */
+/** Sends commands one after the other, each followed by an echo that marks the end of its output. */
 function conversation(child: ChildProcess): (words: readonly string[]) => Promise<string> {
   let received = '';
   let wake: () => void = () => {};
@@ -157,7 +157,7 @@ async function killMachines(root: string): Promise<void> {
 export async function killByPidFile(file: string): Promise<void> {
   const pid = Number(await readFile(file, 'utf8').catch(() => Number.NaN));
   if (!Number.isInteger(pid)) return;
-  // The number may be somebody else's by now.
+  // The number may belong to another process by now.
   const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   if (!commandLine.includes('qemu-system')) return;
   process.kill(pid, 'SIGKILL');
@@ -166,6 +166,6 @@ export async function killByPidFile(file: string): Promise<void> {
 
 async function isRunning(pid: number): Promise<boolean> {
   const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  // Until its parent has taken note it is there as a zombie, which holds nothing.
+  // Until its parent waits for it, it is a zombie, which holds nothing.
   return status !== '' && !/\) [ZX] /.test(status);
 }

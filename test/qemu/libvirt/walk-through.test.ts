@@ -1,4 +1,4 @@
-/** The steps of docs/repair-checkpoints.md, followed to the letter on a machine that needs them. */
+/** The steps of docs/repair-checkpoints.md on a machine with a broken checkpoint. */
 import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ test.each([true, false])(
     await symlink(file('bin/bitmap-tool.js'), join(bin!, 'bitmap-tool'));
     const [base, overlay] = [join(images!, 'disk.qcow2'), join(images!, 'overlay.qcow2')];
 
-    // A full backup with a checkpoint; then somebody puts an overlay on, and the guest goes on writing.
+    // A full backup with a checkpoint. Then an overlay is added by hand, and the guest continues to write.
     await createImage(base, undefined, '64M');
     await qemuIo(base, 'write -q -P 1 0 4M');
     const machine = await defineMachine(virsh, { vda: base }, 'vm1');

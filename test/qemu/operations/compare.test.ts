@@ -1,4 +1,4 @@
-/** Comparing disks: what differs is found to the sector or granule, and what is shared is not read. */
+/** Comparison of disks: differences are exact to the sector or granule, and shared data is not read. */
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import { buildRandomChain, type RandomChain } from '../../support/random-chain.t
 import { canHoldBitmaps } from '../../support/random-options.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
-/** Counts what is read of the data of every layer; tables are read through another storage. */
+/** Counts the bytes that are read from the data of every layer. Tables are read through another storage. */
 function counted(chain: Chain) {
   const layers = new Map<number, Layer>();
   const count = { bytes: 0 };
@@ -127,7 +127,7 @@ async function relatedChains(
   return { one, other: await buildRandomChain(random, second) };
 }
 
-/** A copy beside the original, so that relative names still hold, with something written to it. */
+/** A changed copy in the same folder, so that relative names stay valid. */
 async function changedCopy(random: Random, chain: RandomChain): Promise<RandomChain> {
   const { top, layers, story } = chain;
   const path = `${top.path}.copy`;
@@ -143,7 +143,7 @@ async function changedCopy(random: Random, chain: RandomChain): Promise<RandomCh
   return { top: copy, layers: [copy, ...layers.slice(1)], story };
 }
 
-/** The same by way of create-from, with a granularity of its own. */
+/** The same through create-from, with another granularity. */
 async function expectMarked(
   random: Random,
   one: RandomChain,
@@ -291,7 +291,7 @@ describe('create-from --compare', () => {
       },
     );
     expect(bitmaps).toMatchObject([{ name: 'compare', dirtyBytes: 0 }]);
-    expect(warnings).toEqual([expect.stringContaining('taken for a raw image')]);
+    expect(warnings).toEqual([expect.stringContaining('read as a raw image')]);
     expect(phases).toContain('comparing');
     const signal = AbortSignal.abort(new Error('stop'));
     await expect(createFrom(image, { kind: 'compare', image: raw }, { signal })).rejects.toThrow();

@@ -1,6 +1,4 @@
-/**
- * A bitmap united over a backing chain: what an incremental backup from a checkpoint has to copy.
- */
+/** The union of a bitmap over a backing chain, which an incremental backup from a checkpoint copies. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';

@@ -1,4 +1,4 @@
-/** What docs/environments.md says was tried: the images that other software makes, without that software. */
+/** The images of other software that docs/environments.md lists as tried, made without that software. */
 import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -99,7 +99,7 @@ test('repair works for OpenNebula after a backup of a powered-off machine, with 
     [5 * MIB, 65536],
   ]);
 
-  // A reset: all goes, and the next full backup begins anew.
+  // A reset removes all, and starts with the next full backup.
   for (const disk of disks) await bitmapToolJson('remove', '--all', disk);
   for (const disk of disks) expect(await names(disk)).toEqual([]);
 });

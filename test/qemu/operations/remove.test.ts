@@ -1,4 +1,4 @@
-/** remove: bitmaps by what they are, of an image or of its whole chain. */
+/** remove: bitmaps by kind, of an image or of its whole chain. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -24,7 +24,7 @@ interface Removed {
   }[];
 }
 
-/** top ← middle ← base; c1 in all, c2 in the upper two, c3 in the top; and what nobody needs. */
+/** top ← middle ← base; c1 in all, c2 in the upper two, c3 in the top; and unneeded bitmaps. */
 async function makeChain(): Promise<Chain> {
   const folder = await scratchFolder();
   const images = ['top', 'middle', 'base'].map((name) => join(folder, `${name}.qcow2`));
@@ -150,8 +150,8 @@ describe('remove', () => {
 
   test.each([
     { args: [], says: 'name the bitmaps' },
-    { args: ['--all', 'c1'], says: 'do not go together' },
-    { args: ['--all', '--unknown'], says: 'do not go together' },
+    { args: ['--all', 'c1'], says: 'cannot be combined' },
+    { args: ['--all', '--unknown'], says: 'cannot be combined' },
     { args: ['--unknown'], says: '--unknown needs --checkpoints' },
     { args: ['--all', '--disk', 'vda'], says: 'belong to --unknown' },
     { args: ['--all', '--qmp', '/nowhere'], says: '--qmp and --domain take bitmaps by name' },

@@ -1,4 +1,4 @@
-/** A disk that is read through the image under test differs from it nowhere, and so vouches for nothing. */
+/** A disk that is read through the examined image cannot differ from it, so a comparison with it proves nothing. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';

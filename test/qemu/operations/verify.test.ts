@@ -1,4 +1,4 @@
-/** verify: a bitmap covers what differs from the image as it was, or the verdict says what it lacks. */
+/** verify: a bitmap covers all differences from an older image, or the verdict lists what it lacks. */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -112,7 +112,7 @@ describe('verify', () => {
       exitCode: 0,
       stdout: `${image}: c1 covers every difference from ${old}\n0 B differ, 0 B are marked, 0 B of that without need.`,
     });
-    expect(stderr).toContain('taken for a raw image');
+    expect(stderr).toContain('read as a raw image');
     const verdict = await bitmapToolJson<BitmapVerdict>('verify', image, 'c1', '--against', old);
     expect(verdict).toMatchObject({ schema: 1, covered: true, missing: [] });
   });

@@ -1,4 +1,4 @@
-/** Guests between two hosts, or with failed storage: the tool waits for neither, and changes nothing. */
+/** Guests that migrate or have failed storage are refused without waiting and without a change. */
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';

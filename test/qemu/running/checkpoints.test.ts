@@ -1,4 +1,4 @@
-/** check and repair in a running QEMU: what they say must be what QEMU has, and what they make must cover what it holds. */
+/** check and repair in a running QEMU. Their results must agree with QEMU's bitmaps and cover its allocation. */
 import { expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { schemaFaults } from '../../support/output-schema.ts';

@@ -1,4 +1,4 @@
-/** The job in a running QEMU: what QEMU stores when it ends must mark all that the image holds, and nothing else. */
+/** The job in a running QEMU. The bitmap that QEMU stores at its end must mark exactly its allocation. */
 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

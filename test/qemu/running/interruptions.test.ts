@@ -1,4 +1,4 @@
-/** The job in a running QEMU is cut short: nothing half-made may stay, and the next run takes away what was left. */
+/** The job in a running QEMU is interrupted. No incomplete bitmap stays, and the next run removes what was left. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';

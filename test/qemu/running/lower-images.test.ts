@@ -1,4 +1,4 @@
-/** Images below the active one: QEMU itself opens them for writing, and gives them back as they were. */
+/** Images below the active one. QEMU itself opens them for writing, and then restores their options. */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
@@ -26,7 +26,7 @@ async function chainWithGap() {
 
 const OPTIONS = { discard: 'unmap', cache: { direct: false, 'no-flush': true }, 'detect-zeroes': 'unmap' };
 
-/** As libvirt does it: each image in two nodes of its own, those below the active one read-only. */
+/** The nodes of libvirt: two for each image, read-only below the active one. */
 function nodesOf({ base, middle, top }: { base: string; middle: string; top: string }, below: object = {}) {
   const lower = { 'read-only': true, ...OPTIONS, ...below };
   return [

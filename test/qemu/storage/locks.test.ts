@@ -1,6 +1,4 @@
-/**
- * QEMU's own programs judge the locks, in both directions; then two of ours race each other.
- */
+/** QEMU's own programs judge the locks, in both directions. Two openers of ours then compete. */
 import { once } from 'node:events';
 import { type FileHandle, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

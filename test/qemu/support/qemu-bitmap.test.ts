@@ -1,4 +1,4 @@
-/** The bitmap judge shows what QEMU recorded, of the image itself only, and leaves no server behind. */
+/** The bitmap judge reads what QEMU recorded for the image itself, and leaves no server behind. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { crashOn } from '../../support/crash.ts';

@@ -1,4 +1,4 @@
-/** The random chains themselves: QEMU finds nothing wrong with them, and they show everything they are said to. */
+/** QEMU finds no error in the random chains, and they contain every feature that they should. */
 import { describe, expect, test } from 'vitest';
 import { qemuCheck, qemuInfo } from '../../support/qemu.ts';
 import { randomCases, seededRandom } from '../../support/random.ts';

@@ -1,4 +1,4 @@
-/** Sizes mean to `bitmap-tool bitmap` what they mean to qemu-img: its own answer, in whole sectors, is the judge. */
+/** Sizes have the same meaning for `bitmap-tool bitmap` and for qemu-img, which is the judge. */
 import { expect, test } from 'vitest';
 import { parseQemuSize, QemuSizeError } from '../../../src/text/qemu-size.ts';
 import { tryProgram } from '../../support/external-program.ts';

@@ -1,4 +1,4 @@
-/** Dirty bitmaps in memory, against a model that marks single bytes of a disk. */
+/** Dirty bitmaps in memory, compared with a model that marks single bytes of a disk. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

@@ -1,4 +1,4 @@
-/** A bitmap cut into clusters: all that is marked is there again, and stretches of one kind take no cluster. */
+/** A bitmap as clusters: all marks are kept, and uniform ranges need no cluster. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cleanBitmap, type DirtyBitmap, granuleCount, markRange } from '../../../src/bitmap/dirty-bitmap.ts';

@@ -1,4 +1,4 @@
-/** The granularity of new bitmaps: what it is by itself, and where QEMU's limits begin. */
+/** The granularity of new bitmaps: the default and QEMU's limits. */
 import { describe, expect, test } from 'vitest';
 import {
   defaultGranularityBits,

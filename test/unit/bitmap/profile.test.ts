@@ -1,6 +1,4 @@
-/**
- * The profile of a bitmap: shares of equal parts that add up to what is marked.
- */
+/** The profile of a bitmap: the marked shares of equal parts of the disk. */
 import { expect, test } from 'vitest';
 import { cleanBitmap, dirtyBytes, markRange } from '../../../src/bitmap/dirty-bitmap.ts';
 import { dirtyProfile } from '../../../src/bitmap/profile.ts';

@@ -1,4 +1,4 @@
-/** A stored bitmap is read as its table has it, cluster by cluster, and nothing else is read. */
+/** A stored bitmap is read cluster by cluster as its table says, and nothing else is read. */
 import { describe, expect, test } from 'vitest';
 import { readBitmap, readInUseMarks } from '../../../src/bitmap/read-bitmap.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';

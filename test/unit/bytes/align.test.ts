@@ -1,4 +1,4 @@
-/** Rounding sizes to multiples, up to the largest integer that is exact. */
+/** Sizes are rounded to multiples, up to the largest exact integer. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { alignDown, alignUp, divideUp, isPowerOfTwo } from '../../../src/bytes/align.ts';

@@ -1,4 +1,4 @@
-/** Bit arrays, against loops that look at one bit at a time. */
+/** Bit arrays, compared with loops over single bits. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

@@ -1,4 +1,4 @@
-/** Struct tables: wrong byte numbers show at once, and stored values are big-endian and exact. */
+/** Struct tables: wrong byte numbers cause an error, and stored values are big-endian and exact. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OffsetTooLargeError, struct } from '../../../src/bytes/struct.ts';

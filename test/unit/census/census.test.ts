@@ -1,4 +1,4 @@
-/** What an image itself points at beside its disk and its bitmaps, on small images whose every byte is known. */
+/** The references of an image apart from its disk and its bitmaps, on small images with known bytes. */
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { requireSound, takeCensus } from '../../../src/census/census.ts';

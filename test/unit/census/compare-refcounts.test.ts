@@ -1,4 +1,4 @@
-/** Refcounts held against references, a block at a time: what a look at each cluster says. */
+/** Refcounts compared with references block by block, with the result of a comparison cluster by cluster. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';

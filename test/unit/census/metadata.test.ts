@@ -1,4 +1,4 @@
-/** What an image points at is what QEMU counted: on sound images, every cluster with a refcount and no other. */
+/** The references of sound images are exactly the clusters that QEMU counted. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -36,7 +36,7 @@ async function clustersOf(path: string): Promise<{ pointedAt: number[]; counted:
   return { pointedAt, counted };
 }
 
-/** Their refcounts are stale, or clusters have leaked: see the notes beside the images. */
+/** Their refcounts are stale, or clusters have leaked: see the notes next to the images. */
 const unclean = new Set(['lazy-refcounts-killed', 'bitmap-autoclear-cleared']);
 
 describe.each(cases.filter(({ name }) => !unclean.has(name)))('$name', ({ folder, info }) => {

@@ -1,4 +1,4 @@
-/** Names of images in QEMU's forms: what is a local file, where it is looked for, and what is refused. */
+/** Names of images in QEMU's forms: local files, their resolution, and refused names. */
 import { describe, expect, test } from 'vitest';
 import { parseReference } from '../../../src/chain/reference.ts';
 import { RefusedError } from '../../../src/errors.ts';

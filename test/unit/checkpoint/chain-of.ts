@@ -1,4 +1,4 @@
-/** Chains as data: images that exist nowhere, with bitmaps in the states of interest. */
+/** Chains as data: images without files, with bitmaps in chosen states. */
 import type { ChainImage } from '../../../src/checkpoint/chain/chain-images.ts';
 
 export interface MadeUpImage {

@@ -1,4 +1,4 @@
-/** Names of bitmaps: what QEMU can store, what libvirt makes for itself, and the one that is reserved. */
+/** Names of bitmaps: QEMU's limits, libvirt's temporary names, and the reserved name. */
 import { describe, expect, test } from 'vitest';
 import { isCheckpointName, isTemporaryName, requireStorableName } from '../../../src/checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../../src/errors.ts';

@@ -1,4 +1,4 @@
-/** What a person, or a script, reads where the program itself is at fault. */
+/** The output after an error of the program itself. */
 import { expect, test } from 'vitest';
 import { NO_COMMAND } from '../../../src/cli/command-at-hand.ts';
 import { errorReport, exitCodeOf } from '../../../src/cli/errors.ts';

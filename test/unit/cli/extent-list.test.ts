@@ -1,4 +1,4 @@
-/** Lists of extents from a file: taken in pieces, and never less of them than was written. */
+/** Lists of extents from a file are read in pieces and completely. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

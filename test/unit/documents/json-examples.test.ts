@@ -1,4 +1,4 @@
-/** Every JSON example of docs/scripting.md is as schemas/output.json defines it. */
+/** Every JSON example of docs/scripting.md matches schemas/output.json. */
 import { readFile } from 'node:fs/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** Links between the documents lead to a file, and to a heading of it. */
+/** Links between the documents have an existing file and heading as their target. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** The bitmaps extension: what QEMU accepts in it, and what can be told where its length is wrong. */
+/** The bitmaps extension: what QEMU accepts, and how extensions are found after a wrong length. */
 import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';
 import {
@@ -29,7 +29,7 @@ function payload({ count = 1, reserved = 0, size = 64n, offset = 0x50000n }: Pay
   return bytes;
 }
 
-/** A header whose extensions stand one behind the other, with the length that their frames shall have. */
+/** A header with these extensions in sequence, each with the given length in its frame. */
 function headerWith(...frames: [type: number, data: Uint8Array, length?: number][]): Buffer {
   const bytes = Buffer.from(storedHeader({ autoclear_features: 1n }));
   let at = 104;

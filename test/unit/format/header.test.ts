@@ -1,4 +1,4 @@
-/** Headers: a sound one is read, and every rule broken by itself is refused in words that name it. */
+/** Headers: a sound one is read, and each broken rule is refused with a message that names it. */
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/format/format-error.ts';
 import { parseHeader, subclusterSizeBytes, subclustersPerCluster } from '../../../src/format/header.ts';

@@ -1,4 +1,4 @@
-/** L1 entries: offsets of L2 tables, whatever the COPIED bit says, and nothing else. */
+/** L1 entries are offsets of L2 tables with any COPIED bit, and nothing else. */
 import { describe, expect, test } from 'vitest';
 import { decodeL1Table } from '../../../src/format/l1-table.ts';
 import { geometry } from './stored-header.ts';

@@ -1,4 +1,4 @@
-/** L2 entries, bit by bit as the specification has them, against a big-integer reading. */
+/** L2 entries bit by bit, compared with a big-integer reading of the specification. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { guestOffset, hostOffset } from '../../../src/format/addresses.ts';

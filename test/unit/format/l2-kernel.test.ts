@@ -1,4 +1,4 @@
-/** The WebAssembly form of the fast pass is what its source says, and it is what the tool really runs. */
+/** The stored WebAssembly code matches its source, and the tool runs it. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import wabt from 'wabt';

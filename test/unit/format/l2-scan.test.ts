@@ -1,6 +1,5 @@
 /**
- * The fast pass over an L2 table, as TypeScript and as a WebAssembly program, says exactly what the readable decoder says,
- * or leaves the table to it.
+ * The fast scan of an L2 table, in TypeScript and in WebAssembly, agrees with the readable decoder or leaves the table to it.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** Refcount blocks of every width and the refcount table, against a big-integer reading of the specification. */
+/** Refcount blocks of every width and the refcount table, compared with a big-integer reading of the specification. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

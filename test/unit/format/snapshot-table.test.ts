@@ -1,4 +1,4 @@
-/** The snapshot table, as far as it says which clusters snapshots own. */
+/** The parts of the snapshot table that show which clusters belong to snapshots. */
 import { describe, expect, test } from 'vitest';
 import { parseSnapshotTable } from '../../../src/format/snapshot-table.ts';
 import { parsedHeader } from './stored-header.ts';

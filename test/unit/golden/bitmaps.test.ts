@@ -1,4 +1,4 @@
-/** Stored bitmaps of the committed images, against `qemu-img info` and what QEMU's NBD server said of them. */
+/** Stored bitmaps of the committed images, compared with `qemu-img info` and QEMU's NBD server. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dumpBitmap, listBitmaps, RefusedError } from '../../../src/index.ts';

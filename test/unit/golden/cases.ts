@@ -1,4 +1,4 @@
-/** The committed images with QEMU's own answers, one case for each folder that there is. */
+/** The committed images with QEMU's own answers, one case for each folder. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';

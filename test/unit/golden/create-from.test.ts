@@ -1,4 +1,4 @@
-/** The main job on copies of the committed images: new bitmaps of what an image holds, by QEMU's own map. */
+/** The main job on copies of the committed images: new bitmaps of their allocation, compared with QEMU's map. */
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';

@@ -11,7 +11,7 @@ export interface Layout {
   refcountOrder: number;
   /** Clusters of the file. */
   clusterCount: number;
-  /** Clusters with a refcount above 0, beside those of the structures themselves. */
+  /** Clusters with a refcount above 0, in addition to those of the structures. */
   counted?: readonly number[];
   /** Refcount blocks that do not exist, by index. */
   missingBlocks?: readonly number[];
@@ -86,7 +86,7 @@ export function referencing(image: Image, clusters: Iterable<number>) {
   return set;
 }
 
-/** A census by which these clusters are pointed at, and no others. */
+/** A census with references to exactly these clusters. */
 export function censusWith(
   { image, refcounts }: Pick<BuiltImage, 'image' | 'refcounts'>,
   pointedAt: Iterable<number> = [],

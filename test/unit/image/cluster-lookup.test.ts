@@ -1,4 +1,4 @@
-/** Looking up single clusters by their place on the disk: each table is read once while the order is that of the disk. */
+/** Lookup of single clusters by their offset on the disk. Each table is read once if the order is that of the disk. */
 import { expect, test } from 'vitest';
 import { guestOffset } from '../../../src/format/addresses.ts';
 import { openClusterLookup } from '../../../src/image/cluster-lookup.ts';

@@ -50,7 +50,7 @@ export class EditedImage {
     this.bytes = bytes;
   }
 
-  /** Makes an image with empty bitmaps of 512 bytes granularity, and some room behind its last cluster. */
+  /** Makes an image with empty bitmaps of 512 bytes granularity, and some free space after its last cluster. */
   static async make(
     path: string,
     size: string,
@@ -87,7 +87,7 @@ export class EditedImage {
     if (offset !== undefined) this.bytes.writeBigUInt64BE(BigInt(offset), at + 24);
   }
 
-  /** Puts a copy of the bitmaps extension behind it; there must be nothing yet. */
+  /** Adds a copy of the bitmaps extension after it, where there must be nothing yet. */
   doubleExtension(): void {
     const at = this.extensionAt();
     this.bytes.copyWithin(at + 32, at, at + 32);

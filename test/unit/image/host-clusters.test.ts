@@ -1,4 +1,4 @@
-/** Sets of clusters of a file: what is put in, what is met, and what must be nobody else's. */
+/** Sets of clusters of a file: adding, and finding overlaps. */
 import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';

@@ -1,4 +1,4 @@
-/** Opening an image: what its header says, what is refused, and reads that stay inside the file. */
+/** Opening an image: its header, refusals, and reads that stay inside the file. */
 import { describe, expect, test } from 'vitest';
 import { RefusedError } from '../../../src/errors.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';

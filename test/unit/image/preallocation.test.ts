@@ -1,4 +1,4 @@
-/** QEMU's rule of when an image has clusters that nobody has written: more are counted than its file has room for. */
+/** QEMU's rule for preallocated images: their refcounts count more clusters than their file has space for. */
 import { expect, test } from 'vitest';
 import { seemsPreallocated } from '../../../src/image/preallocation.ts';
 import { buildImage } from './built-image.ts';
@@ -78,7 +78,7 @@ test('an image with broken refcounts does not seem preallocated', async () => {
     clusterCount: 80,
   });
   expect(refcounts.blockOffsets[1]).not.toBe(0);
-  // The first block is said to lie beyond the end of the file.
+  // The first block is beyond the end of the file.
   await broken.storage.write(512, Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0));
   expect(await seemsPreallocated(broken, 0)).toBe(false);
 });

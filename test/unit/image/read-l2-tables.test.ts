@@ -1,4 +1,4 @@
-/** L2 tables that lie scattered are read many at a time, each is visited once, and in the order of the file. */
+/** Scattered L2 tables are read many at a time, each is visited once, and in the order of the file. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { tableRoomBytes, visitL2Tables } from '../../../src/image/read-l2-tables.ts';
@@ -61,7 +61,7 @@ test('a storage that becomes slow gets many reads at once from then on', async (
   const { read, seen } = slowly();
   let calls = 0;
   const readNow = (offset: number, into: Uint8Array) => {
-    // Tables from a cache take microseconds, those of the eighth read and later ones wait for a disk.
+    // Cached tables take microseconds. The eighth and later reads wait for a disk.
     if (++calls >= 8) spend(5);
     return fill(offset, into);
   };
@@ -92,7 +92,7 @@ test('synchronous reads give way to other tasks, such as an abort', async () => 
 /** Enough that reads have their full length. */
 const FILE_CLUSTERS = 10_000;
 
-/** Visits tables of an image whose clusters have 2^clusterBits bytes, and tells which reads that took. */
+/** Visits tables of an image whose clusters have 2^clusterBits bytes, and returns the reads. */
 async function visit(
   clusterBits: number,
   l2Offsets: readonly number[],

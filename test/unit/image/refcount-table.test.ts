@@ -1,4 +1,4 @@
-/** Refcounts are read from the block that counts a cluster; where there is none all its clusters are free. */
+/** Refcounts are read from the block of a cluster. Without a block all its clusters are free. */
 import { expect, test } from 'vitest';
 import { hostCluster, hostOffset } from '../../../src/format/addresses.ts';
 import {

@@ -1,4 +1,4 @@
-/** One pass over L2 tables: what they hold, what they name, and what they must not name. */
+/** One pass over L2 tables: their allocation, their references, and forbidden references. */
 import { describe, expect, test } from 'vitest';
 import { getBit, type ReadonlyBits } from '../../../src/bytes/bits.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';
@@ -17,7 +17,7 @@ const clustersIn = ({ bits, clusterCount }: HostClusters) => bitsOf(bits, cluste
 
 const data = (cluster: number) => BigInt(cluster * CLUSTER) | (1n << 63n);
 const ZERO = 1n;
-/** So many sectors beside the first, from a byte on; at clusters of 512 bytes one bit counts them. */
+/** A number of additional sectors from a byte on. With clusters of 512 bytes one bit counts them. */
 const compressed = (offset: number, more = 0) => (1n << 62n) | (BigInt(more) << 61n) | BigInt(offset);
 
 /** The clusters that the tables name, as if the L1 table named these tables. */
@@ -171,7 +171,7 @@ describe('a cluster lies in the image', () => {
     ],
   ])('%s', (_, cluster, range) => {
     expect(hostRange(cluster, header)).toEqual(range);
-    // With a data file it lies there; compressed there is none then.
+    // With a data file the cluster is in that file, and cannot be compressed.
     if (cluster.kind !== 'compressed')
       expect(hostRange(cluster, { ...header, hasDataFile: true })).toBeUndefined();
   });

@@ -1,4 +1,4 @@
-/** The bitmaps of an image as its directory and their tables have them, and what is left of them where these are broken. */
+/** The bitmaps of an image in its directory and tables, sound and broken. */
 import { describe, expect, test } from 'vitest';
 import { RefusedError } from '../../../src/errors.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';
@@ -152,7 +152,7 @@ describe('a directory that may be broken', () => {
       names: [],
       rules: expect.arrayContaining(['directory-beyond-end']),
     });
-    // Without a size there is none that reaches beyond.
+    // Without a size no directory reaches beyond the end.
     expect((await examine({ bitmaps, sizeBytes, directorySize: 0 })).rules).not.toContain(
       'directory-beyond-end',
     );
@@ -194,7 +194,7 @@ describe('the table of a bitmap', () => {
     ]);
     const atTheEnd = { table: [2n, 8n * 512n + 2n], sizeBytes: 6 * CLUSTER + 16 };
     expect(await read(atTheEnd, inUse)).toEqual([{ dataOffset: 8 * CLUSTER }]);
-    // A table that is cut off is none.
+    // A truncated table does not count.
     const cutOff = { table: [8n * 512n + 2n], sizeBytes: 6 * CLUSTER + 15 };
     expect(await read(cutOff, inUse)).toEqual([]);
   });

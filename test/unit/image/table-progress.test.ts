@@ -1,4 +1,4 @@
-/** Progress over the L2 tables of several images: never more than there is, and nothing where nobody asks. */
+/** Progress over the L2 tables of several images never exceeds their size. */
 import { expect, test } from 'vitest';
 import type { ActiveTables } from '../../../src/image/image.ts';
 import { type Progress, tableReading } from '../../../src/image/table-progress.ts';

@@ -1,4 +1,4 @@
-/** Of every committed image the inspection says of leaks and errors what `qemu-img check` said. */
+/** The inspection of every committed image finds the leaks and errors of `qemu-img check`. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ test.each(cases)('$image', async ({ image, answer }) => {
   const codes = problems.map(({ code }) => code).filter((code) => !notForQemu.includes(code));
   expect(unopenable).toBe(false);
   expect(leakedClusters).toBe(answer.leaks ?? 0);
-  // QEMU counts a wrong COPIED flag beside each refcount that is too low.
+  // QEMU also counts a wrong COPIED flag for each refcount that is too low.
   expect(uncountedClusters > 0).toBe((answer.corruptions ?? 0) > 0);
   const expected: ProblemCode[] = [];
   if (uncountedClusters > 0) expected.push('refcount-too-low');

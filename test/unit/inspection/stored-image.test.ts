@@ -1,4 +1,4 @@
-/** The metadata of images as they are stored: the committed ones, and the same with a single field broken. */
+/** The stored metadata of the committed images, and of copies with one broken field. */
 import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,11 +1,9 @@
-/**
- * The curve fills its rectangle, and what is near on the disk stays near.
- */
+/** The curve fills its rectangle, and neighbours on the disk stay close. */
 import { expect, test } from 'vitest';
 import { type Curve, curveOver } from '../../../src/picture/curve.ts';
 import { bytesIn, gridFor } from '../../../src/picture/grid.ts';
 
-/** Cells that are not beside the one before them. */
+/** Cells that are not next to the previous one. */
 function jumps({ x, y }: Curve): number[] {
   return Array.from(x.keys())
     .slice(1)

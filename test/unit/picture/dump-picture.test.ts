@@ -1,6 +1,4 @@
-/**
- * The picture of a bitmap: it says what the bitmap says, is well-formed and small, whatever the names and sizes.
- */
+/** The picture of a bitmap agrees with the bitmap, is well-formed and is small, for any names and sizes. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { addRange, emptySums, sumOf } from '../../../src/picture/cell-sums.ts';
@@ -11,7 +9,7 @@ import { allElements, parseXml } from '../../support/well-formed.ts';
 
 const TiB = 2 ** 40;
 
-/** Extents in ascending order that do not touch, from lengths of gaps and of what is marked. */
+/** Separate extents in ascending order, from the lengths of gaps and marks. */
 const extents = fc.array(
   fc.tuple(fc.integer({ min: 1, max: 2 ** 34 }), fc.integer({ min: 1, max: 2 ** 34 })),
   {

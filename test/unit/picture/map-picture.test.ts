@@ -1,6 +1,4 @@
-/**
- * The picture of a map: who gives each cell, in chains of any depth.
- */
+/** The picture of a map shows the image of each cell, for chains of any depth. */
 import { expect, test } from 'vitest';
 import type { MapExtent } from '../../../src/guest/allocation/map-columns.ts';
 import { openMapPicture } from '../../../src/picture/map-picture.ts';

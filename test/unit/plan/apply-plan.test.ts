@@ -1,4 +1,4 @@
-/** Carrying a plan out: every step in its order, and where one fails, what is on disk then. */
+/** A plan is carried out in order, and after a failed step the message says what is on disk. */
 import { describe, expect, test } from 'vitest';
 import { FailedError, RefusedError } from '../../../src/errors.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';
@@ -23,7 +23,7 @@ const plan: Plan = {
   newEndOffset: 4096,
 };
 
-/** Tells what it was asked for, and fails where it is said to. */
+/** Records the requests, and fails at the given one. */
 function recorder(failsAt: number, cause: unknown): { storage: Storage; log: string[] } {
   const log: string[] = [];
   const note = async (step: string) => {

@@ -1,4 +1,4 @@
-/** Which clusters a change takes: what it asked for, and exactly the blocks and the table to count them. */
+/** A change claims exactly the requested clusters and the blocks and the table that count them. */
 import { expect, test } from 'vitest';
 import { clusterRange, hostCluster } from '../../../src/format/addresses.ts';
 import { type Claims, claimClusters, claimedRuns, clusterCount } from '../../../src/plan/claim-clusters.ts';

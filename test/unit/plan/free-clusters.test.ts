@@ -1,4 +1,4 @@
-/** Free clusters: never one that is counted or pointed at, low ones first, side by side where that is asked. */
+/** Free clusters have no count and no reference. Low ones come first, and contiguous ones on request. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Span } from '../../../src/bytes/range.ts';

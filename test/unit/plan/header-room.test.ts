@@ -1,4 +1,4 @@
-/** Room in the header cluster: a backing file name that is in the way moves, whole, and nothing else is written. */
+/** Room in the header cluster: a backing file name that is in the way is moved as a whole. */
 import { describe, expect, test } from 'vitest';
 import { openImage } from '../../../src/image/image.ts';
 import { moveBackingName, noRoom } from '../../../src/plan/header-room.ts';
@@ -8,7 +8,7 @@ import { storedHeader } from '../format/stored-header.ts';
 
 const NAME = 'base.qcow2';
 
-/** A header cluster of 512 bytes; the backing file's name stands at `nameOffset`, 0: there is none. */
+/** A header cluster of 512 bytes with the backing file name at `nameOffset`, or without one if that is 0. */
 function withNameAt(nameOffset: number, name = NAME) {
   const bytes = storedHeader({
     cluster_bits: 9,

@@ -1,4 +1,4 @@
-/** The switch of the header: the old set of bitmaps or the new one at every moment, and all else as it was. */
+/** The switch of the header: the old or the new set of bitmaps at every moment, and no other change. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';

@@ -1,4 +1,4 @@
-/** Bitmaps that stay where they are must have their clusters for themselves. */
+/** Kept bitmaps must not share their clusters. */
 import { expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';

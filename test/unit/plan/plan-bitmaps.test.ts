@@ -1,4 +1,4 @@
-/** A change of bitmaps never takes what the image points at, not even where its refcounts say that it is free. */
+/** A change of bitmaps never claims a cluster with a reference, even if its refcount is 0. */
 import { expect, test } from 'vitest';
 import { cleanBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { censusOf } from '../../../src/census/census.ts';

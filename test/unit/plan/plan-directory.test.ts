@@ -1,4 +1,4 @@
-/** Another set of bitmaps: what is written where, in which order, and what is given back. */
+/** A new set of bitmaps: the writes, their order, and the released clusters. */
 import { describe, expect, test } from 'vitest';
 import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { censusOf, requireSound } from '../../../src/census/census.ts';
@@ -290,7 +290,7 @@ describe('a change of the set', () => {
     await storage.write(8 * CLUSTER, storage.contents().subarray(7 * CLUSTER, 7 * CLUSTER + 8));
     const image = await openImage(storage);
     await expect(planOn(image, [keep(old), keep(kept)])).rejects.toThrow('disk.qcow2');
-    // What a bitmap in use points at is a guess.
+    // The references of a bitmap in use are not reliable.
     const inUse = { ...kept, inUse: true };
     const plan = await planOn(image, [keep(old), keep(inUse)], [old, inUse]);
     expect(plan.releasedClusters).toBe(1);
@@ -320,7 +320,7 @@ describe('a change of the set', () => {
 });
 
 describe('a directory', () => {
-  /** As many bitmaps as are wanted, whose names have that many bytes. */
+  /** This number of bitmaps with names of this length. */
   const slots = (count: number, nameLength: number): BitmapSlot[] => {
     const entry: BitmapDirectoryEntry = {
       nameBytes: new Uint8Array(nameLength).fill(0x6e),

@@ -1,4 +1,4 @@
-/** Plans as data: what they write, and the devices that are too small for them. */
+/** Plans as data: their size, and devices that are too small. */
 import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';
 import { bytesWritten, flush, refuseGrowingDevice, write } from '../../../src/plan/plan.ts';

@@ -1,4 +1,4 @@
-/** Claiming clusters and planning their refcounts: after the steps, all that is in use is counted, by its own block. */
+/** Claims and their refcounts: after the steps every used cluster is counted by its own block. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ClusterRange, clusterRange, hostCluster } from '../../../src/format/addresses.ts';

@@ -1,4 +1,4 @@
-/** A file that is not what it was: whoever reads on must not take what is gone for zeros. */
+/** A file that has become shorter must not be read as zeros. */
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

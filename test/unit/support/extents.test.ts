@@ -1,4 +1,4 @@
-/** The arithmetic behind the expected values, against a model that counts single bytes. */
+/** The arithmetic of expected values, compared with a model that counts single bytes. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

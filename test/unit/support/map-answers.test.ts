@@ -1,4 +1,4 @@
-/** The judge of maps accepts another way of cutting the same answer, and nothing else. */
+/** The judge of maps accepts the same answer in other extents, and nothing else. */
 import { describe, expect, test } from 'vitest';
 import {
   allocationAbove,

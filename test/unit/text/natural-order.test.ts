@@ -1,4 +1,4 @@
-/** Names that programs count up, in the order in which a person reads them. */
+/** Numbered names in natural order. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { areNumbered, inNaturalOrder } from '../../../src/text/natural-order.ts';

@@ -1,4 +1,4 @@
-/** Text from images cannot move the cursor, start a line or turn the reading direction. */
+/** Text from images cannot move the cursor, start a line or change the direction. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { printable, printableJson } from '../../../src/text/printable.ts';

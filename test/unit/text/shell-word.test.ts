@@ -1,4 +1,4 @@
-/** Names and paths in commands that a person may paste. */
+/** Names and paths in commands that can be pasted. */
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { parseShellWords, shellPath, shellWord } from '../../../src/text/shell-word.ts';

@@ -1,4 +1,4 @@
-/** Sizes as people read and write them. */
+/** Sizes in readable form. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../../src/errors.ts';

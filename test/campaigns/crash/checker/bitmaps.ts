@@ -13,7 +13,7 @@ export interface StoredBitmap {
   granularity: number;
   /** In the words of `qemu-img info`. */
   flags: ('in-use' | 'auto')[];
-  /** Granule n is bit n % 8 of byte n / 8; undefined for one that is marked in-use, which nobody may read. */
+  /** Granule n is bit n % 8 of byte n / 8; undefined for a bitmap that is marked in-use, which must not be read. */
   bits: Buffer | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Big-endian integers out of an image; bytes past its end are zeros, as QEMU has them. */
+/** Reads big-endian integers of an image. Bytes after its end are zeros, as in QEMU. */
 
 export function u8(bytes: Uint8Array, at: number): number {
   return bytes[at] ?? 0;

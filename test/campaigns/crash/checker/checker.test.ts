@@ -1,4 +1,4 @@
-/** The checker says of every committed image what QEMU said of it. */
+/** The checker agrees with QEMU about every committed image. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * Looks at an image as QEMU would: does it open, where is its disk, which bitmaps has it, are its refcounts right.
+ * Examines an image as QEMU would: whether it opens, its disk, its bitmaps and its refcounts.
  *
  * A second opinion: it shares no code with the tool, and `qemu-img` is asked whether it agrees.
  */

@@ -1,4 +1,4 @@
-/** Where the disk of an image lies: every L1 and L2 entry, of the active disk and of the internal snapshots. */
+/** Finds the disk of an image: every L1 and L2 entry of the active disk and of the internal snapshots. */
 import { hex, u16, u32, u64 } from './bytes.ts';
 import type { ImageHeader } from './header.ts';
 import type { StoredRefcounts } from './refcounts.ts';

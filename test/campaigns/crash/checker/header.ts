@@ -35,9 +35,9 @@ export interface ImageHeader {
   encryption: { offset: number; sizeBytes: number } | undefined;
   /** Where the live bitmaps are; undefined where QEMU sees none. */
   bitmaps: BitmapDirectoryPlace | undefined;
-  /** Whether an extension is there that QEMU leaves aside since autoclear bit 0 is clear. */
+  /** Whether QEMU ignores an extension because autoclear bit 0 is clear. */
   hasIgnoredBitmaps: boolean;
-  /** Extensions that neither belong to bitmaps nor end the list, as text for comparison. */
+  /** All other extensions without the end marker, as text for comparison. */
   otherExtensions: string[];
 }
 

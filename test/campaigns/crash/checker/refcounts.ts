@@ -1,4 +1,4 @@
-/** The stored refcounts of an image, held against what really points at its clusters. */
+/** Compares the stored refcounts of an image with the references to its clusters. */
 import { hex, u8, u16, u32, u64 } from './bytes.ts';
 import type { ImageHeader } from './header.ts';
 import type { References } from './references.ts';

@@ -1,4 +1,4 @@
-/** Counts what points at each cluster of an image, and says where two things share one that must not. */
+/** Counts the references to each cluster of an image, and reports clusters with two owners. */
 import { hex } from './bytes.ts';
 import type { ImageHeader } from './header.ts';
 

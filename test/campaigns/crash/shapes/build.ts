@@ -10,7 +10,7 @@ export interface Recipe {
   options?: string[];
   /** The backing file's name as it is to be stored; it is made as `base.qcow2`, in the image's folder. */
   backing?: string;
-  /** Commands of qemu-io, before any bitmap is there. */
+  /** Commands of qemu-io before any bitmap exists. */
   io?: string[];
   /** Bitmaps that QEMU adds: name and granularity. */
   bitmaps?: readonly (readonly [name: string, granularity: number])[];

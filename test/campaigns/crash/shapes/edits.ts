@@ -86,7 +86,7 @@ export function firstBitmapInUse(image: Buffer): void {
   image[directory + 15]! |= 1;
 }
 
-/** Gives clusters refcount 1 that nothing points at, as a cut leaves them; their refcount blocks must be there. */
+/** Gives clusters without a reference the refcount 1, as a power cut leaves them. Their refcount blocks must exist. */
 export function leak(clusters: (fileClusters: number) => number[]): (image: Buffer) => void {
   return (image) => {
     const clusterBytes = 2 ** image.readUInt32BE(field.clusterBits);

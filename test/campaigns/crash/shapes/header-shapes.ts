@@ -1,4 +1,4 @@
-/** Images that differ in where the bitmaps extension stands, or must go. */
+/** Images with different positions of the bitmaps extension. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { BitmapChange } from '../bitmap-plan.ts';
 import { planChange } from '../bitmap-plan.ts';

@@ -1,4 +1,4 @@
-/** Images that differ in where clusters are free, and in what must be added to count new ones. */
+/** Images with different free clusters, and with different needs for new refcount blocks. */
 import { stat } from 'node:fs/promises';
 import { qemuImg, qemuIo } from '../../../support/qemu.ts';
 import type { BitmapChange } from '../bitmap-plan.ts';

@@ -1,4 +1,4 @@
-/** What a layer holds, at every granularity, against the L2 tables read entry by entry and against QEMU's map. */
+/** The allocation of a layer at every granularity, compared with its L2 tables entry by entry and with QEMU's map. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

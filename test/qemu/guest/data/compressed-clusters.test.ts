@@ -1,4 +1,4 @@
-/** Compressed clusters of real content: both methods, cluster sizes from end to end, and broken ones. */
+/** Compressed clusters with real content: both methods, the smallest and largest cluster sizes, and broken data. */
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

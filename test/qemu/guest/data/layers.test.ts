@@ -1,4 +1,4 @@
-/** Where the data of a layer lies: external data files, short backing images, subclusters, encryption. */
+/** The place of a layer's data: external data files, short backing images, subclusters, encryption. */
 import { rename, truncate } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';

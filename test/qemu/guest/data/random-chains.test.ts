@@ -1,4 +1,4 @@
-/** What a guest sees of random chains, byte for byte as QEMU reads it. */
+/** The guest's view of random chains, byte for byte as QEMU reads it. */
 import { describe, expect, test } from 'vitest';
 import { RefusedError } from '../../../../src/errors.ts';
 import { firstDifference, qemuGuestDisk, readGuestDisk } from '../../../support/guest-disk.ts';

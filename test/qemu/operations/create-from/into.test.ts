@@ -1,6 +1,6 @@
 /**
- * create-from --into: bitmaps in a new image over the one they are of, which is only read. QEMU opens, checks, compares and
- * serves what comes of it.
+ * create-from --into stores bitmaps in a new image over the image, which is only read. QEMU opens, checks, compares and serves
+ * the result.
  */
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -83,7 +83,7 @@ const shapes: Shape[] = [
     create: [],
     size: '8M',
     format: 'raw',
-    // The first sector is on disk since the image was created.
+    // The first sector was written when the image was created.
     writes: ['write -q 0 64k'],
     args: ['--data'],
     marks: [[0, 65536]],
@@ -135,7 +135,7 @@ describe.each(shapes)(
       expect(await qemuBitmaps(overlay)).toEqual([{ name: 'marks', granularity, flags: ['auto'] }]);
       expect(dirty(await dirtyExtents(overlay, 'marks'))).toEqual(marks);
       if (size === '8M') expect(await compareImages(overlay, image)).toMatchObject({ identical: true });
-      // It is an image as any other: QEMU writes to it, and goes on recording.
+      // QEMU writes to it like to any image, and continues to record.
       await qemuIo(overlay, 'write -q 7M 64k');
       expect(await qemuCheck(overlay)).toMatchObject(CLEAN);
       expect(dirty(await dirtyExtents(overlay, 'marks')).length).toBe(

@@ -1,4 +1,4 @@
-/** measure: what it says is exactly what the same create-from then uses, to the cluster and to the byte. */
+/** measure reports exactly what the same create-from then uses, to the cluster and to the byte. */
 import { readFile, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -26,7 +26,7 @@ const REFCOUNT_ORDER = 96;
 interface Refcounts {
   tableClusters: number;
   blocks: number;
-  /** Clusters that are counted as used. */
+  /** Clusters with a refcount above 0. */
   used: number;
 }
 
@@ -117,7 +117,7 @@ describe('in random images measure', () => {
         const names = Array.from({ length: random.between(1, 6) }, (_, index) => `new ${index}`);
         const granularity = random.chance(0.3) ? undefined : 2 ** random.between(9, 20);
         await expectExact(top.path, top.name, randomSource(random, top.virtualSize), { names, granularity });
-        // Once more, now that some are there, with room that was given back.
+        // Once more, with some existing bitmaps and released clusters.
         await removeBitmaps(top.path, names.slice(1));
         const more = { names: [...names, 'last'], granularity, ifExists: 'replace' } as const;
         await expectExact(top.path, top.name, randomSource(random, top.virtualSize), more);

@@ -1,4 +1,4 @@
-/** What checkpoints of a guest need becomes one call, as far as one call can do it. */
+/** The advice for all checkpoints of a guest is united in as few calls as possible. */
 import { expect, test } from 'vitest';
 import { type Need, uniteAdvice } from '../../../../src/checkpoint/repair/unite-advice.ts';
 import { repairCommand } from '../../../../src/cli/remedy/checkpoint-words.ts';

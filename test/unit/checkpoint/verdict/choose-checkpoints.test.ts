@@ -1,4 +1,4 @@
-/** Which checkpoints a repair is about: what is known or asked for, and never a name whose bitmap says nothing. */
+/** The choice of checkpoints: known or named ones, and never a name without a usable bitmap. */
 import { expect, test } from 'vitest';
 import {
   chooseCheckpoints,

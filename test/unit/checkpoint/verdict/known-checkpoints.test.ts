@@ -1,4 +1,4 @@
-/** What files of checkpoints tell of a disk: which of them are its own, and in which image each was made. */
+/** Checkpoint files: which checkpoints belong to a disk, and their origins. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';

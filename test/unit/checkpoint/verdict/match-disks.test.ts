@@ -1,4 +1,4 @@
-/** Which disk of a checkpoint an image is: by its files or by word, and never by a guess. */
+/** The disk of an image in a checkpoint: by its files or by the user's choice, and never by a guess. */
 import { link, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -36,7 +36,7 @@ function named(
 
 /** Of the only image, in the only checkpoint. */
 async function diskOf(only: Checkpoint, { isOnly, ...image }: ImageOfDisk & { isOnly?: boolean }) {
-  // Another image that is no disk of it.
+  // Another image that is not a disk of the checkpoint.
   const others = isOnly === true ? [] : [{ paths: ['/nowhere'] }];
   return (await matchDisks([only], [image, ...others], fileIdentities()))[0]![0];
 }
@@ -142,7 +142,7 @@ describe('a checkpoint whose image is not in the chain', () => {
       { target: 'vdb', source: other },
     );
     expect(reasons((await match([c2], { paths: [overlay, base] }))[0]!)).toEqual(['vda']);
-    // Another image that was asked about is that disk.
+    // Another examined image is that disk.
     const two = named(
       'c2',
       {},

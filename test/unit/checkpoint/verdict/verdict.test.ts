@@ -1,4 +1,4 @@
-/** libvirt's rule on libvirt's own vectors, and what libvirt does not look at. */
+/** libvirt's rule on libvirt's own test chains, and the problems that libvirt does not detect. */
 import { describe, expect, test } from 'vitest';
 import {
   type BitmapState,
@@ -34,7 +34,7 @@ function chain(states: string, changes: Readonly<Record<number, Partial<Holding>
   }));
 }
 
-/** Its XML tells the image of then; without the index, nothing does. */
+/** The XML shows the old active image. Without an index nothing shows it. */
 function madeIn(index: number | undefined, isCertain = true): OriginEvidence {
   return index === undefined ? { kind: 'unknown' } : { kind: 'in-chain', index, isCertain };
 }
@@ -55,7 +55,7 @@ describe('libvirt', () => {
     ['.gg..', false],
     ['u....', false],
     ['d....', false],
-    // A gap, a bitmap that is no good below a good one, and none at all.
+    // A gap, an invalid bitmap below a good one, and no bitmap.
     ['g.g', false],
     ['gd', false],
     ['gu', false],
@@ -104,7 +104,7 @@ describe('a verdict', () => {
     expect(found(chain('g..'), madeIn(1))).toEqual(['1.qcow2: bitmap-lost']);
     expect(judge('c', chain('g..'), madeIn(2)).accepted).toBe(true);
     expect(found(chain('g..'), madeIn(2))).toEqual(['1.qcow2: bitmap-lost', '2.qcow2: bitmap-lost']);
-    // The lowest that has a bitmap then is above the origin.
+    // The lowest image with a bitmap is then above the origin.
     expect(found(chain('gg.', { 1: { missingBytes: 1 } }), madeIn(2))).toContain(
       '1.qcow2: bitmap-incomplete',
     );
@@ -171,7 +171,7 @@ describe('the remedy of a bitmap', () => {
   );
 });
 
-/** As a person reads it. */
+/** The advice as text. */
 function adviceFor(images: readonly Holding[], evidence: OriginEvidence): string | null {
   const call = repairAdvice('c', images, evidence);
   return call === null ? null : repairCommand(call);

@@ -1,4 +1,4 @@
-/** The XML of a checkpoint: what libvirt needs, and nothing else. */
+/** The XML of a checkpoint contains only what libvirt needs. */
 import { expect, test } from 'vitest';
 import { checkpointXml } from '../../../../src/checkpoint/xml/encode-checkpoint.ts';
 

@@ -1,4 +1,4 @@
-/** The order in which libvirt takes checkpoints: a parent before its child, whatever the clock said. */
+/** The order that libvirt needs: a parent before its child, whatever the clock says. */
 import { expect, test } from 'vitest';
 import type { Checkpoint } from '../../../../src/checkpoint/checkpoint.ts';
 import { orderCheckpoints } from '../../../../src/checkpoint/xml/order-checkpoints.ts';

@@ -1,4 +1,4 @@
-/** Checkpoints from files and folders: all of them, in libvirt's order, and none that contradict each other. */
+/** Checkpoints from files and folders: all of them, in libvirt's order, without contradictions. */
 import { mkdir, readdir, readlink, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';

@@ -1,4 +1,4 @@
-/** The picture of a disk shows every mark, and full only what is full. */
+/** The picture of a disk shows every mark, and only full cells as full. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { diskPicture } from '../../../../src/cli/print/disk-picture.ts';

@@ -13,7 +13,7 @@ const bitmap = fc
     return made;
   });
 
-/** By what is dirty, and the gaps between. */
+/** The dirty extents and the gaps between them. */
 function expected(made: ReturnType<typeof cleanBitmap>): DumpExtent[] {
   const extents: DumpExtent[] = [];
   let end = 0;

@@ -1,4 +1,4 @@
-/** The line of progress says as much as there is room for, and never more. */
+/** The progress line uses the available columns and never more. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { progressText } from '../../../../src/cli/print/progress.ts';

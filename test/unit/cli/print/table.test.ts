@@ -1,4 +1,4 @@
-/** Columns stand below one another. */
+/** Columns are aligned. */
 import { expect, test } from 'vitest';
 import { table } from '../../../../src/cli/print/table.ts';
 

@@ -1,6 +1,4 @@
-/**
- * Each remedy on each command: an option in a hint is one that its reader has.
- */
+/** Each remedy on each command: the options in a hint exist. */
 import { expect, test } from 'vitest';
 import { commandAtHand, NO_COMMAND } from '../../../../src/cli/command-at-hand.ts';
 import { COMMANDS, loadCommand } from '../../../../src/cli/command-table.ts';

@@ -1,4 +1,4 @@
-/** Runs join where kind and place go on, and never otherwise. */
+/** Runs are joined exactly if their kind and place continue. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {

@@ -1,4 +1,4 @@
-/** The end of a zstd frame is found whatever follows it, and what is no frame is refused. */
+/** The end of a zstd frame is found whatever follows it, and other data is refused. */
 import { describe, expect, test } from 'vitest';
 import { ZstdFrameError, zstdFrameLength } from '../../../../src/guest/data/zstd-frame.ts';
 
