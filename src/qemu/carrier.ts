@@ -2,7 +2,7 @@
  * The carrier: a small qcow2 image that contains only bitmaps. It brings marks into a running QEMU. No QMP
  * command sets bits, but block-dirty-bitmap-merge copies the bits of another node's bitmap.
  */
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { FailedError } from '../errors.ts';
 import { openImage } from '../image/image.ts';
@@ -26,29 +26,38 @@ export async function writeCarrier(
   virtualSizeBytes: number,
   bitmaps: readonly CarriedBitmap[],
 ): Promise<void> {
+  const created = await create(path);
+  try {
+    const steps = planNewImage({ virtualSizeBytes });
+    const image = await openImage(plannedFile(path, steps));
+    const plan = await planNewImageWithBitmaps(image, steps, bitmaps.map(storedBitmap));
+    // The user of QEMU may put another file in its place meanwhile. The descriptor still names this one.
+    const storage = await openFile(`/proc/self/fd/${created.fd}`, 'write', async () => {}, path);
+    try {
+      await applyPlan(storage, plan);
+    } finally {
+      await storage.close();
+    }
+  } finally {
+    await created.close();
+  }
+}
+
+async function create(path: string): Promise<FileHandle> {
   try {
     const created = await open(path, 'wx', 0o644);
+    // The umask may have taken the right to read from QEMU's user.
     await created.chmod(0o644);
-    await created.close();
+    return created;
   } catch (cause) {
     throw new FailedError('IO_ERROR', `${path}: cannot be made: ${(cause as Error).message}`, {
       cause,
       context: { file: path },
     });
   }
-  const wanted = bitmaps.map(({ name, bitmap }) => ({
-    kind: 'store' as const,
-    name,
-    nameBytes: new TextEncoder().encode(name),
-    auto: false,
-    bitmap,
-  }));
-  const steps = planNewImage({ virtualSizeBytes });
-  const plan = await planNewImageWithBitmaps(await openImage(plannedFile(path, steps)), steps, wanted);
-  const storage = await openFile(path, 'write', async () => {});
-  try {
-    await applyPlan(storage, plan);
-  } finally {
-    await storage.close();
-  }
+}
+
+function storedBitmap({ name, bitmap }: CarriedBitmap) {
+  const nameBytes = new TextEncoder().encode(name);
+  return { kind: 'store' as const, name, nameBytes, auto: false, bitmap };
 }

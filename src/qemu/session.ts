@@ -5,6 +5,7 @@ import { chown, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FailedError, InUseError } from '../errors.ts';
+import { removeOwn } from './own-files.ts';
 import { newRunName } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
 import { refuseBusyQemu } from './refuse-busy.ts';
@@ -53,7 +54,7 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
   const run = await newRunName();
   const undos: (() => Promise<unknown>)[] = [];
   const folder = place.folder ?? (await newFolder(run, place));
-  if (place.folder === undefined) undos.push(() => rm(folder, { recursive: true, force: true }));
+  if (place.folder === undefined) undos.push(() => removeOwn(folder, run));
   let socket: Promise<string> | undefined;
   let names = 0;
   const session: Session = {

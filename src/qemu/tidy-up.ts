@@ -1,11 +1,12 @@
 /**
  * Removes the leftovers of killed runs from a QEMU and from folders.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readBlockNodes } from './block-nodes.ts';
+import { removeOwn } from './own-files.ts';
 import { hasEnded, runOf } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
 
@@ -31,7 +32,7 @@ export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void
       if (!ended.has(run)) continue;
       await attempt(qmp, 'nbd-server-stop');
     }
-    await rm(path, { recursive: true, force: true });
+    await removeOwn(path, run);
   }
   for (const { node, name, persistent } of bitmaps) {
     if (isLeft(name) && !persistent) await attempt(qmp, 'block-dirty-bitmap-remove', { node, name });
