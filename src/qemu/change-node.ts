@@ -3,7 +3,7 @@
  */
 import { rm } from 'node:fs/promises';
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
-import { InUseError } from '../errors.ts';
+import { FailedError, InUseError } from '../errors.ts';
 import type { OnWarning } from '../remedy.ts';
 import { chainOfNode, type ImageNode, type QemuBitmap, readBlockNodes } from './block-nodes.ts';
 import { writeCarrier } from './carrier.ts';
@@ -47,8 +47,10 @@ interface Action {
 /**
  * Carries out all changes, of one or several images.
  *
+ * @throws InUseError when the chain of an image has changed since it was read; then nothing is changed
  * @throws QmpError when QEMU refuses. Then nothing is changed, but replaced bitmaps are gone: those that were
  * inconsistent or had another granularity
+ * @throws FailedError when the chain of an image has changed in the last moment
  */
 export async function changeNodes(
   session: Session,
@@ -59,7 +61,13 @@ export async function changeNodes(
   const carriers = await loadCarriers(session, changes);
   const { qmp } = session;
   const nodes = [...new Set(changes.map(({ node }) => node))];
-  await refuseOtherChain(session, nodes);
+  const changed = await changedChain(session, nodes);
+  if (changed !== undefined) {
+    throw new InUseError(`${changed.path}: its chain has changed in QEMU meanwhile; nothing was changed`, {
+      remedy: { kind: 'run-again-after-snapshot' },
+      context: { file: changed.path },
+    });
+  }
   signal?.throwIfAborted();
   await openForWriting(
     session,
@@ -72,33 +80,28 @@ export async function changeNodes(
     await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
   }
   await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
+  // QEMU does not store bitmaps that it adds to an image that has become read-only.
+  const late = await changedChain(session, nodes);
+  if (late !== undefined) {
+    throw new FailedError(
+      'IO_ERROR',
+      `${late.path}: its chain has changed in QEMU meanwhile; QEMU may not store the new bitmaps`,
+      { remedy: { kind: 'run-again-after-snapshot' }, context: { file: late.path } },
+    );
+  }
 }
 
-/**
- * Refuses if a snapshot or the end of a job has changed the chain during the read. A bitmap in an image that
- * is now read-only would be lost.
- *
- * @throws InUseError
- */
-async function refuseOtherChain({ qmp }: Session, nodes: readonly ImageNode[]): Promise<void> {
+/** Finds a node whose chain has changed since it was read, by a snapshot or the end of a job. */
+async function changedChain({ qmp }: Session, nodes: readonly ImageNode[]): Promise<ImageNode | undefined> {
   const { images } = await readBlockNodes(qmp);
   const chainOf = (node: ImageNode) =>
     chainOfNode(node)
       .map(({ nodeName }) => nodeName)
       .join(' ← ');
-  for (const node of nodes) {
+  return nodes.find((node) => {
     const now = images.find(({ nodeName }) => nodeName === node.nodeName);
-    const isSame =
-      now !== undefined &&
-      now.options.readOnly === node.options.readOnly &&
-      now.overlays.join() === node.overlays.join() &&
-      chainOf(now) === chainOf(node);
-    if (isSame) continue;
-    throw new InUseError(`${node.path}: its chain has changed in QEMU meanwhile; nothing was changed`, {
-      remedy: { kind: 'run-again-after-snapshot' },
-      context: { file: node.path },
-    });
-  }
+    return now?.overlays.join() !== node.overlays.join() || chainOf(now) !== chainOf(node);
+  });
 }
 
 function presentIn({ node, name }: NodeChange): QemuBitmap | undefined {

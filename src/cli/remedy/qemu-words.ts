@@ -33,7 +33,7 @@ export const qemuWords: Words<QemuRemedy> = {
   'run-on-host': () => 'Run this on the host of the guest.',
   'name-disk-of-guest': ({ disks }) => `It has: ${disks.join(', ')}`,
   'run-again-after-snapshot': () =>
-    'A snapshot was made, or a job ended, while images were read. Run the command again.',
+    'A snapshot was made, or a job ended, during the command. Run the command again.',
   'shut-down-for-source': () =>
     'Shut the guest down for this source, or use what the image holds as the source.',
   'shut-down-to-upgrade': ({ file }) =>

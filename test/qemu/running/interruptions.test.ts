@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
-import { qemuImg, qemuIo } from '../../support/qemu.ts';
+import { qemuBitmaps, qemuImg, qemuIo } from '../../support/qemu.ts';
 import { startQmpProxy } from '../../support/qmp-proxy.ts';
 import { leftIn, qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
@@ -101,23 +101,41 @@ it('of two concurrent runs, at least one succeeds and the other may be refused',
   expect(await leftIn(qemu)).toEqual([]);
 });
 
-it('changes nothing if a snapshot is made while the image is read', async () => {
+/** Runs create-from, and makes a snapshot before one of its commands. */
+async function snapshotBefore(moment: string) {
   const image = await writtenImage();
   const overlay = `${image}.overlay`;
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay);
   const qemu = await startQemu(qcow2Nodes('disk', image));
   const proxy = await startQmpProxy(qemu.socket, async (command) => {
-    if (command !== 'block-export-add') return;
+    if (command !== moment) return;
     for (const node of qcow2Nodes('over', overlay, { backing: null }))
       await qemu.qmp.execute('blockdev-add', node);
     await qemu.qmp.execute('blockdev-snapshot', { node: 'disk', overlay: 'over' });
   });
   const args = ['create-from', '--json', '--allocated', '-n', 'c1', '--qmp', proxy.socket, image];
   const { exitCode, error } = await bitmapTool(...args);
-  expect({ exitCode, message: error?.message }).toEqual({
+  return { image, overlay, qemu, exitCode, message: error?.message };
+}
+
+it('changes nothing if a snapshot is made while the image is read', async () => {
+  const { image, qemu, exitCode, message } = await snapshotBefore('block-export-add');
+  expect({ exitCode, message }).toEqual({
     exitCode: 5,
     message: `${image}: its chain has changed in QEMU meanwhile; nothing was changed`,
   });
   expect(await qemu.bitmaps('disk')).toEqual({});
   expect(await leftIn(qemu)).toEqual([]);
+});
+
+it('does not call a bitmap good if a snapshot came before the transaction, and QEMU does not store it', async () => {
+  const { image, overlay, qemu, exitCode, message } = await snapshotBefore('transaction');
+  expect({ exitCode, message }).toEqual({
+    exitCode: 1,
+    message: `${image}: its chain has changed in QEMU meanwhile; QEMU may not store the new bitmaps`,
+  });
+  expect(await leftIn(qemu)).toEqual([]);
+  await qemu.stop();
+  expect(await qemuBitmaps(image)).toEqual([]);
+  expect(await qemuBitmaps(overlay)).toEqual([]);
 });
