@@ -6,7 +6,7 @@ import type { OnWarning } from '../remedy.ts';
 import { type ImageNode, readBlockNodes } from './block-nodes.ts';
 import type { BlockdevOptions } from './blockdev-options.ts';
 import { type ImageOptions, readKnownOptions } from './known-options.ts';
-import { QmpError } from './qmp.ts';
+import { type Qmp, QmpError } from './qmp.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -24,6 +24,9 @@ export async function openForWriting(
   const optionsOf = await readKnownOptions(session.qmp, nodes);
   const reopenings = nodes.map((node) => ({ node, ...optionsToReopen(node, optionsOf(node)) }));
   for (const { node, writable, readOnly } of reopenings) {
+    const mark = { node: node.nodeName, name: `${session.ownName()}${WRITABLE}` };
+    await session.qmp.execute('block-dirty-bitmap-add', { ...mark, persistent: false, disabled: true });
+    session.onClose(() => session.qmp.execute('block-dirty-bitmap-remove', mark));
     try {
       await session.qmp.execute('blockdev-reopen', { options: writable });
     } catch (error) {
@@ -35,6 +38,22 @@ export async function openForWriting(
       await compareOptions(session, node, onWarning);
     });
   }
+}
+
+/** The end of the name of a bitmap that marks an image as opened for writing by a run. */
+const WRITABLE = '-writable';
+
+export function marksWritable(bitmapName: string): boolean {
+  return bitmapName.endsWith(WRITABLE);
+}
+
+/** Reopens an image read-only that a killed run has opened for writing, and removes the mark of that run. */
+export async function giveBack(qmp: Qmp, node: ImageNode, mark: string): Promise<void> {
+  if (!node.options.readOnly) {
+    const optionsOf = await readKnownOptions(qmp, [node]);
+    await qmp.execute('blockdev-reopen', { options: optionsToReopen(node, optionsOf(node)).readOnly });
+  }
+  await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name: mark });
 }
 
 interface Reopening {

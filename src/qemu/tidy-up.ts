@@ -5,18 +5,18 @@ import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RefusedError } from '../errors.ts';
 import { readBlockNodes } from './block-nodes.ts';
 import { removeOwn } from './own-files.ts';
 import { hasEnded, runOf } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
+import { giveBack, marksWritable } from './reopen.ts';
 
 /** @param folder the folder that all runs of this QEMU use; without it each run makes its own */
 export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void> {
   const { images, names } = await readBlockNodes(qmp);
   const exports = (await qmp.execute<{ id: string }[]>('query-block-exports')).map(({ id }) => id);
-  const bitmaps = images.flatMap(({ nodeName, bitmaps }) =>
-    bitmaps.map(({ name, persistent }) => ({ node: nodeName, name, persistent })),
-  );
+  const bitmaps = images.flatMap((node) => node.bitmaps.map((bitmap) => ({ node, ...bitmap })));
   const ended = new Set<string>();
   for (const name of [...names, ...exports, ...bitmaps.map((bitmap) => bitmap.name)]) {
     const run = runOf(name);
@@ -24,20 +24,28 @@ export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void
   }
   const isLeft = (name: string) => ended.has(runOf(name) ?? '');
 
-  for (const id of exports.filter(isLeft)) await attempt(qmp, 'block-export-del', { id, mode: 'hard' });
+  for (const id of exports.filter(isLeft)) {
+    await attempt(() => qmp.execute('block-export-del', { id, mode: 'hard' }));
+  }
   for (const { run, path } of await leftPaths(folder)) {
     const socket = folder === undefined ? join(path, `${run}.sock`) : path;
     if (await isServed(socket)) {
       // This QEMU has no object of that run, so another QEMU serves the socket.
       if (!ended.has(run)) continue;
-      await attempt(qmp, 'nbd-server-stop');
+      await attempt(() => qmp.execute('nbd-server-stop'));
     }
     await removeOwn(path, run);
   }
   for (const { node, name, persistent } of bitmaps) {
-    if (isLeft(name) && !persistent) await attempt(qmp, 'block-dirty-bitmap-remove', { node, name });
+    if (!isLeft(name) || persistent) continue;
+    const bitmap = { node: node.nodeName, name };
+    await attempt(() =>
+      marksWritable(name) ? giveBack(qmp, node, name) : qmp.execute('block-dirty-bitmap-remove', bitmap),
+    );
   }
-  for (const name of [...names].filter(isLeft)) await attempt(qmp, 'blockdev-del', { 'node-name': name });
+  for (const name of [...names].filter(isLeft)) {
+    await attempt(() => qmp.execute('blockdev-del', { 'node-name': name }));
+  }
 }
 
 /** Files and folders of runs that have ended. */
@@ -62,11 +70,11 @@ function isServed(socket: string): Promise<boolean> {
   });
 }
 
-/** Ignores QEMU's errors: a leftover is harmless, or makes the next command fail with a clear error. */
-async function attempt(qmp: Qmp, command: string, args?: object): Promise<void> {
+/** Ignores refusals: a leftover is harmless, or makes the next command fail with a clear error. */
+async function attempt(removal: () => Promise<unknown>): Promise<void> {
   try {
-    await qmp.execute(command, args);
+    await removal();
   } catch (error) {
-    if (!(error instanceof QmpError)) throw error;
+    if (!(error instanceof QmpError || error instanceof RefusedError)) throw error;
   }
 }

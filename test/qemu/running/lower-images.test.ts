@@ -1,5 +1,6 @@
 /** Images below the active one. QEMU itself opens them for writing, and then restores their options. */
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
@@ -98,4 +99,41 @@ it('refuses, and changes nothing, if another program uses the image', async () =
   expect(await bitmapTool('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top)).toMatchObject({
     exitCode: 0,
   });
+});
+
+const library = new URL('../../../dist/index.js', import.meta.url).href;
+
+/** Repairs c1 in a process that is killed when it is about to send a command for the n-th time. */
+async function repairKilledAt(command: string, occurrence: number, socket: string, image: string) {
+  const script = `
+    import { openQemu, repairRunning } from ${JSON.stringify(library)};
+    const [command, occurrence, socket, image] = process.argv.slice(1);
+    const qemu = await openQemu({ qmp: socket });
+    let seen = 0;
+    const execute = (name, args) => {
+      if (name === command && ++seen === Number(occurrence)) process.kill(process.pid, 'SIGKILL');
+      return qemu.qmp.execute(name, args);
+    };
+    await repairRunning({ ...qemu, qmp: { ...qemu.qmp, execute } }, [image], { names: ['c1'] });`;
+  const args = ['--input-type=module', '--eval', script, command, String(occurrence), socket, image];
+  return execa(process.execPath, args, { reject: false, stdin: 'ignore' });
+}
+
+it.each([
+  // The first transaction copies a bitmap, to read its marks.
+  ['before it adds the bitmap', 'transaction', 2],
+  ['before it makes the image read-only', 'blockdev-reopen', 2],
+])('gives back an image that a run killed %s had opened for writing', async (_, command, occurrence) => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(nodesOf(chain));
+  const before = [await optionsOf(qemu, 'middle'), await optionsOf(qemu, 'middle-file')];
+  const killed = await repairKilledAt(command, occurrence, qemu.socket, chain.top);
+  expect(killed).toMatchObject({ signal: 'SIGKILL' });
+  expect(await optionsOf(qemu, 'middle')).toMatchObject({ ro: false });
+  await bitmapToolJson('list', '--qmp', qemu.socket, chain.top);
+  expect([await optionsOf(qemu, 'middle'), await optionsOf(qemu, 'middle-file')]).toEqual(before);
+  expect(await leftIn(qemu)).toEqual([]);
+  await bitmapToolJson('repair', '--qmp', qemu.socket, '-n', 'c1', chain.top);
+  await qemu.stop();
+  expect(await qemuBitmaps(chain.middle)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
 });
