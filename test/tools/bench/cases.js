@@ -314,7 +314,7 @@ export const cases = [
     peer: ({ tool, image }) => ({ timesItself: runningQemu('nbdinfo', tool, image) }),
     peerName: 'nbdinfo --map',
     createsBitmap: true,
-    target: 1.3,
+    target: 0.8,
     rounds: 3,
   },
   {
