@@ -37,3 +37,8 @@ export async function expectContent(layer: Qcow2Layer, rawPath: string): Promise
   const { identical, difference } = await compareImages(layer.name, rawImageName(rawPath));
   expect({ identical, difference }).toEqual({ identical: true, difference: '' });
 }
+
+export async function expectNoErrors(image: string, told = image): Promise<void> {
+  const answer = await qemuCheck(image);
+  expect(answer, told).toMatchObject({ exitCode: 0, errors: 0, leaks: 0, corruptions: 0 });
+}
