@@ -1,14 +1,14 @@
 /** QEMU's own programs judge the locks, in both directions. Two openers of ours then compete. */
 import { once } from 'node:events';
-import { type FileHandle, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, link, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { build } from 'esbuild';
 import { execa } from 'execa';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { InUseError } from '../../../src/errors.ts';
 import { type LockRole, lockImage } from '../../../src/storage/locks.ts';
+import { bundle } from './bundle.ts';
 
 const PACKAGES = {
   'qemu-img': 'qemu-utils',
@@ -298,41 +298,6 @@ describe('two openers of ours', () => {
   });
 });
 
-test('without koffi the image is refused, and the remedy is to install it', async () => {
-  // From a folder outside the package, 'koffi' resolves to nothing.
-  expect(await lockFrom(folder)).toEqual({
-    code: 'NO_LOCKS',
-    exitCode: 4,
-    message:
-      'disk.qcow2: cannot be locked against other programs: the optional package koffi is not installed',
-    remedy: { kind: 'install-koffi' },
-  });
-});
-
-test('if koffi does not load, the image is refused with the reason of the loader', async () => {
-  const koffi = join(folder, 'node_modules', 'koffi');
-  await mkdir(koffi, { recursive: true });
-  await writeFile(join(koffi, 'index.js'), 'throw new Error("koffi.node: failed to map segment");');
-  expect(await lockFrom(folder)).toMatchObject({
-    code: 'NO_LOCKS',
-    message:
-      'disk.qcow2: cannot be locked against other programs: the package koffi does not load: koffi.node: failed to map segment',
-    remedy: { kind: 'install-koffi' },
-  });
-});
-
-/** Locks the image in a process that looks for koffi from the folder, and returns the error. */
-async function lockFrom(cwd: string): Promise<unknown> {
-  const script = await bundle(`
-    import { openSync } from 'node:fs';
-    import { lockImage } from './src/storage/locks.ts';
-    await lockImage(openSync(${JSON.stringify(image)}), 'disk.qcow2', 'reader').catch((error) => {
-      console.log(JSON.stringify({ code: error.code, exitCode: error.exitCode, message: error.message, remedy: error.remedy }));
-    });`);
-  const { stdout } = await execa('node', ['--input-type=module', '--eval', script], { cwd });
-  return JSON.parse(stdout);
-}
-
 async function openImage(path: string): Promise<FileHandle> {
   const handle = await open(path, 'r');
   handles.push(handle);
@@ -429,13 +394,4 @@ async function lockedBytes(pid: number | 'self' | undefined): Promise<number[]> 
     Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i),
   );
   return bytes.sort((a, b) => a - b);
-}
-
-/** Node 20 runs no TypeScript: one module of JavaScript, which finds koffi from the folder where it is run. */
-async function bundle(source: string): Promise<string> {
-  const { outputFiles } = await build({
-    stdin: { contents: source, resolveDir: join(import.meta.dirname, '../../..') },
-    ...{ bundle: true, write: false, format: 'esm', platform: 'node', external: ['koffi'] },
-  });
-  return outputFiles[0]?.text ?? '';
 }
