@@ -38,7 +38,7 @@ export async function inRandomImage(
   });
 }
 
-export async function writeSome(random: Random, { top, story }: RandomChain): Promise<void> {
+async function writeSome(random: Random, { top, story }: RandomChain): Promise<void> {
   const disk = { virtualSize: top.virtualSize, clusterSize: top.options.clusterSize };
   await writeTo(story, top, writeCommands(randomWrites(random, disk, ['data', 'data', 'zero', 'unmap'], 4)));
 }
