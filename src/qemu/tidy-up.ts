@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import { readBlockNodes } from './block-nodes.ts';
+import { giveBack, marksWritable } from './give-back.ts';
 import { removeOwn } from './own-files.ts';
 import { hasEnded, runOf } from './own-names.ts';
 import { type Qmp, QmpError } from './qmp.ts';
-import { giveBack, marksWritable } from './reopen.ts';
 
 /** @param folder the folder that all runs of this QEMU use; without it each run makes its own */
 export async function tidyUp(qmp: Qmp, folder: string | undefined): Promise<void> {
