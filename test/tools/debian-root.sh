@@ -39,9 +39,13 @@ cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 rm -rf "$root/root/checkout"
 git clone --quiet "$project" "$root/root/checkout"
 
-exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+# Not by chroot alone: no user namespace can be made in one.
+cd "$root"
+pivot_root . mnt
+exec chroot . /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
   sh -eu -c '
+    umount --lazy /mnt
     cd /root/checkout
     update-ca-certificates
     sh test/tools/setup-debian.sh --yes
