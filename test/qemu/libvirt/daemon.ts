@@ -30,8 +30,9 @@ export async function startLibvirtDaemon(root: string): Promise<LibvirtDaemon> {
   await writeFile(join(config, 'libvirt', 'qemu.conf'), CONFIGURATION);
   const settings = join(config, 'libvirt', 'libvirtd.conf');
   await writeFile(settings, 'auth_unix_rw = "none"\n');
-  // To root it would be the daemon of the host; under another number of the same user it is that of a session.
-  const asUser = process.getuid?.() === 0 ? ['unshare', '--user', '--map-user=1000', '--map-group=1000'] : [];
+  // To root it would be the daemon of the host; under the number of another account it is that of a session.
+  const asUser =
+    process.getuid?.() === 0 ? ['unshare', '--user', '--map-user=65534', '--map-group=65534'] : [];
   const daemon = execa('env', [...asUser, 'libvirtd', '-f', settings], {
     reject: false,
     stdin: 'ignore',

@@ -59,7 +59,7 @@ const TEXTS = [
 ];
 
 /** QEMU 8.1 and newer read these in another way. */
-const CHANGED = ['.5k', '1.9999999999999999999k', '-0'];
+const CHANGED = ['.5k', '0x10k', '1.9999999999999999999k', '-0', '-1'];
 
 /** Characters that numbers are made of, in any order. */
 function randomTexts(count: number): string[] {
