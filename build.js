@@ -1,12 +1,13 @@
 /**
- * Builds dist/: the command line, the library, their types, the man page and the licences of bundled
- * packages. `node build.js --no-types` skips the types, because they take most of the time.
+ * Builds dist/: the command line with its bytecode, the library, their types, the man page and the licences
+ * of bundled packages. `node build.js --no-types` skips the types, because they take most of the time.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { addDigest, storeBytecode } from './bytecode.js';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -121,21 +122,33 @@ if (withTypes) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
 }
-writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), await manPage());
+const filesOfCommands = commands.flatMap(({ metafile }) => Object.keys(metafile.outputs));
+for (const file of ['dist/program.cjs', ...filesOfCommands]) addDigest(join(root, file));
+await runSource('store-bytecode', (file) => storeBytecode(file, join(root, 'dist', 'commands')));
+const page = await runSource('man/build', (file) => execFileSync(process.execPath, [file]));
+writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), page);
 
-/** Bundles and runs the source file that prints the man page. */
-async function manPage() {
-  const outfile = join(root, 'dist', 'man.cjs');
+/**
+ * Bundles a source file of the command line and runs it.
+ *
+ * @template T
+ * @param {string} source
+ * @param {(file: string) => T} run
+ */
+async function runSource(source, run) {
+  const outfile = join(root, 'dist', `${nameOf(source)}.cjs`);
   await build({
     ...forProgram,
     ...withoutPrograms,
     plugins: [leftOut('./late')],
-    entryPoints: ['src/cli/man/build.ts'],
+    entryPoints: [`src/cli/${source}.ts`],
     outfile,
   });
-  const page = execFileSync(process.execPath, [outfile]);
-  rmSync(outfile);
-  return page;
+  try {
+    return run(outfile);
+  } finally {
+    rmSync(outfile);
+  }
 }
 
 /** @param {string[]} inputs source files of the bundles */

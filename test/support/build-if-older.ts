@@ -16,7 +16,9 @@ export function buildIfOlder(last: string, ...options: string[]): void {
     (name) => `src/${name}`,
   );
   const newest = Math.max(
-    ...[...sources, 'build.js', 'package.json'].map((name) => statSync(join(root, name)).mtimeMs),
+    ...[...sources, 'build.js', 'bytecode.js', 'package.json'].map(
+      (name) => statSync(join(root, name)).mtimeMs,
+    ),
   );
   if (existsSync(made) && statSync(made).mtimeMs > newest) return;
   execFileSync(process.execPath, [join(root, 'build.js'), ...options], { stdio: 'inherit' });
