@@ -99,8 +99,12 @@ export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
   return count;
 }
 
-const BLOCK_BYTES = 4096;
-const BLOCK_OF = { 0: Buffer.alloc(BLOCK_BYTES), 255: Buffer.alloc(BLOCK_BYTES, 0xff) } as const;
+/** Each call of memcmp(3) costs as much as the comparison of some KiB. Small blocks then narrow the search. */
+const BLOCK_SIZES = [64 * 1024, 4096];
+const BLOCKS_OF = {
+  0: BLOCK_SIZES.map((size) => Buffer.alloc(size)),
+  255: BLOCK_SIZES.map((size) => Buffer.alloc(size, 0xff)),
+} as const;
 
 /** The index of the first byte in [start, end) that differs from `value`, or `end`. */
 export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
@@ -108,9 +112,11 @@ export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, en
   if (byte < start + 64) return byte;
   // On long stretches, memcmp(3) is fast from the first call. A JavaScript loop is fast only once it is
   // compiled.
-  const block = BLOCK_OF[value];
-  while (byte + BLOCK_BYTES <= end && block.equals(bits.subarray(byte, byte + BLOCK_BYTES) as Uint8Array)) {
-    byte += BLOCK_BYTES;
+  for (const block of BLOCKS_OF[value]) {
+    const { length } = block;
+    while (byte + length <= end && block.equals(bits.subarray(byte, byte + length) as Uint8Array)) {
+      byte += length;
+    }
   }
   return skipWords(bits, value, byte, end);
 }
