@@ -25,67 +25,102 @@ export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[
  * each would cost more than the read.
  */
 export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<MapColumns> {
-  const top = (await layer(0))!;
-  const cursors: Cursor[] = [await openCursor(top)];
-  const columns = columnsBuilder(BATCH);
-  let bottom: number | undefined;
-
-  for (let offset = 0; offset < top.virtualSizeBytes; ) {
-    let depth = 0;
-    let end = top.virtualSizeBytes;
-    let kind: RunKind = RUN.unallocated;
-    let host = NO_OFFSET;
-    for (;;) {
-      const cursor = cursors[depth]!;
-      if (!cursor.seek(offset)) await cursor.load(offset);
-      end = Math.min(end, cursor.runEnd());
-      kind = cursor.kind();
-      host = cursor.hostOffset(offset);
-      if (kind !== RUN.unallocated) break;
-      const below = cursors[depth + 1]?.layer ?? (depth === bottom ? undefined : await layer(depth + 1));
-      if (below === undefined) bottom = depth;
-      // A shorter backing image has no data past its end. The image above it reads as zeros there.
-      if (below === undefined || offset >= below.virtualSizeBytes) break;
-      end = Math.min(end, below.virtualSizeBytes);
-      depth++;
-      if (cursors.length === depth) cursors.push(await openCursor(below));
+  const cursors = [openCursor((await layer(0))!)];
+  const columns = columnsBuilder(cursors);
+  for (;;) {
+    const stop = columns.fill();
+    if (stop === 'end') break;
+    if (stop === 'full') yield columns.take();
+    else if (stop < cursors.length) await load(cursors[stop]!, columns.offset());
+    else {
+      const below = await layer(stop);
+      if (below === undefined) columns.setBottom(stop - 1);
+      else cursors.push(openCursor(below));
     }
-    if (!columns.extend(end - offset, depth, kind, host)) {
-      if (columns.isFull()) yield columns.take();
-      columns.add(offset, end - offset, depth, kind, host);
-    }
-    offset = end;
   }
   const rest = columns.take();
   if (rest.count > 0) yield rest;
 }
 
-function columnsBuilder(size: number) {
-  const starts = new Float64Array(size);
-  const lengths = new Float64Array(size);
-  const depths = new Uint16Array(size);
-  const kinds = new Uint8Array(size);
-  const hostOffsets = new Float64Array(size);
+/** @param cursors one for each image that is open so far, the top first */
+function columnsBuilder(cursors: readonly Cursor[]) {
+  const starts = new Float64Array(BATCH);
+  const lengths = new Float64Array(BATCH);
+  const depths = new Uint16Array(BATCH);
+  const kinds = new Uint8Array(BATCH);
+  const hostOffsets = new Float64Array(BATCH);
+  const diskEnd = cursors[0]!.layer.virtualSizeBytes;
   let count = 0;
+  let next = 0;
+  let bottom = Number.POSITIVE_INFINITY;
+
   return {
-    isFull: () => count === size,
-    add(start: number, length: number, depth: number, kind: RunKind, host: number): void {
-      starts[count] = start;
-      lengths[count] = length;
-      depths[count] = depth;
-      kinds[count] = kind;
-      hostOffsets[count] = host;
-      count++;
+    /** The offset from which `fill` continues. */
+    offset: () => next,
+    setBottom(depth: number): void {
+      bottom = depth;
     },
-    /** Extends the last extent, if the new part continues it. */
-    extend(length: number, depth: number, kind: RunKind, host: number): boolean {
-      const last = count - 1;
-      if (count === 0 || kinds[last] !== kind || depths[last] !== depth) return false;
-      const lastHost = hostOffsets[last]!;
-      const next = lastHost === NO_OFFSET ? NO_OFFSET : lastHost + lengths[last]!;
-      if (host !== next) return false;
-      lengths[last]! += length;
-      return true;
+    /**
+     * Adds extents without a call for each.
+     *
+     * @returns the depth of an image that must be opened, or read from `offset`, before the next extent is
+     * known
+     */
+    fill(): 'full' | 'end' | number {
+      let offset = next;
+      while (offset < diskEnd) {
+        let depth = 0;
+        let end = diskEnd;
+        let kind: RunKind = RUN.unallocated;
+        let host = NO_OFFSET;
+        for (;;) {
+          const cursor = cursors[depth];
+          if (cursor === undefined || offset >= cursor.runs.end) {
+            next = offset;
+            return depth;
+          }
+          const { runs } = cursor;
+          let { position } = cursor;
+          while (runs.ends[position]! <= offset) position++;
+          cursor.position = position;
+          end = Math.min(end, runs.ends[position]!);
+          kind = runs.kinds[position] as RunKind;
+          if (kind !== RUN.unallocated) {
+            const start = position === 0 ? runs.start : runs.ends[position - 1]!;
+            host = runs.hostOffsets[position]!;
+            if (host !== NO_OFFSET) host += offset - start;
+            break;
+          }
+          if (depth === bottom) break;
+          const below = cursors[depth + 1];
+          if (below !== undefined) {
+            // A shorter backing image has no data past its end. The image above it reads as zeros there.
+            if (offset >= below.layer.virtualSizeBytes) break;
+            end = Math.min(end, below.layer.virtualSizeBytes);
+          }
+          depth++;
+        }
+        const last = count - 1;
+        const lastHost = hostOffsets[last]!;
+        const nextHost = lastHost === NO_OFFSET ? NO_OFFSET : lastHost + lengths[last]!;
+        if (last >= 0 && kinds[last] === kind && depths[last] === depth && nextHost === host) {
+          lengths[last]! += end - offset;
+        } else {
+          if (count === BATCH) {
+            next = offset;
+            return 'full';
+          }
+          starts[count] = offset;
+          lengths[count] = end - offset;
+          depths[count] = depth;
+          kinds[count] = kind;
+          hostOffsets[count] = host;
+          count++;
+        }
+        offset = end;
+      }
+      next = offset;
+      return 'end';
     },
     take(): MapColumns {
       const taken = { count, starts, lengths, depths, kinds, hostOffsets };
@@ -98,35 +133,26 @@ function columnsBuilder(size: number) {
 /** A position in the runs of one image. It only moves forward. */
 interface Cursor {
   readonly layer: Layer;
-  /** Moves to the run that covers `offset`. Returns false if that run is not loaded yet. */
-  seek(offset: number): boolean;
-  load(offset: number): Promise<void>;
-  runEnd(): number;
-  kind(): RunKind;
-  hostOffset(offset: number): number;
+  reader: RunReader | undefined;
+  runs: Runs;
+  position: number;
 }
 
-async function openCursor(layer: Layer): Promise<Cursor> {
-  const reader: RunReader = await openRunReader(layer);
-  let runs: Runs | undefined;
-  let position = 0;
-  const runStart = () => (position === 0 ? runs!.start : runs!.ends[position - 1]!);
-  return {
-    layer,
-    seek(offset) {
-      if (runs === undefined || offset >= runs.end) return false;
-      while (runs.ends[position]! <= offset) position++;
-      return true;
-    },
-    async load(offset) {
-      runs = await reader.read(offset);
-      position = 0;
-    },
-    runEnd: () => runs!.ends[position]!,
-    kind: () => runs!.kinds[position] as RunKind,
-    hostOffset(offset) {
-      const host = runs!.hostOffsets[position]!;
-      return host === NO_OFFSET ? NO_OFFSET : host + (offset - runStart());
-    },
-  };
+const NO_RUNS: Runs = {
+  start: 0,
+  end: 0,
+  count: 0,
+  ends: new Float64Array(),
+  kinds: new Uint8Array(),
+  hostOffsets: new Float64Array(),
+};
+
+function openCursor(layer: Layer): Cursor {
+  return { layer, reader: undefined, runs: NO_RUNS, position: 0 };
+}
+
+async function load(cursor: Cursor, offset: number): Promise<void> {
+  cursor.reader ??= await openRunReader(cursor.layer);
+  cursor.runs = await cursor.reader.read(offset);
+  cursor.position = 0;
 }

@@ -3,20 +3,34 @@
  */
 
 import { divideUp } from '../../bytes/align.ts';
+import type { Span } from '../../bytes/range.ts';
 import { view } from '../../bytes/struct.ts';
 import type { Layer, Qcow2Layer, RawLayer } from '../../chain/layer.ts';
-import { hostOffset, guestOffset as toGuestOffset } from '../../format/addresses.ts';
+import {
+  type GuestOffset,
+  type HostOffset,
+  hostOffset,
+  guestOffset as toGuestOffset,
+} from '../../format/addresses.ts';
 import { hex } from '../../format/format-error.ts';
 import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
-import { isPlain, oddBits, plainHostOffset, plainIsZero } from '../../format/l2-plain.ts';
+import { isPlain, type OddBits, oddBits, plainHostOffset, plainIsZero } from '../../format/l2-plain.ts';
 import { readL2Entry } from '../../format/l2-table.ts';
 import type { Image } from '../../image/image.ts';
-import { naming, readActiveTables, readInside, requireInside } from '../../image/image.ts';
+import { naming, readActiveTables, requireInside } from '../../image/image.ts';
 import { seemsPreallocated } from '../../image/preallocation.ts';
 import { hostRange } from '../../image/scan.ts';
 import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
-import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder, runsBuilder } from './runs.ts';
+import {
+  NO_OFFSET,
+  RUN,
+  type RunKind,
+  type Runs,
+  type RunsBuilder,
+  runsBuilder,
+  type Units,
+} from './runs.ts';
 
 /** Large enough that a read takes less time than the work on its result. Limits the memory of a part. */
 const ENTRIES_PER_PART = 64 * 1024;
@@ -41,6 +55,9 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
   const tableBytes = guestBytesPerL2Table(header);
   const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
 
+  const entryCount = l2EntriesPerTable(header);
+  const room = new Uint8Array(tablesPerPart * header.clusterSizeBytes);
+  const units = { kinds: new Uint8Array(entryCount), hostOffsets: new Float64Array(entryCount) };
   const runs = runsBuilder();
   const split = runsBuilder();
 
@@ -55,15 +72,19 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
         endIndex++;
       }
       const tables = await Promise.all(
-        indexes.map((index) =>
-          readInside(image, `L2 table ${index}`, hostOffset(l2Offsets[index]!), header.clusterSizeBytes),
-        ),
+        indexes.map((index, position) => {
+          const table = room.subarray(
+            position * header.clusterSizeBytes,
+            (position + 1) * header.clusterSizeBytes,
+          );
+          return readTable(image, index, hostOffset(l2Offsets[index]!), table);
+        }),
       );
       runs.reset(start);
       for (const [position, index] of indexes.entries()) {
         const tableStart = index * tableBytes;
         if (tableStart > runs.end) runs.add(tableStart, RUN.unallocated, NO_OFFSET);
-        addTable(image, tables[position]!, tableStart, start, runs);
+        addTable(image, tables[position]!, tableStart, start, units, runs);
       }
       const end = Math.min(endIndex * tableBytes, diskEnd);
       if (end > runs.end) runs.add(end, RUN.unallocated, NO_OFFSET);
@@ -72,57 +93,89 @@ async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
   };
 }
 
+async function readTable(
+  { storage }: Image,
+  index: number,
+  offset: HostOffset,
+  table: Uint8Array,
+): Promise<Uint8Array> {
+  requireInside(storage, `L2 table ${index}`, { offset, length: table.length });
+  await storage.read(offset, table);
+  return table;
+}
+
 function addTable(
   image: Image,
   table: Uint8Array,
   tableStart: number,
   start: number,
+  units: Units,
   runs: RunsBuilder,
 ): void {
   const { storage, header } = image;
   const { clusterSizeBytes, virtualSizeBytes } = header;
   const first = Math.max(0, Math.floor((start - tableStart) / clusterSizeBytes));
   const end = Math.min(l2EntriesPerTable(header), divideUp(virtualSizeBytes - tableStart, clusterSizeBytes));
+  const wholeEnd = Math.min(end, Math.floor((virtualSizeBytes - tableStart) / clusterSizeBytes));
   const odd = oddBits(header);
   const words = view(table);
   naming(storage, () => {
-    for (let index = first; index < end; index++) {
-      if (odd !== undefined) {
-        const high = words.getUint32(index * 8);
-        const low = words.getUint32(index * 8 + 4);
-        const offset = plainHostOffset(high, low);
-        if (isPlain(high, low, odd) && offset < storage.sizeBytes) {
-          addPlain(image, offset, plainIsZero(low), tableStart + index * clusterSizeBytes, runs);
-          continue;
-        }
-      }
+    for (let index = first; index < end; ) {
       const guestOffset = toGuestOffset(tableStart + index * clusterSizeBytes);
-      const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
-      const host = hostRange(cluster, header);
-      // Checked first: building the error text for each cluster would be too slow.
-      if (host !== undefined && host.offset >= storage.sizeBytes) {
-        const what = `the cluster of disk offset ${hex(guestOffset)}`;
-        requireInside(storage, what, { offset: host.offset, length: 1 });
+      // Not for a cluster that `runs` has in part already.
+      if (odd !== undefined && guestOffset === runs.end) {
+        const count = decodePlain(image, words, { start: index, end: wholeEnd }, odd, units);
+        runs.addUnits(units, count, clusterSizeBytes);
+        index += count;
+        if (count > 0) continue;
       }
-      addCluster(image, cluster, guestOffset, runs);
+      addEntry(image, table, index, guestOffset, runs);
+      index++;
     }
   });
 }
 
-/** Like addCluster, for a plain entry. */
-function addPlain(
-  { header }: Image,
-  offset: number,
-  isZero: boolean,
-  guestOffset: number,
+/**
+ * Decodes the plain entries up to the first one that is not plain.
+ *
+ * @returns their number
+ */
+function decodePlain(
+  { storage, header }: Image,
+  words: DataView,
+  { start, end }: Span,
+  odd: OddBits,
+  { kinds, hostOffsets }: Units,
+): number {
+  const { sizeBytes } = storage;
+  const isEncrypted = header.cryptMethod !== 'none';
+  for (let index = start; index < end; index++) {
+    const high = words.getInt32(index * 8);
+    const low = words.getInt32(index * 8 + 4);
+    const offset = plainHostOffset(high, low);
+    if (!isPlain(high, low, odd) || offset >= sizeBytes) return index - start;
+    kinds[index - start] = plainIsZero(low) ? RUN.zero : offset === 0 ? RUN.unallocated : RUN.data;
+    hostOffsets[index - start] = offset === 0 || isEncrypted ? NO_OFFSET : offset;
+  }
+  return Math.max(0, end - start);
+}
+
+function addEntry(
+  image: Image,
+  table: Uint8Array,
+  index: number,
+  guestOffset: GuestOffset,
   runs: RunsBuilder,
 ): void {
-  const begin = runs.end;
-  const end = Math.min(guestOffset + header.clusterSizeBytes, header.virtualSizeBytes);
-  if (end <= begin) return;
-  const kind = isZero ? RUN.zero : offset === 0 ? RUN.unallocated : RUN.data;
-  const known = offset !== 0 && header.cryptMethod === 'none';
-  runs.add(end, kind, known ? offset + (begin - guestOffset) : NO_OFFSET);
+  const { storage, header } = image;
+  const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
+  const host = hostRange(cluster, header);
+  // Checked first: building the error text for each cluster would be too slow.
+  if (host !== undefined && host.offset >= storage.sizeBytes) {
+    const what = `the cluster of disk offset ${hex(guestOffset)}`;
+    requireInside(storage, what, { offset: host.offset, length: 1 });
+  }
+  addCluster(image, cluster, guestOffset, runs);
 }
 
 /** Adds the part of a cluster that `runs` has not covered yet. */

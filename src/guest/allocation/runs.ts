@@ -25,11 +25,20 @@ export interface Runs {
   readonly hostOffsets: Float64Array;
 }
 
+/** Adjacent units of one size, such as clusters. */
+export interface Units {
+  readonly kinds: Uint8Array;
+  /** Start of each unit in the file that holds it, or NO_OFFSET. */
+  readonly hostOffsets: Float64Array;
+}
+
 export interface RunsBuilder {
   /** Starts a new set of runs. Earlier results of `finish` are no longer valid. */
   reset(start: number): void;
   /** Adds a run from the last end to `end`. Joins it to the previous run if kind and host offset continue. */
   add(end: number, kind: RunKind, hostOffset: number): void;
+  /** Like `add` for each of the first `unitCount` units, without a call for each. */
+  addUnits(units: Units, unitCount: number, unitBytes: number): void;
   readonly end: number;
   readonly count: number;
   finish(): Runs;
@@ -48,12 +57,10 @@ export function runsBuilder(): RunsBuilder {
   // Kept in an array: a large number in a closure variable is a new object on each write.
   const state = Float64Array.of(0, NO_OFFSET);
 
-  function grow(): void {
-    const moved = [
-      new Float64Array(count * 2),
-      new Uint8Array(count * 2),
-      new Float64Array(count * 2),
-    ] as const;
+  function makeRoom(more: number): void {
+    if (count + more <= ends.length) return;
+    const room = Math.max(count + more, ends.length * 2);
+    const moved = [new Float64Array(room), new Uint8Array(room), new Float64Array(room)] as const;
     moved[0].set(ends);
     moved[1].set(kinds);
     moved[2].set(hostOffsets);
@@ -70,7 +77,7 @@ export function runsBuilder(): RunsBuilder {
     add(end, kind, hostOffset) {
       const joins = count > 0 && kinds[count - 1] === kind && state[NEXT_HOST] === hostOffset;
       if (!joins) {
-        if (count === ends.length) grow();
+        makeRoom(1);
         kinds[count] = kind;
         hostOffsets[count] = hostOffset;
         count++;
@@ -78,6 +85,27 @@ export function runsBuilder(): RunsBuilder {
       ends[count - 1] = end;
       state[NEXT_HOST] = hostOffset === NO_OFFSET ? NO_OFFSET : hostOffset + (end - state[LAST_END]!);
       state[LAST_END] = end;
+    },
+    addUnits({ kinds: unitKinds, hostOffsets: unitOffsets }, unitCount, unitBytes) {
+      makeRoom(unitCount);
+      let run = count - 1;
+      let end = state[LAST_END]!;
+      let next = state[NEXT_HOST]!;
+      for (let unit = 0; unit < unitCount; unit++) {
+        const kind = unitKinds[unit]!;
+        const host = unitOffsets[unit]!;
+        if (run < 0 || kinds[run] !== kind || next !== host) {
+          run++;
+          kinds[run] = kind;
+          hostOffsets[run] = host;
+        }
+        end += unitBytes;
+        ends[run] = end;
+        next = host === NO_OFFSET ? NO_OFFSET : host + unitBytes;
+      }
+      count = run + 1;
+      state[LAST_END] = end;
+      state[NEXT_HOST] = next;
     },
     get end() {
       return state[LAST_END]!;

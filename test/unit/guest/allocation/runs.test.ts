@@ -74,3 +74,36 @@ test('thousands of runs stay separate', () => {
   expect(count).toBe(5000);
   expect([ends[0], ends[4999], kinds[0], kinds[4999]]).toEqual([1, 5000, RUN.data, RUN.zero]);
 });
+
+test('units become the same runs as the same parts one by one', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(1000),
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(fc.array(anyPiece, { maxLength: 40 }), { maxLength: 4 }),
+      (start, unitBytes, parts) => {
+        const [single, together] = [builderAt(start), builderAt(start)];
+        for (const pieces of parts) {
+          let last = NO_OFFSET;
+          const hosts = pieces.map(({ host }) => {
+            if (host === 'goes on') last = last === NO_OFFSET ? NO_OFFSET : last + unitBytes;
+            else last = host;
+            return last;
+          });
+          const units = {
+            kinds: Uint8Array.from(pieces, ({ kind }) => kind),
+            hostOffsets: Float64Array.from(hosts),
+          };
+          together.addUnits(units, pieces.length, unitBytes);
+          for (const [index, { kind }] of pieces.entries())
+            single.add(single.end + unitBytes, kind, hosts[index]!);
+        }
+        const [expected, found] = [single.finish(), together.finish()];
+        expect([found.start, found.end, found.count]).toEqual([start, expected.end, expected.count]);
+        for (const column of ['ends', 'kinds', 'hostOffsets'] as const)
+          expect(found[column].subarray(0, found.count)).toEqual(expected[column].subarray(0, found.count));
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
