@@ -3,7 +3,8 @@
  */
 
 const ZERO = 0x30;
-const FOUR_SPACES = 0x20202020;
+const SPACE = 0x20;
+const TEN_THOUSAND = 10 ** 4;
 const EIGHT_DIGITS = 10 ** 8;
 /** '00' to '99' as 16-bit words, little-endian. */
 const PAIRS = Uint16Array.from(
@@ -11,24 +12,25 @@ const PAIRS = Uint16Array.from(
   (_, number) => ZERO + Math.floor(number / 10) + ((ZERO + (number % 10)) << 8),
 );
 
-/** The number of decimal digits in a whole number from 0 to Number.MAX_SAFE_INTEGER. */
-export function decimalDigits(value: number): number {
-  if (value < EIGHT_DIGITS) return smallDigits(value | 0);
-  return 8 + smallDigits(Math.floor(value / EIGHT_DIGITS) | 0);
+/** The four digits of a number below 10000, as a 32-bit word, little-endian. */
+function fourDigits(value: number): number {
+  const high = (value / 100) | 0;
+  return PAIRS[high]! | (PAIRS[value - high * 100]! << 16);
 }
 
-/** The number of decimal digits in a number below 10^8. */
-function smallDigits(value: number): number {
-  if (value < 10000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
-  return value < 1000000 ? (value < 100000 ? 5 : 6) : value < 10000000 ? 7 : 8;
+/** The number of digits without leading zeros of a number below 10000. */
+function digitCount(value: number): number {
+  return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
 }
 
 /**
- * Writes a whole number from 0 to Number.MAX_SAFE_INTEGER in decimal.
+ * Writes `numbers[index]` in decimal, a whole number from 0 to Number.MAX_SAFE_INTEGER. As an argument, a large
+ * number would be a new object. It writes whole words, like `writePiece`.
  *
  * @returns the offset after the last digit
  */
-export function writeDecimal(out: DataView, at: number, value: number): number {
+export function writeDecimal(out: DataView, at: number, numbers: Float64Array, index: number): number {
+  const value = numbers[index]!;
   if (value < EIGHT_DIGITS) return writeSmall(out, at, value | 0);
   const high = Math.floor(value / EIGHT_DIGITS);
   const end = writeSmall(out, at, high | 0);
@@ -38,36 +40,61 @@ export function writeDecimal(out: DataView, at: number, value: number): number {
 
 /** Writes a number below 10^8. */
 function writeSmall(out: DataView, at: number, value: number): number {
-  const end = at + smallDigits(value);
-  let to = end;
-  let rest = value;
-  while (rest >= 10) {
-    const above = (rest / 100) | 0;
-    to -= 2;
-    out.setUint16(to, PAIRS[rest - above * 100]!, true);
-    rest = above;
-  }
-  // One digit remains, or none.
-  if (to > at) out.setUint8(at, ZERO + rest);
-  return end;
+  const high = (value / TEN_THOUSAND) | 0;
+  if (high === 0) return writeFirst(out, at, value);
+  const end = writeFirst(out, at, high);
+  out.setInt32(end, fourDigits(value - high * TEN_THOUSAND), true);
+  return end + 4;
+}
+
+/** Writes a number below 10000 without leading zeros. */
+function writeFirst(out: DataView, at: number, value: number): number {
+  const count = digitCount(value);
+  out.setInt32(at, fourDigits(value) >>> (32 - 8 * count), true);
+  return at + count;
 }
 
 /** Writes a number below 10^8 with eight digits, including leading zeros. */
 function writeEight(out: DataView, at: number, value: number): void {
-  const high = (value / 10000) | 0;
-  const low = value - high * 10000;
-  const first = (high / 100) | 0;
-  const third = (low / 100) | 0;
-  out.setUint16(at, PAIRS[first]!, true);
-  out.setUint16(at + 2, PAIRS[high - first * 100]!, true);
-  out.setUint16(at + 4, PAIRS[third]!, true);
-  out.setUint16(at + 6, PAIRS[low - third * 100]!, true);
+  const high = (value / TEN_THOUSAND) | 0;
+  out.setInt32(at, fourDigits(high), true);
+  out.setInt32(at + 4, fourDigits(value - high * TEN_THOUSAND), true);
 }
 
-/** Like `writeDecimal`, but padded on the left with spaces to `width`, a multiple of 4. */
-export function writeDecimalPadded(out: DataView, at: number, value: number, width: number): number {
-  for (let byte = 0; byte < width; byte += 4) out.setInt32(at + byte, FOUR_SPACES);
-  return writeDecimal(out, at + Math.max(0, width - decimalDigits(value)), value);
+/** The width of a padded number: enough for Number.MAX_SAFE_INTEGER. */
+export const PADDED_WIDTH = 16;
+
+/** Like `writeDecimal`, but padded on the left with spaces to PADDED_WIDTH. */
+export function writeDecimalPadded(out: DataView, at: number, numbers: Float64Array, index: number): number {
+  const value = numbers[index]!;
+  const high = Math.floor(value / EIGHT_DIGITS);
+  const low = (value - high * EIGHT_DIGITS) | 0;
+  if (high > 0) {
+    writePadded(out, at, high | 0);
+    writeEight(out, at + 8, low);
+  } else {
+    out.setInt32(at, FOUR_SPACES);
+    out.setInt32(at + 4, FOUR_SPACES);
+    writePadded(out, at + 8, low);
+  }
+  return at + PADDED_WIDTH;
+}
+
+const FOUR_SPACES = SPACE * 0x01010101;
+/** Turns four zeros into four spaces. */
+const ZEROS_TO_SPACES = (ZERO ^ SPACE) * 0x01010101;
+
+/** Writes a number below 10^8, padded on the left with spaces to 8 characters. */
+function writePadded(out: DataView, at: number, value: number): void {
+  const high = (value / TEN_THOUSAND) | 0;
+  const low = value - high * TEN_THOUSAND;
+  out.setInt32(at, high === 0 ? FOUR_SPACES : firstDigits(high), true);
+  out.setInt32(at + 4, high === 0 ? firstDigits(low) : fourDigits(low), true);
+}
+
+/** Like `fourDigits`, with spaces for leading zeros. */
+function firstDigits(value: number): number {
+  return fourDigits(value) ^ (ZEROS_TO_SPACES & ~(-1 << (8 * (4 - digitCount(value)))));
 }
 
 /** A text that is written many times. */

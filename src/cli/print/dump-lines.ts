@@ -6,7 +6,6 @@ import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } 
 import type { DumpColumns } from '../../operations/bitmaps/dump-bitmap.ts';
 import { lineRoom } from './line-room.ts';
 
-const WIDTH = 16;
 /** Indexed by extent type. */
 const DESCRIPTIONS = ['clean', 'dirty'] as const;
 
@@ -26,9 +25,9 @@ export async function printJsonLines(
     let at = 0;
     for (let index = 0; index < count; index++) {
       at = writePiece(out, at, next);
-      at = writeDecimal(out, at, offsets[index]!);
+      at = writeDecimal(out, at, offsets, index);
       at = writePiece(out, at, length);
-      at = writeDecimal(out, at, lengths[index]!);
+      at = writeDecimal(out, at, lengths, index);
       at = writePiece(out, at, ends[types[index]!]!);
     }
     // The first extent has "[" instead of a comma and a new line.
@@ -54,9 +53,9 @@ export async function printTextLines(
     const out = room(count);
     let at = 0;
     for (let index = 0; index < count; index++) {
-      at = writeDecimalPadded(out, at, offsets[index]!, WIDTH);
+      at = writeDecimalPadded(out, at, offsets, index);
       at = writePiece(out, at, gap);
-      at = writeDecimalPadded(out, at, lengths[index]!, WIDTH);
+      at = writeDecimalPadded(out, at, lengths, index);
       at = writePiece(out, at, ends[types[index]!]!);
     }
     await print(new Uint8Array(out.buffer, 0, at));

@@ -2,12 +2,18 @@
  * The lines of a map, as JSON and as text. They are written as bytes because a disk may have millions of
  * lines.
  */
-import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
+import {
+  asciiPiece,
+  PADDED_WIDTH,
+  type Piece,
+  writeDecimal,
+  writeDecimalPadded,
+  writePiece,
+} from '../../bytes/ascii.ts';
 import { flagsOf, type MapColumns, type MapFlags } from '../../guest/allocation/map-columns.ts';
 import { NO_OFFSET, type RunKind } from '../../guest/allocation/runs.ts';
 import { lineRoom } from './line-room.ts';
 
-const WIDTH = 16;
 const NARROW = 8;
 const KINDS = 8;
 
@@ -32,14 +38,13 @@ export function jsonMapLines(gapsAreUnknown: boolean): MapLines {
       let at = 0;
       for (let index = 0; index < count; index++) {
         at = writePiece(out, at, next);
-        at = writeDecimal(out, at, starts[index]!);
+        at = writeDecimal(out, at, starts, index);
         at = writePiece(out, at, length);
-        at = writeDecimal(out, at, lengths[index]!);
+        at = writeDecimal(out, at, lengths, index);
         at = writePiece(out, at, middleOf(depths[index]!, kinds[index]!));
-        const host = hostOffsets[index]!;
-        if (host !== NO_OFFSET) {
+        if (hostOffsets[index] !== NO_OFFSET) {
           at = writePiece(out, at, offset);
-          at = writeDecimal(out, at, host);
+          at = writeDecimal(out, at, hostOffsets, index);
         }
         at = writePiece(out, at, close);
       }
@@ -67,7 +72,7 @@ export function textMapLines(gapsAreUnknown: boolean): MapLines {
   const atEnd = pieces(gapsAreUnknown, (depth, flags) => `${cells(depth, whatOf(flags)).trimEnd()}\n`);
   const gap = asciiPiece('  ');
   const newLine = asciiPiece('\n');
-  let title = `${'start'.padStart(WIDTH)}  ${'length'.padStart(WIDTH)}${cells('depth', 'what')}at\n`;
+  let title = `${'start'.padStart(PADDED_WIDTH)}  ${'length'.padStart(PADDED_WIDTH)}${cells('depth', 'what')}at\n`;
   const takeTitle = () => {
     const text = title;
     title = '';
@@ -78,16 +83,15 @@ export function textMapLines(gapsAreUnknown: boolean): MapLines {
       const out = room(count);
       let at = writePiece(out, 0, asciiPiece(takeTitle()));
       for (let index = 0; index < count; index++) {
-        at = writeDecimalPadded(out, at, starts[index]!, WIDTH);
+        at = writeDecimalPadded(out, at, starts, index);
         at = writePiece(out, at, gap);
-        at = writeDecimalPadded(out, at, lengths[index]!, WIDTH);
-        const host = hostOffsets[index]!;
-        if (host === NO_OFFSET) {
+        at = writeDecimalPadded(out, at, lengths, index);
+        if (hostOffsets[index] === NO_OFFSET) {
           at = writePiece(out, at, atEnd(depths[index]!, kinds[index]!));
           continue;
         }
         at = writePiece(out, at, beforeOffset(depths[index]!, kinds[index]!));
-        at = writeDecimal(out, at, host);
+        at = writeDecimal(out, at, hostOffsets, index);
         at = writePiece(out, at, newLine);
       }
       return new Uint8Array(out.buffer, 0, at);
