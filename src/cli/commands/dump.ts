@@ -69,7 +69,7 @@ async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<
 
 async function printText(dump: BitmapDump): Promise<void> {
   await print(summary(dump));
-  await print(diskPicture(dump.virtualSize, dirty(dump)));
+  await print(diskPicture(dump.virtualSize, dump.columns()));
   await printTextLines(dump.columns(), printBytes, outputClosed);
 }
 

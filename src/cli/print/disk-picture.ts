@@ -1,7 +1,7 @@
 /**
  * A small text picture of a disk. It shows the marked share of each part.
  */
-import type { ByteRange } from '../../bytes/range.ts';
+import type { DumpColumns } from '../../operations/bitmaps/dump-bitmap.ts';
 import { formatSize } from '../../text/size.ts';
 
 const SHADES = ['·', '░', '▒', '▓', '█'] as const;
@@ -9,20 +9,23 @@ const CELLS_PER_ROW = 64;
 const ROWS = 4;
 
 /**
- * @param marked parts of the disk in ascending order
+ * @param batches extents of the disk; dirty ones are marked
  * @returns rows of cells: · is a part with no marks, █ a fully marked part
  */
-export function diskPicture(virtualSizeBytes: number, marked: Iterable<ByteRange>): string {
+export function diskPicture(virtualSizeBytes: number, batches: Iterable<DumpColumns>): string {
   const cellCount = Math.min(CELLS_PER_ROW * ROWS, Math.max(1, Math.ceil(virtualSizeBytes / 512)));
   const cellBytes = virtualSizeBytes / cellCount;
   // The unit is a byte divided by the number of cells, so every cell border is a whole number.
   const cellParts = virtualSizeBytes;
   const filledParts = new Float64Array(cellCount);
-  for (const { offset, length } of marked) {
-    const start = offset * cellCount;
-    const end = (offset + length) * cellCount;
-    for (let cell = Math.floor(start / cellParts); cell < cellCount && cell * cellParts < end; cell++) {
-      filledParts[cell]! += Math.min(end, (cell + 1) * cellParts) - Math.max(start, cell * cellParts);
+  for (const { count, offsets, lengths, types } of batches) {
+    for (let index = 0; index < count; index++) {
+      if (types[index] === 0) continue;
+      const start = offsets[index]! * cellCount;
+      const end = (offsets[index]! + lengths[index]!) * cellCount;
+      for (let cell = Math.floor(start / cellParts); cell < cellCount && cell * cellParts < end; cell++) {
+        filledParts[cell]! += Math.min(end, (cell + 1) * cellParts) - Math.max(start, cell * cellParts);
+      }
     }
   }
   const labelWidth = formatSize(virtualSizeBytes).length + 2;

@@ -121,28 +121,28 @@ const BATCH = 16 * 1024;
 
 function* inColumns(bitmap: DirtyBitmap): Generator<DumpColumns> {
   const { bits, virtualSizeBytes, granularityBits } = bitmap;
+  const granularityBytes = 2 ** granularityBits;
   const changes = bitChanges(bits, granuleCount(bitmap));
-  const ends = new Float64Array(BATCH - 1);
+  const ends = new Float64Array(BATCH);
   const [offsets, lengths] = [new Float64Array(BATCH), new Float64Array(BATCH)];
   const types = new Uint8Array(BATCH);
   let start = 0;
   let type = 0;
-  let count = 0;
-  const endAt = (end: number) => {
-    if (end > start) {
-      offsets[count] = start;
-      lengths[count] = end - start;
-      types[count++] = type;
+  while (start < virtualSizeBytes) {
+    const found = changes.next(ends);
+    // The last extent ends with the disk.
+    if (found === 0) ends[0] = virtualSizeBytes / granularityBytes;
+    let count = 0;
+    for (let index = 0; index < Math.max(1, found); index++) {
+      const end = ends[index]! * granularityBytes;
+      if (end > start) {
+        offsets[count] = start;
+        lengths[count] = end - start;
+        types[count++] = type;
+      }
+      start = end;
+      type = 1 - type;
     }
-    start = end;
-    type = 1 - type;
-  };
-  for (let found = changes.next(ends); found > 0; found = changes.next(ends)) {
-    count = 0;
-    for (let index = 0; index < found; index++) endAt(ends[index]! * 2 ** granularityBits);
     if (count > 0) yield { count, offsets, lengths, types };
   }
-  count = 0;
-  endAt(virtualSizeBytes);
-  if (count > 0) yield { count, offsets, lengths, types };
 }

@@ -1,6 +1,7 @@
 /** The picture of a disk shows every mark, and only full cells as full. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { ByteRange } from '../../../../src/bytes/range.ts';
 import { diskPicture } from '../../../../src/cli/print/disk-picture.ts';
 
 /** The cells of all rows; the last line is the legend. */
@@ -11,9 +12,19 @@ function cells(picture: string): string {
 
 const MIB = 2 ** 20;
 
+/** The dirty extents of a dump. */
+const dirtyExtents = (...marked: ByteRange[]) => [
+  {
+    count: marked.length,
+    offsets: Float64Array.from(marked, ({ offset }) => offset),
+    lengths: Float64Array.from(marked, ({ length }) => length),
+    types: new Uint8Array(marked.length).fill(1),
+  },
+];
+
 describe('the picture of a disk', () => {
   test('has 256 cells in four rows with offsets, and states the size of a cell', () => {
-    expect(diskPicture(256 * MIB, [{ offset: 64 * MIB, length: 64 * MIB }])).toBe(
+    expect(diskPicture(256 * MIB, dirtyExtents({ offset: 64 * MIB, length: 64 * MIB }))).toBe(
       [
         `      0 B ${'·'.repeat(64)}`,
         `   64 MiB ${'█'.repeat(64)}`,
@@ -32,7 +43,7 @@ describe('the picture of a disk', () => {
     [10 * MIB + 512, 256],
   ])('of %i bytes has %i cells', (size, count) => {
     expect(cells(diskPicture(size, []))).toBe('·'.repeat(count));
-    expect(cells(diskPicture(size, [{ offset: 0, length: size }]))).toBe('█'.repeat(count));
+    expect(cells(diskPicture(size, dirtyExtents({ offset: 0, length: size })))).toBe('█'.repeat(count));
   });
 
   test('of 0 bytes marks nothing', () => {
@@ -45,7 +56,7 @@ describe('the picture of a disk', () => {
       offset: cell * MIB,
       length,
     }));
-    expect(cells(diskPicture(256 * MIB, marked)).slice(0, 9)).toBe('·░░▒▓▓▓█·');
+    expect(cells(diskPicture(256 * MIB, dirtyExtents(...marked))).slice(0, 9)).toBe('·░░▒▓▓▓█·');
   });
 
   test('shows every mark, and full cells only if all is marked', () => {
@@ -60,7 +71,7 @@ describe('the picture of a disk', () => {
           const marked = dirty.flatMap((isDirty, sector) =>
             isDirty ? [{ offset: sector * 512, length: 512 }] : [],
           );
-          const shown = [...cells(diskPicture(sectors * 512, marked))];
+          const shown = [...cells(diskPicture(sectors * 512, dirtyExtents(...marked)))];
           const count = Math.min(sectors, 256);
           expect(shown).toHaveLength(count);
           for (const [cell, shade] of shown.entries()) {
