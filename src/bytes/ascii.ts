@@ -18,9 +18,9 @@ function fourDigits(value: number): number {
   return PAIRS[high]! | (PAIRS[value - high * 100]! << 16);
 }
 
-/** The number of digits without leading zeros of a number below 10000. */
+/** The number of digits without leading zeros of a number below 10000. No branch, because none is predictable. */
 function digitCount(value: number): number {
-  return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
+  return 1 + ((9 - value) >>> 31) + ((99 - value) >>> 31) + ((999 - value) >>> 31);
 }
 
 /**

@@ -55,8 +55,11 @@ function nextData(native: Native, fd: number, position: number): Span | 'none' |
   }
 }
 
-/** Whether the file has data at an offset, and the end of that stretch. */
-export type StretchAt = (offset: number) => { readonly end: number; readonly isData: boolean };
+/** A part of a file that is data or a hole as a whole. */
+export type Stretch = Span & { readonly isData: boolean };
+
+/** The stretch at an offset. It may begin at that offset, or before. */
+export type StretchAt = (offset: number) => Stretch;
 
 /**
  * Looks up offsets in any order. It caches the last stretch, because the next offset is usually near.
@@ -65,14 +68,14 @@ export type StretchAt = (offset: number) => { readonly end: number; readonly isD
 export async function openStretches(fd: number): Promise<StretchAt | undefined> {
   const native = await findNative();
   if (native === undefined) return undefined;
-  let last = { start: 0, end: 0, isData: true };
+  let last: Stretch = { start: 0, end: 0, isData: true };
   return (offset) => {
     if (offset < last.start || offset >= last.end) last = stretchAt(native, fd, offset);
     return last;
   };
 }
 
-function stretchAt(native: Native, fd: number, start: number): Span & { readonly isData: boolean } {
+function stretchAt(native: Native, fd: number, start: number): Stretch {
   const found = nextData(native, fd, start);
   if (found === 'none' || found === 'unknown') {
     return { start, end: Number.POSITIVE_INFINITY, isData: found === 'unknown' };

@@ -19,18 +19,10 @@ import { isPlain, type OddBits, oddBits, plainHostOffset, plainIsZero } from '..
 import { readL2Entry } from '../../format/l2-table.ts';
 import type { Image } from '../../image/image.ts';
 import { naming, readActiveTables, requireInside } from '../../image/image.ts';
-import { seemsPreallocated } from '../../image/preallocation.ts';
 import { hostRange } from '../../image/scan.ts';
-import { bytesOnDisk, dataRanges, openStretches, type StretchAt } from '../../storage/holes.ts';
-import {
-  NO_OFFSET,
-  RUN,
-  type RunKind,
-  type Runs,
-  type RunsBuilder,
-  runsBuilder,
-  type Units,
-} from './runs.ts';
+import { dataRanges } from '../../storage/holes.ts';
+import { holesToTell, withHoles } from './holes-under-data.ts';
+import { NO_OFFSET, RUN, type Runs, type RunsBuilder, runsBuilder, type Units } from './runs.ts';
 
 /** Large enough that a read takes less time than the work on its result. Limits the memory of a part. */
 const ENTRIES_PER_PART = 64 * 1024;
@@ -219,37 +211,6 @@ function addCluster({ header }: Image, cluster: Cluster, guestOffset: number, ru
       }
     }
   }
-}
-
-/**
- * If the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). QEMU also does
- * so in an external data file, but that file is not open here.
- */
-async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | undefined> {
-  if (image.header.hasDataFile) return undefined;
-  const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
-  return seems ? openStretches(storage.fd) : undefined;
-}
-
-function withHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder): Runs {
-  split.reset(runs.start);
-  for (let index = 0; index < runs.count; index++) {
-    const end = runs.ends[index]!;
-    const kind = runs.kinds[index] as RunKind;
-    let host = runs.hostOffsets[index]!;
-    if (kind !== RUN.data || host === NO_OFFSET) {
-      split.add(end, kind, host);
-      continue;
-    }
-    while (split.end < end) {
-      const stretch = stretchAt(host);
-      const from = split.end;
-      const to = Math.min(end, from + stretch.end - host);
-      split.add(to, stretch.isData ? RUN.data : RUN.hole, host);
-      host += to - from;
-    }
-  }
-  return split.finish();
 }
 
 /** A raw image provides all of its disk. Holes of the file read as zeros. */
