@@ -58,7 +58,7 @@ describe.each(cases)('$name', (golden) => {
   });
 });
 
-test('map --layer does not report zeros where the layer holds nothing and has a backing image', async () => {
+test('map --layer does not report zeros if the layer holds nothing and has a backing image', async () => {
   const map = await mapOf(caseNamed('chain-of-three'), { layer: true });
   expect(normalised(map.filter(({ zero }) => zero))).toEqual([{ start: 98304, length: 4096 }]);
 });

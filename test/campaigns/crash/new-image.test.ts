@@ -107,7 +107,7 @@ test.each([
   expect(await readdir(folder)).toEqual(['disk.qcow2']);
 });
 
-test('a new image stays if only the flush of its folder fails, and the error says so', async () => {
+test('a new image stays if only the flush of its folder fails, and the error reports this', async () => {
   const { folder, image, into } = await makeDisk();
   failing.set('fsync', 'EIO');
   await expect(create(image, into)).rejects.toThrow('exists, but its folder could not be flushed');

@@ -81,7 +81,7 @@ it('repairs the qcow2 disks of a guest with other disks, and its backup restores
   }
 });
 
-it('changes no disk of a guest when one of them cannot be repaired', async () => {
+it('changes no disk of a guest if one of them cannot be repaired', async () => {
   const { machine, bases } = await mixedGuest();
   await qemuImg('bitmap', '--disable', bases.sda, 'c1');
   await machine.start();
@@ -95,7 +95,7 @@ it('changes no disk of a guest when one of them cannot be repaired', async () =>
   expect(await tool('list', machine.name, 'vda')).toMatchObject({ json: { bitmaps: [{ name: 'c1' }] } });
 });
 
-it('repairs a transient guest, and libvirt takes up its checkpoint', async () => {
+it('repairs a transient guest, and libvirt accepts its checkpoint', async () => {
   const folder = await scratchFolder();
   const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];
   await createImage(base, undefined, '16M');
@@ -158,7 +158,7 @@ async function optionsIn(name: string): Promise<unknown[]> {
 
 const SCSI = `<controller type='scsi' index='0' model='virtio-scsi'/>`;
 
-it('repairs all images of a disk that was plugged into a running guest, and leaves their options as they were', async () => {
+it('repairs all images of a disk that was plugged into a running guest, and keeps their options', async () => {
   const folder = await scratchFolder();
   const system = join(folder, 'system.qcow2');
   await createImage(system, undefined, '16M');
@@ -178,7 +178,7 @@ it('repairs all images of a disk that was plugged into a running guest, and leav
   expect(await qemuBitmaps(middle)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
 });
 
-it('refuses to reopen an image when no image shows that libvirt still has the options of the start', async () => {
+it('refuses to reopen an image if no image shows that libvirt still has the options of the start', async () => {
   const folder = await scratchFolder();
   const machine = await defineMachine(libvirt, {}, `n${folder.slice(-6)}`, SCSI);
   onTestFinished(() => machine.remove());

@@ -29,7 +29,7 @@ async function expectRefused(qemu: RunningQemu, image: string, state: string): P
   expect(await leftIn(qemu)).toEqual([]);
 }
 
-it('refuses a guest that migrates, and repairs it once the migration is cancelled', async () => {
+it('refuses a guest that migrates, and repairs it after the migration is cancelled', async () => {
   const { top, folder } = await brokenChain();
   const qemu = await startQemu(qcow2Nodes('top', top), 'qemu-system-x86_64', [...MACHINE, '-S']);
   const destination = join(folder, 'migration.sock');

@@ -64,7 +64,7 @@ it('reads the same extents as nbdinfo', async () => {
 });
 
 /** More extents than QEMU puts into one answer (NBD_MAX_BLOCK_STATUS_EXTENTS is 131072). */
-it('reads all extents where QEMU needs several answers for one request', async () => {
+it('reads all extents if QEMU needs several answers for one request', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   const [clusters, clusterBytes] = [140_000, 512];
   const diskBytes = clusters * clusterBytes;
@@ -87,7 +87,7 @@ it('reads all extents where QEMU needs several answers for one request', async (
   expect(extents).toEqual(await ofNbdinfo(socket));
 });
 
-it('tells how far the reading of QEMU has come, from the first answer on', async () => {
+it('reports the progress from the first answer on', async () => {
   const image = join(await scratchFolder(), 'disk.qcow2');
   const totalBytes = 8 * 2 ** 30;
   await qemuImg('create', '-q', '-f', 'qcow2', image, String(totalBytes));

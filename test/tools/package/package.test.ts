@@ -47,7 +47,7 @@ async function install(name: string, ...options: string[]): Promise<string> {
 const run = (project: string, ...args: string[]) =>
   execa(join(project, 'node_modules', '.bin', 'bitmap-tool'), args, { cwd: project, reject: false });
 
-test('the package contains the program, the library with its types, the schemas and the papers, and nothing else', () => {
+test('the package contains the program, the library with its types, the schemas and the documents, and nothing else', () => {
   const allowed =
     /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|schemas\/output\.json|bin\/(bitmap-tool\.js|package\.json)|dist\/THIRD-PARTY-LICENSES|dist\/man\/bitmap-tool\.1|dist\/(index|parts\/[\w-]+)\.js|dist\/(cli|program|commands\/[a-z-]+|late\/(chalk|execa|spinner|zstddec))\.cjs|dist\/commands\/[a-z-]+\.cjs\.bytecode|dist\/types\/[\w/-]+\.d\.ts)$/;
   expect(files.filter((path) => !allowed.test(path))).toEqual([]);
@@ -66,7 +66,7 @@ test('the package contains the program, the library with its types, the schemas 
   }
 });
 
-test('installed without install scripts, program and library do the main job', async () => {
+test('a package without install scripts runs the program and the library', async () => {
   const project = await install('whole');
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
   expect((await run(project, '--version')).stdout).toBe(version);
@@ -104,7 +104,7 @@ console.log(JSON.stringify({ name, dirtyBytes, extents, refused: refused instanc
   });
 });
 
-test('installed without optional dependencies it says how to get locks, and works with --no-lock', async () => {
+test('a package without optional dependencies reports how to get locks, and works with --no-lock', async () => {
   const project = await install('bare', '--omit=optional');
   const refused = await run(project, 'create-from', '--allocated', 'chain/overlay.qcow2');
   expect(refused.exitCode).toBe(4);
@@ -115,7 +115,7 @@ test('installed without optional dependencies it says how to get locks, and work
   });
 });
 
-test('nothing of it, and nothing it depends on, runs when it is installed; versions are exact and locked', async () => {
+test('the package and its dependencies run nothing during installation, and their versions are exact and locked', async () => {
   const read = async (name: string) => JSON.parse(await readFile(join(root, name), 'utf8'));
   const { dependencies = {}, optionalDependencies, devDependencies, scripts } = await read('package.json');
   expect(dependencies).toEqual({});
@@ -134,7 +134,7 @@ test('nothing of it, and nothing it depends on, runs when it is installed; versi
   }
 });
 
-test('the licences of what is built in are listed in it', async () => {
+test('the package lists the licences of its built-in dependencies', async () => {
   const papers = await readFile(join(root, 'dist', 'THIRD-PARTY-LICENSES'), 'utf8');
   for (const name of ['commander', 'chalk', 'ora', 'saxes', 'zstddec']) expect(papers).toContain(name);
   expect(papers).toMatch(/MIT|ISC|BSD/);

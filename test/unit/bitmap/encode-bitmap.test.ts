@@ -46,7 +46,7 @@ describe('an encoded bitmap', () => {
     );
   });
 
-  test('needs whole clusters only where both clear and set granules occur', () => {
+  test('needs clusters only for a mixture of clear and set granules', () => {
     fc.assert(
       fc.property(anyCase, ({ bitmap, clusterSize }) => {
         const marks = granulesOf(bitmap.bits, bitmap);

@@ -142,7 +142,7 @@ test('adjacent tables are read at once, up to 256 KiB, and each read is reported
   });
 });
 
-test('the reads of a small file are short, so that all of them fit into as much memory as the file has', async () => {
+test('the reads of a small file are short, so that together they need only as much memory as the file has', async () => {
   const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 200 });
   expect(tableRoomBytes(image)).toBeLessThanOrEqual(image.storage.sizeBytes);
   expect(tableRoomBytes(image)).toBe(16 * 12 * 512);

@@ -88,7 +88,7 @@ async function read(behaviour: Behaviour, signal?: AbortSignal): Promise<number[
   return extents;
 }
 
-it('asks again from where an answer ends', async () => {
+it('a read continues after the end of an answer', async () => {
   const answers = [status(65536, 1, 131072, 0), status(DISK_BYTES - 196608, 2)];
   expect(await read({ answerRequest: (client) => client.write(answers.shift()!) })).toEqual([
     [0, 65536, 1],
@@ -97,7 +97,7 @@ it('asks again from where an answer ends', async () => {
   ]);
 });
 
-it('takes an answer in any number of chunks and pieces', async () => {
+it('a read accepts an answer in any number of chunks and pieces', async () => {
   const answer = Buffer.concat([
     chunk(0, 5, uint32(CONTEXT_ID, DISK_BYTES, 1)),
     chunk(1, 0, Buffer.alloc(0)),
@@ -157,14 +157,14 @@ it.each<[string, Behaviour, RegExp]>([
   });
 });
 
-it('stops at once on an abort while the server does not answer', async () => {
+it('a read stops at once on an abort while the server does not answer', async () => {
   const abort = new AbortController();
   const reason = new Error('enough');
   const reading = read({ answerRequest: () => abort.abort(reason) }, abort.signal);
   await expect(reading).rejects.toBe(reason);
 });
 
-it('fails where nobody listens', async () => {
+it('a read fails if nobody listens', async () => {
   const reading = visitNbdMap('/nonexistent/nbd.sock', 'export', CONTEXT, DISK_BYTES, undefined, {
     onExtent: () => {},
     onPosition: () => {},

@@ -6,7 +6,7 @@ import { removeOwn } from '../../../src/qemu/own-files.ts';
 import { newRunName } from '../../../src/qemu/own-names.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
-it('removes a file of a run, and the folder of a run with its files', async () => {
+it('the cleanup removes a file of a run, and the folder of a run with its files', async () => {
   const [folder, run] = [await scratchFolder(), await newRunName()];
   await writeFile(join(folder, `${run}.sock`), '');
   await mkdir(join(folder, `${run}-x`));
@@ -16,7 +16,7 @@ it('removes a file of a run, and the folder of a run with its files', async () =
   expect(await readdir(folder)).toEqual([]);
 });
 
-it('keeps all other files in a folder that has the name of a run', async () => {
+it('the cleanup keeps all other files in a folder with the name of a run', async () => {
   const [folder, run] = [await scratchFolder(), await newRunName()];
   const own = join(folder, `${run}-x`);
   await mkdir(join(own, 'inner'), { recursive: true });
@@ -25,7 +25,7 @@ it('keeps all other files in a folder that has the name of a run', async () => {
   expect((await readdir(own, { recursive: true })).toSorted()).toEqual(['inner', 'inner/deep', 'other']);
 });
 
-it('keeps the files behind a link that has the name of a run', async () => {
+it('the cleanup keeps the files behind a link with the name of a run', async () => {
   const [folder, run] = [await scratchFolder(), await newRunName()];
   const precious = join(folder, 'precious');
   await mkdir(precious);

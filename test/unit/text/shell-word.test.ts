@@ -17,7 +17,7 @@ test('a path is written so that it is not read as an option or a protocol', () =
   expect(shellPath('images/disk.qcow2')).toBe('images/disk.qcow2');
 });
 
-test('takes a command apart as a shell does', () => {
+test('a command is split into words as by a shell', () => {
   const words = [
     '/usr/bin/qemu',
     '-name',
