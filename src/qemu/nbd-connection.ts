@@ -1,49 +1,21 @@
 /**
- * A connection to an NBD server of QEMU that asks for one metadata context of one export.
+ * What is said on a connection to an NBD server of QEMU, to read one metadata context of one export.
  */
 import { view } from '../bytes/struct.ts';
 import type { FailedError } from '../errors.ts';
 import * as nbd from './nbd-messages.ts';
-import { type NbdStream, nbdFailure, openNbdStream } from './nbd-stream.ts';
+import { type NbdStream, nbdFailure } from './nbd-stream.ts';
 
 /** Above QEMU's NBD_MAX_BLOCK_STATUS_EXTENTS, which is 1 MiB of descriptors. */
 const MAX_PAYLOAD_BYTES = 2 * 2 ** 20;
 
-export interface NbdConnection {
-  /**
-   * The status of the disk from `offset` on. QEMU may describe less than the requested length.
-   *
-   * @returns descriptors of consecutive extents
-   */
-  blockStatus(offset: number, length: number): Promise<DataView>;
-  close(): void;
-}
-
-/** @throws FailedError when QEMU does not answer, or does not offer the context */
-export async function openNbdConnection(
-  path: string,
-  exportName: string,
-  context: string,
-  signal: AbortSignal | undefined,
-): Promise<NbdConnection> {
-  const stream = openNbdStream(path, signal);
-  try {
-    const id = await negotiate(stream, exportName, context);
-    return {
-      blockStatus: (offset, length) => blockStatus(stream, id, offset, length),
-      close() {
-        stream.send(requestBytes(nbd.CMD.DISC, 0, 0));
-        stream.close();
-      },
-    };
-  } catch (error) {
-    stream.close();
-    throw error;
-  }
-}
-
-/** The handshake up to NBD_OPT_GO. Returns the ID of the context. */
-async function negotiate(stream: NbdStream, exportName: string, context: string): Promise<number> {
+/**
+ * The handshake up to NBD_OPT_GO.
+ *
+ * @returns the ID of the context
+ * @throws FailedError when QEMU does not answer, or does not offer the context
+ */
+export async function negotiate(stream: NbdStream, exportName: string, context: string): Promise<number> {
   const { initMagic, optsMagic, flags } = nbd.greeting.read(await stream.take(nbd.greeting.sizeBytes));
   const isFixedNewstyle = (flags & nbd.FLAG_FIXED_NEWSTYLE) !== 0;
   if (initMagic !== nbd.INIT_MAGIC || optsMagic !== nbd.OPTS_MAGIC || !isFixedNewstyle) throw unexpected();
@@ -86,8 +58,18 @@ async function ask(stream: NbdStream, option: number, ...data: Buffer[]): Promis
   }
 }
 
-async function blockStatus(stream: NbdStream, id: number, offset: number, length: number): Promise<DataView> {
-  stream.send(requestBytes(nbd.CMD.BLOCK_STATUS, offset, length));
+/**
+ * The status of the disk from `offset` on. QEMU may describe less than the requested length.
+ *
+ * @returns descriptors of consecutive extents
+ */
+export async function blockStatus(
+  stream: NbdStream,
+  id: number,
+  offset: number,
+  length: number,
+): Promise<DataView> {
+  stream.send(blockStatusRequest(offset, length));
   let descriptors: DataView | undefined;
   for (;;) {
     const chunk = nbd.replyChunk.read(await stream.take(nbd.replyChunk.sizeBytes));
@@ -120,8 +102,9 @@ async function takePayload(stream: NbdStream, length: number): Promise<Buffer> {
 /** One request at a time is in flight, so all requests can have the same cookie. */
 const COOKIE = 0n;
 
-function requestBytes(type: number, offset: number, length: number): Buffer {
+function blockStatusRequest(offset: number, length: number): Buffer {
   const bytes = Buffer.alloc(nbd.request.sizeBytes);
+  const type = nbd.CMD_BLOCK_STATUS;
   nbd.request.write(bytes, { magic: nbd.REQUEST_MAGIC, flags: 0, type, cookie: COOKIE, offset, length });
   return bytes;
 }

@@ -14,7 +14,7 @@ export const FLAG_FIXED_NEWSTYLE = 1;
 
 export const OPT = { GO: 7, STRUCTURED_REPLY: 8, SET_META_CONTEXT: 10 } as const;
 export const REP = { ACK: 1, INFO: 3, META_CONTEXT: 4 } as const;
-export const CMD = { DISC: 2, BLOCK_STATUS: 7 } as const;
+export const CMD_BLOCK_STATUS = 7;
 export const REPLY_TYPE = { NONE: 0, BLOCK_STATUS: 5 } as const;
 export const REPLY_FLAG_DONE = 1;
 

@@ -5,7 +5,7 @@
 import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
 import type { ProgressOptions } from '../image/table-progress.ts';
 import type { ImageNode } from './block-nodes.ts';
-import { type NbdMapVisitor, visitNbdMap } from './nbd-map.ts';
+import { type NbdExport, type NbdMapVisitor, visitNbdMap } from './nbd-map.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -62,15 +62,22 @@ async function visitExport(
   { signal, onProgress }: ProgressOptions,
   onExtent: NbdMapVisitor['onExtent'],
 ): Promise<void> {
+  const { qmp } = session;
   const socket = await session.nbdSocket();
   const id = session.ownName();
-  await session.qmp.execute('block-export-add', {
-    type: 'nbd',
-    id,
+  await qmp.execute('block-export-add', { type: 'nbd', id, name: id, 'node-name': nodeName, ...what });
+  const from: NbdExport = {
+    socket,
     name: id,
-    'node-name': nodeName,
-    ...what,
-  });
+    context,
+    virtualSizeBytes,
+    // Stopping the server at the end of the session removes what is left.
+    delete: () =>
+      qmp.execute('block-export-del', { id, mode: 'hard' }).then(
+        () => {},
+        () => {},
+      ),
+  };
   signal?.throwIfAborted();
   const phase = context.startsWith('qemu:dirty')
     ? 'reading a bitmap from QEMU'
@@ -78,5 +85,5 @@ async function visitExport(
   const onPosition = (doneBytes: number) =>
     onProgress?.({ phase, image: path, doneBytes, totalBytes: virtualSizeBytes });
   onPosition(0);
-  await visitNbdMap(socket, id, context, virtualSizeBytes, signal, { onExtent, onPosition });
+  await visitNbdMap(from, { onExtent, onPosition }, signal);
 }

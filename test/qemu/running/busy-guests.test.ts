@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
+import { bootSector } from '../../support/boot-sector.ts';
 import { qemuIo } from '../../support/qemu.ts';
 import { brokenChain, expectExact } from '../../support/running-chain.ts';
 import { leftIn, qcow2Nodes, type RunningQemu, startQemu } from '../../support/running-qemu.ts';
@@ -47,7 +48,7 @@ it('refuses a guest that migrates, and repairs it after the migration is cancell
 });
 
 /** Writes a sector of the first disk through the BIOS, then halts. */
-const BOOT_CODE = [
+const WRITE_ONCE = [
   [0x31, 0xc0], // xor ax, ax
   [0x8e, 0xc0], // mov es, ax
   [0xbb, 0x00, 0x7c], // mov bx, 0x7c00: the buffer at es:bx
@@ -59,18 +60,11 @@ const BOOT_CODE = [
   [0xeb, 0xfd], // jmp to hlt
 ].flat();
 
-async function makeBootable(image: string, folder: string): Promise<void> {
-  const sector = new Uint8Array(512);
-  sector.set(BOOT_CODE);
-  sector.set([0x55, 0xaa], 510);
-  const file = join(folder, 'boot-sector');
-  await writeFile(file, sector);
-  await qemuIo(image, `write -q -s ${file} 0 512`);
-}
-
 it('refuses a guest that is paused for an I/O error', async () => {
   const { top, folder } = await brokenChain();
-  await makeBootable(top, folder);
+  const boot = join(folder, 'boot-sector');
+  await writeFile(boot, bootSector(WRITE_ONCE));
+  await qemuIo(top, `write -q -s ${boot} 0 512`);
   const fault = { event: 'none', iotype: 'write', errno: 28 };
   const faulty = { driver: 'blkdebug', 'node-name': 'faulty', image: 'top', 'inject-error': [fault] };
   const device = ['-device', 'ide-hd,drive=faulty,werror=stop'];

@@ -27,12 +27,11 @@ async function exported({ qmp }: RunningQemu, node: string): Promise<string> {
 
 type Extent = { offset: number; length: number; type: number };
 
-async function ours(socket: string, diskBytes: number): Promise<Extent[]> {
+async function ours(socket: string, virtualSizeBytes: number): Promise<Extent[]> {
   const extents: Extent[] = [];
-  await visitNbdMap(socket, 'a name', CONTEXT, diskBytes, undefined, {
-    onExtent: (offset, length, type) => extents.push({ offset, length, type }),
-    onPosition: () => {},
-  });
+  const from = { socket, name: 'a name', context: CONTEXT, virtualSizeBytes, delete: async () => {} };
+  const onExtent = (offset: number, length: number, type: number) => extents.push({ offset, length, type });
+  await visitNbdMap(from, { onExtent, onPosition: () => {} }, undefined);
   return merged(extents);
 }
 

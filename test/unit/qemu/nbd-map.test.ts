@@ -2,7 +2,7 @@
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { visitNbdMap } from '../../../src/qemu/nbd-map.ts';
+import { type NbdExport, type NbdMapVisitor, visitNbdMap } from '../../../src/qemu/nbd-map.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
 const CONTEXT = 'qemu:allocation-depth';
@@ -78,13 +78,18 @@ function politely(option: number): Buffer {
   return Buffer.concat([...(option === SET_META_CONTEXT ? [context] : []), optionReply(option, ACK)]);
 }
 
-async function read(behaviour: Behaviour, signal?: AbortSignal): Promise<number[][]> {
+function exportAt(socket: string, onDelete = async () => {}): NbdExport {
+  return { socket, name: 'export', context: CONTEXT, virtualSizeBytes: DISK_BYTES, delete: onDelete };
+}
+
+async function read(
+  behaviour: Behaviour,
+  { signal, onDelete }: { signal?: AbortSignal; onDelete?: () => Promise<void> } = {},
+): Promise<number[][]> {
   const socket = await startServer(behaviour);
   const extents: number[][] = [];
-  await visitNbdMap(socket, 'export', CONTEXT, DISK_BYTES, signal, {
-    onExtent: (...extent) => extents.push(extent),
-    onPosition: () => {},
-  });
+  const visitor: NbdMapVisitor = { onExtent: (...extent) => extents.push(extent), onPosition: () => {} };
+  await visitNbdMap(exportAt(socket, onDelete), visitor, signal);
   return extents;
 }
 
@@ -160,15 +165,33 @@ it.each<[string, Behaviour, RegExp]>([
 it('a read stops at once on an abort while the server does not answer', async () => {
   const abort = new AbortController();
   const reason = new Error('enough');
-  const reading = read({ answerRequest: () => abort.abort(reason) }, abort.signal);
+  const reading = read({ answerRequest: () => abort.abort(reason) }, { signal: abort.signal });
   await expect(reading).rejects.toBe(reason);
 });
 
+it.each<[string, (client: Socket) => void]>([
+  ['the end', (client) => client.write(status(DISK_BYTES, 1))],
+  ['an error', (client) => client.write(status(0, 1))],
+])('a read has the export deleted before it closes the connection, after %s', async (_, answer) => {
+  const events: string[] = [];
+  let closed = Promise.resolve();
+  const answerRequest = (client: Socket) => {
+    closed = new Promise((resolve) => client.once('close', () => resolve(void events.push('closed'))));
+    answer(client);
+  };
+  const onDelete = async () => {
+    // A connection that was closed would be noticed by now.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    events.push('deleted');
+  };
+  await read({ answerRequest }, { onDelete }).catch(() => {});
+  await closed;
+  expect(events).toEqual(['deleted', 'closed']);
+});
+
 it('a read fails if nobody listens', async () => {
-  const reading = visitNbdMap('/nonexistent/nbd.sock', 'export', CONTEXT, DISK_BYTES, undefined, {
-    onExtent: () => {},
-    onPosition: () => {},
-  });
+  const visitor: NbdMapVisitor = { onExtent: () => {}, onPosition: () => {} };
+  const reading = visitNbdMap(exportAt('/nonexistent/nbd.sock'), visitor, undefined);
   await expect(reading).rejects.toMatchObject({
     code: 'IO_ERROR',
     message: expect.stringContaining('ENOENT'),
