@@ -1,74 +1,21 @@
 /** Problems of bitmaps in images that QEMU opens. They are found and repaired, and QEMU then reports no error. */
-import { execFile } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { NO_COMMAND } from '../../../src/cli/command-at-hand.ts';
-import { hintFor } from '../../../src/cli/remedy/hint.ts';
-import { type ProblemCode, type RefusedError, repairDirectory } from '../../../src/index.ts';
-import { tryProgram } from '../../support/external-program.ts';
-import { compareImages, qemuBitmaps, qemuCheck, qemuImg, qemuIo, qemuMap } from '../../support/qemu.ts';
+import { type ProblemCode, repairDirectory } from '../../../src/index.ts';
+import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { dirtyExtents } from '../../support/qemu-bitmap.ts';
-import { scratchFolder } from '../../support/scratch.ts';
 import { EditedImage } from '../../unit/image/edited-image.ts';
 import { inspectFile } from '../../unit/inspection/inspect.ts';
-
-const clean = { errors: 0, corruptions: 0, leaks: 0 };
-
-interface Sample {
-  path: string;
-  /** The same disk, never changed. */
-  copy: string;
-  image: EditedImage;
-  /** Stores what was edited. */
-  save(): Promise<void>;
-}
-
-/** Two bitmaps with a data cluster each; the file ends with free space. */
-async function sample(...options: string[]): Promise<Sample> {
-  const folder = await scratchFolder();
-  const path = join(folder, 'disk.qcow2');
-  await qemuImg('create', '-q', '-f', 'qcow2', '-o', ['cluster_size=65536', ...options].join(), path, '1M');
-  await qemuIo(path, 'write -P 1 0 64k');
-  for (const name of ['first', 'second']) await qemuImg('bitmap', '--add', '-g', '512', path, name);
-  await qemuIo(path, 'write -P 2 128k 4k', 'write -P 3 700k 5000');
-  const copy = join(folder, 'copy.qcow2');
-  await copyFile(path, copy);
-  const bytes = await readFile(path);
-  const room = Buffer.alloc(8 * 65536 - (bytes.length % 65536));
-  const image = new EditedImage(Buffer.concat([bytes, room]));
-  return { path, copy, image, save: () => writeFile(path, image.bytes) };
-}
-
-const u64 = (image: EditedImage, at: number) =>
-  Number(image.bytes.readBigUInt64BE(at) & 0x00ff_ffff_ffff_fe00n);
-const dataOf = (image: EditedImage, index: number) => u64(image, image.entries()[index]!.tableOffset);
-const l1Table = (image: EditedImage) => u64(image, 40);
-const l2Table = (image: EditedImage) => u64(image, l1Table(image));
-const refcountBlock = (image: EditedImage) => u64(image, u64(image, 48));
-const guestData = async (path: string) => (await qemuMap(path)).flatMap(({ offset }) => offset ?? [])[0]!;
-
-function setRefcount(image: EditedImage, offset: number, count: number): void {
-  image.bytes.writeUInt16BE(count, refcountBlock(image) + (offset / 65536) * 2);
-}
-
-async function codesOf(path: string): Promise<[ProblemCode, string | undefined][]> {
-  return (await inspectFile(path)).problems.map(({ code, bitmap }) => [code, bitmap]);
-}
-
-/** What is left, each with whether it is in use. */
-async function bitmapsLeft(path: string): Promise<[string, boolean][]> {
-  return (await qemuBitmaps(path)).map(({ name, flags }) => [name, flags.includes('in-use')]);
-}
-
-async function expectMended({ path, copy }: Sample, left: [string, boolean][]): Promise<void> {
-  await repairDirectory(path);
-  expect(await qemuCheck(path)).toMatchObject(clean);
-  expect(await compareImages(path, copy)).toMatchObject({ identical: true });
-  expect(await bitmapsLeft(path)).toEqual(left);
-  expect((await inspectFile(path)).problems.filter(({ code }) => code !== 'in-use')).toEqual([]);
-}
+import {
+  codesOf,
+  dataOf,
+  expectMended,
+  guestData,
+  l1Table,
+  l2Table,
+  refcountBlock,
+  sample,
+} from './sample.ts';
 
 test('an image that QEMU made has no problem, and the repair changes nothing', async () => {
   const { path, save } = await sample();
@@ -266,169 +213,4 @@ test('a table that many bitmaps in use share is read at most as often as it fits
     it,
     names.map((name) => [name, true]),
   );
-});
-
-describe('refcounts', () => {
-  test('that are too low for a bitmap must first be repaired by qemu-img check', async () => {
-    const it = await sample();
-    setRefcount(it.image, dataOf(it.image, 1), 0);
-    await it.save();
-    expect(await codesOf(it.path)).toEqual([['refcount-too-low', 'second']]);
-    await expect(repairDirectory(it.path)).rejects.toMatchObject({
-      code: 'NEEDS_CHECK',
-      remedy: { kind: 'check-and-repair', file: it.path },
-    });
-    expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
-    await tryProgram('qemu-img', ['check', '-r', 'all', it.path]);
-    expect(await repairDirectory(it.path)).toMatchObject({ plan: null, problems: [] });
-  });
-
-  test('that are too low for the disk are refused only if QEMU can open the image', async () => {
-    const it = await sample();
-    setRefcount(it.image, await guestData(it.path), 0);
-    await it.save();
-    expect(await codesOf(it.path)).toEqual([['refcount-too-low', undefined]]);
-    await expect(repairDirectory(it.path)).rejects.toMatchObject({ code: 'NEEDS_CHECK' });
-
-    it.image.setExtension({ count: 5 });
-    await it.save();
-    await repairDirectory(it.path);
-    await tryProgram('qemu-img', ['check', '-r', 'all', it.path]);
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-    expect(await compareImages(it.path, it.copy)).toMatchObject({ identical: true });
-    expect(await bitmapsLeft(it.path)).toEqual([
-      ['first', false],
-      ['second', false],
-    ]);
-  });
-
-  test('of clusters without a reference become 0, whatever their value, even beyond the end of the file', async () => {
-    const it = await sample();
-    const room = it.image.bytes.length - 65536;
-    setRefcount(it.image, room, 7);
-    setRefcount(it.image, room + 65536, 1);
-    setRefcount(it.image, room + 3 * 65536, 65535);
-    await it.save();
-    expect(await codesOf(it.path)).toEqual([['leaked-clusters', undefined]]);
-    const result = await repairDirectory(it.path);
-    expect(result).toMatchObject({
-      leakedClusters: 3,
-      leakedBytes: 3 * 65536,
-      plan: { releasedClusters: 3 },
-    });
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-    expect(await codesOf(it.path)).toEqual([]);
-  });
-
-  test('are not repaired if a refcount block belongs to the disk as well', async () => {
-    const it = await sample();
-    const l2 = l2Table(it.image);
-    // The first free entry of the L2 table gets the refcount block.
-    it.image.bytes.writeBigUInt64BE((1n << 63n) | BigInt(refcountBlock(it.image)), l2 + 5 * 8);
-    await it.save();
-    expect(await codesOf(it.path)).toEqual([['metadata-overlap', undefined]]);
-    await expect(repairDirectory(it.path)).rejects.toMatchObject({ code: 'NEEDS_CHECK' });
-    expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
-  });
-});
-
-describe('bitmaps that became outdated because of other software', () => {
-  test('keep only their names', async () => {
-    const it = await sample();
-    it.image.setAutoclear(0);
-    await it.save();
-    expect(await codesOf(it.path)).toEqual([
-      ['stale', undefined],
-      ['leaked-clusters', undefined],
-    ]);
-    await expectMended(it, [
-      ['first', true],
-      ['second', true],
-    ]);
-  });
-
-  test('lose their names if the guest has overwritten their directory', async () => {
-    const it = await sample();
-    it.image.setAutoclear(0);
-    it.image.bytes.fill(0xa5, it.image.directoryOffset, it.image.directoryOffset + 65536);
-    await it.save();
-    await expectMended(it, []);
-  });
-
-  test('are removed from an image of version 2 together with their clusters', async () => {
-    const it = await sample();
-    await qemuImg('amend', '-o', 'compat=0.10', it.path);
-    expect((await inspectFile(it.path)).problems.map(({ code }) => code)).toEqual([
-      'version-2',
-      'stale',
-      'leaked-clusters',
-    ]);
-    const result = await repairDirectory(it.path);
-    expect(result.bitmaps.map(({ fate }) => fate)).toEqual(['dropped', 'dropped']);
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-    expect(await compareImages(it.path, it.copy)).toMatchObject({ identical: true });
-    expect((await inspectFile(it.path)).problems.map(({ code }) => code)).toEqual(['version-2']);
-    await qemuImg('amend', '-o', 'compat=1.1', it.path);
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-  });
-
-  test('are leaks after QEMU has dropped the extension', async () => {
-    const it = await sample();
-    it.image.setAutoclear(0);
-    await it.save();
-    await qemuIo(it.path, 'read 0 512');
-    const { leaks } = await qemuCheck(it.path);
-    expect(leaks).toBeGreaterThan(0);
-    expect(await repairDirectory(it.path)).toMatchObject({
-      leakedClusters: leaks,
-      plan: { claimedClusters: 0 },
-    });
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-  });
-});
-
-describe('an image that is marked', () => {
-  test.each<[ProblemCode, number]>([
-    ['marked-dirty', 1],
-    ['marked-corrupt', 2],
-  ])('%s is refused', async (code, bits) => {
-    const it = await sample();
-    it.image.bytes[79] = bits;
-    it.image.setAutoclear(0);
-    await it.save();
-    expect(await codesOf(it.path)).toContainEqual([code, undefined]);
-    await expect(repairDirectory(it.path)).rejects.toMatchObject({ code: 'NEEDS_CHECK' });
-    expect(Buffer.compare(await readFile(it.path), it.image.bytes)).toBe(0);
-  });
-
-  test('corrupt and that QEMU refuses can be opened after the advised steps', async () => {
-    const it = await sample();
-    it.image.bytes[79] = 2;
-    it.image.setExtension({ count: 0 });
-    await it.save();
-    const { remedy } = await repairDirectory(it.path).then(
-      () => expect.fail('it is not refused'),
-      (error: RefusedError) => error,
-    );
-    const commands = [...hintFor(remedy!, NO_COMMAND).matchAll(/"([^"]+)"/g)].map((match) => match[1]!);
-    expect(commands).toHaveLength(2);
-    for (const command of commands) await promisify(execFile)('sh', ['-c', command]).catch(() => {});
-    expect(await qemuCheck(it.path)).toMatchObject(clean);
-    expect(await compareImages(it.path, it.copy)).toMatchObject({ identical: true });
-  });
-});
-
-test('unknown autoclear bits are reported, and the first change clears them', async () => {
-  const it = await sample();
-  it.image.setAutoclear(0x41);
-  setRefcount(it.image, it.image.bytes.length - 65536, 1);
-  await it.save();
-  expect(await codesOf(it.path)).toEqual([
-    ['unknown-autoclear', undefined],
-    ['leaked-clusters', undefined],
-  ]);
-  await expectMended(it, [
-    ['first', false],
-    ['second', false],
-  ]);
 });

@@ -1,35 +1,31 @@
-/** A new set of bitmaps: the writes, their order, and the released clusters. */
+/** A first set of bitmaps: the writes, their order, and the limits of the directory. */
 import { describe, expect, test } from 'vitest';
-import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
+import { cleanBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { censusOf, requireSound } from '../../../src/census/census.ts';
 import { clusterRange, hostOffset } from '../../../src/format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
-import { type Image, openImage } from '../../../src/image/image.ts';
-import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
+import { openImage } from '../../../src/image/image.ts';
 import { applyPlan } from '../../../src/plan/apply-plan.ts';
 import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
-import type { Plan } from '../../../src/plan/plan.ts';
-import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
 import { planDirectory } from '../../../src/plan/plan-directory.ts';
 import { type MemoryStorage, memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
-
-const CLUSTER = 512;
-/** At 512 bytes a bitmap of it has 1280 bytes: two whole clusters and a half. */
-const DISK = 5 * 2 ** 20;
-const BLOCK = 2;
-const L1 = 3;
-/** The first cluster behind the structures of the image. */
-const FIRST = 6;
-
-/** Header, refcount table, a refcount block of 16-bit entries, and an L1 table of three clusters; then what else is counted. */
-async function emptyImage({ clusters = FIRST, counted = [] as number[] } = {}): Promise<MemoryStorage> {
-  const bytes = Buffer.alloc(clusters * CLUSTER);
-  bytes.set(storedHeader({ cluster_bits: 9, size: DISK, l1_table_offset: L1 * CLUSTER }));
-  bytes.writeBigUInt64BE(BigInt(BLOCK * CLUSTER), CLUSTER);
-  for (const cluster of [0, 1, 2, 3, 4, 5, ...counted]) bytes.writeUInt16BE(1, BLOCK * CLUSTER + 2 * cluster);
-  return memoryStorage(bytes, { name: 'disk.qcow2' });
-}
+import {
+  bitmapOf,
+  CLUSTER,
+  change,
+  clean,
+  countedClusters,
+  DISK,
+  emptyImage,
+  FIRST,
+  keep,
+  L1,
+  mixed,
+  planOn,
+  store,
+  written,
+} from './planned-change.ts';
 
 /** A file whose refcount table is full: each cluster that it can count is in use. Its backing file's name is in the way. */
 function fullImage(): MemoryStorage {
@@ -53,62 +49,9 @@ function fullImage(): MemoryStorage {
   return memoryStorage(bytes, { name: 'disk.qcow2' });
 }
 
-async function planOn(
-  image: Image,
-  wanted: readonly BitmapSlot[],
-  present?: readonly BitmapDirectoryEntry[],
-) {
-  return planBitmaps(await censusOf(image), {
-    present: present ?? (await readBitmapDirectory(image)),
-    wanted,
-  });
-}
-
-/** Plans and carries out a change. */
-async function change(storage: MemoryStorage, wanted: readonly BitmapSlot[]) {
-  const plan = await planOn(await openImage(storage), wanted);
-  await applyPlan(storage, plan);
-  return {
-    plan,
-    bytes: Buffer.from(storage.contents()),
-    entries: await readBitmapDirectory(await openImage(storage)),
-  };
-}
-
-/** `bits` byte by byte, over the whole disk at 512 bytes. */
-function bitmapOf(bits: (byte: number) => number): DirtyBitmap {
-  const bitmap = cleanBitmap(DISK, 9);
-  return { ...bitmap, bits: bitmap.bits.map((_, byte) => bits(byte)) };
-}
-
-const store = (
-  name: string,
-  bitmap: DirtyBitmap,
-  more: { auto?: boolean; inUse?: boolean } = {},
-): BitmapSlot => ({
-  kind: 'store',
-  nameBytes: Buffer.from(name),
-  name,
-  auto: true,
-  bitmap,
-  ...more,
-});
-const keep = (entry: BitmapDirectoryEntry): BitmapSlot => ({ kind: 'keep', entry });
-
-const mixed = bitmapOf((byte) => (byte % 7) + 1);
-const clean = bitmapOf(() => 0);
-
-const written = ({ steps }: Plan) =>
-  steps.map((step) =>
-    step.kind === 'write' ? `${step.offset / CLUSTER}+${step.bytes.length}: ${step.reason}` : 'flush',
-  );
 /** The three entries of the table in that cluster. */
 const tableAt = (bytes: Buffer, cluster: number) =>
   [0, 8, 16].map((at) => bytes.readBigUInt64BE(cluster * CLUSTER + at));
-const countedClusters = (bytes: Buffer) =>
-  Array.from({ length: CLUSTER / 2 }, (_, cluster) => cluster).filter(
-    (cluster) => bytes.readUInt16BE(BLOCK * CLUSTER + 2 * cluster) !== 0,
-  );
 
 describe('a first bitmap', () => {
   test('is written and counted before the header refers to it', async () => {
@@ -220,103 +163,6 @@ test('a table of several clusters is contiguous', async () => {
     '9+512: table of bitmap "b"',
     '6+512: bitmap directory',
   ]);
-});
-
-describe('a change of the set', () => {
-  /** "old" in clusters 7 and 9 to 11, "kept" in 8 and 12 to 14, the directory in 6. */
-  async function twoBitmaps() {
-    const storage = await emptyImage();
-    const { entries } = await change(storage, [store('old', mixed), store('kept', mixed)]);
-    return { storage, old: entries[0]!, kept: entries[1]! };
-  }
-
-  test('keeps a bitmap in place, and releases the other one and the old directory', async () => {
-    const { storage, kept } = await twoBitmaps();
-    const { plan, bytes, entries } = await change(storage, [keep(kept)]);
-    expect(entries).toEqual([kept]);
-    expect(written(plan)).toEqual([
-      '15+512: bitmap directory',
-      expect.stringMatching(/: refcounts in block 0$/),
-      'flush',
-      expect.stringMatching(/: header: bitmaps extension and autoclear bit 0, in one sector$/),
-      'flush',
-      expect.stringMatching(/: released refcounts in block 0$/),
-      'flush',
-    ]);
-    expect(plan).toMatchObject({ commitIndex: 4, claimedClusters: 1, releasedClusters: 5 });
-    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
-  });
-
-  test('claims no cluster of the old set before the switch', async () => {
-    const { storage, kept } = await twoBitmaps();
-    const { plan } = await change(storage, [store('old', clean), keep(kept)]);
-    expect(written(plan).slice(0, 2)).toEqual(['16+512: table of bitmap "old"', '15+512: bitmap directory']);
-    expect(plan.releasedClusters).toBe(5);
-  });
-
-  test('to no bitmaps needs no directory, and releases everything', async () => {
-    const { storage } = await twoBitmaps();
-    const { plan, bytes, entries } = await change(storage, []);
-    expect(entries).toEqual([]);
-    expect(plan).toMatchObject({ claimedClusters: 0, releasedClusters: 9, newEndOffset: 15 * CLUSTER });
-    expect(written(plan).filter((step) => /new clusters|directory|table of/.test(step))).toEqual([]);
-    expect(written(plan)[0]).toMatch(/autoclear bit 0/);
-    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5]);
-  });
-
-  test('that removes a bitmap with a broken table releases the clusters that the table may refer to', async () => {
-    const { storage, kept } = await twoBitmaps();
-    const broken = Buffer.alloc(8);
-    broken.writeBigUInt64BE(BigInt(9 * CLUSTER) | 0x1fen);
-    await storage.write(7 * CLUSTER, broken);
-    const { bytes } = await change(storage, [keep(kept)]);
-    expect(countedClusters(bytes)).toEqual([0, 1, 2, 3, 4, 5, 8, 12, 13, 14, 15]);
-  });
-
-  test('releases no cluster twice, no kept cluster, and none beyond the end of the file, whatever a table says', async () => {
-    const { storage, old, kept } = await twoBitmaps();
-    const image = await openImage(storage);
-    const beyond = { ...old, tableOffset: hostOffset(100 * CLUSTER) };
-    expect((await planOn(image, [keep(kept)], [old, beyond, old, kept])).releasedClusters).toBe(5);
-    // Now its first entry names a cluster of the bitmap that is kept.
-    const entry = Buffer.alloc(8);
-    entry.writeBigUInt64BE(BigInt(12 * CLUSTER));
-    await storage.write(7 * CLUSTER, entry);
-    expect((await planOn(image, [keep(kept)], [old, kept])).releasedClusters).toBe(4);
-  });
-
-  test('is refused if a kept bitmap shares a cluster with another one', async () => {
-    const { storage, old, kept } = await twoBitmaps();
-    await storage.write(8 * CLUSTER, storage.contents().subarray(7 * CLUSTER, 7 * CLUSTER + 8));
-    const image = await openImage(storage);
-    await expect(planOn(image, [keep(old), keep(kept)])).rejects.toThrow('disk.qcow2');
-    // The references of a bitmap in use are not reliable.
-    const inUse = { ...kept, inUse: true };
-    const plan = await planOn(image, [keep(old), keep(inUse)], [old, inUse]);
-    expect(plan.releasedClusters).toBe(1);
-  });
-
-  test('claims no cluster that a kept bitmap in use may refer to', async () => {
-    const { storage, kept } = await twoBitmaps();
-    await storage.write(BLOCK * CLUSTER + 2 * 12, new Uint8Array(2));
-    const inUse = { ...kept, inUse: true };
-    const plan = await planOn(await openImage(storage), [keep(inUse), store('new', mixed)], [inUse]);
-    expect(written(plan).some((step) => step.startsWith('12+'))).toBe(false);
-  });
-
-  test('is refused if a bitmap in use points beyond the end of the file, which may end within a cluster', async () => {
-    const { storage, kept } = await twoBitmaps();
-    const inUse = { ...kept, inUse: true };
-    const planWith = async (bytes: Uint8Array) =>
-      planOn(await openImage(memoryStorage(bytes, { name: 'disk.qcow2' })), [keep(inUse)], [inUse]);
-    await expect(planWith(storage.contents().subarray(0, 14 * CLUSTER + 1))).resolves.toMatchObject({
-      claimedClusters: 1,
-    });
-    await expect(planWith(storage.contents().subarray(0, 14 * CLUSTER))).rejects.toMatchObject({
-      code: 'BITMAP_INCONSISTENT',
-      message: 'disk.qcow2: bitmap "kept" is marked in-use and points beyond the end of the file at 0x1c00',
-    });
-  });
 });
 
 describe('a directory', () => {
