@@ -1,9 +1,9 @@
 /**
  * L1 table entries ("Cluster mapping" in the specification).
  */
-import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import { type Header, L1_ENTRY_BYTES } from './header.ts';
+import { visitEntries } from './table-entries.ts';
 
 /** Bits 56…62 of an entry. Bit 63 (COPIED) only describes the refcount. */
 const RESERVED_HIGH = 0x7f000000;
@@ -16,11 +16,8 @@ const OFFSET_HIGH = 0x00ffffff;
  * @throws FormatError when an entry has reserved bits set or an unaligned offset
  */
 export function decodeL1Table(bytes: Uint8Array, { clusterSizeBytes }: Header, what: string): Float64Array {
-  const data = view(bytes);
   const offsets = new Float64Array(bytes.length / L1_ENTRY_BYTES);
-  for (let index = 0; index < offsets.length; index++) {
-    const high = data.getUint32(index * L1_ENTRY_BYTES);
-    const low = data.getUint32(index * L1_ENTRY_BYTES + 4);
+  visitEntries(bytes, (index, high, low) => {
     const offset = (high & OFFSET_HIGH) * 2 ** 32 + low;
     if ((high & RESERVED_HIGH) !== 0 || offset % clusterSizeBytes !== 0) {
       const stored = hex((BigInt(high) << 32n) | BigInt(low));
@@ -30,6 +27,6 @@ export function decodeL1Table(bytes: Uint8Array, { clusterSizeBytes }: Header, w
       );
     }
     offsets[index] = offset;
-  }
+  });
   return offsets;
 }

@@ -1,11 +1,11 @@
 /**
  * Refcount table and refcount blocks ("Host cluster management" in the specification).
  */
-import { alignDown } from '../bytes/align.ts';
 import { skipBytes } from '../bytes/bits.ts';
 import { view } from '../bytes/struct.ts';
 import { FormatError, hex } from './format-error.ts';
 import type { Header } from './header.ts';
+import { visitEntries } from './table-entries.ts';
 
 export const REFCOUNT_TABLE_ENTRY_BYTES = 8;
 const RESERVED_BITS = 0x1ff;
@@ -20,22 +20,8 @@ export function clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder }: He
  * @throws FormatError when an entry has reserved bits set, is unaligned or beyond 2^53
  */
 export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Header): Float64Array {
-  const data = view(bytes);
   const offsets = new Float64Array(bytes.length / REFCOUNT_TABLE_ENTRY_BYTES);
-  // Most entries are 0: the table has room for a far longer file.
-  for (
-    let byte = skipBytes(bytes, 0, 0, bytes.length);
-    byte < bytes.length;
-    byte = skipBytes(
-      bytes,
-      0,
-      alignDown(byte, REFCOUNT_TABLE_ENTRY_BYTES) + REFCOUNT_TABLE_ENTRY_BYTES,
-      bytes.length,
-    )
-  ) {
-    const index = Math.floor(byte / REFCOUNT_TABLE_ENTRY_BYTES);
-    const high = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES);
-    const low = data.getUint32(index * REFCOUNT_TABLE_ENTRY_BYTES + 4);
+  visitEntries(bytes, (index, high, low) => {
     const offset = high * 2 ** 32 + low;
     if ((low & RESERVED_BITS) !== 0 || offset % clusterSizeBytes !== 0 || !Number.isSafeInteger(offset)) {
       const stored = hex((BigInt(high) << 32n) | BigInt(low));
@@ -45,7 +31,7 @@ export function decodeRefcountTable(bytes: Uint8Array, { clusterSizeBytes }: Hea
       );
     }
     offsets[index] = offset;
-  }
+  });
   return offsets;
 }
 

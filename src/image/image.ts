@@ -182,8 +182,15 @@ export async function readL1Table(
 ): Promise<Float64Array> {
   const bytes = await readInside(image, what, offset, entryCount * L1_ENTRY_BYTES);
   const l2Offsets = naming(image.storage, () => decodeL1Table(bytes, image.header, what));
-  requireOwnClusters(image, `L2 tables that ${what} names`, l2Offsets.filter((each) => each !== 0).length);
+  requireOwnClusters(image, `L2 tables that ${what} names`, l2TableCount(l2Offsets));
   return l2Offsets;
+}
+
+/** The number of L2 tables that an L1 table names, given its offsets. */
+export function l2TableCount(l2Offsets: Float64Array): number {
+  let count = 0;
+  for (let index = 0; index < l2Offsets.length; index++) if (l2Offsets[index] !== 0) count++;
+  return count;
 }
 
 /** False only if there are bitmaps that QEMU ignores, because autoclear bit 0 is clear. */

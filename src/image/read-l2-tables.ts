@@ -152,18 +152,18 @@ function nextTurn(): Promise<void> {
 }
 
 function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
+  const indexes = new Uint32Array(l2Offsets.length);
   let count = 0;
-  for (let index = 0; index < l2Offsets.length; index++) if (l2Offsets[index] !== 0) count++;
-  const order = new Uint32Array(count);
   let ascending = true;
   let last = 0;
-  for (let index = 0, position = 0; index < l2Offsets.length; index++) {
+  for (let index = 0; index < l2Offsets.length; index++) {
     const offset = l2Offsets[index]!;
     if (offset === 0) continue;
     ascending &&= offset >= last;
     last = offset;
-    order[position++] = index;
+    indexes[count++] = index;
   }
+  const order = indexes.subarray(0, count);
   return ascending ? order : order.sort((a, b) => l2Offsets[a]! - l2Offsets[b]!);
 }
 

@@ -1,7 +1,7 @@
 /**
  * Adds up the bytes read from L2 tables, for progress reports.
  */
-import type { ActiveTables } from './image.ts';
+import { type ActiveTables, l2TableCount } from './image.ts';
 import type { L2Reading } from './read-l2-tables.ts';
 
 export interface Progress {
@@ -27,7 +27,7 @@ export function tableReading(
   if (onProgress === undefined || first === undefined) return { signal };
   let totalBytes = 0;
   for (const { image, l2Offsets } of tables) {
-    totalBytes += l2Offsets.filter((offset) => offset !== 0).length * image.header.clusterSizeBytes;
+    totalBytes += l2TableCount(l2Offsets) * image.header.clusterSizeBytes;
   }
   const image = first.image.storage.name;
   let doneBytes = 0;
