@@ -81,7 +81,7 @@ function nested(value: unknown, name: string): Options {
     let group = result;
     for (const word of path) {
       const inner = group[word] ?? Object.create(null);
-      if (!isGroup(inner)) throw unsupported(name, `"${key}" beside "${word}"`);
+      if (!isGroup(inner)) throw unsupported(name, `"${key}" together with "${word}"`);
       group[word] = inner;
       group = inner;
     }

@@ -1,7 +1,6 @@
 /**
  * A regular file or a block device as storage.
  */
-
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { FailedError } from '../errors.ts';
