@@ -1,7 +1,6 @@
 /**
  * The kinds of failure that a user can meet. Each has one exit code. Any other thrown error is a bug.
  */
-
 import type { Remedy } from './remedy.ts';
 
 /** Data for scripts in addition to the message. */

@@ -1,7 +1,6 @@
 /**
  * Detects the format of an image from its first bytes. Used where no format is stored or given.
  */
-
 import { view } from '../bytes/struct.ts';
 import { MAGIC } from '../format/header.ts';
 

@@ -1,7 +1,6 @@
 /**
  * Refcounts of an image. The table is read at once, and each block on request.
  */
-
 import { type HostCluster, hostOffset } from '../format/addresses.ts';
 import type { Header } from '../format/header.ts';
 import {

@@ -1,7 +1,6 @@
 /**
  * Scans the L2 tables of an L1 table once, for their content and for the host clusters that they name.
  */
-
 import { divideUp } from '../bytes/align.ts';
 import { setBit } from '../bytes/bits.ts';
 import type { Brand } from '../bytes/brand.ts';

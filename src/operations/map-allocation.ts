@@ -1,7 +1,6 @@
 /**
  * Maps each part of the disk to the image of the chain that provides it.
  */
-
 import { openChain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';

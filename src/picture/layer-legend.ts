@@ -1,7 +1,6 @@
 /**
  * The legend of a map: the colours, and the bytes that each image provides.
  */
-
 import { shortened } from '../text/shortened.ts';
 import { formatSize } from '../text/size.ts';
 import { sumOf } from './cell-sums.ts';

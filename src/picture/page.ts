@@ -1,7 +1,6 @@
 /**
  * The common page of all pictures of a disk: titles, the grid, the disk as a strip, a legend, and a key.
  */
-
 import { shortened } from '../text/shortened.ts';
 import { formatSize } from '../text/size.ts';
 import { curveOver } from './curve.ts';

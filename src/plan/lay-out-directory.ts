@@ -1,7 +1,6 @@
 /**
  * Assigns clusters to the parts of a new bitmap directory.
  */
-
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { type BitmapPiece, encodeBitmap } from '../bitmap/encode-bitmap.ts';
 import { alignUp } from '../bytes/align.ts';

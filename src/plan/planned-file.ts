@@ -2,7 +2,6 @@
  * A file with the content that planned steps will write. Further changes can be planned before the file
  * exists.
  */
-
 import type { Storage } from '../storage/storage.ts';
 import type { Step } from './plan.ts';
 

@@ -2,7 +2,6 @@
  * Plans the steps that count claimed clusters and release others. In this order an interruption only leaks
  * clusters.
  */
-
 import type { Span } from '../bytes/range.ts';
 import type { SoundCensus } from '../census/census.ts';
 import {

@@ -2,7 +2,6 @@
  * Inspects one image of a chain with a single pass over its tables. Checks the structure on which bitmaps
  * depend, and whether the bitmaps mark all allocated ranges.
  */
-
 import { type DirtyBitmap, dirtyBytes, resample, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
 import { ownGranularityBits } from '../../bitmap/granularity.ts';
 import { takeCensus } from '../../census/census.ts';

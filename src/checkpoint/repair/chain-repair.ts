@@ -1,7 +1,6 @@
 /**
  * Plans the repair of the checkpoints of one disk: the bitmaps that each image of its chain gets.
  */
-
 import { defaultGranularityBits } from '../../bitmap/granularity.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';

@@ -1,7 +1,6 @@
 /**
  * Plans the bitmaps that one image of a chain gets to make the checkpoints of the chain valid.
  */
-
 import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readInUseMarks } from '../../bitmap/read-bitmap.ts';

@@ -1,7 +1,6 @@
 /**
  * Chooses the checkpoints of a chain that a repair covers.
  */
-
 import { RefusedError, UsageError } from '../../errors.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { ALLOCATED, isTemporaryName } from '../names.ts';

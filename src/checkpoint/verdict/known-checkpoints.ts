@@ -1,7 +1,6 @@
 /**
  * Reads the checkpoints of disks that libvirt or a backup program has recorded.
  */
-
 import { RefusedError, UsageError } from '../../errors.ts';
 import { inNaturalOrder } from '../../text/natural-order.ts';
 import type { ChainImage } from '../chain/chain-images.ts';

@@ -1,7 +1,6 @@
 /**
  * bitmap-tool completion
  */
-
 import type { CommandDefinition } from '../command.ts';
 import type { Shell } from '../completion/shells.ts';
 import { DONE } from '../errors.ts';

@@ -1,7 +1,6 @@
 /**
  * Completion for bash.
  */
-
 import type { ProgramTree } from '../command-tree.ts';
 import type { Completes } from '../option.ts';
 

@@ -1,7 +1,6 @@
 /**
  * Completion for fish.
  */
-
 import type { CommandNode, OptionNode, ProgramTree } from '../command-tree.ts';
 import type { Completes } from '../option.ts';
 

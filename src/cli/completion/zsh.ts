@@ -1,7 +1,6 @@
 /**
  * Completion for zsh.
  */
-
 import type { CommandNode, OptionNode, ProgramTree } from '../command-tree.ts';
 import type { Completes } from '../option.ts';
 

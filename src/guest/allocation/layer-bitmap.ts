@@ -1,7 +1,6 @@
 /**
  * The allocation of one image of a chain, as a dirty bitmap.
  */
-
 import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../../bitmap/dirty-bitmap.ts';
 import { divideUp } from '../../bytes/align.ts';
 import { runsOfOnes, setBits, skipBytes } from '../../bytes/bits.ts';

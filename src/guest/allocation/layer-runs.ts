@@ -1,7 +1,6 @@
 /**
  * Reads the allocation of one image of a chain in parts, as runs.
  */
-
 import { divideUp } from '../../bytes/align.ts';
 import type { Span } from '../../bytes/range.ts';
 import { view } from '../../bytes/struct.ts';

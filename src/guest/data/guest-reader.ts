@@ -1,7 +1,6 @@
 /**
  * Reads the disk as a guest sees it, through a whole backing chain.
  */
-
 import type { Locking } from '../../chain/locking.ts';
 import { chainMap, type MappedLayers } from '../allocation/chain-map.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';

@@ -1,7 +1,6 @@
 /**
  * Reads the data that one image of a chain provides to the disk.
  */
-
 import type { Layer } from '../../chain/layer.ts';
 import type { Locking } from '../../chain/locking.ts';
 import { RefusedError } from '../../errors.ts';

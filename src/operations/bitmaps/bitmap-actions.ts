@@ -1,7 +1,6 @@
 /**
  * The actions of `qemu-img bitmap`: a series of changes to one bitmap, with the effects of QEMU 11.1.
  */
-
 import { cleanBitmap, type DirtyBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { defaultGranularityBits, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';

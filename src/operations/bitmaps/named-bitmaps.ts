@@ -1,7 +1,6 @@
 /**
  * Reads bitmaps by name: stored bitmaps of this or another image, or the pseudo-bitmap.
  */
-
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { isStorable, ownGranularityBits } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';

@@ -1,7 +1,6 @@
 /**
  * Makes the checkpoints of whole backing chains valid again.
  */
-
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import { claimForWriting } from '../../chain/locking.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';

@@ -1,7 +1,6 @@
 /**
  * Chooses the bitmaps that create-from makes: the named ones, or those of the backing images.
  */
-
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { isGood } from '../../checkpoint/chain/bitmap-state.ts';

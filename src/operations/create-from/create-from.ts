@@ -2,7 +2,6 @@
  * Creates bitmaps in an image from a source, like the job block-dirty-bitmap-create-from that was proposed
  * for QEMU.
  */
-
 import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';

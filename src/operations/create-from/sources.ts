@@ -1,7 +1,6 @@
 /**
  * The sources of new bitmaps: those that were proposed for the job block-dirty-bitmap-create-from, and more.
  */
-
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
 import type { ByteRange } from '../../bytes/range.ts';
 import type { Chain } from '../../chain/chain.ts';

@@ -2,7 +2,6 @@
  * Checks and repairs the checkpoints of a running or shut off guest, by its name. Also asks libvirt for its
  * verdict.
  */
-
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
