@@ -20,22 +20,22 @@ export function openNbdStream(path: string, signal: AbortSignal | undefined): Nb
   // `take` reports errors. Without a listener, an error after the last call would end the process.
   socket.on('error', () => {});
   const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  const aborted = new Promise<never>((_, reject) => {
-    if (signal?.aborted) reject(signal.reason);
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  // An abort between two calls is no unhandled rejection.
-  aborted.catch(() => {});
+  let stopWaiting: (reason: unknown) => void = () => {};
+  const onAbort = () => stopWaiting(signal?.reason);
+  signal?.addEventListener('abort', onAbort);
+  const nextChunk = () =>
+    new Promise<IteratorResult<Buffer>>((resolve, reject) => {
+      stopWaiting = reject;
+      chunks.next().then(resolve, (cause: Error) => reject(nbdFailure(cause.message, { cause })));
+    });
   let held: Buffer[] = [];
   let heldBytes = 0;
   return {
     send: (...messages) => void socket.write(Buffer.concat(messages)),
     async take(length) {
       while (heldBytes < length) {
-        const next = chunks.next().catch((cause: Error) => {
-          throw nbdFailure(cause.message, { cause });
-        });
-        const { value, done } = await Promise.race([next, aborted]);
+        signal?.throwIfAborted();
+        const { value, done } = await nextChunk();
         if (done) throw nbdFailure('the connection has ended', { remedy: { kind: 'check-after-crash' } });
         held.push(value);
         heldBytes += value.length;
@@ -45,7 +45,10 @@ export function openNbdStream(path: string, signal: AbortSignal | undefined): Nb
       heldBytes -= length;
       return whole.subarray(0, length);
     },
-    close: () => void socket.destroy(),
+    close() {
+      signal?.removeEventListener('abort', onAbort);
+      socket.destroy();
+    },
   };
 }
 

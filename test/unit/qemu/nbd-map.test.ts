@@ -1,4 +1,5 @@
 /** Answers of an NBD server that QEMU would not give. The byte numbers are those of NBD's doc/proto.md. */
+import { getEventListeners } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -167,6 +168,12 @@ it('a read stops at once on an abort while the server does not answer', async ()
   const reason = new Error('enough');
   const reading = read({ answerRequest: () => abort.abort(reason) }, { signal: abort.signal });
   await expect(reading).rejects.toBe(reason);
+});
+
+it('a read leaves no listener on the signal', async () => {
+  const { signal } = new AbortController();
+  await read({ answerRequest: (client) => client.write(status(DISK_BYTES, 1)) }, { signal });
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 it.each<[string, (client: Socket) => void]>([
