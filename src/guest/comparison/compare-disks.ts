@@ -19,10 +19,11 @@ export interface Comparison {
 }
 
 /**
- * Maximum size of one read on each side. Parts end at multiples of it, so that most contain whole clusters.
+ * Maximum size of one read on each side. Parts end at multiples of it, so that most contain whole clusters. The
+ * buffers of all parts in flight fit into the processor's cache: larger ones take twice the time.
  */
-const PART_BYTES = 1024 * 1024;
-const PARTS_IN_FLIGHT = 4;
+const PART_BYTES = 256 * 1024;
+const PARTS_IN_FLIGHT = 8;
 
 /** A range to read on both sides. It consists of adjacent stretches. */
 interface Part {
