@@ -51,6 +51,14 @@ async function bootable(folder: string, below: string): Promise<string> {
   return active;
 }
 
+function chainNodes({ base, top }: { base: string; top: string }, active: string) {
+  return [
+    ...qcow2Nodes('base', base, { 'read-only': true, backing: null }),
+    ...qcow2Nodes('top', top, { 'read-only': true, backing: 'base' }),
+    ...qcow2Nodes('active', active, { backing: 'top' }),
+  ];
+}
+
 const MACHINE = ['-machine', 'pc', '-accel', 'tcg', '-m', '32'];
 const IN_MAIN_LOOP = ['-device', 'virtio-blk-pci,drive=active'];
 const IN_IO_THREAD = ['-object', 'iothread,id=io', '-device', 'virtio-blk-pci,drive=active,iothread=io'];
@@ -59,13 +67,9 @@ it.each([
   ['the main loop', IN_MAIN_LOOP],
   ['an I/O thread', IN_IO_THREAD],
 ])('repairs the chain of a guest that writes all the time, with its disk in %s', async (_, device) => {
-  const { folder, base, top } = await brokenChain();
-  const active = await bootable(folder, top);
-  const nodes = [
-    ...qcow2Nodes('base', base, { 'read-only': true, backing: null }),
-    ...qcow2Nodes('top', top, { 'read-only': true, backing: 'base' }),
-    ...qcow2Nodes('active', active, { backing: 'top' }),
-  ];
+  const chain = await brokenChain();
+  const active = await bootable(chain.folder, chain.top);
+  const nodes = chainNodes(chain, active);
   const qemu = await startQemu(nodes, 'qemu-system-x86_64', [...MACHINE, ...device]);
   await waitForWrites(qemu);
   await bitmapToolJson('repair', '--qmp', qemu.socket, active);
@@ -76,7 +80,24 @@ it.each([
   });
   await qemu.qmp.execute('stop');
   await expectExact(qemu, active, 'c1');
-  expect(await qemuBitmaps(top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+  expect(await qemuBitmaps(chain.top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+});
+
+it('repairs two disks in two I/O threads in one transaction', async () => {
+  const [first, second] = [await brokenChain(), await brokenChain()];
+  const active = await bootable(first.folder, first.top);
+  const devices = [
+    ...IN_IO_THREAD,
+    ...['-object', 'iothread,id=other', '-device', 'virtio-blk-pci,drive=second,iothread=other'],
+  ];
+  const nodes = [...chainNodes(first, active), ...qcow2Nodes('second', second.top)];
+  const qemu = await startQemu(nodes, 'qemu-system-x86_64', [...MACHINE, ...devices]);
+  await waitForWrites(qemu);
+  await bitmapToolJson('repair', '--qmp', qemu.socket, active, second.top);
+  await waitForWrites(qemu);
+  await qemu.qmp.execute('stop');
+  await expectExact(qemu, active, 'c1');
+  expect(await qemuBitmaps(second.top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
 });
 
 it('leaves a guest with its disk in an I/O thread running when the reading of QEMU is stopped', async () => {
