@@ -1,27 +1,28 @@
 /**
  * Loads a built file with its bytecode. Compiling the file would take longer than most runs.
  *
- * The build stores the bytecode next to the file. V8 refuses the bytecode of another version of V8 and then
- * compiles the file as usual.
+ * The build stores the bytecode beside the file. V8 refuses the bytecode of another version of V8 and then
+ * compiles the file as usual. V8 does not notice damage and compares only the length of the text, so this file
+ * checks both.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Script } from 'node:vm';
 
-/** The file ends with the SHA-256 of its text, in hexadecimal. Its bytecode begins with the same digest. */
+/** A built file ends with the SHA-256 of its text, in hexadecimal. */
 const DIGEST_LENGTH = 64;
+/** The digest of the file and the checksum of the bytecode, in hexadecimal. The bytecode follows. */
+const MARK_LENGTH = DIGEST_LENGTH + 8;
 
-export interface LoadedFile {
+interface LoadedFile {
   readonly exports: unknown;
   readonly script: Script;
-  readonly digest: string;
 }
 
 /** @param path the absolute path of a CommonJS file */
 export function loadFile(path: string): LoadedFile {
   const text = readFileSync(path, 'utf8');
-  const digest = text.slice(-DIGEST_LENGTH);
-  const cachedData = storedBytecode(path, digest);
+  const cachedData = storedBytecode(path, text);
   const script = new Script(`(function (exports, require, module) {\n${text}\n})`, {
     filename: path,
     lineOffset: -1,
@@ -29,20 +30,43 @@ export function loadFile(path: string): LoadedFile {
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(path), module);
-  return { exports: module.exports, script, digest };
+  return { exports: module.exports, script };
 }
 
 export function bytecodePath(path: string): string {
   return `${path}.bytecode`;
 }
 
-/** V8 compares only the length of the text with that of the bytecode, so the digests are compared here. */
-function storedBytecode(path: string, digest: string): Buffer | undefined {
+/** The content of the bytecode file of a built file. */
+export function encodeBytecode(text: string, bytecode: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(markOf(text, bytecode)), bytecode]);
+}
+
+/** Undefined if there is none, if it belongs to another text, or if it is damaged. */
+function storedBytecode(path: string, text: string): Buffer | undefined {
   let stored: Buffer;
   try {
     stored = readFileSync(bytecodePath(path));
   } catch {
     return undefined;
   }
-  return stored.toString('latin1', 0, DIGEST_LENGTH) === digest ? stored.subarray(DIGEST_LENGTH) : undefined;
+  if (stored.length < MARK_LENGTH) return undefined;
+  const bytecode = stored.subarray(MARK_LENGTH);
+  return stored.toString('latin1', 0, MARK_LENGTH) === markOf(text, bytecode) ? bytecode : undefined;
+}
+
+function markOf(text: string, bytecode: Uint8Array): string {
+  const sum = (checksum(bytecode) >>> 0).toString(16).padStart(8, '0');
+  return `${text.slice(-DIGEST_LENGTH)}${sum}`;
+}
+
+/** Differs after any change within one word, such as a flipped bit: the factor is odd. */
+function checksum(bytes: Uint8Array): number {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  let sum = bytes.length;
+  for (let index = 0; index < words.length; index++) sum = (Math.imul(sum, 31) + words[index]!) | 0;
+  for (let index = words.length * 4; index < bytes.length; index++) {
+    sum = (Math.imul(sum, 31) + bytes[index]!) | 0;
+  }
+  return sum;
 }

@@ -3,16 +3,16 @@
  *
  * V8 compiles a function when it is first called, so the command runs before its bytecode is taken.
  */
-import { rmSync, writeFileSync } from 'node:fs';
-import { bytecodePath, loadFile } from './compiled-file.ts';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { bytecodePath, encodeBytecode, loadFile } from './compiled-file.ts';
 
 async function storeBytecode(path: string, runs: readonly string[]): Promise<void> {
   // Bytecode of an earlier build would be stored again, with other functions.
   rmSync(bytecodePath(path), { force: true });
-  const { exports, script, digest } = loadFile(path);
+  const { exports, script } = loadFile(path);
   const { runProgram } = exports as typeof import('./run-program.ts');
   for (const run of runs) await runProgram(run.split(' '));
-  writeFileSync(bytecodePath(path), Buffer.concat([Buffer.from(digest), script.createCachedData()]));
+  writeFileSync(bytecodePath(path), encodeBytecode(readFileSync(path, 'utf8'), script.createCachedData()));
 }
 
 const [path = '', ...runs] = process.argv.slice(2);

@@ -3,24 +3,24 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { bytecodePath, loadFile } from '../../../src/cli/compiled-file.ts';
+import { bytecodePath, encodeBytecode, loadFile } from '../../../src/cli/compiled-file.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** Writes a file as the build does, and bytecode that begins with `digest`. */
-async function builtFile(text: string, bytecode?: { digest: string; code: Buffer }): Promise<string> {
+/** The text of a file as the build writes it. */
+const withDigest = (text: string) => `${text}//${digestOf(text)}`;
+
+/** Writes a file, and the content of its bytecode file. */
+async function builtFile(text: string, stored?: Uint8Array): Promise<string> {
   const path = join(await scratchFolder(), 'file.cjs');
-  await writeFile(path, `${text}//${digestOf(text)}`);
-  if (bytecode !== undefined)
-    await writeFile(bytecodePath(path), Buffer.concat([Buffer.from(bytecode.digest), bytecode.code]));
+  await writeFile(path, withDigest(text));
+  if (stored !== undefined) await writeFile(bytecodePath(path), stored);
   return path;
 }
 
-const bytecodeOf = async (text: string) => ({
-  digest: digestOf(text),
-  code: loadFile(await builtFile(text)).script.createCachedData(),
-});
+const bytecodeOf = async (text: string) => loadFile(await builtFile(text)).script.createCachedData();
+const storedFor = async (text: string) => encodeBytecode(withDigest(text), await bytecodeOf(text));
 
 const ONE = "exports.sum = (a) => a + 1; exports.separator = require('node:path').sep;";
 const TWO = ONE.replace('1', '2');
@@ -36,29 +36,45 @@ describe('a built file', () => {
   });
 
   test('runs with its own bytecode', async () => {
-    const loaded = loadFile(await builtFile(ONE, await bytecodeOf(ONE)));
+    const loaded = loadFile(await builtFile(ONE, await storedFor(ONE)));
     expect(loaded.script.cachedDataRejected).toBe(false);
     expect(sum(loaded)).toBe(11);
   });
 
   test('does not run the bytecode of another file of the same length', async () => {
-    const loaded = loadFile(await builtFile(TWO, await bytecodeOf(ONE)));
+    const loaded = loadFile(await builtFile(TWO, await storedFor(ONE)));
     expect(loaded.script.cachedDataRejected).toBeUndefined();
     expect(sum(loaded)).toBe(12);
   });
 
-  test.each([0, 1, 8, 100])('is compiled if the bytecode breaks off after %i bytes', async (length) => {
-    const { digest, code } = await bytecodeOf(ONE);
-    const loaded = loadFile(await builtFile(ONE, { digest, code: code.subarray(0, length) }));
-    expect(loaded.script.cachedDataRejected).toBe(true);
-    expect(sum(loaded)).toBe(11);
+  test('is compiled if any bit of its bytecode file is flipped', async () => {
+    const stored = await storedFor(ONE);
+    const path = await builtFile(ONE);
+    for (let bit = 0; bit < stored.length * 8; bit += 5) {
+      const damaged = stored.slice();
+      damaged[bit >> 3]! ^= 1 << (bit & 7);
+      await writeFile(bytecodePath(path), damaged);
+      const loaded = loadFile(path);
+      expect(loaded.script.cachedDataRejected).toBeUndefined();
+      expect(sum(loaded)).toBe(11);
+    }
   });
 
+  test.each([0, 1, 71, 72, 200])(
+    'is compiled if its bytecode file breaks off after %i bytes',
+    async (length) => {
+      const stored = await storedFor(ONE);
+      const loaded = loadFile(await builtFile(ONE, stored.subarray(0, length)));
+      expect(loaded.script.cachedDataRejected).toBeUndefined();
+      expect(sum(loaded)).toBe(11);
+    },
+  );
+
   test('is compiled if the bytecode is that of another version of V8', async () => {
-    const { digest, code } = await bytecodeOf(ONE);
+    const code = await bytecodeOf(ONE);
     // The second word is a hash of the version.
     code.writeUInt32LE(code.readUInt32LE(4) ^ 1, 4);
-    const loaded = loadFile(await builtFile(ONE, { digest, code }));
+    const loaded = loadFile(await builtFile(ONE, encodeBytecode(withDigest(ONE), code)));
     expect(loaded.script.cachedDataRejected).toBe(true);
     expect(sum(loaded)).toBe(11);
   });
