@@ -51,7 +51,7 @@ describe('a built file', () => {
     const stored = await storedFor(ONE);
     const path = await builtFile(ONE);
     for (let bit = 0; bit < stored.length * 8; bit += 5) {
-      const damaged = stored.slice();
+      const damaged = Uint8Array.from(stored);
       damaged[bit >> 3]! ^= 1 << (bit & 7);
       await writeFile(bytecodePath(path), damaged);
       const loaded = loadFile(path);
