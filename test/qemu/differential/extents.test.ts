@@ -8,7 +8,7 @@ import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { type Extent, isSubset, normalised, roundedOut, totalLength } from '../../support/extents.ts';
 import { digest } from '../../support/file-state.ts';
 import { qemuImg } from '../../support/qemu.ts';
-import { type Random, randomCases } from '../../support/random.ts';
+import { randomCases } from '../../support/random.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 import {
   type Created,
@@ -25,48 +25,56 @@ import { expectDirty } from './expectations.ts';
 const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta.url));
 const MIB = 1 << 20;
 
-/** Another image with data, zeros and bitmaps, and the lists that tools make of it. */
-interface Lists {
-  kind: string;
+/** An image with data, zeros and the bitmaps c1 and c2, and what both mark together. */
+type Source = Awaited<ReturnType<typeof imageWithBitmap>>;
+
+interface List {
   text: string;
   expected: Extent[];
 }
 
-async function listsOf(random: Random, virtualSize: number): Promise<Lists[]> {
-  const { path, dirty } = await imageWithBitmap(random, virtualSize);
-  const map = await qemuImg('map', '--output=json', path);
-  const allocation = await nbdMap(path, 'base:allocation');
+/** Each tool's list of an image, and the extents that it should mark. */
+const LISTS: Record<string, (source: Source) => Promise<List>> = {
+  async 'the map of qemu-img'({ path }) {
+    const text = await qemuImg('map', '--output=json', path);
+    const map = JSON.parse(text) as (Extent & { present: boolean })[];
+    return { text, expected: normalised(map.filter(({ present }) => present)) };
+  },
+  async 'the allocation that nbdinfo prints'({ path }) {
+    const text = await nbdMap(path, 'base:allocation');
+    // Bit 0 says hole, bit 1 says zero.
+    return { text, expected: extentsOf(JSON.parse(text), ({ type }) => (type & 1) === 0) };
+  },
+  async 'the bitmap that nbdinfo prints'(source) {
+    const expected = await mergedBitmap(source);
+    return { text: await nbdMap(source.path, 'qemu:dirty-bitmap:c1', '-B', 'c1'), expected };
+  },
+  async 'the output of dump'(source) {
+    const expected = await mergedBitmap(source);
+    return { text: (await bitmapTool('dump', '--json', source.path, 'c1')).stdout, expected };
+  },
+  'plain lines': async ({ dirty }) => ({ text: plainLines(dirty).join('\n'), expected: dirty }),
+  'plain lines with the line ends of DOS': async ({ dirty }) => ({
+    text: plainLines(dirty).join('\r\n'),
+    expected: dirty,
+  }),
+};
+
+/** Merges c2 into c1, and returns what QEMU reads in c1 then. */
+async function mergedBitmap({ path, dirty }: Source): Promise<Extent[]> {
   const merged = await bitmapTool('merge', path, 'c1', 'c2');
   expect(merged.exitCode).toBe(0);
-  const bitmap = await nbdMap(path, 'qemu:dirty-bitmap:c1', '-B', 'c1');
   const granules = await nbdDirty(path, 'c1');
   expect(isSubset(dirty, granules)).toBe(true);
-  const lines = dirty.flatMap(({ start, length }, index) => [
+  return granules;
+}
+
+function plainLines(dirty: readonly Extent[]): string[] {
+  return dirty.flatMap(({ start, length }, index) => [
     `# part ${index}`,
     index % 2 === 0 ? `${start} ${length}` : `  ${inSuffixes(start)}\t${inSuffixes(length)}  # 12 34`,
     '',
   ]);
-  return [
-    {
-      kind: 'qemu-img map',
-      text: map,
-      expected: normalised((JSON.parse(map) as (Extent & { present: boolean })[]).filter((e) => e.present)),
-    },
-    {
-      kind: 'nbdinfo of base:allocation',
-      text: allocation,
-      // Bit 0 says hole, bit 1 says zero.
-      expected: extentsOf(JSON.parse(allocation), ({ type }) => (type & 1) === 0),
-    },
-    { kind: 'nbdinfo of a bitmap', text: bitmap, expected: granules },
-    {
-      kind: 'our dump',
-      text: (await bitmapTool('dump', '--json', path, 'c1')).stdout,
-      expected: granules,
-    },
-    { kind: 'lines', text: lines.join('\n'), expected: dirty },
-    { kind: 'lines of DOS', text: lines.join('\r\n'), expected: dirty },
-  ];
 }
 
 function inSuffixes(bytes: number): string {
@@ -82,32 +90,32 @@ async function fromStdin(image: string, list: string, ...options: string[]): Pro
 }
 
 describe('create-from --extents', () => {
-  for (const { seed, again } of randomCases(3)) {
-    test(`accepts the lists of other tools, from a file and from stdin (${again})`, async () => {
-      await inRandomImage(seed, async (random, chain) => {
-        const { top } = chain;
-        const list = join(await scratchFolder(), 'list');
-        const all = await listsOf(random, top.virtualSize);
-        for (const { kind, text, expected } of all) {
+  describe.each(Object.entries(LISTS))('accepts %s', (_, listOf) => {
+    for (const { seed, again } of randomCases(1)) {
+      test(`from stdin, and from a file, which then adds nothing (${again})`, async () => {
+        await inRandomImage(seed, async (random, { top }) => {
+          const { text, expected } = await listOf(await imageWithBitmap(random, top.virtualSize));
           const granularity = 512 << random.below(12);
           const rounded = roundedOut(expected, granularity, top.virtualSize);
-          const options = ['-n', kind, '-g', `${granularity}`];
-          await fromStdin(top.path, text, ...options);
-          await expectDirty(top, kind, rounded);
+          await fromStdin(top.path, text, '-n', 'made', '-g', `${granularity}`);
+          await expectDirty(top, 'made', rounded);
+          const list = join(await scratchFolder(), 'list');
           await writeFile(list, text);
-          const again = ['--if-exists', 'merge', '-n', kind];
-          const { bitmaps } = await bitmapToolJson<Created>(
-            'create-from',
-            '--extents',
-            list,
-            ...again,
-            top.path,
-          );
-          expect(bitmaps, kind).toMatchObject([
+          const again = ['--extents', list, '--if-exists', 'merge', '-n', 'made', top.path];
+          expect((await bitmapToolJson<Created>('create-from', ...again)).bitmaps).toMatchObject([
             { action: 'unchanged', granularity, dirtyBytes: totalLength(rounded) },
           ]);
-        }
-        const { text, expected } = random.pick(all);
+        });
+      });
+    }
+  });
+
+  for (const { seed, again } of randomCases(3)) {
+    test(`creates, merges and replaces bitmaps from a list (${again})`, async () => {
+      await inRandomImage(seed, async (random, chain) => {
+        const listOf = random.pick(Object.values(LISTS));
+        const { text, expected } = await listOf(await imageWithBitmap(random, chain.top.virtualSize));
+        const list = join(await scratchFolder(), 'list');
         await writeFile(list, text);
         await expectSource(random, chain, ['--extents', list], expected);
       });
