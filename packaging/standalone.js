@@ -21,6 +21,12 @@ const BLOB = 'NODE_SEA_BLOB';
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /**
+ * A thread of V8 that compiles during process.exit() may wait for a garbage collection in the main thread, which
+ * waits for the thread to end. The code cache is only valid for the flags with which it was made.
+ */
+const COMPILE_IN_MAIN_THREAD = ['--no-concurrent-sparkplug', '--no-concurrent-recompilation'];
+
+/**
  * @param {'x64' | 'arm64'} arch
  * @returns {string} the folder of the official build of Node, with `bin/node` and `LICENSE`
  */
@@ -92,6 +98,7 @@ export async function makeStandalone(arch, program, outfile, work) {
       disableExperimentalSEAWarning: true,
       // A code cache is only valid for the processor architecture that created it.
       useCodeCache: arch === process.arch,
+      execArgv: COMPILE_IN_MAIN_THREAD,
       assets: { 'koffi.node': koffiBinary(arch) },
     }),
   );
@@ -99,7 +106,7 @@ export async function makeStandalone(arch, program, outfile, work) {
   // cache.
   execFileSync(
     join(nodeFolder(/** @type {'x64'} */ (process.arch)), 'bin', 'node'),
-    ['--random-seed=1', '--experimental-sea-config', config],
+    ['--random-seed=1', ...COMPILE_IN_MAIN_THREAD, '--experimental-sea-config', config],
     { cwd: work, stdio: 'ignore' },
   );
   copyFileSync(join(nodeFolder(arch), 'bin', 'node'), outfile);
