@@ -5,6 +5,8 @@ import { loadProgram } from './load-program.ts';
 import { version } from './version.ts';
 
 const UNFINISHED_EXIT_CODE = 13;
+/** Whatever keeps the event loop alive, such as a pipe on stdin, may delay the end for so long. */
+const SHUTDOWN_MS = 100;
 
 async function main(args: readonly string[]): Promise<number> {
   // Scripts ask for the version before each run, so it must not load the program.
@@ -27,6 +29,14 @@ const unfinished = () => {
 process.once('exit', unfinished);
 void main(process.argv.slice(2)).then((exitCode) => {
   process.off('exit', unfinished);
-  // All output is written. An immediate exit is faster than an orderly shutdown.
-  process.exit(exitCode);
+  end(exitCode);
 });
+
+/** All output is written. An immediate exit is faster than an orderly shutdown. */
+function end(exitCode: number): void {
+  // From Node 22 on, process.exit() can wait without end for a thread of V8 that compiles, which waits for a
+  // garbage collection. An orderly shutdown lets such threads go.
+  if (Number.parseInt(process.versions.node, 10) < 22) process.exit(exitCode);
+  process.exitCode = exitCode;
+  setTimeout(() => process.exit(), SHUTDOWN_MS).unref();
+}
