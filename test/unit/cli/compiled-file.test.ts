@@ -73,7 +73,7 @@ describe('a built file', () => {
   test('is compiled if the bytecode is that of another version of V8', async () => {
     const code = await bytecodeOf(ONE);
     // The second word is a hash of the version.
-    code.writeUInt32LE(code.readUInt32LE(4) ^ 1, 4);
+    code[4]! ^= 1;
     const loaded = loadFile(await builtFile(ONE, encodeBytecode(withDigest(ONE), code)));
     expect(loaded.script.cachedDataRejected).toBe(true);
     expect(sum(loaded)).toBe(11);
