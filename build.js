@@ -124,7 +124,7 @@ if (withTypes) {
 }
 const filesOfCommands = commands.flatMap(({ metafile }) => Object.keys(metafile.outputs));
 for (const file of ['dist/program.cjs', ...filesOfCommands]) addDigest(join(root, file));
-await runSource('store-bytecode', (file) => storeBytecode(file, join(root, 'dist', 'commands')));
+await runSource('store-bytecode', (file) => storeBytecode(file, join(root, 'dist')));
 const page = await runSource('man/build', (file) => execFileSync(process.execPath, [file]));
 writeFileSync(join(root, 'dist', 'man', 'bitmap-tool.1'), page);
 

@@ -32,7 +32,7 @@ export function addDigest(file) {
 
 /**
  * @param {string} program the built src/cli/store-bytecode.ts
- * @param {string} folder the folder of the built commands
+ * @param {string} folder the folder of the built program
  */
 export function storeBytecode(program, folder) {
   for (const [command, runs] of Object.entries(RUNS)) {
@@ -40,7 +40,7 @@ export function storeBytecode(program, folder) {
     try {
       cpSync(fileURLToPath(new URL('fixtures/chain', import.meta.url)), cwd, { recursive: true });
       // Without a seed, the bytecode holds random hashes. V8 does not compare this option when it loads it.
-      const args = ['--random-seed=1', program, join(folder, `${command}.cjs`), ...runs];
+      const args = ['--random-seed=1', program, folder, `commands/${command}.cjs`, ...runs];
       execFileSync(process.execPath, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
     } finally {
       rmSync(cwd, { recursive: true });

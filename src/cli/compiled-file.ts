@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { Script } from 'node:vm';
 
 /** A built file ends with the SHA-256 of its text, in hexadecimal. */
@@ -19,12 +20,17 @@ interface LoadedFile {
   readonly script: Script;
 }
 
-/** @param path the absolute path of a CommonJS file */
-export function loadFile(path: string): LoadedFile {
+/**
+ * @param folder an absolute path
+ * @param file the path of a CommonJS file in the folder. Stack traces and bytecode contain it without the folder,
+ * so that builds in different folders are identical
+ */
+export function loadFile(folder: string, file: string): LoadedFile {
+  const path = join(folder, file);
   const text = readFileSync(path, 'utf8');
   const cachedData = storedBytecode(path, text);
   const script = new Script(`(function (exports, require, module) {\n${text}\n})`, {
-    filename: path,
+    filename: file,
     lineOffset: -1,
     ...(cachedData === undefined ? {} : { cachedData }),
   });

@@ -1,6 +1,5 @@
 /** The build stores bytecode that this Node runs. Without it, each run would compile the program again. */
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { loadFile } from '../../src/cli/compiled-file.ts';
@@ -15,7 +14,7 @@ test('commands that people wait for have bytecode', () => {
 });
 
 test.each(withBytecode)('V8 takes the bytecode of %s', (name) => {
-  const { script, exports } = loadFile(join(commands, name));
+  const { script, exports } = loadFile(commands, name);
   expect(script.cachedDataRejected).toBe(false);
   expect(exports).toHaveProperty('runProgram');
 });

@@ -11,15 +11,20 @@ const digestOf = (text: string) => createHash('sha256').update(text).digest('hex
 /** The text of a file as the build writes it. */
 const withDigest = (text: string) => `${text}//${digestOf(text)}`;
 
+let files = 0;
+
 /** Writes a file, and the content of its bytecode file. */
-async function builtFile(text: string, stored?: Uint8Array): Promise<string> {
-  const path = join(await scratchFolder(), 'file.cjs');
+async function builtFile(text: string, stored?: Uint8Array): Promise<[folder: string, file: string]> {
+  const folder = await scratchFolder();
+  // V8 keeps compiled scripts by name and text.
+  const file = `file-${++files}.cjs`;
+  const path = join(folder, file);
   await writeFile(path, withDigest(text));
   if (stored !== undefined) await writeFile(bytecodePath(path), stored);
-  return path;
+  return [folder, file];
 }
 
-const bytecodeOf = async (text: string) => loadFile(await builtFile(text)).script.createCachedData();
+const bytecodeOf = async (text: string) => loadFile(...(await builtFile(text))).script.createCachedData();
 const storedFor = async (text: string) => encodeBytecode(withDigest(text), await bytecodeOf(text));
 
 const ONE = "exports.sum = (a) => a + 1; exports.separator = require('node:path').sep;";
@@ -29,32 +34,32 @@ const sum = ({ exports }: { exports: unknown }) => (exports as { sum: (a: number
 
 describe('a built file', () => {
   test('runs without bytecode and can load other modules', async () => {
-    const loaded = loadFile(await builtFile(ONE));
+    const loaded = loadFile(...(await builtFile(ONE)));
     expect(loaded.script.cachedDataRejected).toBeUndefined();
     expect(loaded.exports).toMatchObject({ separator: '/' });
     expect(sum(loaded)).toBe(11);
   });
 
   test('runs with its own bytecode', async () => {
-    const loaded = loadFile(await builtFile(ONE, await storedFor(ONE)));
+    const loaded = loadFile(...(await builtFile(ONE, await storedFor(ONE))));
     expect(loaded.script.cachedDataRejected).toBe(false);
     expect(sum(loaded)).toBe(11);
   });
 
   test('does not run the bytecode of another file of the same length', async () => {
-    const loaded = loadFile(await builtFile(TWO, await storedFor(ONE)));
+    const loaded = loadFile(...(await builtFile(TWO, await storedFor(ONE))));
     expect(loaded.script.cachedDataRejected).toBeUndefined();
     expect(sum(loaded)).toBe(12);
   });
 
   test('is compiled if any bit of its bytecode file is flipped', async () => {
     const stored = await storedFor(ONE);
-    const path = await builtFile(ONE);
+    const [folder, file] = await builtFile(ONE);
     for (let bit = 0; bit < stored.length * 8; bit += 5) {
       const damaged = Uint8Array.from(stored);
       damaged[bit >> 3]! ^= 1 << (bit & 7);
-      await writeFile(bytecodePath(path), damaged);
-      const loaded = loadFile(path);
+      await writeFile(bytecodePath(join(folder, file)), damaged);
+      const loaded = loadFile(folder, file);
       expect(loaded.script.cachedDataRejected).toBeUndefined();
       expect(sum(loaded)).toBe(11);
     }
@@ -64,7 +69,7 @@ describe('a built file', () => {
     'is compiled if its bytecode file breaks off after %i bytes',
     async (length) => {
       const stored = await storedFor(ONE);
-      const loaded = loadFile(await builtFile(ONE, stored.subarray(0, length)));
+      const loaded = loadFile(...(await builtFile(ONE, stored.subarray(0, length))));
       expect(loaded.script.cachedDataRejected).toBeUndefined();
       expect(sum(loaded)).toBe(11);
     },
@@ -74,14 +79,19 @@ describe('a built file', () => {
     const code = await bytecodeOf(ONE);
     // The second word is a hash of the version.
     code[4]! ^= 1;
-    const loaded = loadFile(await builtFile(ONE, encodeBytecode(withDigest(ONE), code)));
+    const loaded = loadFile(...(await builtFile(ONE, encodeBytecode(withDigest(ONE), code))));
     expect(loaded.script.cachedDataRejected).toBe(true);
     expect(sum(loaded)).toBe(11);
   });
 
   test('shows its own lines and columns in the stack of an error', async () => {
-    const path = await builtFile("exports.fail = () => {\n  throw new Error('x');\n};");
-    const { fail } = loadFile(path).exports as { fail: () => never };
-    expect(fail).toThrow(expect.objectContaining({ stack: expect.stringContaining(`${path}:2:9`) }));
+    const [folder, file] = await builtFile("exports.fail = () => {\n  throw new Error('x');\n};");
+    const { fail } = loadFile(folder, file).exports as { fail: () => never };
+    expect(fail).toThrow(expect.objectContaining({ stack: expect.stringContaining(`(${file}:2:9)`) }));
+  });
+
+  test('has bytecode that does not contain its folder', async () => {
+    const [folder, file] = await builtFile(ONE);
+    expect(loadFile(folder, file).script.createCachedData().includes(folder)).toBe(false);
   });
 });
