@@ -15,7 +15,8 @@ export function marksWritable(bitmapName: string): boolean {
 
 /** Reopens an image read-only that a killed run has opened for writing, and removes the mark of that run. */
 export async function giveBack(qmp: Qmp, node: ImageNode, mark: string): Promise<void> {
-  if (!node.options.readOnly) {
+  // After a commit it may be the active image, which QEMU must keep open for writing.
+  if (!node.options.readOnly && node.overlays.length > 0) {
     const optionsOf = await readKnownOptions(qmp, [node]);
     await qmp.execute('blockdev-reopen', { options: optionsToReopen(node, optionsOf(node)).readOnly });
   }
