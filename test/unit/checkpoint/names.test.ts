@@ -37,13 +37,23 @@ describe('a checkpoint name', () => {
 });
 
 describe('a temporary bitmap of libvirt', () => {
-  test.each(['libvirt-tmp-size-vda', 'libvirt-migration-vda', 'backup-vda'])('is %s', (name) => {
-    expect(isTemporaryName(name)).toBe(true);
-  });
+  test.each(['libvirt-tmp-size-vda', 'libvirt-migration-vda', 'backup-vda', 'backup-sdaa'])(
+    'is %s',
+    (name) => {
+      expect(isTemporaryName(name)).toBe(true);
+    },
+  );
 
   test.each(['checkpoint-1', 'my-backup-1', 'libvirt', 'Backup-vda', ''])('is not %j', (name) => {
     expect(isTemporaryName(name)).toBe(false);
   });
+
+  test.each(['backup-1', 'backup-2026-11-01', 'backup-monday', 'backup-vda-1', 'backup-vd', 'backup-'])(
+    'is not %j: libvirt names it after the target of a disk',
+    (name) => {
+      expect(isTemporaryName(name)).toBe(false);
+    },
+  );
 });
 
 test('a checkpoint and its bitmap may have a name of 1023 bytes', () => {
