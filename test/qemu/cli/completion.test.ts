@@ -54,12 +54,16 @@ zle -N zle-line-init
   return (await readFile(join(folder, 'completed'), 'utf8')).trimEnd();
 }
 
-/** Completes a line in fish, whose only candidate must complete it. */
+/**
+ * Completes a line in fish, whose only candidate that begins with the last word must complete it. fish prefers such
+ * candidates to those that only contain the letters of the word; version 4 prints both.
+ */
 async function completedByFish(folder: string, line: string): Promise<string> {
   const script = 'bitmap-tool completion fish | source; complete --escape --do-complete $argv[1]';
   const candidates = await runIn(folder, 'fish', ['--no-config', '-c', script, line]);
+  const [, before, typed] = /^(.* )(.*)$/.exec(line)!;
   const words = candidates.split('\n').map((candidate) => candidate.split('\t')[0]!);
-  return line.slice(0, line.lastIndexOf(' ') + 1) + words.join('\n');
+  return before + words.filter((word) => word.startsWith(typed!)).join('\n');
 }
 
 /** What bash offers for the last of the words. */
