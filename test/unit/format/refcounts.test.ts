@@ -11,6 +11,7 @@ import {
   readRefcount,
   writeRefcount,
 } from '../../../src/format/refcounts.ts';
+import { expectEqual } from '../../support/expect-equal.ts';
 import { geometry } from './stored-header.ts';
 
 const orders = [0, 1, 2, 3, 4, 5, 6];
@@ -54,7 +55,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
     fc.assert(
       fc.property(anyBlock, (block) => {
         const read = Array.from({ length: count }, (_, index) => readRefcount(block, index, order));
-        expect(read).toEqual(naive(block, order));
+        expectEqual(read, naive(block, order));
       }),
     );
   });
@@ -69,7 +70,7 @@ describe.each(orders)('refcounts of order %i', (order) => {
           const expected = naive(block, order);
           expected[index] = value;
           writeRefcount(block, index, order, value);
-          expect(naive(block, order)).toEqual(expected);
+          expectEqual(naive(block, order), expected);
         },
       ),
     );
@@ -79,7 +80,10 @@ describe.each(orders)('refcounts of order %i', (order) => {
     fc.assert(
       fc.property(anySparseBlock, (block) => {
         const free = Array.from({ length: count }, (_, index) => isFree(block, index, order));
-        expect(free).toEqual(naive(block, order).map((value) => value === 0n));
+        expectEqual(
+          free,
+          naive(block, order).map((value) => value === 0n),
+        );
       }),
     );
   });
@@ -104,7 +108,10 @@ describe.each(orders)('refcounts of order %i', (order) => {
           { length: count },
           (_, index) => ((counted[index >> 3]! >> (index & 7)) & 1) === 1,
         );
-        expect(marked).toEqual(naive(block, order).map((value) => value !== 0n));
+        expectEqual(
+          marked,
+          naive(block, order).map((value) => value !== 0n),
+        );
       }),
     );
   });

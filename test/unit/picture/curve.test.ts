@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { type Curve, curveOver } from '../../../src/picture/curve.ts';
 import { bytesIn, gridFor } from '../../../src/picture/grid.ts';
+import { expectEqual } from '../../support/expect-equal.ts';
 
 /** Cells that are not next to the previous one. */
 function jumps({ x, y }: Curve): number[] {
@@ -18,10 +19,8 @@ test('the curve begins at the top left and visits every cell exactly once', () =
   for (let width = 1; width <= 24; width++) {
     for (let height = 1; height <= 24; height++) {
       const curve = curveOver(width, height);
-      expect(visited(curve)).toBe(width * height);
-      expect(Math.max(...curve.x)).toBe(width - 1);
-      expect(Math.max(...curve.y)).toBe(height - 1);
-      expect([curve.x[0], curve.y[0]]).toEqual([0, 0]);
+      const corners = [curve.x[0], curve.y[0], Math.max(...curve.x), Math.max(...curve.y)];
+      expectEqual([visited(curve), ...corners], [width * height, 0, 0, width - 1, height - 1]);
       expect(jumps(curve).length).toBeLessThanOrEqual(1);
     }
   }
@@ -30,9 +29,8 @@ test('the curve begins at the top left and visits every cell exactly once', () =
 test('a grid has only a few more cells than necessary, and each cell is next to the previous one', () => {
   for (let cells = 1; cells <= 4096; cells += cells < 300 ? 1 : 37) {
     const { curve, cellCount, cellBytes } = gridFor(cells * 65536 - 1, 65536);
-    expect([cellCount, cellBytes]).toEqual([cells, 65536]);
-    expect(visited(curve)).toBe(curve.width * curve.height);
-    expect(jumps(curve)).toEqual([]);
+    expectEqual([cellCount, cellBytes], [cells, 65536]);
+    expectEqual([visited(curve), jumps(curve)], [curve.width * curve.height, []]);
     expect(curve.width * curve.height - cells).toBeGreaterThanOrEqual(0);
     expect(curve.width * curve.height - cells).toBeLessThanOrEqual(Math.max(6, cells * 0.05));
   }

@@ -8,6 +8,7 @@ import {
   type RunsBuilder,
   runsBuilder,
 } from '../../../../src/guest/allocation/runs.ts';
+import { expectEqual } from '../../../support/expect-equal.ts';
 
 /** One that has been used before. */
 function builderAt(start: number): RunsBuilder {
@@ -42,7 +43,7 @@ test('runs contain for every byte what was added, in the least number of runs', 
           bytes.push({ kind, host: at === NO_OFFSET ? NO_OFFSET : at + byte });
       }
       const runs = builder.finish();
-      expect([runs.start, runs.end]).toEqual([start, start + bytes.length]);
+      expectEqual([runs.start, runs.end], [start, start + bytes.length]);
 
       const found: { kind: number; host: number }[] = [];
       let from = start;
@@ -53,7 +54,7 @@ test('runs contain for every byte what was added, in the least number of runs', 
         }
         from = runs.ends[run]!;
       }
-      expect(found).toEqual(bytes);
+      expectEqual(found, bytes);
 
       const borders = bytes.filter(({ kind, host }, index) => {
         const last = bytes[index - 1];
@@ -99,9 +100,9 @@ test('units become the same runs as the same parts one by one', () => {
             single.add(single.end + unitBytes, kind, hosts[index]!);
         }
         const [expected, found] = [single.finish(), together.finish()];
-        expect([found.start, found.end, found.count]).toEqual([start, expected.end, expected.count]);
+        expectEqual([found.start, found.end, found.count], [start, expected.end, expected.count]);
         for (const column of ['ends', 'kinds', 'hostOffsets'] as const)
-          expect(found[column].subarray(0, found.count)).toEqual(expected[column].subarray(0, found.count));
+          expectEqual(found[column].subarray(0, found.count), expected[column].subarray(0, found.count));
       },
     ),
     { numRuns: 500 },
