@@ -11,7 +11,7 @@ const bytes = fc
       fc.tuple(fc.constantFrom(0, 0xff), fc.integer({ min: 1, max: 1500 })),
       fc.tuple(fc.nat(0xff), fc.constant(1)),
     ),
-    { maxLength: 30 },
+    { maxLength: 30, size: 'max' },
   )
   .map((runs) => Buffer.concat(runs.map(([value, length]) => Buffer.alloc(length, value))));
 

@@ -13,8 +13,8 @@ const clustersOf = (runs: readonly Span[]) =>
 const anyLayout = fc.record({
   refcountOrder: fc.constantFrom(0, 1, 3, 4, 6),
   clusterCount: fc.integer({ min: 8, max: 300 }),
-  counted: fc.array(fc.nat(299), { maxLength: 250 }),
-  referenced: fc.array(fc.nat(299), { maxLength: 250 }),
+  counted: fc.array(fc.nat(299), { maxLength: 250, size: 'max' }),
+  referenced: fc.array(fc.nat(299), { maxLength: 250, size: 'max' }),
   missingBlocks: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 2 }),
 });
 

@@ -36,7 +36,7 @@ const anyRow = fc
         : entry + BigInt(index * CLUSTER),
     ),
   );
-const anyEntries = fc.array(anyRow, { minLength: 10, maxLength: 60 }).map((rows) => {
+const anyEntries = fc.array(anyRow, { minLength: 10, maxLength: 60, size: 'max' }).map((rows) => {
   const stored = rows.flat();
   return Array.from({ length: TABLES * ENTRIES }, (_, index) => stored[index] ?? 0n);
 });

@@ -27,7 +27,7 @@ const anyPiece = fc.record({
 
 test('runs contain for every byte what was added, in the least number of runs', () => {
   fc.assert(
-    fc.property(fc.nat(1000), fc.array(anyPiece, { maxLength: 60 }), (start, pieces) => {
+    fc.property(fc.nat(1000), fc.array(anyPiece, { maxLength: 60, size: 'max' }), (start, pieces) => {
       const builder = builderAt(start);
       const bytes: { kind: RunKind; host: number }[] = [];
       for (const { length, kind, host } of pieces) {
@@ -81,7 +81,7 @@ test('units become the same runs as the same parts one by one', () => {
     fc.property(
       fc.nat(1000),
       fc.integer({ min: 1, max: 5 }),
-      fc.array(fc.array(anyPiece, { maxLength: 40 }), { maxLength: 4 }),
+      fc.array(fc.array(anyPiece, { maxLength: 40, size: 'max' }), { maxLength: 4 }),
       (start, unitBytes, parts) => {
         const [single, together] = [builderAt(start), builderAt(start)];
         for (const pieces of parts) {
