@@ -1,22 +1,24 @@
 /**
- * Assembles src/format/l2-kernel.wat into l2-kernel-code.ts in the same folder.
+ * Assembles the WebAssembly kernels in src into files of code next to them: NAME-kernel.wat into NAME-kernel-code.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import wabt from 'wabt';
 
-const folder = new URL('./src/format/', import.meta.url);
 const { parseWat } = await wabt();
-const source = readFileSync(new URL('l2-kernel.wat', folder), 'utf8');
-const { buffer } = parseWat('l2-kernel.wat', source).toBinary({});
-const lines = Buffer.from(buffer)
-  .toString('base64')
-  .match(/.{1,100}/g);
-writeFileSync(
-  new URL('l2-kernel-code.ts', folder),
-  `/**
- * l2-kernel.wat, assembled by \`npm run kernel\`; in base64.
+for (const path of ['src/bytes/number-kernel', 'src/format/l2-kernel']) {
+  const kernel = new URL(path, import.meta.url).href;
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const { buffer } = parseWat(`${name}.wat`, readFileSync(new URL(`${kernel}.wat`), 'utf8')).toBinary({});
+  const lines = Buffer.from(buffer)
+    .toString('base64')
+    .match(/.{1,100}/g);
+  writeFileSync(
+    new URL(`${kernel}-code.ts`),
+    `/**
+ * ${name}.wat, assembled by \`npm run kernel\`; in base64.
  */
-export const L2_KERNEL_CODE =
+export const ${name.toUpperCase().replace('-', '_')}_CODE =
   ${lines?.map((line) => `'${line}'`).join(' +\n  ')};
 `,
-);
+  );
+}

@@ -6,7 +6,7 @@
 
 (module
   ;; The table, and the arrays that receive the answer.
-  (import "scan" "memory" (memory 1))
+  (import "kernel" "memory" (memory 1))
 
   ;; Returns 1 when every entry is plain; 0 when one is compressed, has reserved bits, or names a place that is unaligned
   ;; or past the last host cluster. Every array ends with a whole 64-bit word.

@@ -9,7 +9,7 @@ const CELLS_PER_ROW = 64;
 const ROWS = 4;
 
 /**
- * @param batches extents of the disk; dirty ones are marked
+ * @param batches extents of the disk in ascending order; dirty ones are marked
  * @returns rows of cells: · is a part with no marks, █ a fully marked part
  */
 export function diskPicture(virtualSizeBytes: number, batches: Iterable<DumpColumns>): string {
@@ -18,14 +18,21 @@ export function diskPicture(virtualSizeBytes: number, batches: Iterable<DumpColu
   // The unit is a byte divided by the number of cells, so every cell border is a whole number.
   const cellParts = virtualSizeBytes;
   const filledParts = new Float64Array(cellCount);
+  /** The cell in which the last dirty extent ends. The next one mostly lies in the same. */
+  let cell = 0;
   for (const { count, offsets, lengths, types } of batches) {
     for (let index = 0; index < count; index++) {
       if (types[index] === 0) continue;
       const start = offsets[index]! * cellCount;
-      const end = (offsets[index]! + lengths[index]!) * cellCount;
-      for (let cell = Math.floor(start / cellParts); cell < cellCount && cell * cellParts < end; cell++) {
-        filledParts[cell]! += Math.min(end, (cell + 1) * cellParts) - Math.max(start, cell * cellParts);
+      const end = start + lengths[index]! * cellCount;
+      if (start >= (cell + 1) * cellParts) cell = Math.floor(start / cellParts);
+      let from = start;
+      while (end > (cell + 1) * cellParts) {
+        filledParts[cell]! += (cell + 1) * cellParts - from;
+        cell++;
+        from = cell * cellParts;
       }
+      filledParts[cell]! += end - from;
     }
   }
   const labelWidth = formatSize(virtualSizeBytes).length + 2;

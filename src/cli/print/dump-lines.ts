@@ -2,63 +2,81 @@
  * The lines of a dump, as JSON and as text. They are written as bytes because a bitmap may have millions of
  * extents.
  */
-import { asciiPiece, type Piece, writeDecimal, writeDecimalPadded, writePiece } from '../../bytes/ascii.ts';
+import { type NumberColumn, numberWriter } from '../../bytes/number-writer.ts';
 import type { DumpColumns } from '../../operations/bitmaps/dump-bitmap.ts';
-import { lineRoom } from './line-room.ts';
 
-/** Indexed by extent type. */
-const DESCRIPTIONS = ['clean', 'dirty'] as const;
-
-/** One JSON array with one extent per line. */
-export async function printJsonLines(
-  batches: Iterable<DumpColumns>,
-  print: (bytes: Uint8Array) => Promise<void>,
-  isClosed: () => boolean,
-): Promise<void> {
-  const room = lineRoom();
-  const next = asciiPiece(',\n{"offset":');
-  const length = asciiPiece(',"length":');
-  const ends = DESCRIPTIONS.map((name, type) => asciiPiece(`,"type":${type},"description":"${name}"}`));
-  let isFirst = true;
-  for (const { count, offsets, lengths, types } of batches) {
-    const out = room(count);
-    let at = 0;
-    for (let index = 0; index < count; index++) {
-      at = writePiece(out, at, next);
-      at = writeDecimal(out, at, offsets, index);
-      at = writePiece(out, at, length);
-      at = writeDecimal(out, at, lengths, index);
-      at = writePiece(out, at, ends[types[index]!]!);
-    }
-    // The first extent has "[" instead of a comma and a new line.
-    if (isFirst) out.setUint8(1, OPEN);
-    await print(new Uint8Array(out.buffer, isFirst ? 1 : 0, isFirst ? at - 1 : at));
-    isFirst = false;
-    if (isClosed()) return;
-  }
-  await print(Buffer.from(isFirst ? '[]\n' : ']\n'));
+interface LineFormat {
+  readonly open: string;
+  readonly beforeOffset: string;
+  readonly beforeLength: string;
+  /** Indexed by extent type. */
+  readonly afterLength: readonly [clean: string, dirty: string];
+  readonly between: string;
+  readonly close: string;
+  readonly isPadded: boolean;
 }
 
-const OPEN = '['.charCodeAt(0);
+/** One JSON array with one extent per line. */
+const JSON_LINES: LineFormat = {
+  open: '[',
+  beforeOffset: '{"offset":',
+  beforeLength: ',"length":',
+  afterLength: [',"type":0,"description":"clean"}', ',"type":1,"description":"dirty"}'],
+  between: ',\n',
+  close: ']\n',
+  isPadded: false,
+};
 
-export async function printTextLines(
-  batches: Iterable<DumpColumns>,
-  print: (bytes: Uint8Array) => Promise<void>,
-  isClosed: () => boolean,
-): Promise<void> {
-  const room = lineRoom();
-  const gap = asciiPiece('  ');
-  const ends: readonly Piece[] = DESCRIPTIONS.map((name) => asciiPiece(`  ${name}\n`));
-  for (const { count, offsets, lengths, types } of batches) {
-    const out = room(count);
-    let at = 0;
-    for (let index = 0; index < count; index++) {
-      at = writeDecimalPadded(out, at, offsets, index);
-      at = writePiece(out, at, gap);
-      at = writeDecimalPadded(out, at, lengths, index);
-      at = writePiece(out, at, ends[types[index]!]!);
+const TEXT_LINES: LineFormat = {
+  open: '',
+  beforeOffset: '',
+  beforeLength: '  ',
+  afterLength: ['  clean\n', '  dirty\n'],
+  between: '',
+  close: '',
+  isPadded: true,
+};
+
+export const printJsonLines = linePrinter(JSON_LINES);
+export const printTextLines = linePrinter(TEXT_LINES);
+
+/** The maximum number of lines that are printed at once. */
+const LINES = 16 * 1024;
+
+function linePrinter({
+  open,
+  beforeOffset,
+  beforeLength,
+  afterLength,
+  between,
+  close,
+  isPadded,
+}: LineFormat) {
+  const nextOffset = afterLength.map((after) => `${after}${between}${beforeOffset}`);
+  const texts = [...nextOffset, `${open}${beforeOffset}`, beforeLength];
+  const [FIRST_OFFSET, LENGTH] = [2, 3];
+  return async (
+    batches: Iterable<DumpColumns>,
+    print: (bytes: Uint8Array) => Promise<void>,
+    isClosed: () => boolean,
+  ): Promise<void> => {
+    const { columns, write } = numberWriter({ texts, isPadded }, 2, LINES);
+    const [offset, length] = columns as [NumberColumn, NumberColumn];
+    length.choices.fill(LENGTH);
+    /** The type of the last extent. */
+    let last: number | undefined;
+    for (const { count, offsets, lengths, types } of batches) {
+      for (let start = 0; start < count; start += LINES) {
+        const end = Math.min(count, start + LINES);
+        offset.numbers.set(offsets.subarray(start, end));
+        length.numbers.set(lengths.subarray(start, end));
+        offset.choices[0] = last ?? FIRST_OFFSET;
+        offset.choices.set(types.subarray(start, end - 1), 1);
+        last = types[end - 1]!;
+        await print(write(end - start));
+        if (isClosed()) return;
+      }
     }
-    await print(new Uint8Array(out.buffer, 0, at));
-    if (isClosed()) return;
-  }
+    await print(Buffer.from(`${last === undefined ? open : afterLength[last as 0 | 1]}${close}`));
+  };
 }
