@@ -1,36 +1,30 @@
 /**
  * Cuts a bitmap into clusters for storage. A part that is all clear or all set needs no cluster.
  */
-import { countBits, skipBytes } from '../bytes/bits.ts';
-import { type DirtyBitmap, granuleCount } from './dirty-bitmap.ts';
-
-/** The content of one table entry: all zeros, all ones, or a cluster with these bytes. */
-export type BitmapPiece = 'zeros' | 'ones' | Uint8Array;
+import { divideUp } from '../bytes/align.ts';
+import { findBit, skipBytes } from '../bytes/bits.ts';
+import { bytesBetween, type Chunk } from '../bytes/chunked-bits.ts';
+import type { DirtyBitmap } from './dirty-bitmap.ts';
 
 /**
- * Returns one piece for each entry of the bitmap table. Pieces with bytes are views of the bitmap, except a
- * short last piece.
+ * Returns the content of each entry of the bitmap table: all zeros, all ones, or a cluster with these bytes. A
+ * cluster is a view of the bitmap where possible.
  */
-export function encodeBitmap(bitmap: DirtyBitmap, clusterSizeBytes: number): BitmapPiece[] {
-  const { bits } = bitmap;
-  const pieces: BitmapPiece[] = [];
-  for (let start = 0; start < bits.length; start += clusterSizeBytes) {
-    const end = Math.min(start + clusterSizeBytes, bits.length);
-    if (skipBytes(bits, 0, start, end) === end) pieces.push('zeros');
-    else if (isFull(bitmap, start, end)) pieces.push('ones');
-    else pieces.push(padded(bits.subarray(start, end), clusterSizeBytes));
+export function encodeBitmap({ bits }: DirtyBitmap, clusterSizeBytes: number): Chunk[] {
+  const pieces: Chunk[] = [];
+  const bitsEach = clusterSizeBytes * 8;
+  for (let start = 0; start < bits.bitCount; start += bitsEach) {
+    const count = Math.min(bitsEach, bits.bitCount - start);
+    const piece = bytesBetween(bits, start / 8, start / 8 + divideUp(count, 8));
+    pieces.push(typeof piece === 'object' ? encodePiece(piece, count, clusterSizeBytes) : piece);
   }
   return pieces;
 }
 
-/**
- * Whether all granules of bytes [start, end) are marked. In the last byte only granules on the disk count.
- */
-function isFull(bitmap: DirtyBitmap, start: number, end: number): boolean {
-  const { bits } = bitmap;
-  const last = end - 1;
-  const inLast = Math.min(8, granuleCount(bitmap) - last * 8);
-  return skipBytes(bits, 0xff, start, last) === last && countBits(bits.subarray(last, end)) === inLast;
+function encodePiece(bytes: Uint8Array, count: number, clusterSizeBytes: number): Chunk {
+  if (skipBytes(bytes, 0, 0, bytes.length) === bytes.length) return 'zeros';
+  if (findBit(bytes, 0, 0, count) === count) return 'ones';
+  return padded(bytes, clusterSizeBytes);
 }
 
 function padded(bytes: Uint8Array, lengthBytes: number): Uint8Array {

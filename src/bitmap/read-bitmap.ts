@@ -1,13 +1,15 @@
 /**
  * Reads a stored bitmap into memory.
  */
+import { divideUp } from '../bytes/align.ts';
+import { replaceBytes, setRange } from '../bytes/chunked-bits.ts';
 import { RefusedError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
 import { bitmapTableEntryCount } from '../format/bitmap-directory.ts';
 import type { BitmapTableEntry } from '../format/bitmap-table.ts';
 import type { Image } from '../image/image.ts';
 import { readBitmapTable, readSoundTable } from '../image/stored-bitmaps.ts';
-import { cleanBitmap, type DirtyBitmap, trimToDisk } from './dirty-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap } from './dirty-bitmap.ts';
 
 /**
  * @param table the bitmap's table, when the caller has read it already
@@ -23,16 +25,20 @@ export async function readBitmap(
   const entries = table ?? (await readBitmapTable(image, entry));
   const bitmap = cleanBitmap(virtualSizeBytes, entry.granularityBits);
   const { bits } = bitmap;
+  const bytes = new Uint8Array(Math.min(clusterSizeBytes, divideUp(bits.bitCount, 8)));
   // The table of an in-use bitmap may have any size.
   const needed = bitmapTableEntryCount(virtualSizeBytes, entry.granularityBits, header);
   for (const [index, each] of entries.slice(0, needed).entries()) {
     if (each === 'zeros') continue;
     const start = index * clusterSizeBytes;
-    const part = bits.subarray(start, start + clusterSizeBytes);
-    if (each === 'ones') part.fill(0xff);
-    else await storage.read(each.dataOffset, part);
+    if (each === 'ones') {
+      setRange(bits, start * 8, (start + clusterSizeBytes) * 8);
+      continue;
+    }
+    const part = bytes.subarray(0, divideUp(bits.bitCount, 8) - start);
+    await storage.read(each.dataOffset, part);
+    replaceBytes(bits, start, part);
   }
-  trimToDisk(bitmap);
   return bitmap;
 }
 

@@ -8,23 +8,26 @@ const WORD = 32;
 
 export interface BitChanges {
   /**
-   * Stores in `into` the next indexes at which a bit differs from the previous bit. The bit before the first
-   * one
-   * counts as clear. `into` has room for at least 64 indexes.
+   * Stores in `into` the next indexes at which a bit differs from the previous bit. `into` has room for at
+   * least 64 indexes.
    *
    * @returns the number of indexes, 0 at the end
    */
   next(into: Float64Array): number;
 }
 
-/** Changes among the first `count` bits, in ascending order. */
-export function bitChanges(bits: ReadonlyBits, count: number): BitChanges {
+/**
+ * Changes among the first `count` bits, in ascending order.
+ *
+ * @param before the bit before the first one
+ */
+export function bitChanges(bits: ReadonlyBits, count: number, before: 0 | 1 = 0): BitChanges {
   const isAligned = LITTLE_ENDIAN && bits.byteOffset % 4 === 0;
   const wholeWords = isAligned ? Math.floor(count / WORD) : 0;
   const words = new Int32Array(bits.buffer, isAligned ? bits.byteOffset : 0, wholeWords);
   let index = 0;
   /** The bit before `index`. */
-  let last = 0;
+  let last: number = before;
 
   function byWords(into: Float64Array): number {
     const most = into.length - WORD;

@@ -89,7 +89,7 @@ function popcount32(word: number): number {
 }
 
 /** Counts the bits that are set in `wanted` and clear in `have`. Both arrays have the same length. */
-export function countMissing(wanted: ReadonlyBits, have: ReadonlyBits): number {
+export function countMissingBits(wanted: ReadonlyBits, have: ReadonlyBits): number {
   let count = 0;
   const { length } = wanted;
   for (let byte = skipBytes(wanted, 0, 0, length); byte < length; byte = skipBytes(wanted, 0, byte, length)) {

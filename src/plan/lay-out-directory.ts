@@ -2,8 +2,9 @@
  * Assigns clusters to the parts of a new bitmap directory.
  */
 import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
-import { type BitmapPiece, encodeBitmap } from '../bitmap/encode-bitmap.ts';
+import { encodeBitmap } from '../bitmap/encode-bitmap.ts';
 import { alignUp } from '../bytes/align.ts';
+import type { Chunk } from '../bytes/chunked-bits.ts';
 import {
   type ClusterRange,
   eachCluster,
@@ -20,11 +21,8 @@ import type { Claims } from './claim-clusters.ts';
 import { type Step, write } from './plan.ts';
 
 /** Several new bitmaps often share one object, which is encoded once. */
-export function encodeAll(
-  stores: readonly { bitmap: DirtyBitmap }[],
-  clusterSizeBytes: number,
-): BitmapPiece[][] {
-  const known = new Map<DirtyBitmap, BitmapPiece[]>();
+export function encodeAll(stores: readonly { bitmap: DirtyBitmap }[], clusterSizeBytes: number): Chunk[][] {
+  const known = new Map<DirtyBitmap, Chunk[]>();
   return stores.map(({ bitmap }) => {
     const pieces = known.get(bitmap) ?? encodeBitmap(bitmap, clusterSizeBytes);
     known.set(bitmap, pieces);
@@ -36,7 +34,7 @@ export function encodeAll(
 export function layOut(
   image: Image,
   wanted: readonly BitmapSlot[],
-  pieces: readonly BitmapPiece[][],
+  pieces: readonly Chunk[][],
   claims: Claims,
 ): { steps: Step[]; payload: Uint8Array | undefined } {
   const { header } = image;

@@ -1,13 +1,20 @@
 /**
  * Plans the bitmaps that one image of a chain gets to make the checkpoints of the chain valid.
  */
-import { cleanBitmap, type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import {
+  cleanBitmap,
+  countMissingMarks,
+  type DirtyBitmap,
+  dirtyBytes,
+  mergeInto,
+  resample,
+} from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory, requireStorableSize } from '../../bitmap/granularity.ts';
 import { readInUseMarks } from '../../bitmap/read-bitmap.ts';
-import { countMissing } from '../../bytes/bits.ts';
 import { type Census, takeCensus } from '../../census/census.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { RefusedError } from '../../errors.ts';
+import { bitmapBytes } from '../../format/bitmap-directory.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import type { ActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
@@ -109,12 +116,13 @@ export async function planImageRepair(
     const state = stateIn(target, name);
     const old = await readableMarks(target, name);
     const wanted = resample(allocated, granularityBits);
-    const missingGranules = old === undefined ? 0 : countMissing(wanted.bits, old.bits);
+    const missingGranules = old === undefined ? 0 : countMissingMarks(wanted, old);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
     const { action, consent } = remedyOf(task, state, old, missingGranules === 0);
+    const wantedBytes = bitmapBytes(form.virtualSizeBytes, granularityBits);
     if (action !== 'keep') {
       requireStorableSize(image, granularityBits);
-      requireBitmapMemory(image, made.size + 1, madeBytes + wanted.bits.length);
+      requireBitmapMemory(image, made.size + 1, madeBytes + wantedBytes);
     }
     const bitmap =
       action === 'keep' && old !== undefined
@@ -126,7 +134,7 @@ export async function planImageRepair(
           );
     if (action !== 'keep') {
       stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
-      if (!made.has(bitmap)) madeBytes += bitmap.bits.length;
+      if (!made.has(bitmap)) madeBytes += wantedBytes;
       made.add(bitmap);
     }
     bitmaps.push({
@@ -222,7 +230,7 @@ function remedyOf(
   const remedy = remedyFor(state, isOrigin, coversAllocated);
   if (remedy.action !== 'keep' || given === undefined || old === undefined) return remedy;
   const wanted = resample(given.marks, old.granularityBits);
-  return countMissing(wanted.bits, old.bits) === 0 ? remedy : { action: 'top-up', consent: undefined };
+  return countMissingMarks(wanted, old) === 0 ? remedy : { action: 'top-up', consent: undefined };
 }
 
 /**

@@ -1,9 +1,10 @@
 /**
  * The allocation of one image of a chain, as a dirty bitmap.
  */
-import { cleanBitmap, type DirtyBitmap, markRange, trimToDisk } from '../../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, clearMarksFrom, type DirtyBitmap, markRange } from '../../bitmap/dirty-bitmap.ts';
 import { divideUp } from '../../bytes/align.ts';
-import { runsOfOnes, setBits, skipBytes } from '../../bytes/bits.ts';
+import { runsOfOnes, skipBytes } from '../../bytes/bits.ts';
+import { replaceBytes, setRange } from '../../bytes/chunked-bits.ts';
 import { guestBytesPerL2Table, subclusterSizeBytes } from '../../format/header.ts';
 import type { Content } from '../../format/l2-entry.ts';
 import type { ActiveTables } from '../../image/image.ts';
@@ -42,22 +43,17 @@ export async function layerBitmap(
         const start = l1Index * tableBytes;
         if (start >= own) return;
         const unitCount = Math.min(units.length * 8, divideUp(own - start, 2 ** unitBits));
-        if (unitBits === granularityBits) copyUnits(bitmap.bits, start / 2 ** granularityBits, units);
+        // A table has at least 64 units, so it starts at a byte of the bitmap.
+        if (unitBits === granularityBits) replaceBytes(bitmap.bits, start / 2 ** granularityBits / 8, units);
         else if (unitBits > granularityBits) refine(bitmap, start, units, unitCount, unitBits);
         else coarsen(bitmap, start, units, unitCount, unitBits);
       },
     },
     reading,
   );
-  trimToDisk(bitmap);
-  if (own < virtualSizeBytes) trimTo(bitmap, own);
+  // The last cluster of a shorter image may have marked granules past its end.
+  clearMarksFrom(bitmap, own);
   return { bitmap, scan };
-}
-
-/** A table has at least 64 units, so it starts at a byte of the bitmap. */
-function copyUnits(bits: Uint8Array, firstBit: number, units: Uint8Array): void {
-  const byte = firstBit / 8;
-  bits.set(byte + units.length <= bits.length ? units : units.subarray(0, bits.length - byte), byte);
 }
 
 function refine(
@@ -91,12 +87,7 @@ function coarsen(
     for (let unit = byte * 8; unit < byte * 8 + 8 && unit < unitCount; unit++) {
       if ((units[byte]! & (1 << (unit & 7))) === 0) continue;
       const granule = Math.floor((firstUnit + unit) / 2 ** shift);
-      setBits(bitmap.bits, granule, granule + 1);
+      setRange(bitmap.bits, granule, granule + 1);
     }
   }
-}
-
-/** Clears marks past the end of a shorter image, which its last cluster may have set. */
-function trimTo(bitmap: DirtyBitmap, endBytes: number): void {
-  trimToDisk({ ...bitmap, virtualSizeBytes: endBytes });
 }

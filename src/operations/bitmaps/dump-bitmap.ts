@@ -1,14 +1,8 @@
 /**
  * Reads the marks of one bitmap.
  */
-import {
-  type DirtyBitmap,
-  dirtyBytes,
-  granuleCount,
-  mergeInto,
-  resample,
-} from '../../bitmap/dirty-bitmap.ts';
-import { bitChanges } from '../../bytes/bit-changes.ts';
+import { type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import { changesOf } from '../../bytes/chunked-bits.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
@@ -122,7 +116,7 @@ const BATCH = 16 * 1024;
 function* inColumns(bitmap: DirtyBitmap): Generator<DumpColumns> {
   const { bits, virtualSizeBytes, granularityBits } = bitmap;
   const granularityBytes = 2 ** granularityBits;
-  const changes = bitChanges(bits, granuleCount(bitmap));
+  const changes = changesOf(bits);
   const ends = new Float64Array(BATCH);
   const [offsets, lengths] = [new Float64Array(BATCH), new Float64Array(BATCH)];
   const types = new Uint8Array(BATCH);

@@ -1,9 +1,8 @@
 /**
  * Merges bitmaps of any granularity into a bitmap of the image. Marks are rounded out, never lost.
  */
-import { cleanBitmap, mergeInto } from '../../bitmap/dirty-bitmap.ts';
+import { cleanBitmap, countMissingMarks, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { countMissing } from '../../bytes/bits.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
@@ -27,7 +26,7 @@ export function mergeBitmaps(
     const added = cleanBitmap(image.header.virtualSizeBytes, entry.granularityBits);
     await visitNamedBitmaps(target.chain, sources, options, (source) => mergeInto(added, source));
     const bitmap = await readBitmap(image, entry);
-    if (countMissing(added.bits, bitmap.bits) === 0) return undefined;
+    if (countMissingMarks(added, bitmap) === 0) return undefined;
     mergeInto(bitmap, added);
     const { name, nameBytes, auto } = entry;
     return present.map((each) =>

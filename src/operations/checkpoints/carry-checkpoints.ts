@@ -4,6 +4,7 @@
  */
 import {
   cleanBitmap,
+  countMissingMarks,
   type DirtyBitmap,
   dirtyBytes,
   markRange,
@@ -11,13 +12,13 @@ import {
 } from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { countMissing } from '../../bytes/bits.ts';
 import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { type ChainImage, readChainImages, readMarks, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
 import { chooseCheckpoints } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import { RefusedError } from '../../errors.ts';
+import { bitmapBytes } from '../../format/bitmap-directory.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { readActiveTables } from '../../image/image.ts';
 import { scanActiveTables } from '../../image/scan.ts';
@@ -109,7 +110,10 @@ async function carry(chain: Chain, target: ImageToChange, options: CarryOptions)
   const marks = new Map<string, DirtyBitmap>();
   for (const name of names) {
     marks.set(name, await readCheckpoint(name));
-    const bytes = [...marks.values()].reduce((sum, { bits }) => sum + bits.length, 0);
+    const bytes = [...marks.values()].reduce(
+      (sum, { virtualSizeBytes, granularityBits }) => sum + bitmapBytes(virtualSizeBytes, granularityBits),
+      0,
+    );
     requireBitmapMemory(image, marks.size, bytes);
   }
   const differingBytes = depth < 0 ? await addDifferences([...marks.values()], chain, target, options) : null;
@@ -231,8 +235,7 @@ async function slotOf(
   const old = await readBitmap(image, entry);
   const bitmap = cleanBitmap(old.virtualSizeBytes, entry.granularityBits);
   mergeInto(bitmap, marks);
-  if (countMissing(bitmap.bits, old.bits) === 0)
-    return { slot: { kind: 'keep', entry }, action: 'unchanged' };
+  if (countMissingMarks(bitmap, old) === 0) return { slot: { kind: 'keep', entry }, action: 'unchanged' };
   mergeInto(bitmap, old);
   const { nameBytes } = entry;
   return { slot: { kind: 'store', name, nameBytes, auto: true, bitmap }, action: 'merged' };

@@ -1,8 +1,7 @@
 /**
  * Finds the newest checkpoint that several disks have in common.
  */
-import { type DirtyBitmap, dirtyBytes, resample } from '../../bitmap/dirty-bitmap.ts';
-import { countMissing } from '../../bytes/bits.ts';
+import { countMissingMarks, type DirtyBitmap, dirtyBytes, resample } from '../../bitmap/dirty-bitmap.ts';
 import { originIndex } from '../../checkpoint/chain/bitmap-state.ts';
 import { type ChainImage, namesOf, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
@@ -65,7 +64,7 @@ async function marksOf(images: readonly ChainImage[], name: string): Promise<Dir
 
 function covers(bitmap: DirtyBitmap, other: DirtyBitmap): boolean {
   const granularityBits = Math.max(bitmap.granularityBits, other.granularityBits);
-  return countMissing(resample(other, granularityBits).bits, resample(bitmap, granularityBits).bits) === 0;
+  return countMissingMarks(resample(other, granularityBits), resample(bitmap, granularityBits)) === 0;
 }
 
 function unclear(images: readonly ChainImage[], one: string, other: string): UsageError {

@@ -2,10 +2,16 @@
  * Creates bitmaps in an image from a source, like the job block-dirty-bitmap-create-from that was proposed
  * for QEMU.
  */
-import { type DirtyBitmap, dirtyBytes, isWholeDisk, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import {
+  countMissingMarks,
+  type DirtyBitmap,
+  dirtyBytes,
+  isWholeDisk,
+  mergeInto,
+  resample,
+} from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { countMissing } from '../../bytes/bits.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
 import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
@@ -161,7 +167,7 @@ async function make(
   if (present === undefined) return made('created', disabled !== true, wanted);
   if (ifExists !== 'merge') return made('replaced', disabled !== true, wanted);
   const old = await readBitmap(image, present);
-  if (countMissing(wanted.bits, old.bits) === 0) return made('unchanged', present.auto, old);
+  if (countMissingMarks(wanted, old) === 0) return made('unchanged', present.auto, old);
   mergeInto(old, wanted);
   return made('merged', present.auto, old);
 }

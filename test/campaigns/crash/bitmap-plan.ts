@@ -1,6 +1,7 @@
 /** Plans a change of bitmaps on an image in memory, with the same steps as the operations. */
 
-import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../../src/bitmap/dirty-bitmap.ts';
+import { hasBit, replaceBytes } from '../../../src/bytes/chunked-bits.ts';
 import { takeCensus } from '../../../src/census/census.ts';
 import { layerBitmap } from '../../../src/guest/allocation/layer-bitmap.ts';
 import { openImage, readActiveTables, requireWritable } from '../../../src/image/image.ts';
@@ -8,6 +9,7 @@ import { readBitmapDirectory } from '../../../src/image/stored-bitmaps.ts';
 import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
+import { bitmapOfBytes, flatBits } from '../../support/flat-bits.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { seededRandom } from '../../support/random.ts';
 import type { StoredBitmap } from './checker/examine.ts';
@@ -81,28 +83,26 @@ function newContent(
   const old = present.find((each) => each.name === name);
   if (merge && old?.bits !== undefined) {
     if (old.granularity !== granularity) throw new Error(`"${name}" has another granularity`);
-    for (const [byte, bits] of old.bits.entries()) bitmap.bits[byte]! |= bits;
+    mergeInto(bitmap, bitmapOfBytes(bitmap.virtualSizeBytes, bitmap.granularityBits, old.bits));
   }
   return { kind: 'store', name, nameBytes: Buffer.from(name), auto: !disabled, bitmap };
 }
 
-function markAllocated({ bits, granularityBits }: DirtyBitmap, allocated: DirtyBitmap): void {
-  const perGranule = 2 ** (granularityBits - allocated.granularityBits);
-  for (let sector = 0; sector < allocated.bits.length * 8; sector++) {
-    if ((allocated.bits[sector >> 3]! & (1 << (sector & 7))) === 0) continue;
-    const granule = Math.floor(sector / perGranule);
-    bits[granule >> 3]! |= 1 << (granule & 7);
+/** Sector by sector. */
+function markAllocated(bitmap: DirtyBitmap, { bits, granularityBits }: DirtyBitmap): void {
+  const sectorBytes = 2 ** granularityBits;
+  for (let sector = 0; sector < bits.bitCount; sector++) {
+    if (hasBit(bits, sector)) markRange(bitmap, sector * sectorBytes, sectorBytes);
   }
 }
 
 /** The same marks each time, so that doing a change again leads to the same bitmap. */
-function markAtRandom({ bits, virtualSizeBytes, granularityBits }: DirtyBitmap, oneByteIn: number): void {
+function markAtRandom({ bits, granularityBits }: DirtyBitmap, oneByteIn: number): void {
   const random = seededRandom(granularityBits);
-  for (let byte = 0; byte < bits.length; byte++) {
-    if (byte % oneByteIn === 0) bits[byte] = 1 + random.below(254);
+  const bytes = Math.ceil(bits.bitCount / 8);
+  for (let byte = 0; byte < bytes; byte += oneByteIn) {
+    replaceBytes(bits, byte, Uint8Array.of(1 + random.below(254)));
   }
-  const granules = Math.ceil(virtualSizeBytes / 2 ** granularityBits);
-  if (granules % 8 !== 0) bits[bits.length - 1]! &= 0xff >> (8 - (granules % 8));
 }
 
 function asStored({ name, auto, bitmap }: StoreSlot): StoredBitmap {
@@ -110,6 +110,6 @@ function asStored({ name, auto, bitmap }: StoreSlot): StoredBitmap {
     name,
     granularity: 2 ** bitmap.granularityBits,
     flags: auto ? ['auto'] : [],
-    bits: Buffer.from(bitmap.bits),
+    bits: Buffer.from(flatBits(bitmap.bits)),
   };
 }

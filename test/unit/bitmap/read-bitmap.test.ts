@@ -1,9 +1,11 @@
 /** A stored bitmap is read cluster by cluster as its table says, and nothing else is read. */
 import { describe, expect, test } from 'vitest';
+import type { DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { readBitmap, readInUseMarks } from '../../../src/bitmap/read-bitmap.ts';
 import { hostOffset } from '../../../src/format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { openImage } from '../../../src/image/image.ts';
+import { flatBits } from '../../support/flat-bits.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
 
@@ -44,23 +46,23 @@ async function stored(table: readonly bigint[], changes: Partial<BitmapDirectory
 }
 
 /** The bits that each entry of the table stands for. */
-const parts = (bits: Uint8Array) =>
-  [0, 512, 1024].map((start) => [...new Set(bits.subarray(start, start + 512))]);
+const parts = ({ bits }: DirtyBitmap) =>
+  [0, 512, 1024].map((start) => [...new Set(flatBits(bits).subarray(start, start + 512))]);
 
 describe('a stored bitmap', () => {
   test('has the bytes of its clusters in the order of the table', async () => {
     const { image, entry, reads } = await stored([0n, BigInt(DATA), 0n]);
     const bitmap = await readBitmap(image, entry);
-    expect(bitmap.bits).toHaveLength(1025);
-    expect(parts(bitmap.bits)).toEqual([[0], [0xa5], [0]]);
+    expect(flatBits(bitmap.bits)).toHaveLength(1025);
+    expect(parts(bitmap)).toEqual([[0], [0xa5], [0]]);
     expect(reads).toEqual([TABLE, DATA]);
   });
 
   test('has no marks past the end of the disk, whatever is stored', async () => {
     const ones = await stored([1n, 0n, 1n]);
-    expect(parts((await readBitmap(ones.image, ones.entry)).bits)).toEqual([[0xff], [0], [0b111]]);
+    expect(parts(await readBitmap(ones.image, ones.entry))).toEqual([[0xff], [0], [0b111]]);
     const cluster = await stored([0n, 0n, BigInt(DATA)]);
-    expect(parts((await readBitmap(cluster.image, cluster.entry)).bits)).toEqual([[0], [0], [0b101]]);
+    expect(parts(await readBitmap(cluster.image, cluster.entry))).toEqual([[0], [0], [0b101]]);
   });
 });
 
@@ -69,7 +71,7 @@ describe('a bitmap in use', () => {
 
   test('still has readable marks', async () => {
     const { image, entry } = await stored([1n, BigInt(DATA), 0n], inUse);
-    expect(parts((await readInUseMarks(image, entry))!.bits)).toEqual([[0xff], [0xa5], [0]]);
+    expect(parts((await readInUseMarks(image, entry))!)).toEqual([[0xff], [0xa5], [0]]);
   });
 
   test.each([

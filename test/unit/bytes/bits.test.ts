@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import {
   clearBitsFrom,
   countBits,
-  countMissing,
+  countMissingBits,
   findBit,
   getBit,
   newBits,
@@ -116,7 +116,7 @@ describe('bits', () => {
         const have = Uint8Array.from(bytes, () => stream.next().value);
         const held = digits(have);
         const missing = [...digits(wanted)].filter((bit, index) => bit === '1' && held[index] === '0');
-        expect(countMissing(wanted, have)).toBe(missing.length);
+        expect(countMissingBits(wanted, have)).toBe(missing.length);
       }),
     );
   });

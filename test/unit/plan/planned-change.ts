@@ -1,5 +1,5 @@
 /** Plans and carries out a change of the bitmaps of a small image in memory. */
-import { cleanBitmap, type DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
+import type { DirtyBitmap } from '../../../src/bitmap/dirty-bitmap.ts';
 import { censusOf } from '../../../src/census/census.ts';
 import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.ts';
 import { type Image, openImage } from '../../../src/image/image.ts';
@@ -8,6 +8,7 @@ import { applyPlan } from '../../../src/plan/apply-plan.ts';
 import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { planBitmaps } from '../../../src/plan/plan-bitmaps.ts';
+import { bitmapOfBytes } from '../../support/flat-bits.ts';
 import { type MemoryStorage, memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
 
@@ -58,8 +59,11 @@ export async function change(storage: MemoryStorage, wanted: readonly BitmapSlot
 
 /** `bits` byte by byte, over the whole disk at 512 bytes. */
 export function bitmapOf(bits: (byte: number) => number): DirtyBitmap {
-  const bitmap = cleanBitmap(DISK, 9);
-  return { ...bitmap, bits: bitmap.bits.map((_, byte) => bits(byte)) };
+  return bitmapOfBytes(
+    DISK,
+    9,
+    Uint8Array.from({ length: DISK / 512 / 8 }, (_, byte) => bits(byte)),
+  );
 }
 
 export const store = (
