@@ -11,12 +11,11 @@ import {
   countSet,
   hasBit,
   newChunkedBits,
-  runsOfSet,
   setRange,
   subtract,
   unite,
+  visitRuns,
 } from '../bytes/chunked-bits.ts';
-import type { ByteRange } from '../bytes/range.ts';
 
 export interface DirtyBitmap {
   readonly virtualSizeBytes: number;
@@ -66,31 +65,37 @@ export function isWholeDisk({ bits }: DirtyBitmap): boolean {
   return areAllSet(bits);
 }
 
-/** Yields the marked extents of the disk in ascending order. Adjacent granules are joined. */
-export function* dirtyExtents({
-  bits,
-  virtualSizeBytes,
-  granularityBits,
-}: DirtyBitmap): Generator<ByteRange> {
+/** Visits the marked extents of the disk in ascending order. Adjacent granules are joined. */
+export function visitDirtyExtents(
+  { bits, virtualSizeBytes, granularityBits }: DirtyBitmap,
+  visit: (offset: number, length: number) => void,
+): void {
   const granularityBytes = 2 ** granularityBits;
-  for (const { start, end } of runsOfSet(bits)) {
+  visitRuns(bits, (start, end) => {
     const offset = start * granularityBytes;
-    yield { offset, length: Math.min(end * granularityBytes, virtualSizeBytes) - offset };
-  }
+    visit(offset, Math.min(end * granularityBytes, virtualSizeBytes) - offset);
+  });
 }
 
-/** Adds the marks of `source` to `target`. The granularities may differ: marks are rounded outward. */
+/**
+ * Adds the marks of `source` to `target`. The granularities may differ: marks are rounded outward. So may the sizes
+ * of the disks.
+ */
 export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
   if (target.granularityBits === source.granularityBits) unite(target.bits, source.bits);
-  else mergeResampled(target, source);
+  else mergeRounded(target, source);
 }
 
-function mergeResampled(target: DirtyBitmap, source: DirtyBitmap): void {
-  // The two disks may have different sizes.
-  for (const { offset, length } of dirtyExtents(source)) {
-    if (offset >= target.virtualSizeBytes) return;
-    markRange(target, offset, length);
-  }
+function mergeRounded(target: DirtyBitmap, source: DirtyBitmap): void {
+  const commonBytes = Math.min(target.virtualSizeBytes, source.virtualSizeBytes);
+  const granules = divideUp(commonBytes, 2 ** source.granularityBits);
+  const targetGranules = divideUp(commonBytes, 2 ** target.granularityBits);
+  const scale = 2 ** (source.granularityBits - target.granularityBits);
+  visitRuns(source.bits, (start, end) => {
+    if (start >= granules) return;
+    const last = Math.ceil(Math.min(end, granules) * scale);
+    setRange(target.bits, Math.floor(start * scale), Math.min(last, targetGranules));
+  });
 }
 
 /** The number of granules that `wanted` marks and `have` does not. Both have the same disk size and granularity. */

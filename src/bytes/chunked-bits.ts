@@ -61,13 +61,15 @@ export function hasBit({ chunks, chunkBytes }: ChunkedBits, index: number): bool
 
 /** Sets the bits in [start, end). Bits after the last one are ignored. */
 export function setRange(bits: ChunkedBits, start: number, end: number): void {
-  const limit = Math.min(end, bits.bitCount);
+  const { chunks, chunkBytes, bitCount } = bits;
+  const limit = Math.min(end, bitCount);
   for (let at = start; at < limit; ) {
-    const index = Math.floor(at / (bits.chunkBytes * 8));
-    const span = spanOf(bits, index);
-    const to = Math.min(limit, span.end);
-    if (at === span.start && to === span.end) bits.chunks[index] = 'ones';
-    else if (bits.chunks[index] !== 'ones') setBits(writable(bits, index), at - span.start, to - span.start);
+    const index = Math.floor(at / (chunkBytes * 8));
+    const first = index * chunkBytes * 8;
+    const last = Math.min(first + chunkBytes * 8, bitCount);
+    const to = Math.min(limit, last);
+    if (at === first && to === last) chunks[index] = 'ones';
+    else if (chunks[index] !== 'ones') setBits(writable(bits, index), at - first, to - first);
     at = to;
   }
 }
@@ -238,19 +240,16 @@ export function changesOf(bits: ChunkedBits): BitChanges {
 /** The number of changes that are searched at once. */
 const BATCH = 4096;
 
-/** Yields every maximal run of set bits. */
-export function* runsOfSet(bits: ChunkedBits): Generator<Span> {
+/** Visits every maximal run of set bits [start, end). */
+export function visitRuns(bits: ChunkedBits, visit: (start: number, end: number) => void): void {
   const changes = changesOf(bits);
-  const found = new Float64Array(Math.min(BATCH, 64 + bits.bitCount));
-  let start: number | undefined;
+  const found = new Float64Array(BATCH);
+  let start = -1;
   for (let count = changes.next(found); count > 0; count = changes.next(found)) {
-    for (const change of found.subarray(0, count)) {
-      if (start === undefined) start = change;
-      else {
-        yield { start, end: change };
-        start = undefined;
-      }
+    for (let index = 0; index < count; index++) {
+      if (start >= 0) visit(start, found[index]!);
+      start = start >= 0 ? -1 : found[index]!;
     }
   }
-  if (start !== undefined) yield { start, end: bits.bitCount };
+  if (start >= 0) visit(start, bits.bitCount);
 }

@@ -1,6 +1,7 @@
 /** The marks of a dirty bitmap as one array: granule n is bit n % 8 of byte n / 8. */
-import { cleanBitmap, type DirtyBitmap } from '../../src/bitmap/dirty-bitmap.ts';
+import { cleanBitmap, type DirtyBitmap, visitDirtyExtents } from '../../src/bitmap/dirty-bitmap.ts';
 import { type ChunkedBits, hasBit, replaceBytes } from '../../src/bytes/chunked-bits.ts';
+import type { ByteRange } from '../../src/bytes/range.ts';
 
 /** Reads bit by bit. */
 export function flatBits(bits: ChunkedBits): Uint8Array {
@@ -20,4 +21,10 @@ export function bitmapOfBytes(
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   replaceBytes(bitmap.bits, 0, bytes);
   return bitmap;
+}
+
+export function extentsOf(bitmap: DirtyBitmap): ByteRange[] {
+  const extents: ByteRange[] = [];
+  visitDirtyExtents(bitmap, (offset, length) => extents.push({ offset, length }));
+  return extents;
 }

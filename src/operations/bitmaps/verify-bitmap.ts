@@ -1,7 +1,13 @@
 /**
  * Verifies a bitmap: it must mark all differences between the present disk and an earlier state of it.
  */
-import { cleanBitmap, dirtyBytes, dirtyExtents, markRange, withoutMarks } from '../../bitmap/dirty-bitmap.ts';
+import {
+  cleanBitmap,
+  dirtyBytes,
+  markRange,
+  visitDirtyExtents,
+  withoutMarks,
+} from '../../bitmap/dirty-bitmap.ts';
 import type { ByteRange } from '../../bytes/range.ts';
 import { openChain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -85,10 +91,10 @@ export async function verifyBitmap(
     const missing = withoutMarks(needed, marked);
     const ranges: ByteRange[] = [];
     let missingRanges = 0;
-    for (const range of dirtyExtents(missing)) {
-      if (missingRanges < RANGES_LISTED) ranges.push(range);
+    visitDirtyExtents(missing, (offset, length) => {
+      if (missingRanges < RANGES_LISTED) ranges.push({ offset, length });
       missingRanges++;
-    }
+    });
     const missingBytes = dirtyBytes(missing);
     return {
       schema: 1,

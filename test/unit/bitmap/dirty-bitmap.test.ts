@@ -7,7 +7,6 @@ import {
   countMissingMarks,
   type DirtyBitmap,
   dirtyBytes,
-  dirtyExtents,
   isWholeDisk,
   markRange,
   mergeInto,
@@ -15,7 +14,7 @@ import {
   withoutMarks,
 } from '../../../src/bitmap/dirty-bitmap.ts';
 import { hasBit } from '../../../src/bytes/chunked-bits.ts';
-import { flatBits } from '../../support/flat-bits.ts';
+import { extentsOf, flatBits } from '../../support/flat-bits.ts';
 
 /** Smaller than any that QEMU stores, so that a model byte by byte stays small; the arithmetic is the same. */
 const anyGranularityBits = fc.integer({ min: 0, max: 8 });
@@ -74,13 +73,13 @@ describe('a dirty bitmap', () => {
     );
   });
 
-  test('yields maximal extents in order up to the end of the disk', () => {
+  test('visits maximal extents in order up to the end of the disk', () => {
     fc.assert(
       fc.property(anyBitmap(), ({ bitmap }) => {
         const marked = bytesOf(bitmap);
         const found = Array<boolean>(bitmap.virtualSizeBytes).fill(false);
         let last = -1;
-        for (const { offset, length } of dirtyExtents(bitmap)) {
+        for (const { offset, length } of extentsOf(bitmap)) {
           expect(offset).toBeGreaterThan(last);
           expect(length).toBeGreaterThan(0);
           found.fill(true, offset, offset + length);
@@ -95,7 +94,7 @@ describe('a dirty bitmap', () => {
   test('of a disk of 0 bytes marks nothing', () => {
     const bitmap = cleanBitmap(0, 16);
     markRange(bitmap, 0, 10);
-    expect([dirtyBytes(bitmap), [...dirtyExtents(bitmap)], bitmap.bits.bitCount]).toEqual([0, [], 0]);
+    expect([dirtyBytes(bitmap), extentsOf(bitmap), bitmap.bits.bitCount]).toEqual([0, [], 0]);
   });
 
   test('loses the marks of the granules that begin at or after an offset, and no other', () => {
@@ -116,7 +115,7 @@ describe('a dirty bitmap', () => {
     const bitmap = cleanBitmap(size, 31);
     markRange(bitmap, size - 1, 1);
     markRange(bitmap, 3 * 2 ** 40, 2 ** 32 + 1);
-    expect([...dirtyExtents(bitmap)]).toEqual([
+    expect(extentsOf(bitmap)).toEqual([
       { offset: 3 * 2 ** 40, length: 3 * 2 ** 31 },
       { offset: 5 * 2 ** 40, length: 512 },
     ]);

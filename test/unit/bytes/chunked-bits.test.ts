@@ -13,11 +13,12 @@ import {
   hasBit,
   newChunkedBits,
   replaceBytes,
-  runsOfSet,
   setRange,
   subtract,
   unite,
+  visitRuns,
 } from '../../../src/bytes/chunked-bits.ts';
+import type { Span } from '../../../src/bytes/range.ts';
 import { flatBits } from '../../support/flat-bits.ts';
 
 const CHUNK_BYTES = 8;
@@ -122,7 +123,9 @@ describe('chunked bits', () => {
         expect(found).toEqual(expected);
         expect(changes.next(into)).toBe(0);
         const ends = [...expected, bits.bitCount];
-        expect([...runsOfSet(bits)]).toEqual(
+        const runs: Span[] = [];
+        visitRuns(bits, (start, end) => runs.push({ start, end }));
+        expect(runs).toEqual(
           expected.flatMap((start, index) => (index % 2 === 0 ? [{ start, end: ends[index + 1] }] : [])),
         );
       }),

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { dirtyExtents } from '../../../../src/bitmap/dirty-bitmap.ts';
 import { layerBitmap } from '../../../../src/guest/allocation/layer-bitmap.ts';
 import { type Image, openImage, readActiveTables } from '../../../../src/image/image.ts';
 import { normalised, roundedOut } from '../../../support/extents.ts';
+import { extentsOf } from '../../../support/flat-bits.ts';
 import { ownAllocation } from '../../../support/map-answers.ts';
 import { memoryStorage } from '../../../support/memory.ts';
 import { qemuImg, qemuIo, qemuMap } from '../../../support/qemu.ts';
@@ -18,7 +18,7 @@ async function opened(path: string): Promise<Image> {
 async function marked(image: Image, virtualSizeBytes: number, granularityBits: number) {
   const form = { content: 'allocated', virtualSizeBytes, granularityBits } as const;
   const { bitmap } = await layerBitmap(await readActiveTables(image), form, {});
-  return normalised([...dirtyExtents(bitmap)].map(({ offset, length }) => ({ start: offset, length })));
+  return normalised(extentsOf(bitmap).map(({ offset, length }) => ({ start: offset, length })));
 }
 
 const layouts = [

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cleanBitmap, dirtyExtents, markRange } from '../../../../src/bitmap/dirty-bitmap.ts';
+import { cleanBitmap, markRange } from '../../../../src/bitmap/dirty-bitmap.ts';
 import { printJsonLines, printTextLines } from '../../../../src/cli/print/dump-lines.ts';
 import { type DumpExtent, wholeDisk } from '../../../../src/operations/bitmaps/dump-bitmap.ts';
+import { extentsOf } from '../../../support/flat-bits.ts';
 
 const GRANULARITY_BITS = 9;
 const bitmap = fc
@@ -20,7 +21,7 @@ function expected(made: ReturnType<typeof cleanBitmap>): DumpExtent[] {
   const clean = (to: number) => {
     if (to > end) extents.push({ offset: end, length: to - end, type: 0, description: 'clean' });
   };
-  for (const { offset, length } of dirtyExtents(made)) {
+  for (const { offset, length } of extentsOf(made)) {
     clean(offset);
     extents.push({ offset, length, type: 1, description: 'dirty' });
     end = offset + length;
