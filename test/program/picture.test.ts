@@ -60,17 +60,12 @@ test('with --json the extents are printed as well, with --quiet they are not', a
 test('a file that is not a picture, such as an image, is not overwritten', async () => {
   const { folder, image, base } = await chainCopy();
   const before = await digest(image);
-  const disk = join(folder, 'disk.raw');
-  // What a guest can write to the start of its disk.
-  await writeFile(disk, Buffer.concat([Buffer.from('<svg '), Buffer.alloc(2 * 2 ** 20)]));
-  for (const file of [image, base, disk, folder, '/dev/null']) {
-    for (const args of [
-      ['map', image],
-      ['dump', base, '#ALLOCATED'],
-    ]) {
-      const refused = await bitmapTool(...args, '--picture', file, '--json');
-      expect(refused).toMatchObject({ exitCode: 2, error: { code: 'USAGE' } });
-    }
+  for (const args of [
+    ['map', image],
+    ['dump', base, '#ALLOCATED'],
+  ]) {
+    const refused = await bitmapTool(...args, '--picture', image, '--json');
+    expect(refused).toMatchObject({ exitCode: 2, error: { code: 'USAGE' } });
   }
   expect(await digest(image)).toBe(before);
   expect((await bitmapTool('map', image, '--picture', join(folder, 'none', 'x.svg'))).exitCode).toBe(1);

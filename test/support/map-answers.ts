@@ -33,6 +33,20 @@ export function coverageFaults(map: readonly Extent[], diskSize: number): string
   return faults;
 }
 
+/** Extents that could be one with the previous extent. */
+export function unmergedExtents(map: readonly MapExtent[]): MapExtent[] {
+  return map.filter((next, index) => {
+    const last = map[index - 1];
+    if (last === undefined) return false;
+    const goesOn = last.offset === undefined || last.offset + last.length === next.offset;
+    return goesOn && meaning(last) === meaning(next);
+  });
+}
+
+function meaning({ depth, present, zero, data, compressed, offset }: MapExtent): string {
+  return JSON.stringify({ depth, present, zero, data, compressed, isPlaced: offset !== undefined });
+}
+
 /**
  * One line per stretch of the disk and field in which the two answers differ; empty where they agree.
  *

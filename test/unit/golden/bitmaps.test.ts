@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { dumpBitmap, listBitmaps, RefusedError } from '../../../src/index.ts';
 import { normalised, roundedOut } from '../../support/extents.ts';
 import { ownAllocation } from '../../support/map-answers.ts';
-import { caseNamed, cases, dirty, dumpExtents, fileName, imagePath, needsCurrentFolder } from './cases.ts';
+import { caseNamed, cases, dirty, fileName, imagePath, needsCurrentFolder } from './cases.ts';
+import { dumpExtents } from './dump-extents.ts';
 
 describe.each(cases)('$name', (golden) => {
   const images = golden.info.map((info) => ({ info, path: join(golden.folder, fileName(info)) }));

@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DumpExtent, dumpBitmap, type MapExtent } from '../../../src/index.ts';
+import type { DumpExtent, MapExtent } from '../../../src/index.ts';
 import type { Extent } from '../../support/extents.ts';
+import { coverageFaults, mapDisagreements } from '../../support/map-answers.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures', import.meta.url));
@@ -86,10 +87,16 @@ export function imagePath({ folder, top }: GoldenCase): string {
   return join(folder, top);
 }
 
-/** What a bitmap says of the whole disk, in the form of the stored answers. */
-export async function dumpExtents(path: string, name: string): Promise<StoredExtent[]> {
-  const dump = await dumpBitmap(path, name);
-  return [...dump.extents()].map(({ offset, length, type }) => ({ offset, length, type }));
+/** What a map of the chain says otherwise than QEMU. */
+export function mapFaults(map: readonly MapExtent[], golden: GoldenCase): string[] {
+  // No block of the committed raw files is all zeros, so they can be judged as strictly as qcow2.
+  const judged = golden.info.map(
+    ({ encrypted }) => ({ format: 'qcow2', encrypted: encrypted === true }) as const,
+  );
+  return [
+    ...coverageFaults(map, golden.info[0]!['virtual-size']),
+    ...mapDisagreements(map, golden.map, judged),
+  ];
 }
 
 export function dirty(extents: readonly StoredExtent[]): Extent[] {

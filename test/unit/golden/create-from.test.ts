@@ -10,12 +10,12 @@ import {
   cases,
   demo,
   dirty,
-  dumpExtents,
   expectedOfDemo,
   type GoldenCase,
   imagePath,
   writableCopy,
 } from './cases.ts';
+import { dumpExtents } from './dump-extents.ts';
 
 const checkpoint = 'checkpoint-2026-11-01';
 
