@@ -19,7 +19,7 @@ export const fileWords: Words<FileRemedy> = {
     const stop =
       programs.length > 0
         ? `Stop ${programs.join(' and ')} first`
-        : 'Stop that process first (root sees which one it is; on a shared file system it may run on another host)';
+        : 'Stop that process first (root sees which one it is, but not from within a container; on a shared file system it may run on another host)';
     if (toDo === 'read-shared') return `${stop}: it allows no other program to read the image.`;
     if (toDo === 'write') return `${stop}. Only QEMU itself can change the bitmaps of a running guest.`;
     return command.has('--force-share')
