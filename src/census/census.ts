@@ -35,6 +35,8 @@ interface Owners {
   readonly structures: readonly Structure[];
   /** In the order in which they were found. */
   readonly misplaced: readonly MisplacedStructure[];
+  /** The buffer of the scan for tables, which is free now. */
+  readonly room: Uint8Array;
 }
 
 /** A complete record of all that an image points at, except its bitmaps. */
@@ -54,7 +56,7 @@ const counted = new WeakSet<Scan>();
 export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census> {
   if (counted.has(scan)) throw new Error('a scan was counted twice');
   counted.add(scan);
-  const { image, named } = scan.pass;
+  const { image, named, room } = scan.pass;
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
   const refcounts = await readRefcountTable(image);
@@ -69,11 +71,14 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
   addRange(named, { offset: hostOffset(0), length: clusterSizeBytes }, header);
   const structures = ownStructures(image, refcounts);
   for (const structure of structures) place(structure, () => structure.what);
-  refcounts.blockOffsets.forEach((offset, index) => {
-    if (offset === 0) return;
+  const { blockOffsets } = refcounts;
+  // An iterator would make an object for each of the many empty entries.
+  for (let index = 0; index < blockOffsets.length; index++) {
+    const offset = blockOffsets[index]!;
+    if (offset === 0) continue;
     place({ offset: hostOffset(offset), length: clusterSizeBytes }, () => `refcount block ${index}`);
-  });
-  const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced };
+  }
+  const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced, room };
   return owners as Census;
 }
 

@@ -7,7 +7,7 @@ import { type ClusterRange, clusterRange, hostOffset } from '../format/addresses
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
-import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
+import { type L2Reading, visitL2Tables } from '../image/read-l2-tables.ts';
 import type { Census } from './census.ts';
 
 /** The clusters that one refcount block counts, with one bit for each. */
@@ -27,7 +27,7 @@ export interface RefcountDifference extends ClusterRange {
  * @throws RefusedError when a refcount block reaches beyond the end of the file
  */
 export async function compareRefcounts(
-  { image, refcounts, ofImage }: Census,
+  { image, refcounts, ofImage, room }: Census,
   ofBitmaps: HostClusters,
   visit: (difference: RefcountDifference) => void,
   { signal }: Pick<L2Reading, 'signal'> = {},
@@ -68,7 +68,7 @@ export async function compareRefcounts(
   await visitL2Tables(
     image,
     blockOffsets,
-    new Uint8Array(tableRoomBytes(image)),
+    room,
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);

@@ -6,7 +6,7 @@ import { RefusedError } from '../errors.ts';
 import { type BitmapsOpening, type Image, openImage } from '../image/image.ts';
 import type { OnWarning } from '../remedy.ts';
 import { type FileStorage, fileIdentity } from '../storage/file.ts';
-import { readBytes } from '../storage/storage.ts';
+import { readStructure } from '../storage/storage.ts';
 import { type Locking, type OpenMode, openLocked } from './locking.ts';
 import { PROBE_BYTES, probeFormat } from './probe.ts';
 import { type ImageReference, parseReference } from './reference.ts';
@@ -53,7 +53,7 @@ export async function openLayer(reference: ImageReference, options: OpenLayerOpt
   const isHeld = heldIdentity !== undefined && (await fileIdentity(path)) === heldIdentity;
   const storage = await openLocked(path, options.mode, isHeld ? 'none' : options.locking);
   try {
-    const format = reference.format ?? probeFormat(await readBytes(storage, 0, PROBE_BYTES));
+    const format = reference.format ?? probeFormat(await readStructure(storage, 0, PROBE_BYTES));
     switch (format) {
       case 'qcow2':
         return await qcow2Layer(reference, storage, options.bitmaps);

@@ -22,7 +22,7 @@ import {
   type HeaderExtensions,
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
-import { readBytes, type Storage } from '../storage/storage.ts';
+import { readStructure, type Storage } from '../storage/storage.ts';
 
 interface BackingReference {
   /** As stored: a path, relative to this image's folder, or another of QEMU's forms. */
@@ -63,9 +63,9 @@ export async function openImage(storage: Storage, opening: BitmapsOpening = 'str
       { remedy: { kind: 'restore-copy' }, context: { file: storage.name } },
     );
   }
-  const headerBytes = await readBytes(storage, 0, LEAST_IMAGE_BYTES);
+  const headerBytes = await readStructure(storage, 0, LEAST_IMAGE_BYTES);
   const header = naming(storage, () => parseHeader(headerBytes));
-  const headerCluster = await readBytes(storage, 0, header.clusterSizeBytes);
+  const headerCluster = await readStructure(storage, 0, header.clusterSizeBytes);
   return naming(storage, () => {
     const extensions = parseExtensionsLeniently(headerCluster, header);
     const bitmaps = bitmapsState(extensions, header);
@@ -119,7 +119,7 @@ export async function readInside(
   lengthBytes: number,
 ): Promise<Uint8Array> {
   requireInside(storage, what, { offset, length: lengthBytes });
-  return readBytes(storage, offset, lengthBytes);
+  return readStructure(storage, offset, lengthBytes);
 }
 
 /** @throws RefusedError when the range reaches beyond the end of the file */

@@ -2,7 +2,7 @@
  * Reads many L2 tables in file order, some reads ahead of the caller.
  */
 import { hrtime } from 'node:process';
-import { alignDown, divideUp } from '../bytes/align.ts';
+import { alignDown } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
 import { hostOffset } from '../format/addresses.ts';
 import { type Image, requireInside } from './image.ts';
@@ -34,18 +34,23 @@ export interface L2Reading {
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
-/** The size of the `room` that `visitL2Tables` needs. */
-export function tableRoomBytes(image: Image): number {
-  return readsAhead(image) * batchBytes(image);
+/**
+ * The size of the `room` of `visitL2Tables` for up to `tableCount` tables. More tables can be visited too, with
+ * fewer reads at once.
+ */
+export function tableRoomBytes(
+  { storage: { sizeBytes }, header: { clusterSizeBytes } }: Image,
+  tableCount: number,
+): number {
+  const readsAhead = clusterSizeBytes > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
+  const most = readsAhead * Math.max(clusterSizeBytes, READ_BYTES);
+  const tables = Math.min(tableCount * clusterSizeBytes, alignDown(sizeBytes, clusterSizeBytes));
+  return Math.max(clusterSizeBytes, Math.min(most, tables));
 }
 
-function readsAhead(image: Image): number {
-  return batchBytes(image) > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
-}
-
-/** Reads of a small file are short, so that its room is not larger than the file. */
-function batchBytes({ storage, header: { clusterSizeBytes } }: Image): number {
-  const bytes = Math.min(READ_BYTES, divideUp(storage.sizeBytes, READS_AHEAD));
+/** A small room has room for many short reads. */
+function batchBytes(room: Uint8Array, { header: { clusterSizeBytes } }: Image): number {
+  const bytes = Math.min(READ_BYTES, room.length / READS_AHEAD);
   return Math.max(alignDown(bytes, clusterSizeBytes), clusterSizeBytes);
 }
 
@@ -53,7 +58,7 @@ function batchBytes({ storage, header: { clusterSizeBytes } }: Image): number {
  * Calls `visit` once for each L2 table that `l2Offsets` names.
  *
  * @param l2Offsets offset of each table in bytes by L1 index, 0 where there is none
- * @param room the buffer for the tables
+ * @param room the buffer for the tables (see `tableRoomBytes`)
  * @param visit receives the table as stored. The array is a part of `room`, and valid only during the call.
  * @throws RefusedError when a table reaches beyond the end of the file
  */
@@ -66,7 +71,8 @@ export async function visitL2Tables(
 ): Promise<void> {
   const { header } = image;
   const order = presentInFileOrder(l2Offsets);
-  const batches = batchesOf(image, l2Offsets, order);
+  const longest = batchBytes(room, image);
+  const batches = batchesOf(image, l2Offsets, order, longest);
   const onBatch = ({ start, end, offset, length }: Batch, buffer: Uint8Array): void => {
     signal?.throwIfAborted();
     for (let position = start; position < end; position++) {
@@ -77,7 +83,7 @@ export async function visitL2Tables(
     onBytes?.(length);
   };
   const rest = await readFromCache(image, batches, room, onBatch);
-  if (rest !== undefined) await readAhead(image, rest, batches, room, onBatch);
+  if (rest !== undefined) await readAhead(image, rest, batches, longest, room, onBatch);
 }
 
 type OnBatch = (batch: Batch, buffer: Uint8Array) => void;
@@ -110,14 +116,13 @@ async function readFromCache(
 
 /** Reads many batches at once. */
 async function readAhead(
-  image: Image,
+  { storage }: Image,
   first: Batch,
   batches: Iterator<Batch, undefined>,
+  longest: number,
   room: Uint8Array,
   onBatch: OnBatch,
 ): Promise<void> {
-  const { storage } = image;
-  const longest = batchBytes(image);
   const ahead: { batch: Batch; buffer: Uint8Array; done: Promise<void> }[] = [];
   const start = (batch: Batch | undefined, buffer: Uint8Array): void => {
     if (batch === undefined) return;
@@ -127,8 +132,8 @@ async function readAhead(
   };
   try {
     start(first, room.subarray(0, longest));
-    for (let i = 1; i < readsAhead(image); i++) {
-      start(batches.next().value, room.subarray(i * longest, (i + 1) * longest));
+    for (let at = longest; at + longest <= room.length; at += longest) {
+      start(batches.next().value, room.subarray(at, at + longest));
     }
     for (let current = ahead.shift(); current !== undefined; current = ahead.shift()) {
       const { batch, buffer, done } = current;
@@ -168,10 +173,14 @@ function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
 }
 
 /** Groups adjacent tables. A table that two L1 entries name appears twice in a row. */
-function* batchesOf(image: Image, l2Offsets: Float64Array, order: Uint32Array): Generator<Batch, undefined> {
+function* batchesOf(
+  image: Image,
+  l2Offsets: Float64Array,
+  order: Uint32Array,
+  longest: number,
+): Generator<Batch, undefined> {
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
-  const longest = batchBytes(image);
   let start = 0;
   while (start < order.length) {
     const offset = l2Offsets[order[start]!]!;

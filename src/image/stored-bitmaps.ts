@@ -19,7 +19,7 @@ import {
   examineBitmapDirectory,
   parseBitmapDirectory,
 } from '../format/parse-directory.ts';
-import { readBytes } from '../storage/storage.ts';
+import { readStructure } from '../storage/storage.ts';
 import { type Image, naming, readInside, requireInside, requireOwnClusters } from './image.ts';
 
 /**
@@ -67,7 +67,7 @@ export async function examineDirectory(image: Image): Promise<ExaminedDirectory>
     MAX_BITMAP_DIRECTORY_BYTES,
     Math.max(0, storage.sizeBytes - offset),
   );
-  const bytes = await readBytes(storage, offset, lengthBytes);
+  const bytes = await readStructure(storage, offset, lengthBytes);
   const { entries, violations } = examineBitmapDirectory(bytes, bitmaps.directory, header);
   if (sizeBytes === undefined || offset + sizeBytes <= storage.sizeBytes) return { entries, violations };
   const beyond: Violation = {
@@ -128,7 +128,7 @@ export async function readUnsoundTable(
   entry: BitmapDirectoryEntry,
 ): Promise<BitmapTableEntry[]> {
   if (!hasTable(image, entry)) return [];
-  const bytes = await readBytes(image.storage, entry.tableOffset, tableBytes(entry));
+  const bytes = await readStructure(image.storage, entry.tableOffset, tableBytes(entry));
   return possibleDataOffsets(bytes, image.header).map((dataOffset) => ({ dataOffset }));
 }
 

@@ -10,7 +10,6 @@ import type { Storage } from './storage.ts';
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const stat = promisify(fs.stat);
-const fstat = promisify(fs.fstat);
 const readFile = promisify(fs.readFile);
 const readAt = promisify(fs.read);
 const writeAt = promisify(fs.write);
@@ -42,9 +41,9 @@ export async function openFile(
   const fd = await openChecked(path, mode);
   try {
     // Another file may have taken the name since the check before opening.
-    refuseSpecialFile(path, await statOpen(fd, path));
+    refuseSpecialFile(path, statOpen(fd, path));
     await lock(fd);
-    const stats = await statOpen(fd, path);
+    const stats = statOpen(fd, path);
     const isDevice = stats.isBlockDevice();
     if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
     let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
@@ -108,9 +107,9 @@ async function openChecked(path: string, mode: 'read' | 'write'): Promise<number
   }
 }
 
-async function statOpen(fd: number, path: string): Promise<fs.Stats> {
+function statOpen(fd: number, path: string): fs.Stats {
   try {
-    return await fstat(fd);
+    return fs.fstatSync(fd);
   } catch (cause) {
     throw ioError(path, 'could not examine it', cause);
   }

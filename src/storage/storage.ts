@@ -35,3 +35,21 @@ export async function readBytes(storage: Storage, offset: number, lengthBytes: n
   await storage.read(offset, bytes);
   return bytes;
 }
+
+/** A longer read costs more than the way through another thread. */
+const SHORT_BYTES = 256 * 1024;
+
+/**
+ * Like `readBytes`, for single structures of an image: from the page cache, short ones are read before it
+ * returns.
+ */
+export async function readStructure(
+  storage: Storage,
+  offset: number,
+  lengthBytes: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(lengthBytes);
+  const isRead = lengthBytes <= SHORT_BYTES && storage.readNow?.(offset, bytes);
+  if (!isRead) await storage.read(offset, bytes);
+  return bytes;
+}

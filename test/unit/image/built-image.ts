@@ -91,6 +91,13 @@ export function censusWith(
   { image, refcounts }: Pick<BuiltImage, 'image' | 'refcounts'>,
   pointedAt: Iterable<number> = [],
 ): SoundCensus {
-  const census = { image, refcounts, ofImage: referencing(image, pointedAt), structures: [], misplaced: [] };
+  const census = {
+    image,
+    refcounts,
+    ofImage: referencing(image, pointedAt),
+    structures: [],
+    misplaced: [],
+    room: new Uint8Array(image.header.clusterSizeBytes),
+  };
   return census as unknown as SoundCensus;
 }

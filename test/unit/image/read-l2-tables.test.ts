@@ -20,7 +20,7 @@ async function visitAll(
   await visitL2Tables(
     stored,
     Float64Array.from(clusters, (cluster) => cluster * 512),
-    new Uint8Array(tableRoomBytes(stored)),
+    new Uint8Array(tableRoomBytes(stored, clusters.length)),
     (l1Index, table) => {
       expectEqual(new Set(table), new Set([clusters[l1Index]]));
       visited.push(clusters[l1Index]!);
@@ -98,6 +98,7 @@ async function visit(
   clusterBits: number,
   l2Offsets: readonly number[],
   read?: (offset: number, into: Uint8Array) => Promise<void>,
+  tableCount = 2 ** 20,
 ) {
   const { image } = await buildImage({ clusterBits, refcountOrder: 4, clusterCount: 5 });
   const reads: [offset: number, lengthBytes: number][] = [];
@@ -119,7 +120,7 @@ async function visit(
   await visitL2Tables(
     stored,
     Float64Array.from(l2Offsets),
-    new Uint8Array(tableRoomBytes(stored)),
+    new Uint8Array(tableRoomBytes(stored, tableCount)),
     (l1Index, table) => {
       const [sector] = new Uint32Array(table.buffer, table.byteOffset, 1);
       expectEqual([table.length, sector], [2 ** clusterBits, l2Offsets[l1Index]! / 512]);
@@ -143,10 +144,32 @@ test('adjacent tables are read at once, up to 256 KiB, and each read is reported
   });
 });
 
-test('the reads of a small file are short, so that together they need only as much memory as the file has', async () => {
+test('the room for the tables is not larger than the tables, than the file, or than 16 long reads', async () => {
   const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 200 });
-  expect(tableRoomBytes(image)).toBeLessThanOrEqual(image.storage.sizeBytes);
-  expect(tableRoomBytes(image)).toBe(16 * 12 * 512);
+  const { sizeBytes } = image.storage;
+  expect([0, 1, 5, 199].map((tables) => tableRoomBytes(image, tables))).toEqual([
+    512,
+    512,
+    5 * 512,
+    199 * 512,
+  ]);
+  expect(tableRoomBytes(image, 10_000)).toBe(sizeBytes - (sizeBytes % 512));
+  const large = { ...image, storage: { ...image.storage, sizeBytes: 2 ** 30 } };
+  expect(tableRoomBytes(large, 10_000)).toBe(16 * 256 * 1024);
+});
+
+test('few tables are read all at once, and more tables than there is room for one after another', async () => {
+  const scattered = Array.from({ length: 5 }, (_, index) => (10 + 2 * index) * 512);
+  for (const [tableCount, most] of [
+    [5, 5],
+    [2, 2],
+    [0, 1],
+  ] as const) {
+    const { read, seen } = slowly();
+    const { visited } = await visit(9, scattered, (offset) => read(offset, new Uint8Array(0)), tableCount);
+    expect(visited).toEqual([0, 1, 2, 3, 4]);
+    expect(seen.most).toBe(most);
+  }
 });
 
 test('a table is visited for each entry that refers to it, many times for one read', async () => {
