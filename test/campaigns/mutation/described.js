@@ -1,6 +1,8 @@
 /** Names mutants so that the name outlives a move: by the declaration that a mutant lies in and by what it changes. */
-import ts from 'typescript';
 import { mutantsOf } from './mutants.js';
+import { ts } from './typescript.js';
+
+/** @import { DeclarationStatement, Node, SourceFile } from 'typescript' */
 
 /** More of the code around a change would make its name longer, not clearer. */
 const LONGEST_CONTEXT = 100;
@@ -38,13 +40,13 @@ export function describedMutants(text) {
 /**
  * The outermost node that a mutant replaces.
  *
- * @param {ts.SourceFile} source
+ * @param {SourceFile} source
  * @param {import('./mutants.js').Mutant} mutant
  */
 function nodeAt(source, { start, end }) {
-  /** @type {ts.Node | undefined} */
+  /** @type {Node | undefined} */
   let found;
-  /** @param {ts.Node} node */
+  /** @param {Node} node */
   const visit = (node) => {
     if (found !== undefined || node.getStart(source) > start || node.getEnd() < end) return;
     if (node.getStart(source) === start && node.getEnd() === end) found = node;
@@ -58,8 +60,8 @@ function nodeAt(source, { start, end }) {
 /**
  * The expression or the short statement around a change: "<" alone says little.
  *
- * @param {ts.Node} node
- * @param {ts.SourceFile} source
+ * @param {Node} node
+ * @param {SourceFile} source
  */
 function contextOf(node, source) {
   const { parent } = node;
@@ -71,8 +73,8 @@ function contextOf(node, source) {
 }
 
 /**
- * @param {ts.Node} node
- * @param {ts.SourceFile} source
+ * @param {Node} node
+ * @param {SourceFile} source
  */
 function declarationAround(node, source) {
   let top = node;
@@ -83,7 +85,7 @@ function declarationAround(node, source) {
     );
     return declaration?.name.getText(source) ?? '';
   }
-  const { name } = /** @type {ts.DeclarationStatement} */ (top);
+  const { name } = /** @type {DeclarationStatement} */ (top);
   return name?.getText(source) ?? '';
 }
 

@@ -1,6 +1,8 @@
 /** Makes mutants of a source text: small changes, each of which some test must notice. */
-import ts from 'typescript';
 import { probeKind } from './probes.js';
+import { ts } from './typescript.js';
+
+/** @import { Node } from 'typescript' */
 
 /**
  * @typedef {object} Mutant
@@ -48,14 +50,14 @@ export function mutantsOf(text) {
   const mutants = [];
 
   let place = 0;
-  /** @param {ts.Node} node @param {string} replacement */
+  /** @param {Node} node @param {string} replacement */
   const put = (node, replacement) => {
     const [start, end] = [node.getStart(source), node.getEnd()];
     const line = source.getLineAndCharacterOfPosition(start).line + 1;
     mutants.push({ start, end, replacement, was: text.slice(start, end), line, place });
   };
 
-  /** @param {ts.Node} node */
+  /** @param {Node} node */
   const visit = (node) => {
     if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || ts.isInterfaceDeclaration(node)) return;
     // Words for people are not what guards data.

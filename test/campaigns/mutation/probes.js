@@ -1,5 +1,7 @@
 /** Finds out which places of a source a test executes: a mutant that a test never reaches need not be tried on it. */
-import ts from 'typescript';
+import { ts } from './typescript.js';
+
+/** @import { Node } from 'typescript' */
 
 const S = ts.SyntaxKind;
 const BLOCKS = new Set([S.SourceFile, S.Block, S.CaseClause, S.DefaultClause]);
@@ -8,7 +10,7 @@ const LOGICAL = new Set([S.AmpersandAmpersandToken, S.BarBarToken, S.QuestionQue
 /**
  * How a probe is put before a node; undefined where none is needed, for whatever is around it tells enough.
  *
- * @param {ts.Node} node
+ * @param {Node} node
  * @returns {'statement' | 'only statement' | 'expression' | undefined}
  */
 export function probeKind(node) {
@@ -35,7 +37,7 @@ export function probed(text, file) {
   const source = ts.createSourceFile('source.ts', text, ts.ScriptTarget.ES2023, true);
   /** @type {{ at: number, insert: string }[]} */
   const inserts = [];
-  /** @param {ts.Node} node */
+  /** @param {Node} node */
   const visit = (node) => {
     if (ts.isTypeNode(node)) return;
     const kind = probeKind(node);
