@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { test } from 'vitest';
 import { numberWriter, writeRows } from '../../../src/bytes/number-writer.ts';
+import { expectEqual } from '../../support/expect-equal.ts';
 
 /** Random numbers seldom are small, or next to a multiple of a large power of ten. */
 const number = fc
@@ -51,10 +52,10 @@ test('rows have the texts and the decimals, with and without the kernel, at any 
           .flat()
           .map(([choice, value]) => texts[choice]! + String(value).padStart(isPadded ? 16 : 0))
           .join('');
-        expect(Buffer.from(writer.write(rowCount)).toString('latin1')).toBe(expected);
+        expectEqual(Buffer.from(writer.write(rowCount)).toString('latin1'), expected);
         const out = new DataView(new ArrayBuffer(expected.length + 16));
         const length = writeRows(out, writer.columns, { texts, isPadded }, rowCount);
-        expect(Buffer.from(out.buffer, 0, length).toString('latin1')).toBe(expected);
+        expectEqual(Buffer.from(out.buffer, 0, length).toString('latin1'), expected);
       }
     }),
     { numRuns: 2000 },

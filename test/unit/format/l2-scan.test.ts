@@ -4,13 +4,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { guestOffset } from '../../../src/format/addresses.ts';
-import { FormatError } from '../../../src/format/format-error.ts';
 import { type Header, l2EntriesPerTable, subclustersPerCluster } from '../../../src/format/header.ts';
-import { type Cluster, contentMask, decodeL2Entry } from '../../../src/format/l2-entry.ts';
+import { contentMask } from '../../../src/format/l2-entry.ts';
 import { kernelArrays } from '../../../src/format/l2-kernel.ts';
 import { scanL2Table } from '../../../src/format/l2-scan.ts';
 import { readL2Entry } from '../../../src/format/l2-table.ts';
+import { expectEqual } from '../../support/expect-equal.ts';
 import { type Random, seededRandom } from '../../support/random.ts';
+import { soundCluster } from './sound-cluster.ts';
 import { geometry, parsedHeader } from './stored-header.ts';
 
 const COPIED = 1n << 63n;
@@ -49,11 +50,8 @@ function decoded({ header, table, hostClusterCount }: TestedTable): DecodedTable
   let usable = true;
   for (let index = 0; index < entryCount; index++) {
     const words = readL2Entry(table, index, header);
-    let cluster: Cluster;
-    try {
-      cluster = decodeL2Entry(words, guestOffset(index * header.clusterSizeBytes), header);
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
+    const cluster = soundCluster(words, guestOffset(index * header.clusterSizeBytes), header);
+    if (cluster === undefined) {
       plain = false;
       usable = false;
       continue;
@@ -263,7 +261,7 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
     fc.assert(
       fc.property(anySeed, (seed) => {
         const tested = tableOf(seededRandom(seed));
-        expect(decoded(tested).plain).toBe(true);
+        expectEqual(decoded(tested).plain, true);
         expectAgreement(tested);
       }),
       { numRuns: 60 },
@@ -291,7 +289,8 @@ describe.each(layouts)('clusters of $name', ({ header }) => {
     fc.assert(
       fc.property(anySeed, (seed) => {
         const random = seededRandom(seed);
-        const tested = tableOf(random);
+        // The kernel takes eight entries at a time. More entries would only be decoded again for each flip.
+        const tested = plainTable(random, header, random.pick([8, 24]));
         for (let flips = 0; flips < 20; flips++) {
           const bit = random.below(tested.table.length * 8);
           tested.table[bit >> 3]! ^= 1 << (bit & 7);
