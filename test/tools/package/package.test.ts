@@ -104,6 +104,23 @@ console.log(JSON.stringify({ name, dirtyBytes, extents, refused: refused instanc
   });
 });
 
+test('npm installs the program and the man page for all users, and removes them', async () => {
+  const prefix = join(folder, 'prefix');
+  const npm = (...args: string[]) =>
+    execa('npm', [...args, '--global', '--prefix', prefix, '--ignore-scripts', '--no-audit', '--no-fund']);
+  await npm('install', tarball);
+  const [program, page] = [
+    join(prefix, 'bin', 'bitmap-tool'),
+    join(prefix, 'share', 'man', 'man1', 'bitmap-tool.1'),
+  ];
+  expect((await execa(program, ['list', join(root, 'fixtures', 'chain', 'base.qcow2')])).stdout).toContain(
+    'checkpoint-2026-11-01',
+  );
+  expect(await readFile(page, 'utf8')).toContain('.TH');
+  await npm('uninstall', 'bitmap-tool');
+  for (const file of [program, page]) await expect(readFile(file)).rejects.toThrow('ENOENT');
+});
+
 test('a package without optional dependencies reports how to get locks, and works with --no-lock', async () => {
   const project = await install('bare', '--omit=optional');
   const refused = await run(project, 'create-from', '--allocated', 'chain/overlay.qcow2');
