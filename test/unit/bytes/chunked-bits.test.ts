@@ -31,7 +31,7 @@ type Change =
   | { kind: 'replace'; at: number; bytes: Uint8Array };
 
 const anyBytes = fc.oneof(
-  fc.uint8Array({ maxLength: 20 }),
+  fc.uint8Array({ maxLength: 20, size: 'max' }),
   fc.tuple(fc.constantFrom(0, 0xff), fc.nat(30)).map(([value, length]) => new Uint8Array(length).fill(value)),
 );
 const anyChange: fc.Arbitrary<Change> = fc.oneof(

@@ -18,7 +18,7 @@ const number = fc
   });
 
 const text = fc
-  .array(fc.integer({ min: 0x20, max: 0x7e }), { maxLength: 127 })
+  .array(fc.integer({ min: 0x20, max: 0x7e }), { maxLength: 127, size: 'max' })
   .map((codes) => String.fromCharCode(...codes));
 
 const table = fc.nat(4).chain((lastText) =>
@@ -30,6 +30,7 @@ const table = fc.nat(4).chain((lastText) =>
       return fc.array(fc.array(cell, { minLength: columnCount, maxLength: columnCount }), {
         minLength: 1,
         maxLength: 20,
+        size: 'max',
       });
     }),
     spare: fc.nat(3),

@@ -14,6 +14,7 @@ const extents = fc.array(
   fc.tuple(fc.integer({ min: 1, max: 2 ** 34 }), fc.integer({ min: 1, max: 2 ** 34 })),
   {
     maxLength: 60,
+    size: 'max',
   },
 );
 

@@ -24,7 +24,7 @@ const columnsOf = (
   hostOffsets: Float64Array.from(extents, ({ host }) => host),
 });
 
-const batches = fc.array(fc.array(extent, { minLength: 1, maxLength: 20 }), { maxLength: 4 });
+const batches = fc.array(fc.array(extent, { minLength: 1, maxLength: 20, size: 'max' }), { maxLength: 4 });
 
 describe.each([false, true])('lines of a map with unknown parts: %s', (gapsAreUnknown) => {
   test('have as JSON the output of JSON.stringify, with one extent in each line', () => {
