@@ -35,8 +35,6 @@ interface Owners {
   readonly structures: readonly Structure[];
   /** In the order in which they were found. */
   readonly misplaced: readonly MisplacedStructure[];
-  /** The buffer of the scan for tables, which is free now. */
-  readonly room: Uint8Array;
 }
 
 /** A complete record of all that an image points at, except its bitmaps. */
@@ -56,7 +54,7 @@ const counted = new WeakSet<Scan>();
 export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census> {
   if (counted.has(scan)) throw new Error('a scan was counted twice');
   counted.add(scan);
-  const { image, named, room } = scan.pass;
+  const { image, named } = scan.pass;
   const { storage, header } = image;
   const { clusterSizeBytes } = header;
   const refcounts = await readRefcountTable(image);
@@ -78,7 +76,7 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
     if (offset === 0) continue;
     place({ offset: hostOffset(offset), length: clusterSizeBytes }, () => `refcount block ${index}`);
   }
-  const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced, room };
+  const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced };
   return owners as Census;
 }
 

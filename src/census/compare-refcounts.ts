@@ -7,7 +7,7 @@ import { type ClusterRange, clusterRange, hostOffset } from '../format/addresses
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
-import { type L2Reading, visitL2Tables } from '../image/read-l2-tables.ts';
+import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
 import type { Census } from './census.ts';
 
 /** The clusters that one refcount block counts, with one bit for each. */
@@ -27,7 +27,7 @@ export interface RefcountDifference extends ClusterRange {
  * @throws RefusedError when a refcount block reaches beyond the end of the file
  */
 export async function compareRefcounts(
-  { image, refcounts, ofImage, room }: Census,
+  { image, refcounts, ofImage }: Census,
   ofBitmaps: HostClusters,
   visit: (difference: RefcountDifference) => void,
   { signal }: Pick<L2Reading, 'signal'> = {},
@@ -57,18 +57,20 @@ export async function compareRefcounts(
     visit({ ...clusterRange(start, start + count), leaked, uncounted });
   };
 
+  let blocks = 0;
   // An iterator would make an object for each of the many empty entries.
   for (let index = 0; index < blockOffsets.length; index++) {
     const offset = blockOffsets[index]!;
     if (offset === 0) continue;
     const range = { offset: hostOffset(offset), length: header.clusterSizeBytes };
     requireInside(storage, `refcount block ${index}`, range);
+    blocks++;
   }
   // Refcount blocks are read like L2 tables: each is one cluster, and they lie all over the file.
   await visitL2Tables(
     image,
     blockOffsets,
-    room,
+    new Uint8Array(tableRoomBytes(image, blocks)),
     (index, block) => {
       markCounted(block, header.refcountOrder, counted);
       compare(index);

@@ -21,7 +21,6 @@ import { type Cluster, type Content, contentMask, decodeL2Entry } from '../forma
 import { kernelArrays } from '../format/l2-kernel.ts';
 import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
-import { clustersPerRefcountBlock } from '../format/refcounts.ts';
 import { addRange, fileClusterCount, type GrowingHostClusters, needsCheck } from './host-clusters.ts';
 import { type ActiveTables, type Image, l2TableCount, naming, requireInside } from './image.ts';
 import { type L2Reading, tableRoomBytes, visitL2Tables } from './read-l2-tables.ts';
@@ -66,14 +65,9 @@ export async function scanActiveTables(
 function openPass({ image, l2Offsets }: ActiveTables): TablePass {
   const { header } = image;
   const clusterCount = fileClusterCount(image);
-  // The refcount blocks use the same buffer later.
-  const tableCount = Math.max(
-    l2TableCount(l2Offsets),
-    divideUp(clusterCount, clustersPerRefcountBlock(header)),
-  );
   const [bits, room, units] = kernelArrays(
     divideUp(clusterCount, 8),
-    tableRoomBytes(image, tableCount),
+    tableRoomBytes(image, l2TableCount(l2Offsets)),
     (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
   );
   return { image, named: { clusterCount, bits: bits! }, room: room!, units: units! };
