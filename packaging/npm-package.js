@@ -6,8 +6,9 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const cache = new URL('../node_modules/.cache/bitmap-tool/', import.meta.url).pathname;
+const cache = fileURLToPath(new URL('../node_modules/.cache/bitmap-tool/', import.meta.url));
 
 /**
  * @param {string} name
