@@ -69,7 +69,7 @@ async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<
 
 async function printText(dump: BitmapDump): Promise<void> {
   await print(summary(dump));
-  await print(diskPicture(dump.virtualSize, dump.columns()));
+  await print(diskPicture(dump.virtualSize, dump.dirtyShares));
   await printTextLines(dump.columns(), printBytes, outputClosed);
 }
 

@@ -2,6 +2,7 @@
  * Reads the marks of one bitmap.
  */
 import { type DirtyBitmap, dirtyBytes, mergeInto, resample } from '../../bitmap/dirty-bitmap.ts';
+import { dirtyShares } from '../../bitmap/dirty-shares.ts';
 import { changesOf } from '../../bytes/chunked-bits.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
@@ -39,6 +40,8 @@ export interface BitmapDump {
   extents(): Generator<DumpExtent>;
   /** The same in columns, for output of millions of extents. */
   columns(): Generator<DumpColumns>;
+  /** The dirty share of each of `partCount` equal parts of the disk. */
+  dirtyShares(partCount: number): number[];
 }
 
 export interface DumpOptions extends OperationOptions {
@@ -94,9 +97,13 @@ export async function withLowerImages(
   return united;
 }
 
-/** The extents of a dump: the whole disk, clean and dirty in turn. */
-export function wholeDisk(bitmap: DirtyBitmap): Pick<BitmapDump, 'extents' | 'columns'> {
-  return { columns: () => inColumns(bitmap), extents: () => oneByOne(bitmap) };
+/** What a dump tells of the whole disk. */
+export function wholeDisk(bitmap: DirtyBitmap): Pick<BitmapDump, 'extents' | 'columns' | 'dirtyShares'> {
+  return {
+    columns: () => inColumns(bitmap),
+    extents: () => oneByOne(bitmap),
+    dirtyShares: (partCount) => dirtyShares(bitmap, partCount),
+  };
 }
 
 function* oneByOne(bitmap: DirtyBitmap): Generator<DumpExtent> {

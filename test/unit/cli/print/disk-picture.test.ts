@@ -1,6 +1,8 @@
 /** The picture of a disk shows every mark, and only full cells as full. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { cleanBitmap, markRange } from '../../../../src/bitmap/dirty-bitmap.ts';
+import { dirtyShares } from '../../../../src/bitmap/dirty-shares.ts';
 import type { ByteRange } from '../../../../src/bytes/range.ts';
 import { diskPicture } from '../../../../src/cli/print/disk-picture.ts';
 
@@ -12,19 +14,16 @@ function cells(picture: string): string {
 
 const MIB = 2 ** 20;
 
-/** The dirty extents of a dump. */
-const dirtyExtents = (...marked: ByteRange[]) => [
-  {
-    count: marked.length,
-    offsets: Float64Array.from(marked, ({ offset }) => offset),
-    lengths: Float64Array.from(marked, ({ length }) => length),
-    types: new Uint8Array(marked.length).fill(1),
-  },
-];
+/** The picture of a disk with these marks. */
+function pictureOf(size: number, ...marked: ByteRange[]): string {
+  const bitmap = cleanBitmap(size, 9);
+  for (const { offset, length } of marked) markRange(bitmap, offset, length);
+  return diskPicture(size, (count) => dirtyShares(bitmap, count));
+}
 
 describe('the picture of a disk', () => {
   test('has 256 cells in four rows with offsets, and states the size of a cell', () => {
-    expect(diskPicture(256 * MIB, dirtyExtents({ offset: 64 * MIB, length: 64 * MIB }))).toBe(
+    expect(pictureOf(256 * MIB, { offset: 64 * MIB, length: 64 * MIB })).toBe(
       [
         `      0 B ${'·'.repeat(64)}`,
         `   64 MiB ${'█'.repeat(64)}`,
@@ -42,21 +41,21 @@ describe('the picture of a disk', () => {
     [256 * 512, 256],
     [10 * MIB + 512, 256],
   ])('of %i bytes has %i cells', (size, count) => {
-    expect(cells(diskPicture(size, []))).toBe('·'.repeat(count));
-    expect(cells(diskPicture(size, dirtyExtents({ offset: 0, length: size })))).toBe('█'.repeat(count));
+    expect(cells(pictureOf(size))).toBe('·'.repeat(count));
+    expect(cells(pictureOf(size, { offset: 0, length: size }))).toBe('█'.repeat(count));
   });
 
   test('of 0 bytes marks nothing', () => {
-    expect(cells(diskPicture(0, []))).toMatch(/^·?$/);
-    expect(diskPicture(0, [])).not.toContain('NaN');
+    expect(cells(pictureOf(0))).toMatch(/^·?$/);
+    expect(pictureOf(0)).not.toContain('NaN');
   });
 
   test('shades a cell by its marked share', () => {
-    const marked = [0, 1, 300_000, 400_000, 700_000, 1_000_000, MIB - 1, MIB].map((length, cell) => ({
+    const marked = [0, 512, 300_032, 400_384, 700_416, 1_000_448, MIB - 512, MIB].map((length, cell) => ({
       offset: cell * MIB,
       length,
     }));
-    expect(cells(diskPicture(256 * MIB, dirtyExtents(...marked))).slice(0, 9)).toBe('·░░▒▓▓▓█·');
+    expect(cells(pictureOf(256 * MIB, ...marked)).slice(0, 9)).toBe('·░░▒▓▓▓█·');
   });
 
   test('shows every mark, and full cells only if all is marked', () => {
@@ -71,7 +70,7 @@ describe('the picture of a disk', () => {
           const marked = dirty.flatMap((isDirty, sector) =>
             isDirty ? [{ offset: sector * 512, length: 512 }] : [],
           );
-          const shown = cells(diskPicture(sectors * 512, dirtyExtents(...marked)));
+          const shown = cells(pictureOf(sectors * 512, ...marked));
           const count = Math.min(sectors, 256);
           const expected = Array.from({ length: count }, (_, cell) => {
             const start = Math.floor((cell * sectors) / count + 1e-9);
