@@ -9,6 +9,7 @@ import {
   copyOf,
   countMissing,
   countSet,
+  halved,
   hasBit,
   newChunkedBits,
   setRange,
@@ -82,19 +83,28 @@ export function visitDirtyExtents(
  * of the disks.
  */
 export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
-  if (target.granularityBits === source.granularityBits) unite(target.bits, source.bits);
-  else mergeRounded(target, source);
+  if (target.granularityBits >= source.granularityBits) unite(target.bits, coarsened(source, target));
+  else refineInto(target, source);
 }
 
-function mergeRounded(target: DirtyBitmap, source: DirtyBitmap): void {
+/** The marks of `source` on the disk of `target`, at the granularity of `target`. */
+function coarsened(source: DirtyBitmap, target: DirtyBitmap): ChunkedBits {
+  const granularities = target.granularityBits - source.granularityBits;
+  let { bits } = source;
+  if (granularities > 0 && target.virtualSizeBytes < source.virtualSizeBytes) {
+    bits = copyOf(bits);
+    clearFrom(bits, divideUp(target.virtualSizeBytes, 2 ** source.granularityBits));
+  }
+  for (let each = 0; each < granularities; each++) bits = halved(bits);
+  return bits;
+}
+
+function refineInto(target: DirtyBitmap, source: DirtyBitmap): void {
+  const ratio = 2 ** (source.granularityBits - target.granularityBits);
   const commonBytes = Math.min(target.virtualSizeBytes, source.virtualSizeBytes);
-  const granules = divideUp(commonBytes, 2 ** source.granularityBits);
-  const targetGranules = divideUp(commonBytes, 2 ** target.granularityBits);
-  const scale = 2 ** (source.granularityBits - target.granularityBits);
+  const granules = divideUp(commonBytes, 2 ** target.granularityBits);
   visitRuns(source.bits, (start, end) => {
-    if (start >= granules) return;
-    const last = Math.ceil(Math.min(end, granules) * scale);
-    setRange(target.bits, Math.floor(start * scale), Math.min(last, targetGranules));
+    setRange(target.bits, start * ratio, Math.min(end * ratio, granules));
   });
 }
 

@@ -101,25 +101,25 @@ export function replaceBytes(bits: ChunkedBits, at: number, bytes: Uint8Array): 
 }
 
 /**
- * Bytes [start, end) of the array. The range is a part of one chunk or consists of whole chunks.
- *
- * @returns a view of the array, or a copy if the range has several chunks
+ * Bytes [start, end) of the array, as a view. The range is a part of one chunk or consists of whole chunks, which
+ * become views of one buffer.
  */
 export function bytesBetween(bits: ChunkedBits, start: number, end: number): Chunk {
   const { chunks, chunkBytes } = bits;
   const first = Math.floor(start / chunkBytes);
   const chunk = chunks[first]!;
-  const offset = start - first * chunkBytes;
   if (end - start <= chunkBytes) {
+    const offset = start - first * chunkBytes;
     return typeof chunk === 'object' ? chunk.subarray(offset, offset + end - start) : chunk;
   }
-  const several = chunks.slice(first, divideUp(end, chunkBytes));
-  if (typeof chunk === 'string' && several.every((each) => each === chunk)) return chunk;
-  const copy = newChunkedBits(Math.min(end * 8, bits.bitCount) - start * 8, chunkBytes);
+  const after = divideUp(end, chunkBytes);
+  if (typeof chunk === 'string' && chunks.slice(first, after).every((each) => each === chunk)) return chunk;
   const bytes = new Uint8Array(end - start);
-  for (const [index, each] of several.entries()) {
-    copy.chunks[index] = each;
-    if (each !== 'zeros') bytes.set(writable(copy, index), index * chunkBytes);
+  for (let index = first; index < after; index++) {
+    const at = (index - first) * chunkBytes;
+    const view = bytes.subarray(at, at + chunkBytes);
+    if (chunks[index] !== 'zeros') view.set(writable(bits, index));
+    chunks[index] = view;
   }
   return bytes;
 }
@@ -188,6 +188,36 @@ function uniteChunk(target: ChunkedBits, index: number, bits: Uint8Array): void 
   const bytes = Math.min(into.length, bits.length);
   for (let byte = skipBytes(bits, 0, 0, bytes); byte < bytes; byte++) into[byte]! |= bits[byte]!;
   clearBitsFrom(into, end - start);
+}
+
+/** Half as many bits. Each is set if one of two adjacent bits is. */
+export function halved(bits: ChunkedBits): ChunkedBits {
+  const { bitCount, chunkBytes, chunks } = bits;
+  const half = newChunkedBits(divideUp(bitCount, 2), chunkBytes);
+  for (const [index, chunk] of chunks.entries()) {
+    const { start, end } = spanOf(bits, index);
+    if (chunk === 'ones') setRange(half, start / 2, divideUp(end, 2));
+    else if (chunk !== 'zeros') {
+      const target = writable(half, Math.floor(index / 2));
+      halveInto(target.subarray(((index % 2) * chunkBytes) / 2), chunk);
+    }
+  }
+  return half;
+}
+
+/** For each byte, four bits: which of its pairs of bits have a set bit. */
+const PAIRS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let pairs = 0;
+  for (let pair = 0; pair < 4; pair++) if (((byte >> (pair * 2)) & 0b11) !== 0) pairs |= 1 << pair;
+  return pairs;
+});
+
+function halveInto(target: Uint8Array, bytes: Uint8Array): void {
+  const whole = bytes.length >>> 1;
+  for (let byte = 0; byte < whole; byte++) {
+    target[byte] = PAIRS[bytes[byte * 2]!]! | (PAIRS[bytes[byte * 2 + 1]!]! << 4);
+  }
+  if (bytes.length % 2 === 1) target[whole] = PAIRS[bytes[whole * 2]!]!;
 }
 
 /** Clears in `target` the bits that are set in `other`. Both have the same form. */

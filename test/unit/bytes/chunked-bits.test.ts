@@ -10,6 +10,7 @@ import {
   copyOf,
   countMissing,
   countSet,
+  halved,
   hasBit,
   newChunkedBits,
   replaceBytes,
@@ -170,6 +171,19 @@ describe('chunked bits', () => {
         expectEqual(modelOf(other.bits), other.model);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  test('have half as many bits after halving, each set if one of the two was', () => {
+    fc.assert(
+      fc.property(anyBits, ({ bits, model }) => {
+        const half = halved(bits);
+        const pairs = Array.from({ length: Math.ceil(model.length / 2) }, (_, index) => index * 2);
+        expect(modelOf(half)).toEqual(pairs.map((index) => model[index]! || (model[index + 1] ?? false)));
+        expect(countSet(half)).toBe(countOf(modelOf(half)));
+        expect(modelOf(bits)).toEqual(model);
+      }),
+      { numRuns: 300 },
     );
   });
 
