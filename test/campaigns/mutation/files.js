@@ -3,7 +3,9 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './vitest-run.js';
 
-const FOLDERS = ['bitmap', 'census', 'checkpoint', 'format', 'image', 'plan'].map((name) => `src/${name}`);
+const FOLDERS = ['bitmap', 'bytes', 'census', 'checkpoint', 'format', 'image', 'plan'].map(
+  (name) => `src/${name}`,
+);
 
 /** The fastest tests that guard a place, of those that run the sources themselves and not the built program. */
 const FORMAT = ['test/unit/format/!(l2-scan).test.ts', 'test/qemu/image/bitmap-rules.test.ts'];
@@ -17,6 +19,7 @@ const CRASH = 'test/campaigns/crash';
 /** By file or folder: the longest that fits counts. @type {Record<string, string[]>} */
 const TESTS = {
   'src/bitmap': ['test/unit/bitmap/*.test.ts', 'test/unit/golden/bitmaps.test.ts'],
+  'src/bytes': ['test/unit/bytes/*.test.ts', 'test/unit/bitmap/*.test.ts'],
   'src/census': [...IMAGE, `${CRASH}/changes.test.ts`],
   'src/checkpoint': ['test/unit/checkpoint/**/*.test.ts', 'test/qemu/checkpoint/**/*.test.ts'],
   'src/format': FORMAT,

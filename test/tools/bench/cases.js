@@ -254,6 +254,18 @@ export const cases = [
     rounds: 9,
   },
   {
+    name: 'createFrom in a running process, second call',
+    image: { virtualSize: TiB, clusterSize: 64 * KiB, share: 0.5 },
+    quickImage: { virtualSize: 16 * GiB, clusterSize: 64 * KiB, share: 0.5 },
+    ours: ({ image }) => ({
+      timesItself: [process.execPath, script('in-process.js'), image, BITMAP, 'again'],
+    }),
+    peer: ddOfTables,
+    peerName: 'dd of the L2 tables',
+    createsBitmap: true,
+    rounds: 9,
+  },
+  {
     name: 'create-from --above, 20 layers',
     image: { virtualSize: 64 * GiB, clusterSize: 64 * KiB, share: 0.05 },
     quickImage: { virtualSize: GiB, clusterSize: 64 * KiB, share: 0.05 },
