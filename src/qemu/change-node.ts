@@ -7,6 +7,7 @@ import { FailedError, InUseError } from '../errors.ts';
 import type { OnWarning } from '../remedy.ts';
 import { chainOfNode, type ImageNode, type QemuBitmap, readBlockNodes } from './block-nodes.ts';
 import { writeCarrier } from './carrier.ts';
+import { QmpError } from './qmp.ts';
 import { openForWriting } from './reopen.ts';
 import type { Session } from './session.ts';
 
@@ -62,12 +63,7 @@ export async function changeNodes(
   const { qmp } = session;
   const nodes = [...new Set(changes.map(({ node }) => node))];
   const changed = await changedChain(session, nodes);
-  if (changed !== undefined) {
-    throw new InUseError(`${changed.path}: its chain has changed in QEMU meanwhile; nothing was changed`, {
-      remedy: { kind: 'run-again-after-snapshot' },
-      context: { file: changed.path },
-    });
-  }
+  if (changed !== undefined) throw chainChanged(changed);
   signal?.throwIfAborted();
   await openForWriting(
     session,
@@ -79,8 +75,14 @@ export async function changeNodes(
   for (const { node, name } of changes.filter(isReplaced)) {
     await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
   }
-  await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
-  // QEMU does not store bitmaps that it adds to an image that has become read-only.
+  try {
+    await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
+  } catch (error) {
+    if (!(error instanceof QmpError) || changes.some(isReplaced)) throw error;
+    const refused = await changedChain(session, nodes);
+    throw refused === undefined ? error : chainChanged(refused);
+  }
+  // To an image that has become read-only, QEMU 11.1 adds no persistent bitmap. Older versions add it and do not store it.
   const late = await changedChain(session, nodes);
   if (late !== undefined) {
     throw new FailedError(
@@ -89,6 +91,13 @@ export async function changeNodes(
       { remedy: { kind: 'run-again-after-snapshot' }, context: { file: late.path } },
     );
   }
+}
+
+function chainChanged({ path }: ImageNode): InUseError {
+  return new InUseError(`${path}: its chain has changed in QEMU meanwhile; nothing was changed`, {
+    remedy: { kind: 'run-again-after-snapshot' },
+    context: { file: path },
+  });
 }
 
 /** Finds a node whose chain has changed since it was read, by a snapshot or the end of a job. */
