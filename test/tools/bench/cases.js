@@ -125,7 +125,7 @@ export const cases = [
     peerName: 'qemu-img map',
     createsBitmap: true,
     target: 1 / 8,
-    memory: { targetBytes: (64 + 128) * MiB },
+    memory: { targetBytes: 64 * MiB },
     rounds: 5,
   },
   {
