@@ -1,6 +1,6 @@
 /**
- * A bit array in chunks. A chunk without a set bit, or with all bits set, takes no memory, and work on it takes no
- * time. So the cost of a bitmap depends on its marks and not on the size of the disk.
+ * A bit array in chunks. A chunk without a set bit, or with all bits set, takes no memory, and work on it is one
+ * comparison. So the cost of a bitmap depends on its marks and not on the size of the disk.
  */
 import { divideUp } from './align.ts';
 import { type BitChanges, bitChanges } from './bit-changes.ts';
