@@ -37,7 +37,7 @@ describe('a checkpoint name', () => {
 });
 
 describe('a temporary bitmap of libvirt', () => {
-  test.each(['libvirt-tmp-size-vda', 'libvirt-migration-vda', 'backup-vda', 'backup-sdaa'])(
+  test.each(['libvirt-tmp-size-vda', 'libvirt-migration-vda', 'backup-vda', 'backup-sdaa', 'backup-nvme0n1'])(
     'is %s',
     (name) => {
       expect(isTemporaryName(name)).toBe(true);
@@ -48,12 +48,17 @@ describe('a temporary bitmap of libvirt', () => {
     expect(isTemporaryName(name)).toBe(false);
   });
 
-  test.each(['backup-1', 'backup-2026-11-01', 'backup-monday', 'backup-vda-1', 'backup-vd', 'backup-'])(
-    'is not %j: libvirt names it after the target of a disk',
-    (name) => {
-      expect(isTemporaryName(name)).toBe(false);
-    },
-  );
+  test.each([
+    'backup-1',
+    'backup-2026-11-01',
+    'backup-monday',
+    'backup-vda-1',
+    'backup-vd',
+    'backup-nvme0',
+    'backup-',
+  ])('is not %j: libvirt names it after the target of a disk', (name) => {
+    expect(isTemporaryName(name)).toBe(false);
+  });
 });
 
 test('a checkpoint and its bitmap may have a name of 1023 bytes', () => {
