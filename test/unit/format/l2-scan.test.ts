@@ -329,6 +329,50 @@ test('a whole table of the largest clusters is scanned with the result of the de
   }
 });
 
+test('a row of clusters may end with the last cluster of the file, and no later', () => {
+  const header = geometry(16, false);
+  for (const entryCount of [8, 64, 72]) {
+    // The row goes on to the end of the table, or is followed by another one.
+    for (const rowLength of [entryCount, entryCount - 8, entryCount - 3]) {
+      const table = new Uint8Array(entryCount * 8);
+      const tested = { header, table, hostClusterCount: 500 + rowLength };
+      for (let index = 0; index < entryCount; index++) {
+        const cluster = index < rowLength ? 500 + index : 1 + index;
+        storeEntry(tested, index, [BigInt(cluster) * 65536n, 0n]);
+      }
+      expectAgreement(tested);
+      expectAgreement({ ...tested, hostClusterCount: tested.hostClusterCount - 1 });
+    }
+  }
+});
+
+test.each([
+  { clusterBits: 15, offsetBits: 40 },
+  { clusterBits: 21, offsetBits: 48 },
+])('a row of clusters of 2^$clusterBits bytes is scanned on both sides of offset 2^$offsetBits', (bits) => {
+  const header = geometry(bits.clusterBits, false);
+  const border = 2 ** (bits.offsetBits - bits.clusterBits);
+  const hostClusterCount = border + 40;
+  const [table, allocated, referenced] = kernelArrays(512, 8, Math.ceil(hostClusterCount / 8)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const tested = { header, table, hostClusterCount };
+  // The low bits of the first ones after the border continue at cluster 24, and those before it at cluster 0.
+  const rows = [border - 8, border + 8, border + 16, 24, border - 9, 1, 9];
+  for (const [row, first] of rows.entries()) {
+    for (let index = 0; index < 8; index++) {
+      storeEntry(tested, row * 8 + index, [BigInt(first + index) * BigInt(header.clusterSizeBytes), 0n]);
+    }
+  }
+  expect(scanL2Table(table, header, { allocated, referenced, hostClusterCount })).toBe(true);
+  referenced[0]! |= 1;
+  const wanted = decoded(tested);
+  expect(allocated).toEqual(wanted.allocated);
+  expect(Buffer.compare(referenced, wanted.referenced)).toBe(0);
+});
+
 describe.each([false, true])('a table of extended entries: %s', (extended) => {
   const header = geometry(16, extended);
   const tableOf = (cluster: number): TestedTable => {
