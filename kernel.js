@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import wabt from 'wabt';
 
 const { parseWat } = await wabt();
-for (const path of ['src/bytes/number-kernel', 'src/format/l2-kernel']) {
+for (const path of ['src/bytes/count-kernel', 'src/bytes/number-kernel', 'src/format/l2-kernel']) {
   const kernel = new URL(path, import.meta.url).href;
   const name = path.slice(path.lastIndexOf('/') + 1);
   const { buffer } = parseWat(`${name}.wat`, readFileSync(new URL(`${kernel}.wat`), 'utf8')).toBinary({});

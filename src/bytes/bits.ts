@@ -54,39 +54,8 @@ export function clearBitsFrom(bits: Uint8Array, start: number): void {
   bits.fill(0, byte + 1);
 }
 
-/** Counts the set bits. It skips long stretches that are all clear or all set. */
-export function countBits(bits: ReadonlyBits): number {
-  let count = 0;
-  let byte = 0;
-  while (byte < bits.length) {
-    const cleared = skipBytes(bits, 0, byte, bits.length);
-    const set = skipBytes(bits, 0xff, cleared, bits.length);
-    count += (set - cleared) * 8;
-    byte = Math.min(set + COUNTED_BYTES, bits.length);
-    count += countEach(bits.subarray(set, byte));
-  }
-  return count;
-}
-
 /** Large enough to make the search for the next stretch cheap in comparison. */
 const COUNTED_BYTES = 1024;
-
-function countEach(bits: ReadonlyBits): number {
-  let count = 0;
-  let byte = 0;
-  for (; (bits.byteOffset + byte) % 4 !== 0 && byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
-  if (byte === bits.length) return count;
-  const words = new Uint32Array(bits.buffer, bits.byteOffset + byte, (bits.length - byte) >>> 2);
-  for (let i = 0; i < words.length; i++) count += popcount32(words[i]!);
-  for (byte += words.length * 4; byte < bits.length; byte++) count += POPCOUNT[bits[byte]!]!;
-  return count;
-}
-
-function popcount32(word: number): number {
-  let x = word - ((word >>> 1) & 0x55555555);
-  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
 
 /** Counts the bits that are set in `wanted` and clear in `have`. Both arrays have the same length. */
 export function countMissingBits(wanted: ReadonlyBits, have: ReadonlyBits): number {
@@ -100,7 +69,7 @@ export function countMissingBits(wanted: ReadonlyBits, have: ReadonlyBits): numb
 }
 
 /** Each call of memcmp(3) costs as much as the comparison of some KiB. Small blocks then narrow the search. */
-const BLOCK_SIZES = [64 * 1024, 4096];
+const BLOCK_SIZES = [64 * 1024, 4096, 512];
 const BLOCKS_OF = {
   0: BLOCK_SIZES.map((size) => Buffer.alloc(size)),
   255: BLOCK_SIZES.map((size) => Buffer.alloc(size, 0xff)),
@@ -108,10 +77,11 @@ const BLOCKS_OF = {
 
 /** The index of the first byte in [start, end) that differs from `value`, or `end`. */
 export function skipBytes(bits: ReadonlyBits, value: 0 | 0xff, start: number, end: number): number {
-  let byte = skipWords(bits, value, start, Math.min(end, start + 64));
-  if (byte < start + 64) return byte;
+  const first = skipWords(bits, value, start, Math.min(end, start + 64));
+  if (first < start + 64) return first;
   // On long stretches, memcmp(3) is fast from the first call. A JavaScript loop is fast only once it is
-  // compiled.
+  // compiled. The blocks begin at `start`, because the length of many arrays is a multiple of theirs.
+  let byte = start;
   for (const block of BLOCKS_OF[value]) {
     const { length } = block;
     while (byte + length <= end && block.equals(bits.subarray(byte, byte + length) as Uint8Array)) {

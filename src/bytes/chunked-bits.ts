@@ -6,7 +6,6 @@ import { divideUp } from './align.ts';
 import { type BitChanges, bitChanges } from './bit-changes.ts';
 import {
   clearBitsFrom,
-  countBits,
   countMissingBits,
   findBit,
   getBit,
@@ -14,6 +13,7 @@ import {
   setBits,
   skipBytes,
 } from './bits.ts';
+import { countBits } from './count-bits.ts';
 import type { Span } from './range.ts';
 
 /** All bits are clear, all bits are set, or the bits themselves in the order of src/bytes/bits.ts. */

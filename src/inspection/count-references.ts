@@ -1,7 +1,8 @@
 /**
  * Counts the clusters of an image with a refcount that is too high or too low.
  */
-import { countBits, findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
+import { findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
+import { countBits } from '../bytes/count-bits.ts';
 import type { BitmapClusters } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   clearBitsFrom,
-  countBits,
   countMissingBits,
   findBit,
   getBit,
@@ -95,15 +94,6 @@ describe('bits', () => {
         const before = digits(bits);
         clearBitsFrom(bits, start);
         expect(digits(bits)).toBe(before.slice(0, start).padEnd(before.length, '0'));
-      }),
-      runs,
-    );
-  });
-
-  test('are counted at any position in the buffer', () => {
-    fc.assert(
-      fc.property(anyBits, (bits) => {
-        expect(countBits(bits)).toBe(digits(bits).replaceAll('0', '').length);
       }),
       runs,
     );

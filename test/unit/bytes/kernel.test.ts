@@ -2,11 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import wabt from 'wabt';
+import { COUNT_KERNEL_CODE } from '../../../src/bytes/count-kernel-code.ts';
 import { startKernel } from '../../../src/bytes/kernel.ts';
 import { NUMBER_KERNEL_CODE } from '../../../src/bytes/number-kernel-code.ts';
 import { L2_KERNEL_CODE } from '../../../src/format/l2-kernel-code.ts';
 
 const kernels = [
+  { path: 'bytes/count-kernel', code: COUNT_KERNEL_CODE },
   { path: 'bytes/number-kernel', code: NUMBER_KERNEL_CODE },
   { path: 'format/l2-kernel', code: L2_KERNEL_CODE },
 ];
