@@ -4,23 +4,48 @@
 import { BitmapToolError, FailedError } from '../errors.ts';
 import { inSteps } from '../remedy.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, Step } from './plan.ts';
+
+/** Enough to keep all threads of Node busy that write. */
+const MOST_AT_ONCE = 16;
 
 /**
- * Carries out every step in order. It cannot be stopped: a caller must cancel before the call.
+ * Carries out every step in order. Adjacent writes are made at once, since none of them changes what another one
+ * writes. It cannot be stopped: a caller must cancel before the call.
  *
  * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk.
  * After a failed flush nothing more is written: the device may have kept any of the earlier writes.
  */
 export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
-  for (const [index, step] of plan.steps.entries()) {
-    try {
-      if (step.kind === 'write') await storage.write(step.offset, step.bytes);
-      else await storage.flush();
-    } catch (cause) {
-      throw interruptedBy(cause, storage.name, plan, index);
+  for (let index = 0; index < plan.steps.length; ) {
+    const end = endOfAdjacent(plan, index);
+    const steps = plan.steps.slice(index, end);
+    const results = await Promise.allSettled(steps.map((step) => carryOut(storage, step)));
+    for (const [position, result] of results.entries()) {
+      if (result.status === 'rejected') {
+        throw interruptedBy(result.reason, storage.name, plan, index + position);
+      }
     }
+    index = end;
   }
+}
+
+async function carryOut(storage: Storage, step: Step): Promise<void> {
+  if (step.kind === 'write') await storage.write(step.offset, step.bytes);
+  else await storage.flush();
+}
+
+/** The index after the writes that begin with the step at `index`. The commit is always made alone. */
+function endOfAdjacent({ steps, commitIndex }: Plan, index: number): number {
+  let end = index + 1;
+  while (end < index + MOST_AT_ONCE && end < commitIndex - 1 && isAdjacent(steps[end - 1]!, steps[end]!)) end++;
+  return end;
+}
+
+function isAdjacent(step: Step, next: Step): boolean {
+  return (
+    step.kind === 'write' && next.kind === 'write' && next.offset === step.offset + step.bytes.length
+  );
 }
 
 /**

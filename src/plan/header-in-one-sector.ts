@@ -17,16 +17,25 @@ export function headerInOneSector(image: Image, payload: Uint8Array | undefined)
   const wanted = idealHeader(image, payload);
   if (wanted === undefined) return undefined;
   const old = image.headerCluster;
-  let start = 0;
-  while (start < old.length && old[start] === wanted[start]) start++;
-  let end = old.length;
-  while (end > start && old[end - 1] === wanted[end - 1]) end--;
-  if (start === end || straddles(start, end - start)) return undefined;
+  const sectors = differingSectors(old, wanted);
+  const [sector] = sectors;
+  if (sector === undefined || sectors.length > 1) return undefined;
+  let start = sector;
+  while (old[start] === wanted[start]) start++;
+  let end = sector + SECTOR_BYTES;
+  while (old[end - 1] === wanted[end - 1]) end--;
   return writeHeader(
     start,
     wanted.subarray(start, end),
     'header: bitmaps extension and autoclear bit 0, in one sector',
   );
+}
+
+/** The offset of each sector whose bytes differ. */
+function differingSectors(old: Uint8Array, wanted: Uint8Array): number[] {
+  const offsets = Array.from({ length: old.length / SECTOR_BYTES }, (_, index) => index * SECTOR_BYTES);
+  const sectorOf = (bytes: Uint8Array, offset: number) => bytes.subarray(offset, offset + SECTOR_BYTES);
+  return offsets.filter((offset) => Buffer.compare(sectorOf(old, offset), sectorOf(wanted, offset)) !== 0);
 }
 
 function idealHeader(image: Image, payload: Uint8Array | undefined): Uint8Array | undefined {

@@ -27,7 +27,7 @@ export async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' |
   const binaryPackage = `@koromix/koffi-linux-${arch()}`;
   let failure: unknown;
   try {
-    const { default: binary } = await import(binaryPackage);
+    const binary = await loadBinary(binaryPackage);
     if (binary.version === KOFFI_VERSION) return binary;
   } catch (error) {
     failure = error;
@@ -39,6 +39,13 @@ export async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' |
     // koffi does not pass on why the binary failed.
     throw koffiError(failure === undefined || isNotFound(failure) ? error : failure);
   }
+}
+
+/** The built files have require(). It is faster: import() first parses the package for the names of its exports. */
+async function loadBinary(binaryPackage: string): Promise<typeof import('koffi')> {
+  if (typeof require === 'function') return require(binaryPackage);
+  const { default: binary } = await import(binaryPackage);
+  return binary;
 }
 
 function koffiError(cause: unknown): NoNativeError {

@@ -81,6 +81,61 @@ describe('after a failed step no other step follows, and the message says what i
   });
 });
 
+describe('adjacent writes', () => {
+  const count = 40;
+  const steps = Array.from({ length: count }, (_, index) =>
+    write(hostOffset(4096 + index), Uint8Array.of(index), `cluster ${index}`),
+  );
+  /** The last of them is the commit. */
+  const adjacent: Plan = { ...plan, steps: [...steps, flush('it')], commitIndex: count };
+
+  /** Holds each write until all those that are made at once have begun. */
+  function waiting(fails: readonly number[]) {
+    const rounds: number[][] = [];
+    let waiting: number[] = [];
+    const storage = {
+      name: 'disk.qcow2',
+      async write(offset: number) {
+        waiting.push(offset - 4096);
+        await new Promise((resolve) => setImmediate(resolve));
+        if (waiting.length > 0) rounds.push(waiting);
+        waiting = [];
+        if (fails.includes(offset - 4096)) throw new FailedError('IO_ERROR', `write ${offset - 4096}`);
+      },
+      async flush() {
+        rounds.push([]);
+      },
+    } as unknown as Storage;
+    return { storage, rounds };
+  }
+
+  test('are made at once, but the commit is made after all others', async () => {
+    const { storage, rounds } = waiting([]);
+    await applyPlan(storage, adjacent);
+    expect(rounds.map(({ length }) => length)).toEqual([16, 16, 7, 1, 0]);
+    expect(rounds.flat()).toEqual(steps.map((_, index) => index));
+  });
+
+  test('have all ended when the first failed one is reported, and no other step follows', async () => {
+    const { storage, rounds } = waiting([25, 20]);
+    await expect(applyPlan(storage, adjacent)).rejects.toMatchObject({
+      message: expect.stringMatching(/^write 20 \(write of cluster 20\); its bitmaps are as before/),
+      context: { step: 20 },
+    });
+    expect(rounds.map(({ length }) => length)).toEqual([16, 16]);
+  });
+
+  test('are only those that begin at the end of the one before', async () => {
+    const apart = steps.map((step, index) => ({ ...step, offset: hostOffset(4096 + index * 2) }));
+    const over = steps.map((step) => ({ ...step, offset: hostOffset(4096) }));
+    for (const each of [apart, over]) {
+      const { storage, rounds } = waiting([]);
+      await applyPlan(storage, { ...adjacent, steps: each });
+      expect(rounds.map(({ length }) => length)).toEqual(each.map(() => 1));
+    }
+  });
+});
+
 test('any other error of a write is a failure of the device, and a bug stays a bug', async () => {
   const refused = recorder(0, new RefusedError('NO_ROOM', 'disk.qcow2: ends here'));
   await expect(applyPlan(refused.storage, plan)).rejects.toMatchObject({ code: 'IO_ERROR', exitCode: 1 });
