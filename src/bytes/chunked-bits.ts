@@ -4,15 +4,7 @@
  */
 import { divideUp } from './align.ts';
 import { type BitChanges, bitChanges } from './bit-changes.ts';
-import {
-  clearBitsFrom,
-  countMissingBits,
-  findBit,
-  getBit,
-  newBits,
-  setBits,
-  skipBytes,
-} from './bits.ts';
+import { clearBitsFrom, countMissingBits, findBit, getBit, newBits, setBits, skipBytes } from './bits.ts';
 import { countBits } from './count-bits.ts';
 import type { Span } from './range.ts';
 

@@ -3,7 +3,7 @@
  * the first call, while a JavaScript loop is fast only once it is compiled.
  */
 import { alignUp } from './align.ts';
-import { type ReadonlyBits, skipBytes } from './bits.ts';
+import type { ReadonlyBits } from './bits.ts';
 import { COUNT_KERNEL_CODE } from './count-kernel-code.ts';
 import { type Kernel, startKernel } from './kernel.ts';
 
@@ -14,19 +14,17 @@ interface CountKernel {
 
 /** The kernel counts so much at once, in its own memory. */
 const ROOM_BYTES = 64 * 1024;
-/** Starting the kernel takes longer than counting a shorter array without it. */
-const LONG_BYTES = 32 * 1024;
+/** Starting the kernel takes longer than counting a few shorter arrays without it. */
+const LONG_BYTES = 4096;
 const WORD_BYTES = 8;
 
 let kernel: Kernel<CountKernel> | undefined;
 
 export function countBits(bits: ReadonlyBits): number {
-  const start = skipBytes(bits, 0, 0, bits.length);
-  const rest = bits.subarray(start);
-  if (rest.length < LONG_BYTES) return countEach(rest);
+  if (bits.length < LONG_BYTES) return countEach(bits);
   kernel ??= startKernel<CountKernel>(COUNT_KERNEL_CODE, [ROOM_BYTES]);
   const { arrays, exports } = kernel;
-  return exports === undefined ? countEach(rest) : countWith(exports, arrays[0]!, rest);
+  return exports === undefined ? countEach(bits) : countWith(exports, arrays[0]!, bits);
 }
 
 function countWith(exports: CountKernel, room: Uint8Array, bits: ReadonlyBits): number {

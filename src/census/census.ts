@@ -4,6 +4,7 @@
  */
 import type { Brand } from '../bytes/brand.ts';
 import { type HostCluster, type HostRange, hostOffset } from '../format/addresses.ts';
+import { visitOffsets } from '../format/table-entries.ts';
 import {
   addRange,
   findOverlap,
@@ -69,13 +70,9 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
   addRange(named, { offset: hostOffset(0), length: clusterSizeBytes }, header);
   const structures = ownStructures(image, refcounts);
   for (const structure of structures) place(structure, () => structure.what);
-  const { blockOffsets } = refcounts;
-  // An iterator would make an object for each of the many empty entries.
-  for (let index = 0; index < blockOffsets.length; index++) {
-    const offset = blockOffsets[index]!;
-    if (offset === 0) continue;
+  visitOffsets(refcounts.blockOffsets, (index, offset) => {
     place({ offset: hostOffset(offset), length: clusterSizeBytes }, () => `refcount block ${index}`);
-  }
+  });
   const owners: Owners = { image, refcounts, ofImage: named, structures, misplaced };
   return owners as Census;
 }

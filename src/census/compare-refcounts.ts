@@ -5,6 +5,7 @@
 import { newBits } from '../bytes/bits.ts';
 import { type ClusterRange, clusterRange, hostOffset } from '../format/addresses.ts';
 import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
+import { visitOffsets } from '../format/table-entries.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
 import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
@@ -58,14 +59,11 @@ export async function compareRefcounts(
   };
 
   let blocks = 0;
-  // An iterator would make an object for each of the many empty entries.
-  for (let index = 0; index < blockOffsets.length; index++) {
-    const offset = blockOffsets[index]!;
-    if (offset === 0) continue;
+  visitOffsets(blockOffsets, (index, offset) => {
     const range = { offset: hostOffset(offset), length: header.clusterSizeBytes };
     requireInside(storage, `refcount block ${index}`, range);
     blocks++;
-  }
+  });
   // Refcount blocks are read like L2 tables: each is one cluster, and they lie all over the file.
   await visitL2Tables(
     image,

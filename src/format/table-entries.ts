@@ -1,5 +1,5 @@
 /**
- * The entries of an L1 table or a refcount table. Most of them are often 0.
+ * The entries of an L1 table or a refcount table. Often most of them are 0, and these are skipped.
  */
 import { alignDown } from '../bytes/align.ts';
 import { skipBytes } from '../bytes/bits.ts';
@@ -22,5 +22,16 @@ export function visitEntries(
       if (high === 0 && low === 0) break;
       visit(byte / ENTRY_BYTES, high, low);
     }
+  }
+}
+
+/** Calls `visit` for each offset of a decoded table that is not 0. */
+export function visitOffsets(offsets: Float64Array, visit: (index: number, offset: number) => void): void {
+  const { length } = offsets;
+  const bytes = new Uint8Array(offsets.buffer, offsets.byteOffset, length * ENTRY_BYTES);
+  const skip = (index: number) =>
+    Math.floor(skipBytes(bytes, 0, index * ENTRY_BYTES, bytes.length) / ENTRY_BYTES);
+  for (let index = skip(0); index < length; index = skip(index)) {
+    for (; index < length && offsets[index] !== 0; index++) visit(index, offsets[index]!);
   }
 }

@@ -22,6 +22,7 @@ import {
   type HeaderExtensions,
 } from '../format/header-extensions.ts';
 import { decodeL1Table } from '../format/l1-table.ts';
+import { visitOffsets } from '../format/table-entries.ts';
 import { readStructure, type Storage } from '../storage/storage.ts';
 
 interface BackingReference {
@@ -189,7 +190,7 @@ export async function readL1Table(
 /** The number of L2 tables that an L1 table names, given its offsets. */
 export function l2TableCount(l2Offsets: Float64Array): number {
   let count = 0;
-  for (let index = 0; index < l2Offsets.length; index++) if (l2Offsets[index] !== 0) count++;
+  visitOffsets(l2Offsets, () => count++);
   return count;
 }
 

@@ -5,6 +5,7 @@ import { hrtime } from 'node:process';
 import { alignDown } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
 import { hostOffset } from '../format/addresses.ts';
+import { visitOffsets } from '../format/table-entries.ts';
 import { type Image, requireInside } from './image.ts';
 
 /** Bytes per read, few enough to stay in the processor's cache. L2 tables of an image are often adjacent. */
@@ -161,13 +162,11 @@ function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
   let count = 0;
   let ascending = true;
   let last = 0;
-  for (let index = 0; index < l2Offsets.length; index++) {
-    const offset = l2Offsets[index]!;
-    if (offset === 0) continue;
+  visitOffsets(l2Offsets, (index, offset) => {
     ascending &&= offset >= last;
     last = offset;
     indexes[count++] = index;
-  }
+  });
   const order = indexes.subarray(0, count);
   return ascending ? order : order.sort((a, b) => l2Offsets[a]! - l2Offsets[b]!);
 }

@@ -38,14 +38,13 @@ async function carryOut(storage: Storage, step: Step): Promise<void> {
 /** The index after the writes that begin with the step at `index`. The commit is always made alone. */
 function endOfAdjacent({ steps, commitIndex }: Plan, index: number): number {
   let end = index + 1;
-  while (end < index + MOST_AT_ONCE && end < commitIndex - 1 && isAdjacent(steps[end - 1]!, steps[end]!)) end++;
+  while (end < index + MOST_AT_ONCE && end < commitIndex - 1 && isAdjacent(steps[end - 1]!, steps[end]!))
+    end++;
   return end;
 }
 
 function isAdjacent(step: Step, next: Step): boolean {
-  return (
-    step.kind === 'write' && next.kind === 'write' && next.offset === step.offset + step.bytes.length
-  );
+  return step.kind === 'write' && next.kind === 'write' && next.offset === step.offset + step.bytes.length;
 }
 
 /**

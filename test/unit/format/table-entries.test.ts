@@ -1,7 +1,8 @@
 /** Every entry of a table that is not 0 is visited once, in order. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { visitEntries } from '../../../src/format/table-entries.ts';
+import { visitEntries, visitOffsets } from '../../../src/format/table-entries.ts';
+import { expectEqual } from '../../support/expect-equal.ts';
 
 const anyEntry = fc.oneof(
   fc.constant(0n),
@@ -33,6 +34,29 @@ test('visits the entries that are not 0, with their two halves', () => {
       expect(wrong).toEqual([]);
       expect(found.equals(table)).toBe(true);
     }),
+    { numRuns: 100 },
+  );
+});
+
+test('visits the offsets that are not 0, with their values', () => {
+  const anyOffset = fc.oneof(
+    fc.constant(0),
+    fc.integer({ min: 1, max: 2 ** 47 }).map((sector) => sector * 512),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(anyOffset, fc.oneof(fc.nat(3), fc.nat(9000))), { maxLength: 8 }),
+      (rows) => {
+        const offsets = Float64Array.from(
+          rows.flatMap(([offset, length]) => Array<number>(length).fill(offset)),
+        );
+        const around = Float64Array.from([512, ...offsets, 512]);
+        const expected = [...offsets.entries()].filter(([, offset]) => offset !== 0);
+        const found: [number, number][] = [];
+        visitOffsets(around.subarray(1, -1), (index, offset) => found.push([index, offset]));
+        expectEqual(found, expected);
+      },
+    ),
     { numRuns: 100 },
   );
 });
