@@ -6,45 +6,47 @@ import { inSteps } from '../remedy.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Plan, Step } from './plan.ts';
 
-/** Enough to keep all threads of Node busy that write. */
-const MOST_AT_ONCE = 16;
+type WriteStep = Extract<Step, { kind: 'write' }>;
 
 /**
- * Carries out every step in order. Adjacent writes are made at once, since none of them changes what another one
- * writes. It cannot be stopped: a caller must cancel before the call.
+ * Carries out every step in order, adjacent writes in one request. It cannot be stopped: a caller must cancel before
+ * the call.
  *
  * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk.
  * After a failed flush nothing more is written: the device may have kept any of the earlier writes.
  */
 export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   for (let index = 0; index < plan.steps.length; ) {
-    const end = endOfAdjacent(plan, index);
-    const steps = plan.steps.slice(index, end);
-    const results = await Promise.allSettled(steps.map((step) => carryOut(storage, step)));
-    for (const [position, result] of results.entries()) {
-      if (result.status === 'rejected') {
-        throw interruptedBy(result.reason, storage.name, plan, index + position);
-      }
+    const step = plan.steps[index]!;
+    const parts = step.kind === 'write' ? adjacentWrites(plan, index, step) : [];
+    try {
+      if (step.kind === 'write') await storage.write(step.offset, ...parts);
+      else await storage.flush();
+    } catch (cause) {
+      throw interruptedBy(cause, storage.name, plan, index);
     }
-    index = end;
+    index += Math.max(parts.length, 1);
   }
 }
 
-async function carryOut(storage: Storage, step: Step): Promise<void> {
-  if (step.kind === 'write') await storage.write(step.offset, step.bytes);
-  else await storage.flush();
-}
+/** The limit of pwritev(2), IOV_MAX. */
+const MOST_PARTS = 1024;
 
-/** The index after the writes that begin with the step at `index`. The commit is always made alone. */
-function endOfAdjacent({ steps, commitIndex }: Plan, index: number): number {
-  let end = index + 1;
-  while (end < index + MOST_AT_ONCE && end < commitIndex - 1 && isAdjacent(steps[end - 1]!, steps[end]!))
-    end++;
-  return end;
-}
-
-function isAdjacent(step: Step, next: Step): boolean {
-  return step.kind === 'write' && next.kind === 'write' && next.offset === step.offset + step.bytes.length;
+/** The bytes of the write at `index` and of those that continue it. The commit is always a request of its own. */
+function adjacentWrites(
+  { steps, commitIndex }: Plan,
+  index: number,
+  { offset, bytes }: WriteStep,
+): Uint8Array[] {
+  const parts = [bytes];
+  let end = offset + bytes.length;
+  while (parts.length < MOST_PARTS && index + parts.length < commitIndex - 1) {
+    const next = steps[index + parts.length]!;
+    if (next.kind !== 'write' || next.offset !== end) break;
+    parts.push(next.bytes);
+    end += next.bytes.length;
+  }
+  return parts;
 }
 
 /**

@@ -12,7 +12,7 @@ const close = promisify(fs.close);
 const stat = promisify(fs.stat);
 const readFile = promisify(fs.readFile);
 const readAt = promisify(fs.read);
-const writeAt = promisify(fs.write);
+const writeAt = promisify(fs.writev);
 const datasync = promisify(fs.fdatasync);
 
 export interface FileStorage extends Storage {
@@ -69,9 +69,10 @@ export async function openFile(
           return false;
         }
       },
-      async write(offset, bytes) {
-        await writeFully(fd, name, offset, bytes);
-        sizeBytes = Math.max(sizeBytes, offset + bytes.length);
+      async write(offset, ...parts) {
+        const length = totalBytes(parts);
+        await writeFully(fd, name, offset, parts, length);
+        sizeBytes = Math.max(sizeBytes, offset + length);
       },
       async flush() {
         // fdatasync writes the length of the file but not its times, which would cost another journal write.
@@ -219,13 +220,19 @@ function endsEarly(path: string, what: string, done: number): FailedError {
   );
 }
 
-async function writeFully(fd: number, path: string, offset: number, bytes: Uint8Array): Promise<void> {
-  const what = `could not write ${bytes.length} bytes at ${offset}`;
+async function writeFully(
+  fd: number,
+  path: string,
+  offset: number,
+  parts: readonly Uint8Array[],
+  length: number,
+): Promise<void> {
+  const what = `could not write ${length} bytes at ${offset}`;
   let done = 0;
-  while (done < bytes.length) {
+  while (done < length) {
     let bytesWritten: number;
     try {
-      ({ bytesWritten } = await writeAt(fd, bytes, done, bytes.length - done, offset + done));
+      ({ bytesWritten } = await writeAt(fd, after(parts, done), offset + done));
     } catch (cause) {
       throw ioError(path, what, cause);
     }
@@ -236,6 +243,20 @@ async function writeFully(fd: number, path: string, offset: number, bytes: Uint8
       });
     done += bytesWritten;
   }
+}
+
+function totalBytes(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** The parts without their first `count` bytes. */
+function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skipped = count;
+  return parts.flatMap((part) => {
+    const rest = part.subarray(Math.min(skipped, part.length));
+    skipped -= part.length - rest.length;
+    return rest.length === 0 ? [] : [rest];
+  });
 }
 
 /** stat(2) returns size 0 for a block device. The kernel publishes the size in 512-byte units. */

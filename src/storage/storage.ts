@@ -22,8 +22,8 @@ export interface Storage {
    * Returns false if it could not read all bytes. Then `read` reads them or reports the error.
    */
   readNow?(offset: number, into: Uint8Array): boolean;
-  /** Writes all of `bytes` at `offset`. */
-  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Writes all of `parts` one after the other, the first at `offset`. */
+  write(offset: number, ...parts: readonly Uint8Array[]): Promise<void>;
   /** Returns once everything written is on stable storage. */
   flush(): Promise<void>;
   close(): Promise<void>;

@@ -21,7 +21,8 @@ export function memoryStorage(
       into.fill(0);
       into.set(bytes.subarray(offset, offset + into.length));
     },
-    async write(offset, data) {
+    async write(offset, ...parts) {
+      const data = Buffer.concat(parts);
       const end = offset + data.length;
       if (end > bytes.length) {
         if (!canGrow) throw new RangeError(`write past the end of ${name}`);

@@ -28,8 +28,8 @@ export async function failingFs(importOriginal: () => Promise<unknown>): Promise
     paths.set(fd as number, `${args[0]}`);
     return fd;
   });
-  const failing = (name: Failure['call']) => {
-    const call = promised(original[name]);
+  const failing = (name: Failure['call'], made: keyof typeof fs = name) => {
+    const call = promised(original[made]);
     return promising(async (...args) => {
       const path = name === 'link' ? `${args[1]}` : paths.get(args[0] as number)!;
       counts.set(`${name} ${path}`, (counts.get(`${name} ${path}`) ?? 0) + 1);
@@ -43,7 +43,7 @@ export async function failingFs(importOriginal: () => Promise<unknown>): Promise
   const listening = {
     ...original,
     open,
-    write: failing('write'),
+    writev: failing('write', 'writev'),
     fdatasync: failing('fdatasync'),
     link: failing('link'),
   };

@@ -25,7 +25,7 @@ vi.mock('node:fs', async (importOriginal) => {
   const original = await importOriginal<typeof import('node:fs')>();
   const paths = new Map<number, string>();
   // Storage takes these promisified.
-  const heard = (name: 'open' | 'write' | 'fdatasync' | 'fsync' | 'link' | 'unlink' | 'close') => {
+  const heard = (name: 'open' | 'writev' | 'fdatasync' | 'fsync' | 'link' | 'unlink' | 'close') => {
     const call = promisify(original[name] as (...args: unknown[]) => void) as (
       ...args: unknown[]
     ) => Promise<unknown>;
@@ -46,7 +46,7 @@ vi.mock('node:fs', async (importOriginal) => {
   const listening = {
     ...original,
     ...Object.fromEntries(
-      (['open', 'write', 'fdatasync', 'fsync', 'link', 'unlink', 'close'] as const).map((name) => [
+      (['open', 'writev', 'fdatasync', 'fsync', 'link', 'unlink', 'close'] as const).map((name) => [
         name,
         heard(name),
       ]),
@@ -72,11 +72,11 @@ test('a new image is flushed before it gets its name, and its folder is flushed 
   const { folder, image, into } = await makeDisk();
   await create(image, into);
   const written = calls.filter(([, subject]) => subject.startsWith(folder) && subject !== image);
-  const temporary = written.find(([name]) => name === 'write')![1];
+  const temporary = written.find(([name]) => name === 'writev')![1];
   const order = written
     .filter(([name]) => name !== 'open' && name !== 'close')
     .map(([name, subject]) => `${name} ${subject === temporary ? 'temporary' : subject}`);
-  const last = order.lastIndexOf('write temporary');
+  const last = order.lastIndexOf('writev temporary');
   expect(order.slice(last + 1)).toEqual([
     ...order.slice(last + 1).filter((step) => step === 'fdatasync temporary'),
     `link ${into}`,
@@ -95,7 +95,7 @@ test('a new image is flushed before it gets its name, and its folder is flushed 
 });
 
 test.each([
-  { call: 'write', code: 'ENOSPC', says: 'no space left' },
+  { call: 'writev', code: 'ENOSPC', says: 'no space left' },
   { call: 'fdatasync', code: 'EIO', says: 'could not flush' },
   { call: 'link', code: 'EPERM', says: 'has no hard links' },
   { call: 'link', code: 'EEXIST', says: 'there is a file of that name already' },

@@ -13,14 +13,18 @@ let recorded: Step[] = [];
 /** node:fs with ears at the two functions that change files; storage takes them promisified. */
 export async function recordingFs(importOriginal: () => Promise<unknown>): Promise<typeof fs> {
   const original = (await importOriginal()) as typeof fs;
-  const writeAt = promisify(original.write);
+  const writeAt = promisify(original.writev);
   const datasync = promisify(original.fdatasync);
   const listening = {
     ...original,
-    write: promising((fd: number, bytes: Uint8Array, from: number, length: number, offset: number) => {
-      const data = Uint8Array.from(bytes.subarray(from, from + length));
-      recorded.push(write(hostOffset(offset), data, `write ${recorded.length}`));
-      return writeAt(fd, bytes, from, length, offset);
+    writev: promising((fd: number, parts: readonly Uint8Array[], offset: number) => {
+      let at = offset;
+      // A power cut may store any of the parts.
+      for (const part of parts) {
+        recorded.push(write(hostOffset(at), part.slice(), `write ${recorded.length}`));
+        at += part.length;
+      }
+      return writeAt(fd, parts, offset);
     }),
     fdatasync: promising((fd: number) => {
       recorded.push(flush(`flush ${recorded.length}`));

@@ -28,7 +28,8 @@ describe.each(SCENARIOS)('$name', (scenario) => {
 
     const random = seededRandom(seed);
     // Writes and flushes can cause harm.
-    const isHarmful = ({ call }: Fault) => ['pwrite64', 'fdatasync'].includes(call) && random.chance(0.5);
+    const isHarmful = ({ call }: Fault) =>
+      ['pwrite64', 'pwritev', 'fdatasync'].includes(call) && random.chance(0.5);
     const faults = chosen(faultsOf(clean), USUAL_FAULTS, random, isHarmful);
     const verdicts: string[] = [];
     for (let start = 0; start < faults.length; start += AT_ONCE) {
@@ -49,7 +50,7 @@ describe.each(SCENARIOS)('$name', (scenario) => {
 function faultsOf({ calls }: TracedRun): Fault[] {
   return CALLS.flatMap((call) =>
     Array.from({ length: calls[call] }, (_, index) => index + 1).flatMap((nth) =>
-      (call === 'pwrite64' ? (['EIO', 'ENOSPC', 'kill'] as const) : (['EIO', 'kill'] as const)).map(
+      (call.startsWith('pwrite') ? (['EIO', 'ENOSPC', 'kill'] as const) : (['EIO', 'kill'] as const)).map(
         (effect): Fault => ({ call, nth, effect }),
       ),
     ),

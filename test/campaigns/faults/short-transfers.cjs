@@ -1,4 +1,4 @@
-// For `node --require`: fs.read, fs.readSync and fs.write of this process ask the kernel for a part only of what they are asked
+// For `node --require`: fs.read, fs.readSync and fs.writev of this process ask the kernel for a part only of what they are asked
 // for, and return what the kernel has moved.
 'use strict';
 
@@ -23,14 +23,22 @@ function lengthOf(call, length) {
 /** The result goes to stdout by the same calls. */
 const isFile = (fd) => fd > 2;
 
-for (const call of ['read', 'write']) {
-  const original = fs[call];
-  fs[call] = (fd, buffer, offset, length, position, callback) =>
-    original(fd, buffer, offset, isFile(fd) ? lengthOf(call, length) : length, position, callback);
-  // What util.promisify makes of them hangs on symbols.
+const { read, readSync, writev } = fs;
+fs.read = (fd, buffer, offset, length, position, callback) =>
+  read(fd, buffer, offset, isFile(fd) ? lengthOf('read', length) : length, position, callback);
+fs.writev = (fd, buffers, position, callback) => {
+  const bytes = Buffer.concat(buffers);
+  writev(
+    fd,
+    [bytes.subarray(0, isFile(fd) ? lengthOf('write', bytes.length) : bytes.length)],
+    position,
+    callback,
+  );
+};
+// What util.promisify makes of them hangs on symbols.
+for (const [call, original] of Object.entries({ read, writev })) {
   for (const symbol of Object.getOwnPropertySymbols(original)) fs[call][symbol] = original[symbol];
 }
-const { readSync } = fs;
 fs.readSync = (fd, buffer, offset, length, position) =>
   readSync(fd, buffer, offset, lengthOf('read', length), position);
 syncBuiltinESMExports();

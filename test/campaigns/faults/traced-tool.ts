@@ -6,7 +6,7 @@ import { execa } from 'execa';
 const program = fileURLToPath(new URL('../../../bin/bitmap-tool.js', import.meta.url));
 
 /** What the tool asks of an image file, apart from locking it. */
-export const CALLS = ['pread64', 'pwrite64', 'fdatasync', 'statx', 'close'] as const;
+export const CALLS = ['pread64', 'pwrite64', 'pwritev', 'fdatasync', 'statx', 'close'] as const;
 type Call = (typeof CALLS)[number];
 
 export interface Fault {

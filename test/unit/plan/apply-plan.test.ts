@@ -82,58 +82,58 @@ describe('after a failed step no other step follows, and the message says what i
 });
 
 describe('adjacent writes', () => {
-  const count = 40;
-  const steps = Array.from({ length: count }, (_, index) =>
-    write(hostOffset(4096 + index), Uint8Array.of(index), `cluster ${index}`),
-  );
-  /** The last of them is the commit. */
-  const adjacent: Plan = { ...plan, steps: [...steps, flush('it')], commitIndex: count };
+  const count = 1100;
+  const at = (index: number, distance: number) => hostOffset(4096 + index * distance);
+  const writes = (distance: number) =>
+    Array.from({ length: count }, (_, index) => write(at(index, distance), new Uint8Array(2), `${index}`));
+  /** The last write is the commit. */
+  const planOf = (distance: number): Plan => ({
+    ...plan,
+    steps: [...writes(distance), flush('it')],
+    commitIndex: count,
+  });
 
-  /** Holds each write until all those that are made at once have begun. */
-  function waiting(fails: readonly number[]) {
-    const rounds: number[][] = [];
-    let waiting: number[] = [];
+  /** Records offset and number of parts. */
+  function counting(failsAt?: number) {
+    const requests: [offset: number, parts: number][] = [];
     const storage = {
       name: 'disk.qcow2',
-      async write(offset: number) {
-        waiting.push(offset - 4096);
-        await new Promise((resolve) => setImmediate(resolve));
-        if (waiting.length > 0) rounds.push(waiting);
-        waiting = [];
-        if (fails.includes(offset - 4096)) throw new FailedError('IO_ERROR', `write ${offset - 4096}`);
+      async write(offset: number, ...parts: Uint8Array[]) {
+        requests.push([offset, parts.length]);
+        if (requests.length - 1 === failsAt) throw new FailedError('IO_ERROR', 'disk.qcow2: failed');
       },
-      async flush() {
-        rounds.push([]);
-      },
+      async flush() {},
     } as unknown as Storage;
-    return { storage, rounds };
+    return { storage, requests };
   }
 
-  test('are made at once, but the commit is made after all others', async () => {
-    const { storage, rounds } = waiting([]);
-    await applyPlan(storage, adjacent);
-    expect(rounds.map(({ length }) => length)).toEqual([16, 16, 7, 1, 0]);
-    expect(rounds.flat()).toEqual(steps.map((_, index) => index));
+  test('are one request, as far as the system allows, and the commit is a request of its own', async () => {
+    const { storage, requests } = counting();
+    await applyPlan(storage, planOf(2));
+    expect(requests).toEqual([
+      [at(0, 2), 1024],
+      [at(1024, 2), 75],
+      [at(1099, 2), 1],
+    ]);
   });
 
-  test('have all ended when the first failed one is reported, and no other step follows', async () => {
-    const { storage, rounds } = waiting([25, 20]);
-    await expect(applyPlan(storage, adjacent)).rejects.toMatchObject({
-      message: expect.stringMatching(/^write 20 \(write of cluster 20\); its bitmaps are as before/),
-      context: { step: 20 },
+  test('that fail are reported as the first of them', async () => {
+    const { storage, requests } = counting(1);
+    await expect(applyPlan(storage, planOf(2))).rejects.toMatchObject({
+      message: expect.stringMatching(/^disk.qcow2: failed \(write of 1024\); its bitmaps are as before/),
+      context: { step: 1024 },
     });
-    expect(rounds.map(({ length }) => length)).toEqual([16, 16]);
+    expect(requests).toHaveLength(2);
   });
 
-  test('are only those that begin at the end of the one before', async () => {
-    const apart = steps.map((step, index) => ({ ...step, offset: hostOffset(4096 + index * 2) }));
-    const over = steps.map((step) => ({ ...step, offset: hostOffset(4096) }));
-    for (const each of [apart, over]) {
-      const { storage, rounds } = waiting([]);
-      await applyPlan(storage, { ...adjacent, steps: each });
-      expect(rounds.map(({ length }) => length)).toEqual(each.map(() => 1));
-    }
-  });
+  test.each([0, 1, 3])(
+    'are only those at the end of the write before: %i bytes after its start',
+    async (distance) => {
+      const { storage, requests } = counting();
+      await applyPlan(storage, planOf(distance));
+      expect(requests).toEqual(Array.from({ length: count }, (_, index) => [at(index, distance), 1]));
+    },
+  );
 });
 
 test('any other error of a write is a failure of the device, and a bug stays a bug', async () => {

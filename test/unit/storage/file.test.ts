@@ -1,5 +1,5 @@
-/** A file that has become shorter must not be read as zeros. */
-import { truncate, writeFile } from 'node:fs/promises';
+/** Files are read and written completely. One that has become shorter must not be read as zeros. */
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openFile } from '../../../src/storage/file.ts';
@@ -13,6 +13,18 @@ test('a file reads as zeros after its end', async () => {
   const bytes = await readBytes(file, LENGTH - 3, 6);
   await file.close();
   expect([...bytes]).toEqual([7, 7, 7, 0, 0, 0]);
+});
+
+test('parts are written one after the other, and make the file longer', async () => {
+  const path = await oldFile();
+  const file = await openFile(path, 'write', async () => {});
+  await file.write(LENGTH - 2, Uint8Array.of(1), new Uint8Array(0), Uint8Array.of(2, 3), Uint8Array.of(4));
+  expect(file.sizeBytes).toBe(LENGTH + 2);
+  await file.write(0, Uint8Array.of(5));
+  expect(file.sizeBytes).toBe(LENGTH + 2);
+  await file.close();
+  const bytes = await readFile(path);
+  expect([bytes[0], bytes[1], ...bytes.subarray(LENGTH - 3)]).toEqual([5, 7, 7, 1, 2, 3, 4]);
 });
 
 test.each([
