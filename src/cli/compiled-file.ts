@@ -66,13 +66,15 @@ function markOf(text: string, bytecode: Uint8Array): string {
   return `${text.slice(-DIGEST_LENGTH)}${sum}`;
 }
 
-/** Differs after any change within one word, such as a flipped bit: the factor is odd. */
+/**
+ * Differs after any change within one word, such as a flipped bit. Its steps are few and stay within 32 bits, because
+ * V8 only interprets it.
+ */
 function checksum(bytes: Uint8Array): number {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  const { length } = words;
   let sum = bytes.length;
-  for (let index = 0; index < words.length; index++) sum = (Math.imul(sum, 31) + words[index]!) | 0;
-  for (let index = words.length * 4; index < bytes.length; index++) {
-    sum = (Math.imul(sum, 31) + bytes[index]!) | 0;
-  }
+  for (let index = 0; index < length; index++) sum = ((sum << 5) | (sum >>> 27)) ^ words[index]!;
+  for (let index = length * 4; index < bytes.length; index++) sum = ((sum << 5) | (sum >>> 27)) ^ bytes[index]!;
   return sum;
 }
