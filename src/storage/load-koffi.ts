@@ -1,6 +1,7 @@
 /**
  * Loads koffi, an optional package, or says why it cannot be loaded and what helps.
  */
+import { readFileSync } from 'node:fs';
 import { arch } from 'node:os';
 import type { Remedy } from '../remedy.ts';
 
@@ -41,11 +42,16 @@ export async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' |
   }
 }
 
-/** The built files have require(). It is faster: import() first parses the package for the names of its exports. */
 async function loadBinary(binaryPackage: string): Promise<typeof import('koffi')> {
-  if (typeof require === 'function') return require(binaryPackage);
+  // The built files have require(). The package itself would take longer: it reads the file of Node to find out its libc.
+  if (typeof require === 'function') return require(`${binaryPackage}/${libc()}_${arch()}/koffi.node`);
   const { default: binary } = await import(binaryPackage);
   return binary;
+}
+
+/** The libc of this process, in the words of the package. */
+function libc(): 'linux' | 'musl' {
+  return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'linux';
 }
 
 function koffiError(cause: unknown): NoNativeError {
