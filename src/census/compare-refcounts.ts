@@ -34,6 +34,7 @@ export async function compareRefcounts(
   { signal }: Pick<L2Reading, 'signal'> = {},
 ): Promise<void> {
   const { header, storage } = image;
+  const { clusterSizeBytes } = header;
   const { blockOffsets } = refcounts;
   const sets = [ofImage, ofBitmaps];
   const count = clustersPerRefcountBlock(header);
@@ -60,7 +61,7 @@ export async function compareRefcounts(
 
   let blocks = 0;
   visitOffsets(blockOffsets, (index, offset) => {
-    const range = { offset: hostOffset(offset), length: header.clusterSizeBytes };
+    const range = { offset: hostOffset(offset), length: clusterSizeBytes };
     requireInside(storage, `refcount block ${index}`, range);
     blocks++;
   });
@@ -69,9 +70,11 @@ export async function compareRefcounts(
     image,
     blockOffsets,
     new Uint8Array(tableRoomBytes(image, blocks)),
-    (index, block) => {
-      markCounted(block, header.refcountOrder, counted);
-      compare(index);
+    (first, adjacent) => {
+      for (let at = 0; at < adjacent.length; at += clusterSizeBytes) {
+        markCounted(adjacent.subarray(at, at + clusterSizeBytes), header.refcountOrder, counted);
+        compare(first + at / clusterSizeBytes);
+      }
     },
     { signal },
   );

@@ -75,6 +75,7 @@ function checksum(bytes: Uint8Array): number {
   const { length } = words;
   let sum = bytes.length;
   for (let index = 0; index < length; index++) sum = ((sum << 5) | (sum >>> 27)) ^ words[index]!;
-  for (let index = length * 4; index < bytes.length; index++) sum = ((sum << 5) | (sum >>> 27)) ^ bytes[index]!;
+  for (let index = length * 4; index < bytes.length; index++)
+    sum = ((sum << 5) | (sum >>> 27)) ^ bytes[index]!;
   return sum;
 }

@@ -39,14 +39,18 @@ export interface L2Reading {
  * The size of the `room` of `visitL2Tables` for up to `tableCount` tables. More tables can be visited too, with
  * fewer reads at once.
  */
-export function tableRoomBytes(
-  { storage: { sizeBytes }, header: { clusterSizeBytes } }: Image,
-  tableCount: number,
-): number {
+export function tableRoomBytes(image: Image, tableCount: number): number {
+  const { sizeBytes } = image.storage;
+  const { clusterSizeBytes } = image.header;
   const readsAhead = clusterSizeBytes > READ_BYTES ? LARGE_READS_AHEAD : READS_AHEAD;
-  const most = readsAhead * Math.max(clusterSizeBytes, READ_BYTES);
+  const most = readsAhead * mostTableBytes(image);
   const tables = Math.min(tableCount * clusterSizeBytes, alignDown(sizeBytes, clusterSizeBytes));
   return Math.max(clusterSizeBytes, Math.min(most, tables));
+}
+
+/** The maximum size of the tables of one visit. */
+export function mostTableBytes({ header: { clusterSizeBytes } }: Image): number {
+  return Math.max(READ_BYTES, clusterSizeBytes);
 }
 
 /** A small room has room for many short reads. */
@@ -56,30 +60,39 @@ function batchBytes(room: Uint8Array, { header: { clusterSizeBytes } }: Image): 
 }
 
 /**
- * Calls `visit` once for each L2 table that `l2Offsets` names.
+ * Visits each L2 table that `l2Offsets` names once. Tables of successive L1 entries that are adjacent in the file are
+ * visited together.
  *
  * @param l2Offsets offset of each table in bytes by L1 index, 0 where there is none
  * @param room the buffer for the tables (see `tableRoomBytes`)
- * @param visit receives the table as stored. The array is a part of `room`, and valid only during the call.
+ * @param visit receives the L1 index of the first table, and the tables as stored. The array is a part of `room`, and
+ * valid only during the call.
  * @throws RefusedError when a table reaches beyond the end of the file
  */
 export async function visitL2Tables(
   image: Image,
   l2Offsets: Float64Array,
   room: Uint8Array,
-  visit: (l1Index: number, table: Uint8Array) => void,
+  visit: (l1Index: number, tables: Uint8Array) => void,
   { signal, onBytes }: L2Reading = {},
 ): Promise<void> {
-  const { header } = image;
+  const { clusterSizeBytes } = image.header;
   const order = presentInFileOrder(l2Offsets);
   const longest = batchBytes(room, image);
   const batches = batchesOf(image, l2Offsets, order, longest);
   const onBatch = ({ start, end, offset, length }: Batch, buffer: Uint8Array): void => {
     signal?.throwIfAborted();
-    for (let position = start; position < end; position++) {
-      const l1Index = order[position]!;
-      const at = l2Offsets[l1Index]! - offset;
-      visit(l1Index, buffer.subarray(at, at + header.clusterSizeBytes));
+    for (let position = start; position < end; ) {
+      const first = order[position]!;
+      const firstOffset = l2Offsets[first]!;
+      let next = first;
+      let nextOffset = firstOffset;
+      do {
+        position++;
+        next++;
+        nextOffset += clusterSizeBytes;
+      } while (position < end && order[position] === next && l2Offsets[next] === nextOffset);
+      visit(first, buffer.subarray(firstOffset - offset, nextOffset - offset));
     }
     onBytes?.(length);
   };

@@ -15,6 +15,7 @@ import {
   guestBytesPerL2Table,
   type Header,
   l2EntriesPerTable,
+  l2EntryBytes,
   subclustersPerCluster,
 } from '../format/header.ts';
 import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
@@ -23,15 +24,16 @@ import { scanL2Table } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
 import { addRange, fileClusterCount, type GrowingHostClusters, needsCheck } from './host-clusters.ts';
 import { type ActiveTables, type Image, l2TableCount, naming, requireInside } from './image.ts';
-import { type L2Reading, tableRoomBytes, visitL2Tables } from './read-l2-tables.ts';
+import { type L2Reading, mostTableBytes, tableRoomBytes, visitL2Tables } from './read-l2-tables.ts';
 
 export interface TableVisitor {
   readonly content: Content;
   /**
-   * Called for each L2 table. `units` has one bit for each cluster (subcluster with extended L2 entries), set
-   * if it has the content. The array is valid only during the call.
+   * Called for all L2 tables, for one or for those of successive L1 entries. `units` has one bit for each of their
+   * clusters (subclusters with extended L2 entries), set if it has the content. The array is valid only during the
+   * call.
    */
-  onTable(l1Index: number, units: Uint8Array): void;
+  onTables(l1Index: number, units: Uint8Array): void;
 }
 
 /** A pass over L2 tables: the set that it fills, and its buffers. They all share one memory of the kernel. */
@@ -41,7 +43,7 @@ export interface TablePass {
   readonly named: GrowingHostClusters;
   /** The buffer for the tables. */
   readonly room: Uint8Array;
-  /** The buffer for the bits of one table. */
+  /** The buffer for the bits of the tables of one visit. */
   readonly units: Uint8Array;
 }
 
@@ -68,9 +70,14 @@ function openPass({ image, l2Offsets }: ActiveTables): TablePass {
   const [bits, room, units] = kernelArrays(
     divideUp(clusterCount, 8),
     tableRoomBytes(image, l2TableCount(l2Offsets)),
-    (l2EntriesPerTable(header) * subclustersPerCluster(header)) / 8,
+    unitBytes(mostTableBytes(image), header),
   );
   return { image, named: { clusterCount, bits: bits! }, room: room!, units: units! };
+}
+
+/** The size of one bit for each cluster or subcluster of the tables. */
+function unitBytes(tableBytes: number, header: Header): number {
+  return (tableBytes / l2EntryBytes(header)) * (subclustersPerCluster(header) / 8);
 }
 
 /** @param l2Offsets the offsets of any L2 tables of the image */
@@ -82,22 +89,23 @@ export async function passOver(
 ): Promise<void> {
   const { image, named, room, units } = pass;
   const { header } = image;
+  const { clusterSizeBytes } = header;
   const content = visitor?.content ?? 'allocated';
   const fast = { allocated: units, referenced: named.bits, hostClusterCount: named.clusterCount };
-  await visitL2Tables(
-    image,
-    l2Offsets,
-    room,
-    (l1Index, table) => {
-      const offset = hostOffset(l2Offsets[l1Index]!);
-      addRange(named, { offset, length: header.clusterSizeBytes }, header);
-      // The fast pass finds only `allocated` content.
-      const done = scanL2Table(table, header, fast) && content === 'allocated';
-      if (!done) decodeTable(pass, table, l1Index, content);
-      visitor?.onTable(l1Index, units);
-    },
-    reading,
-  );
+  const visit = (l1Index: number, tables: Uint8Array): void => {
+    addRange(named, { offset: hostOffset(l2Offsets[l1Index]!), length: tables.length }, header);
+    // The fast pass finds only `allocated` content.
+    const isScanned = content === 'allocated' && scanL2Table(tables, header, fast);
+    if (!isScanned && tables.length > clusterSizeBytes) {
+      for (let at = 0; at < tables.length; at += clusterSizeBytes) {
+        visit(l1Index + at / clusterSizeBytes, tables.subarray(at, at + clusterSizeBytes));
+      }
+      return;
+    }
+    if (!isScanned) decodeTable(pass, tables, l1Index, content);
+    visitor?.onTables(l1Index, units.subarray(0, unitBytes(tables.length, header)));
+  };
+  await visitL2Tables(image, l2Offsets, room, visit, reading);
 }
 
 function decodeTable(

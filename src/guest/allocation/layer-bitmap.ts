@@ -38,7 +38,7 @@ export async function layerBitmap(
     tables,
     {
       content,
-      onTable(l1Index, units) {
+      onTables(l1Index, units) {
         // Entries past the end of the disk are VM state, or the rest of a disk that was shrunk.
         const start = l1Index * tableBytes;
         if (start >= own) return;

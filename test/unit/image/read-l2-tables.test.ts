@@ -1,7 +1,7 @@
 /** Scattered L2 tables are read many at a time, each is visited once, and in the order of the file. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { tableRoomBytes, visitL2Tables } from '../../../src/image/read-l2-tables.ts';
+import { mostTableBytes, tableRoomBytes, visitL2Tables } from '../../../src/image/read-l2-tables.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
 import { expectEqual } from '../../support/expect-equal.ts';
 import { buildImage } from './built-image.ts';
@@ -115,26 +115,33 @@ async function visit(
   };
   delete (storage as { readNow?: unknown }).readNow;
   const visited: number[] = [];
+  const together: number[] = [];
   const told: number[] = [];
   const stored = { ...image, storage };
   await visitL2Tables(
     stored,
     Float64Array.from(l2Offsets),
     new Uint8Array(tableRoomBytes(stored, tableCount)),
-    (l1Index, table) => {
-      const [sector] = new Uint32Array(table.buffer, table.byteOffset, 1);
-      expectEqual([table.length, sector], [2 ** clusterBits, l2Offsets[l1Index]! / 512]);
-      visited.push(l1Index);
+    (first, tables) => {
+      const count = tables.length / 2 ** clusterBits;
+      for (let index = 0; index < count; index++) {
+        const [sector] = new Uint32Array(tables.buffer, tables.byteOffset + index * 2 ** clusterBits, 1);
+        expectEqual(sector, l2Offsets[first + index]! / 512);
+        visited.push(first + index);
+      }
+      together.push(count);
     },
     { onBytes: (bytes) => told.push(bytes) },
   );
-  return { visited, reads, told };
+  expect(Math.max(...together) * 2 ** clusterBits).toBeLessThanOrEqual(mostTableBytes(stored));
+  return { visited, together, reads, told };
 }
 
 test('adjacent tables are read at once, up to 256 KiB, and each read is reported', async () => {
   const sideBySide = Array.from({ length: 700 }, (_, index) => (100 + index) * 512);
   expect(await visit(9, [...sideBySide, 0, 900 * 512])).toEqual({
     visited: [...sideBySide.keys(), 701],
+    together: [512, 188, 1],
     reads: [
       [100 * 512, 512 * 512],
       [612 * 512, 188 * 512],
@@ -142,6 +149,20 @@ test('adjacent tables are read at once, up to 256 KiB, and each read is reported
     ],
     told: [512 * 512, 188 * 512, 512],
   });
+});
+
+test('adjacent tables are visited together only if their L1 entries follow each other, too', async () => {
+  const clusters = [5, 6, 0, 7, 8, 20, 10, 11, 12, 9, 9];
+  const { visited, together, reads } = await visit(
+    9,
+    clusters.map((cluster) => cluster * 512),
+  );
+  expect(visited).toEqual([0, 1, 3, 4, 9, 10, 6, 7, 8, 5]);
+  expect(together).toEqual([2, 2, 1, 1, 3, 1]);
+  expect(reads).toEqual([
+    [5 * 512, 8 * 512],
+    [20 * 512, 512],
+  ]);
 });
 
 test('the room for the tables is not larger than the tables, than the file, or than 16 long reads', async () => {
@@ -175,6 +196,7 @@ test('few tables are read all at once, and more tables than there is room for on
 test('a table is visited for each entry that refers to it, many times for one read', async () => {
   expect(await visit(9, [6 * 512, 5 * 512, 0, 6 * 512])).toEqual({
     visited: [1, 0, 3],
+    together: [1, 1, 1],
     reads: [[5 * 512, 1024]],
     told: [1024],
   });

@@ -42,11 +42,13 @@ async function scanned(content: Content | undefined, ...tables: Record<number, b
     }
   }
   const found: Record<number, number[]> = {};
-  const onTable = (l1Index: number, units: Uint8Array) => {
-    found[l1Index] = bitsOf(units, 64);
+  const onTables = (first: number, units: Uint8Array) => {
+    for (let table = 0; table < units.length / 8; table++) {
+      found[first + table] = bitsOf(units.subarray(table * 8), 64);
+    }
   };
   const l2Offsets = Float64Array.from(tables, (_, table) => (10 + table) * CLUSTER);
-  return { found, named: await namedBy(image, l2Offsets, content && { content, onTable }) };
+  return { found, named: await namedBy(image, l2Offsets, content && { content, onTables }) };
 }
 
 describe('L2 tables', () => {
@@ -97,10 +99,10 @@ test('each subcluster holds data or zeros by itself', async () => {
     ['data', [32, 37]],
   ] as const) {
     const found: number[] = [];
-    const onTable = (_: number, bits: Uint8Array) => {
+    const onTables = (_: number, bits: Uint8Array) => {
       found.push(...bitsOf(bits, 1024 * 32));
     };
-    const named = await namedBy(image, Float64Array.of(16384), { content, onTable });
+    const named = await namedBy(image, Float64Array.of(16384), { content, onTables });
     expect(found).toEqual(units);
     expect(named).toEqual([1, 3]);
   }
