@@ -91,6 +91,6 @@ export function requireSound(census: Census): SoundCensus {
   const [first] = misplaced;
   if (first === undefined) return census as SoundCensus;
   const { what, taken } = first;
-  requireInside(image.storage, what, first);
+  requireInside(image.storage, () => what, first);
   throw needsCheck(image, overlapMessage(image, what, first, taken!));
 }

@@ -62,7 +62,7 @@ export async function compareRefcounts(
   let blocks = 0;
   visitOffsets(blockOffsets, (index, offset) => {
     const range = { offset: hostOffset(offset), length: clusterSizeBytes };
-    requireInside(storage, `refcount block ${index}`, range);
+    requireInside(storage, () => `refcount block ${index}`, range);
     blocks++;
   });
   // Refcount blocks are read like L2 tables: each is one cluster, and they lie all over the file.

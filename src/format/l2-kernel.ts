@@ -1,5 +1,5 @@
 /**
- * The fast pass over an L2 table as a WebAssembly program (l2-kernel.wat), and its memory.
+ * The fast pass over L2 tables as a WebAssembly program (l2-kernel.wat), and its memory.
  */
 import { startKernel } from '../bytes/kernel.ts';
 import { L2_KERNEL_CODE } from './l2-kernel-code.ts';

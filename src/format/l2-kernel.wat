@@ -1,18 +1,18 @@
-;; The fast pass over an L2 table of standard entries ("Cluster mapping" in the specification). It gives the result of
+;; The fast pass over L2 tables of standard entries ("Cluster mapping" in the specification). It gives the result of
 ;; decodeL2Entry. It is fastest where entries name host clusters in a row. A disk that is written from its start to its
 ;; end gets them in this order.
 ;;
 ;; `npm run kernel` writes it into l2-kernel-code.ts. A test compares the two files.
 
 (module
-  ;; The table, and the arrays that receive the result.
+  ;; The tables, and the arrays that receive the result.
   (import "kernel" "memory" (memory 1))
 
   ;; Returns 1 if every entry is plain. Returns 0 if one is compressed, has reserved bits, or names a cluster that is
   ;; unaligned or past the last host cluster.
   (func (export "scan")
-    (param $table i32)        ;; address of the table as stored, a multiple of 8 entries
-    (param $tableEnd i32)     ;; address after it
+    (param $table i32)        ;; address of adjacent tables as stored, a multiple of 8 entries
+    (param $tableEnd i32)     ;; address after them
     (param $allocated i32)    ;; address of one bit for each entry: receives whether the image itself has the cluster
     (param $referenced i32)   ;; address of one bit for each host cluster: receives those that entries name
     (param $clusterBits i32)

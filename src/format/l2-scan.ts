@@ -1,6 +1,6 @@
 /**
- * A fast, branch-free pass over the stored words of an L2 table. It gives exactly the result of
- * decodeL2Entry, or reports that the table needs that decoder. For standard entries, l2-kernel.wat is the
+ * A fast, branch-free pass over the stored words of L2 tables. It gives exactly the result of
+ * decodeL2Entry, or reports that the tables need that decoder. For standard entries, l2-kernel.wat is the
  * faster version.
  */
 import type { Header } from './header.ts';
@@ -31,24 +31,24 @@ export interface L2Scan {
 }
 
 /**
- * Scans one table. It uses the kernel if all the arrays are in the kernel's memory (see kernelArrays).
+ * Scans adjacent tables. It uses the kernel if all the arrays are in the kernel's memory (see kernelArrays).
  *
- * @param table one L2 table as stored, 4-aligned in its buffer
+ * @param tables L2 tables as stored, 4-aligned in their buffer
  * @returns false when an entry is compressed, unusual or broken. Then `allocated` is meaningless, and every
  * entry must be decoded. `referenced` has only bits of clusters that entries name.
  */
-export function scanL2Table(table: Uint8Array, header: Header, scan: L2Scan): boolean {
+export function scanL2Tables(tables: Uint8Array, header: Header, scan: L2Scan): boolean {
   // Rare cases, left to the decoder.
   if (header.hasDataFile || header.version === 2) return false;
-  const { buffer } = table;
-  const kernel = header.hasExtendedL2 ? undefined : kernelOf(table);
+  const { buffer } = tables;
+  const kernel = header.hasExtendedL2 ? undefined : kernelOf(tables);
   if (kernel !== undefined && buffer === scan.allocated.buffer && buffer === scan.referenced.buffer) {
-    return scanWith(kernel, table, header, scan);
+    return scanWith(kernel, tables, header, scan);
   }
   // This pass does not support big-endian machines.
   if (!LITTLE_ENDIAN) return false;
   // Arithmetic on signed words stays within the machine's 32-bit integers.
-  const words = new Int32Array(buffer, table.byteOffset, table.byteLength / 4);
+  const words = new Int32Array(buffer, tables.byteOffset, tables.byteLength / 4);
   return header.hasExtendedL2 ? scanExtended(words, header, scan) : scanStandard(words, header, scan);
 }
 

@@ -119,20 +119,20 @@ export async function readInside(
   offset: HostOffset,
   lengthBytes: number,
 ): Promise<Uint8Array> {
-  requireInside(storage, what, { offset, length: lengthBytes });
+  requireInside(storage, () => what, { offset, length: lengthBytes });
   return readStructure(storage, offset, lengthBytes);
 }
 
 /** @throws RefusedError when the range reaches beyond the end of the file */
 export function requireInside(
   { name, sizeBytes }: Storage,
-  what: string,
+  what: () => string,
   { offset, length }: HostRange,
 ): void {
   if (offset + length <= sizeBytes) return;
   throw new RefusedError(
     'INVALID_IMAGE',
-    `${name}: ${what} at ${hex(offset)} (${length} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
+    `${name}: ${what()} at ${hex(offset)} (${length} bytes) reaches beyond the end of the file at ${hex(sizeBytes)}`,
     {
       remedy: { kind: 'restore-copy-or-check', file: name },
       context: { file: name },

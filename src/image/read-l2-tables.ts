@@ -201,8 +201,9 @@ function* batchesOf(
     while (end < order.length) {
       const next = l2Offsets[order[end]!]!;
       if (next > endOffset || next + clusterSizeBytes - offset > longest || end - start === MAX_TABLES) break;
+      const table = order[end]!;
       const range = { offset: hostOffset(next), length: clusterSizeBytes };
-      requireInside(storage, `L2 table ${order[end]}`, range);
+      requireInside(storage, () => `L2 table ${table}`, range);
       endOffset = next + clusterSizeBytes;
       end++;
     }

@@ -20,7 +20,7 @@ import {
 } from '../format/header.ts';
 import { type Cluster, type Content, contentMask, decodeL2Entry } from '../format/l2-entry.ts';
 import { kernelArrays } from '../format/l2-kernel.ts';
-import { scanL2Table } from '../format/l2-scan.ts';
+import { scanL2Tables } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
 import { addRange, fileClusterCount, type GrowingHostClusters, needsCheck } from './host-clusters.ts';
 import { type ActiveTables, type Image, l2TableCount, naming, requireInside } from './image.ts';
@@ -95,7 +95,7 @@ export async function passOver(
   const visit = (l1Index: number, tables: Uint8Array): void => {
     addRange(named, { offset: hostOffset(l2Offsets[l1Index]!), length: tables.length }, header);
     // The fast pass finds only `allocated` content.
-    const isScanned = content === 'allocated' && scanL2Table(tables, header, fast);
+    const isScanned = content === 'allocated' && scanL2Tables(tables, header, fast);
     if (!isScanned && tables.length > clusterSizeBytes) {
       for (let at = 0; at < tables.length; at += clusterSizeBytes) {
         visit(l1Index + at / clusterSizeBytes, tables.subarray(at, at + clusterSizeBytes));
@@ -129,7 +129,7 @@ function decodeTable(
       }
       const host = hostRange(cluster, header);
       if (host !== undefined) {
-        const what = `the cluster of disk offset ${hex(guestOffset)}`;
+        const what = () => `the cluster of disk offset ${hex(guestOffset)}`;
         requireInside(storage, what, { offset: host.offset, length: 1 });
         requireBehindHeader(image, what, host.offset);
         addRange(named, host, header);
@@ -157,7 +157,7 @@ export function hostRange(
 }
 
 /** Only compressed data can lie in the header. In other entries, offset 0 means "none". */
-function requireBehindHeader(image: Image, what: string, offset: HostOffset): void {
+function requireBehindHeader(image: Image, what: () => string, offset: HostOffset): void {
   if (offset >= image.header.clusterSizeBytes) return;
-  throw needsCheck(image, `${what} at ${hex(offset)} lies in the header`);
+  throw needsCheck(image, `${what()} at ${hex(offset)} lies in the header`);
 }

@@ -116,7 +116,7 @@ export async function readSoundTable(image: Image, entry: BitmapDirectoryEntry):
   for (const each of table) {
     if (typeof each === 'object') {
       const range = { offset: each.dataOffset, length: header.clusterSizeBytes };
-      requireInside(storage, `a data cluster of ${what}`, range);
+      requireInside(storage, () => `a data cluster of ${what}`, range);
     }
   }
   return table;

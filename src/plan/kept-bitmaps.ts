@@ -51,7 +51,7 @@ function requireOwn(
   what: string,
   range: HostRange,
 ): void {
-  requireInside(image.storage, what, range);
+  requireInside(image.storage, () => what, range);
   const taken = [ofImage, kept].flatMap((set) => findOverlap(set, range, image.header) ?? []);
   const [lowest] = taken.toSorted((a, b) => a - b);
   if (lowest !== undefined) throw needsCheck(image, overlapMessage(image, what, range, lowest));

@@ -90,7 +90,7 @@ async function readTable(
   offset: HostOffset,
   table: Uint8Array,
 ): Promise<Uint8Array> {
-  requireInside(storage, `L2 table ${index}`, { offset, length: table.length });
+  requireInside(storage, () => `L2 table ${index}`, { offset, length: table.length });
   await storage.read(offset, table);
   return table;
 }
@@ -161,9 +161,8 @@ function addEntry(
   const { storage, header } = image;
   const cluster = decodeL2Entry(readL2Entry(table, index, header), guestOffset, header);
   const host = hostRange(cluster, header);
-  // Checked first: building the error text for each cluster would be too slow.
-  if (host !== undefined && host.offset >= storage.sizeBytes) {
-    const what = `the cluster of disk offset ${hex(guestOffset)}`;
+  if (host !== undefined) {
+    const what = () => `the cluster of disk offset ${hex(guestOffset)}`;
     requireInside(storage, what, { offset: host.offset, length: 1 });
   }
   addCluster(image, cluster, guestOffset, runs);

@@ -7,7 +7,7 @@ import { guestOffset } from '../../../src/format/addresses.ts';
 import { type Header, l2EntriesPerTable, subclustersPerCluster } from '../../../src/format/header.ts';
 import { contentMask } from '../../../src/format/l2-entry.ts';
 import { kernelArrays } from '../../../src/format/l2-kernel.ts';
-import { scanL2Table } from '../../../src/format/l2-scan.ts';
+import { scanL2Tables } from '../../../src/format/l2-scan.ts';
 import { readL2Entry } from '../../../src/format/l2-table.ts';
 import { expectEqual } from '../../support/expect-equal.ts';
 import { type Random, seededRandom } from '../../support/random.ts';
@@ -106,7 +106,7 @@ function scanned(
   // 4-aligned is all that is asked of an ordinary array.
   const stored = twin === 'kernel arrays' ? copy : table;
   const referenced = rest.subarray(0, Math.ceil(hostClusterCount / 8));
-  const plain = scanL2Table(stored, header, { allocated, referenced, hostClusterCount });
+  const plain = scanL2Tables(stored, header, { allocated, referenced, hostClusterCount });
   const guard = rest.subarray(referenced.length);
   const strayed = !ZEROS.subarray(0, guard.length).equals(guard) || Buffer.compare(copy, table) !== 0;
   return { plain, allocated, referenced: referenced.slice(), strayed };
@@ -366,7 +366,7 @@ test.each([
       storeEntry(tested, row * 8 + index, [BigInt(first + index) * BigInt(header.clusterSizeBytes), 0n]);
     }
   }
-  expect(scanL2Table(table, header, { allocated, referenced, hostClusterCount })).toBe(true);
+  expect(scanL2Tables(table, header, { allocated, referenced, hostClusterCount })).toBe(true);
   referenced[0]! |= 1;
   const wanted = decoded(tested);
   expect(allocated).toEqual(wanted.allocated);
@@ -404,7 +404,7 @@ describe.each([false, true])('a table of extended entries: %s', (extended) => {
       table.set(tested.table);
       const allocated = own === 'allocated' ? one : new Uint8Array(units);
       const referenced = own === 'referenced' ? other : new Uint8Array(references);
-      expect(scanL2Table(table, header, { allocated, referenced, hostClusterCount: 900 }), own).toBe(true);
+      expect(scanL2Tables(table, header, { allocated, referenced, hostClusterCount: 900 }), own).toBe(true);
       expect(allocated, own).toEqual(wanted.allocated);
       expect(referenced, own).toEqual(wanted.referenced);
     }
@@ -413,7 +413,7 @@ describe.each([false, true])('a table of extended entries: %s', (extended) => {
   test('does not change the bytes after the arrays', () => {
     const { table, hostClusterCount } = tableOf(5);
     const allocated = new Uint8Array(extended ? 33 : 2).fill(0xa5);
-    scanL2Table(table, header, { allocated, referenced: new Uint8Array(113), hostClusterCount });
+    scanL2Tables(table, header, { allocated, referenced: new Uint8Array(113), hostClusterCount });
     expect(allocated.at(-1)).toBe(0xa5);
   });
 });
@@ -424,5 +424,5 @@ test.each([
 ])('%s has other rules and is always left to the decoder', (_, header) => {
   const allocated = new Uint8Array(1);
   const scan = { allocated, referenced: new Uint8Array(13), hostClusterCount: 100 };
-  expect(scanL2Table(new Uint8Array(64), header, scan)).toBe(false);
+  expect(scanL2Tables(new Uint8Array(64), header, scan)).toBe(false);
 });

@@ -123,8 +123,8 @@ describe('a read', () => {
         /^disk\.qcow2: it at 0x7d0 \(49 bytes\) reaches beyond the end of the file at 0x800/,
       ),
     );
-    expect(requireInside(image.storage, 'it', { offset: hostOffset(2048), length: 0 })).toBeUndefined();
-    expect(() => requireInside(image.storage, 'it', { offset: hostOffset(2049), length: 0 })).toThrow(
+    expect(requireInside(image.storage, () => 'it', { offset: hostOffset(2048), length: 0 })).toBeUndefined();
+    expect(() => requireInside(image.storage, () => 'it', { offset: hostOffset(2049), length: 0 })).toThrow(
       RefusedError,
     );
   });
