@@ -263,6 +263,7 @@ export const cases = [
     peer: ddOfTables,
     peerName: 'dd of the L2 tables',
     createsBitmap: true,
+    target: 3,
     rounds: 9,
   },
   {
