@@ -66,16 +66,23 @@ function markOf(text: string, bytecode: Uint8Array): string {
   return `${text.slice(-DIGEST_LENGTH)}${sum}`;
 }
 
+/** After so many words, the rotation of the checksum repeats itself. */
+const ROTATIONS = 32;
+
 /**
- * Differs after any change within one word, such as a flipped bit. Its steps are few and stay within 32 bits, because
- * V8 only interprets it.
+ * Differs after any change within one word, such as a flipped bit. V8 only interprets it, so the step for each word is
+ * cheap. The multiplication after each block makes its place count.
  */
 function checksum(bytes: Uint8Array): number {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
   const { length } = words;
   let sum = bytes.length;
-  for (let index = 0; index < length; index++) sum = ((sum << 5) | (sum >>> 27)) ^ words[index]!;
-  for (let index = length * 4; index < bytes.length; index++)
+  for (let index = 0; index < length; sum = Math.imul(sum, 0x9e3779b1)) {
+    const end = Math.min(index + ROTATIONS, length);
+    for (; index < end; index++) sum = ((sum << 5) | (sum >>> 27)) ^ words[index]!;
+  }
+  for (let index = length * 4; index < bytes.length; index++) {
     sum = ((sum << 5) | (sum >>> 27)) ^ bytes[index]!;
+  }
   return sum;
 }

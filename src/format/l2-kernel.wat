@@ -240,8 +240,8 @@
                 (local.set $last (select (local.get $cluster) (local.get $last) (local.get $cluster)))
                 (local.set $table (i32.add (local.get $table) (i32.const 8)))
                 (br_if $one (i32.lt_u (local.get $table) (local.get $end))))))
-          ;; The next row continues after the last cluster of these entries. $first counts in the 32 bits, too: in files
-          ;; that are longer than these can say, both are counted on from the remainder.
+          ;; The next row is expected after one of these clusters. Any other one would be correct, too, since $first
+          ;; follows from $last. Both count in the 32 bits. In longer files they go on from the remainder.
           (local.set $last (i32.shl (local.get $last) (local.get $scale)))
           (local.set $first (i32.add (i32.shr_u (local.get $last) (local.get $scale)) (i32.const 1)))))
       (i32.store8 (local.get $allocated) (local.get $bits))

@@ -32,6 +32,7 @@ export function visitOffsets(offsets: Float64Array, visit: (index: number, offse
   const skip = (index: number) =>
     Math.floor(skipBytes(bytes, 0, index * ENTRY_BYTES, bytes.length) / ENTRY_BYTES);
   for (let index = skip(0); index < length; index = skip(index)) {
-    for (; index < length && offsets[index] !== 0; index++) visit(index, offsets[index]!);
+    do visit(index, offsets[index]!);
+    while (++index < length && offsets[index] !== 0);
   }
 }

@@ -96,6 +96,7 @@ export async function passOver(
     addRange(named, { offset: hostOffset(l2Offsets[l1Index]!), length: tables.length }, header);
     // The fast pass finds only `allocated` content.
     const isScanned = content === 'allocated' && scanL2Tables(tables, header, fast);
+    // Often only one of the tables has such an entry, and decoding takes much longer than another scan.
     if (!isScanned && tables.length > clusterSizeBytes) {
       for (let at = 0; at < tables.length; at += clusterSizeBytes) {
         visit(l1Index + at / clusterSizeBytes, tables.subarray(at, at + clusterSizeBytes));
@@ -118,7 +119,7 @@ function decodeTable(
   const { clusterSizeBytes } = header;
   const unitsPerCluster = subclustersPerCluster(header);
   const tableOffset = l1Index * guestBytesPerL2Table(header);
-  units.fill(0);
+  units.fill(0, 0, unitBytes(table.length, header));
   naming(storage, () => {
     for (let index = 0; index < l2EntriesPerTable(header); index++) {
       const guestOffset = toGuestOffset(tableOffset + index * clusterSizeBytes);

@@ -9,30 +9,38 @@ import type { Plan, Step } from './plan.ts';
 type WriteStep = Extract<Step, { kind: 'write' }>;
 
 /**
- * Carries out every step in order, adjacent writes in one request. It cannot be stopped: a caller must cancel before
- * the call.
+ * Carries out every step in order. Adjacent writes before the commit are one request. It cannot be stopped: a caller
+ * must cancel before the call.
  *
- * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk.
- * After a failed flush nothing more is written: the device may have kept any of the earlier writes.
+ * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk, and names
+ * the first step of the request. After a failed flush nothing more is written: the device may have kept any of the
+ * earlier writes.
  */
 export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   for (let index = 0; index < plan.steps.length; ) {
     const step = plan.steps[index]!;
-    const parts = step.kind === 'write' ? adjacentWrites(plan, index, step) : [];
     try {
-      if (step.kind === 'write') await storage.write(step.offset, ...parts);
-      else await storage.flush();
+      if (step.kind === 'write') {
+        const parts = adjacentWrites(plan, index, step);
+        await storage.write(step.offset, ...parts);
+        index += parts.length;
+      } else {
+        await storage.flush();
+        index++;
+      }
     } catch (cause) {
       throw interruptedBy(cause, storage.name, plan, index);
     }
-    index += Math.max(parts.length, 1);
   }
 }
 
-/** The limit of pwritev(2), IOV_MAX. */
-const MOST_PARTS = 1024;
+/** Far below 2 GiB, which is too much for one call of Node. */
+const JOINED_BYTES = 64 * 2 ** 20;
 
-/** The bytes of the write at `index` and of those that continue it. The commit is always a request of its own. */
+/**
+ * The bytes of the write at `index` and of those that continue it. The commit and what follows it are requests of
+ * their own, since their failure leaves the image in another state.
+ */
 function adjacentWrites(
   { steps, commitIndex }: Plan,
   index: number,
@@ -40,9 +48,10 @@ function adjacentWrites(
 ): Uint8Array[] {
   const parts = [bytes];
   let end = offset + bytes.length;
-  while (parts.length < MOST_PARTS && index + parts.length < commitIndex - 1) {
+  while (index + parts.length < commitIndex - 1) {
     const next = steps[index + parts.length]!;
-    if (next.kind !== 'write' || next.offset !== end) break;
+    if (next.kind !== 'write' || next.offset !== end || end + next.bytes.length > offset + JOINED_BYTES)
+      break;
     parts.push(next.bytes);
     end += next.bytes.length;
   }

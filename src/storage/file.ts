@@ -236,8 +236,8 @@ async function writeFully(
     } catch (cause) {
       throw ioError(path, what, cause);
     }
-    // The call made no progress and reported no error, so retries might never end.
-    if (bytesWritten === 0)
+    // Without progress, retries might never end. Any other number would continue at a wrong place.
+    if (!(bytesWritten > 0 && bytesWritten <= length - done))
       throw new FailedError('IO_ERROR', `${path}: ${what}: ${done} of them were written`, {
         context: { file: path },
       });

@@ -18,17 +18,20 @@ export class NoNativeError extends Error {
   }
 }
 
+type Koffi = Pick<typeof import('koffi'), 'load' | 'errno' | 'version'>;
+
 /**
- * Imports only the package with koffi's binary. If that fails, koffi itself finds the binary. That takes
- * longer, because koffi's JavaScript takes more time to load than the binary.
+ * Loads only koffi's binary where that is possible, because koffi's JavaScript takes more time to load.
  *
  * @throws NoNativeError
  */
-export async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' | 'errno'>> {
+export async function loadKoffi(): Promise<Koffi> {
   const binaryPackage = `@koromix/koffi-linux-${arch()}`;
+  const found = findBinary(binaryPackage);
+  if (found?.version === KOFFI_VERSION) return found;
   let failure: unknown;
   try {
-    const binary = await loadBinary(binaryPackage);
+    const { default: binary } = await import(binaryPackage);
     if (binary.version === KOFFI_VERSION) return binary;
   } catch (error) {
     failure = error;
@@ -42,16 +45,24 @@ export async function loadKoffi(): Promise<Pick<typeof import('koffi'), 'load' |
   }
 }
 
-async function loadBinary(binaryPackage: string): Promise<typeof import('koffi')> {
-  // The built files have require(). The package itself would take longer: it reads the file of Node to find out its libc.
-  if (typeof require === 'function') return require(`${binaryPackage}/${libc()}_${arch()}/koffi.node`);
-  const { default: binary } = await import(binaryPackage);
-  return binary;
-}
-
-/** The libc of this process, in the words of the package. */
-function libc(): 'linux' | 'musl' {
-  return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'linux';
+/**
+ * The binary for the libc of this process. Its package would read the file of Node to find out which one that is.
+ *
+ * @returns undefined where it fails. Only built files have require().
+ */
+function findBinary(binaryPackage: string): Koffi | undefined {
+  if (typeof require !== 'function') return undefined;
+  try {
+    const maps = readFileSync('/proc/self/maps', 'latin1');
+    const libc = /\/libc(\.so\.6|-2\.)/.test(maps)
+      ? 'linux'
+      : maps.includes('/ld-musl-')
+        ? 'musl'
+        : undefined;
+    return libc && require(`${binaryPackage}/${libc}_${arch()}/koffi.node`);
+  } catch {
+    return undefined;
+  }
 }
 
 function koffiError(cause: unknown): NoNativeError {

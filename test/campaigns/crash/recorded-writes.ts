@@ -21,7 +21,7 @@ export async function recordingFs(importOriginal: () => Promise<unknown>): Promi
       let at = offset;
       // A power cut may store any of the parts.
       for (const part of parts) {
-        recorded.push(write(hostOffset(at), part.slice(), `write ${recorded.length}`));
+        recorded.push(write(hostOffset(at), Uint8Array.from(part), `write ${recorded.length}`));
         at += part.length;
       }
       return writeAt(fd, parts, offset);

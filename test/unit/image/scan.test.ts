@@ -108,6 +108,44 @@ test('each subcluster holds data or zeros by itself', async () => {
   }
 });
 
+test('many adjacent tables are scanned as if each were alone', async () => {
+  // A table in 100 clusters, with gaps in the L1 table, one table that is named twice, and compressed clusters in two.
+  const clusters = [...Array(90).keys()].map((index) => 10 + index);
+  const l1 = [...clusters.slice(0, 40), 0, 0, ...clusters.slice(40, 60), 40, ...clusters.slice(60)];
+  const tables = clusters.map((cluster, index): Record<number, bigint> => {
+    const own = { [index % 63]: data(100 + cluster), 63: ZERO };
+    return index === 20 || index === 21 ? { ...own, 5: compressed(250 * CLUSTER) } : own;
+  });
+  const { image } = await buildImage({ clusterBits: 9, refcountOrder: 4, clusterCount: 300 });
+  for (const [index, entries] of tables.entries()) {
+    for (const [entry, word] of Object.entries(entries)) {
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigUInt64BE(word);
+      await image.storage.write(clusters[index]! * CLUSTER + Number(entry) * 8, bytes);
+    }
+  }
+  const found: Record<number, number[]> = {};
+  const calls: number[] = [];
+  const onTables = (first: number, units: Uint8Array) => {
+    calls.push(units.length / 8);
+    for (let table = 0; table < units.length / 8; table++) {
+      found[first + table] = bitsOf(units.subarray(table * 8), 64);
+    }
+  };
+  const l2Offsets = Float64Array.from(l1, (cluster) => cluster * CLUSTER);
+  const named = await namedBy(image, l2Offsets, { content: 'allocated', onTables });
+  const expected = l1.flatMap((cluster, l1Index) => {
+    if (cluster === 0) return [];
+    const entries = Object.keys(tables[cluster - 10]!).map(Number);
+    return [[l1Index, entries.sort((a, b) => a - b)] as const];
+  });
+  expect(found).toEqual(Object.fromEntries(expected));
+  expect(named).toEqual(
+    [...clusters, ...clusters.map((cluster) => 100 + cluster), 250].sort((a, b) => a - b),
+  );
+  expect(Math.max(...calls)).toBeGreaterThan(1);
+});
+
 describe('a scan refuses', () => {
   test.each<[string, Record<number, bigint>, string, RegExp]>([
     [
