@@ -27,7 +27,7 @@ import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';
 import { type ChainImage, readMarks, stateIn } from '../chain/chain-images.ts';
 import { unreadableIn } from '../chain/inspect-chain-image.ts';
-import { type Remedy, remedyFor } from './repair-action.ts';
+import { decideRepair, type RepairDecision } from './repair-action.ts';
 
 export type RepairableImage = ChainImage & { readonly layer: Qcow2Layer; readonly tables: ActiveTables };
 
@@ -56,7 +56,7 @@ export interface Task {
 
 export interface RepairedBitmap {
   readonly name: string;
-  readonly action: Remedy['action'];
+  readonly action: RepairDecision['action'];
   readonly granularity: number;
   /** Bytes of the disk that it marks after the repair. */
   readonly dirtyBytes: number;
@@ -118,7 +118,7 @@ export async function planImageRepair(
     const wanted = resample(allocated, granularityBits);
     const missingGranules = old === undefined ? 0 : countMissingMarks(wanted, old);
     uncovered.set(name, missingGranules * 2 ** granularityBits);
-    const { action, consent } = remedyOf(task, state, old, missingGranules === 0);
+    const { action, consent } = decideFor(task, state, old, missingGranules === 0);
     const wantedBytes = bitmapBytes(form.virtualSizeBytes, granularityBits);
     if (action !== 'keep') {
       requireStorableSize(image, granularityBits);
@@ -221,16 +221,16 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
 }
 
 /** A good bitmap of the origin is kept, unless it lacks changes from the source that a person named. */
-function remedyOf(
+function decideFor(
   { isOrigin, given }: Task,
   state: BitmapState,
   old: DirtyBitmap | undefined,
   coversAllocated: boolean,
-): Remedy {
-  const remedy = remedyFor(state, isOrigin, coversAllocated);
-  if (remedy.action !== 'keep' || given === undefined || old === undefined) return remedy;
+): RepairDecision {
+  const decision = decideRepair(state, isOrigin, coversAllocated);
+  if (decision.action !== 'keep' || given === undefined || old === undefined) return decision;
   const wanted = resample(given.marks, old.granularityBits);
-  return countMissingMarks(wanted, old) === 0 ? remedy : { action: 'top-up', consent: undefined };
+  return countMissingMarks(wanted, old) === 0 ? decision : { action: 'top-up', consent: undefined };
 }
 
 /**

@@ -9,7 +9,7 @@
 import type { Consent } from '../../remedy.ts';
 import type { BitmapState } from '../chain/bitmap-state.ts';
 
-export interface Remedy {
+export interface RepairDecision {
   readonly action: 'keep' | 'add' | 'top-up' | 'rebuild' | 'enable';
   readonly consent: Consent | undefined;
 }
@@ -19,7 +19,7 @@ export interface Remedy {
  *
  * @param coversHeld whether the bitmap marks all allocated ranges of the image
  */
-export function remedyFor(state: BitmapState, isOrigin: boolean, coversHeld: boolean): Remedy {
+export function decideRepair(state: BitmapState, isOrigin: boolean, coversHeld: boolean): RepairDecision {
   switch (state) {
     case 'missing':
       return { action: 'add', consent: isOrigin ? 'rebuild-origin' : undefined };

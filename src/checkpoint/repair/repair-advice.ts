@@ -5,7 +5,7 @@ import type { Consent, RepairCall } from '../../remedy.ts';
 import { originIndex } from '../chain/bitmap-state.ts';
 import type { OriginEvidence } from '../verdict/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
-import { remedyFor } from './repair-action.ts';
+import { decideRepair } from './repair-action.ts';
 
 /**
  * @param chain the state of the checkpoint's bitmap in each image, top first
@@ -52,17 +52,17 @@ export function repairAdvice(
     const { state, image: smaller } = smallest!;
     // QEMU does not resize an image with an in-use bitmap. It drops outdated bitmaps.
     if (state === 'in-use' || state === 'stale') {
-      const { consent } = remedyFor(state, smallest === holders.at(-1), true);
+      const { consent } = decideRepair(state, smallest === holders.at(-1), true);
       return { ...call, images: [smaller], consents: consent === undefined ? [] : [consent] };
     }
     const sizeBytes = Math.max(...holders.map(({ virtualSizeBytes }) => virtualSizeBytes));
     return { kind: 'resize-image', file: smaller, sizeBytes };
   }
-  const remedies = holders.map(({ state, missingBytes }, index) =>
-    remedyFor(state, index === origin, missingBytes === 0),
+  const decisions = holders.map(({ state, missingBytes }, index) =>
+    decideRepair(state, index === origin, missingBytes === 0),
   );
-  if (remedies.every(({ action }) => action === 'keep')) return null;
-  const agreed = isLost ? remedies.slice(0, -1) : remedies;
+  if (decisions.every(({ action }) => action === 'keep')) return null;
+  const agreed = isLost ? decisions.slice(0, -1) : decisions;
   const consents = [...new Set(agreed.flatMap(({ consent }) => consent ?? []))];
   if (isLost && isOnFile && evidence.kind === 'in-chain' && evidence.isCertain) {
     // With the XML, the repair can use an older checkpoint of that image. It then marks less than with the

@@ -5,7 +5,7 @@ import {
   originIndex,
   stateOfEntry,
 } from '../../../../src/checkpoint/chain/bitmap-state.ts';
-import { remedyFor } from '../../../../src/checkpoint/repair/repair-action.ts';
+import { decideRepair } from '../../../../src/checkpoint/repair/repair-action.ts';
 import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
 import type { OriginEvidence } from '../../../../src/checkpoint/verdict/origin-evidence.ts';
 import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
@@ -150,7 +150,7 @@ test('in-use outweighs enabled', () => {
   expect(states).toEqual(['good', 'disabled', 'in-use', 'in-use']);
 });
 
-describe('the remedy of a bitmap', () => {
+describe('the repair of a bitmap', () => {
   test.each<[BitmapState, boolean, boolean, string, string | undefined]>([
     ['missing', false, false, 'add', undefined],
     ['missing', true, false, 'add', 'rebuild-origin'],
@@ -166,7 +166,7 @@ describe('the remedy of a bitmap', () => {
   ])(
     'that is %s (origin: %s, covers: %s) is to %s it, with consent to %s',
     (state, isOrigin, covers, action, consent) => {
-      expect(remedyFor(state, isOrigin, covers)).toEqual({ action, consent });
+      expect(decideRepair(state, isOrigin, covers)).toEqual({ action, consent });
     },
   );
 });
