@@ -14,7 +14,7 @@ import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
-import { ALLOCATED, requireStorableName } from '../../checkpoint/names.ts';
+import { requireStorableName } from '../../checkpoint/names.ts';
 import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
@@ -22,7 +22,7 @@ import { changeBitmaps, type ImageToChange, withImageToChange } from '../change-
 import { chooseTargets, type Target } from './choose-targets.ts';
 import type { CreatedBitmap, CreateFromOptions, CreateFromResult, KeptBitmap } from './create-from-result.ts';
 import { createOverlay } from './create-overlay.ts';
-import { type BitmapSource, readSource } from './sources.ts';
+import { type BitmapSource, defaultName, INHERITS, readSource } from './sources.ts';
 
 /**
  * Stores bitmaps that are made from a source.
@@ -42,7 +42,7 @@ export async function createFrom(
   return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
     const { targets, inheritedFrom, others } = await chooseTargets(
       target,
-      { inherits: INHERITING.has(source.kind), defaultName: defaultName(source) },
+      { inherits: INHERITS[source.kind], defaultName: defaultName(source) },
       options,
     );
     const result = {
@@ -94,15 +94,6 @@ export function requireMemory(
     0,
   );
   requireBitmapMemory(image, together.length, bytes);
-}
-
-/** Sources that mark every write. From any other source, the bitmap of a checkpoint would miss changes. */
-export const INHERITING: ReadonlySet<BitmapSource['kind']> = new Set(['allocated', 'everything', 'compare']);
-
-export function defaultName(source: BitmapSource): string {
-  if (source.kind !== 'bitmap' || source.names.length !== 1) return source.kind;
-  const [name] = source.names;
-  return name === undefined || name === ALLOCATED ? 'allocated' : name;
 }
 
 export function warnOfWholeDisk(

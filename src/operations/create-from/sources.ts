@@ -6,6 +6,7 @@ import type { ByteRange } from '../../bytes/range.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { RawLayer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
+import { ALLOCATED } from '../../checkpoint/names.ts';
 import { UsageError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { type ActiveTables, readActiveTables } from '../../image/image.ts';
@@ -36,6 +37,23 @@ export type BitmapSource =
   | { readonly kind: 'extents'; readonly extents: Iterable<ByteRange> }
   /** The whole disk. */
   | { readonly kind: 'everything' };
+
+/** Whether the source marks every write. From another source, the bitmap of a checkpoint would miss changes. */
+export const INHERITS: Readonly<Record<BitmapSource['kind'], boolean>> = {
+  allocated: true,
+  data: false,
+  bitmap: false,
+  compare: true,
+  extents: false,
+  everything: true,
+};
+
+/** The name of the bitmap when none is given or inherited. */
+export function defaultName(source: BitmapSource): string {
+  if (source.kind !== 'bitmap' || source.names.length !== 1) return source.kind;
+  const [name] = source.names;
+  return name === undefined || name === ALLOCATED ? 'allocated' : name;
+}
 
 export interface Marks {
   readonly bitmap: DirtyBitmap;
@@ -110,19 +128,20 @@ async function readOther(
 ): Promise<Marks> {
   const { virtualSizeBytes } = chain.top;
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
+  // Without code after the switch, the compiler finds a missing source, which would mark nothing.
   switch (source.kind) {
     case 'bitmap':
       await visitNamedBitmaps(chain, source, options, (each) => mergeInto(bitmap, each));
-      break;
+      return { bitmap, sharedImages: [] };
     case 'compare':
       return { bitmap, sharedImages: await markDifferences(bitmap, chain, source, options) };
     case 'extents':
       for (const { offset, length } of source.extents) markListed(bitmap, offset, length);
-      break;
+      return { bitmap, sharedImages: [] };
     case 'everything':
       markRange(bitmap, 0, virtualSizeBytes);
+      return { bitmap, sharedImages: [] };
   }
-  return { bitmap, sharedImages: [] };
 }
 
 /** A raw image is allocated as a whole; its holes read as zeros. */

@@ -8,21 +8,14 @@ import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange } from '../../qemu/change-node.ts';
 import { readMarksOfQemu } from '../../qemu/read-exports.ts';
 import { chooseTargets, type Target } from '../create-from/choose-targets.ts';
-import {
-  defaultName,
-  INHERITING,
-  requireMemory,
-  roundings,
-  warnOfMissing,
-  warnOfWholeDisk,
-} from '../create-from/create-from.ts';
+import { requireMemory, roundings, warnOfMissing, warnOfWholeDisk } from '../create-from/create-from.ts';
 import type {
   CreatedBitmap,
   CreateFromOptions,
   CreateFromResult,
   KeptBitmap,
 } from '../create-from/create-from-result.ts';
-import type { BitmapSource } from '../create-from/sources.ts';
+import { type BitmapSource, defaultName, INHERITS } from '../create-from/sources.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { type ReadSource, readRunningSource, refuseTransient, requireReadable } from './read-source.ts';
 import { currentNode, type RunningImage, withRunningImage } from './running-image.ts';
@@ -46,7 +39,7 @@ export async function createFromRunning(
     requireReadable(path, source);
     const { targets, inheritedFrom, others } = await chooseTargets(
       running,
-      { inherits: INHERITING.has(source.kind), defaultName: defaultName(source) },
+      { inherits: INHERITS[source.kind], defaultName: defaultName(source) },
       options,
     );
     const result = {
