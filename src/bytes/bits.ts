@@ -1,14 +1,13 @@
 /**
  * Bit arrays in the byte order of a stored dirty bitmap: bit n is bit n % 8 of byte n / 8.
  */
+import type { Span } from './range.ts';
 
 const POPCOUNT = Uint8Array.from({ length: 256 }, (_, byte) => {
   let count = 0;
   for (let rest = byte; rest > 0; rest >>= 1) count += rest & 1;
   return count;
 });
-
-import type { Span } from './range.ts';
 
 type Mutator = 'copyWithin' | 'fill' | 'reverse' | 'set' | 'sort';
 

@@ -1,7 +1,7 @@
 /**
  * Loads a built file with its bytecode. Compiling the file would take longer than most runs.
  *
- * The build stores the bytecode beside the file. V8 refuses the bytecode of another version of V8 and then
+ * The build stores the bytecode next to the file. V8 refuses the bytecode of another version of V8 and then
  * compiles the file as usual. V8 does not notice damage and compares only the length of the text, so this file
  * checks both.
  */

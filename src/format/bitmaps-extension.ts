@@ -185,16 +185,14 @@ function violation({ offset }: HeaderExtension, rule: BitmapRule, what: string):
   return { rule, message: `bitmaps extension at ${hex(offset)}: ${what}` };
 }
 
-/** The stored payload of an extension for `directory`. Without a directory, it is all zeros. */
-export function encodeBitmapsPayload(directory: BitmapDirectoryLocation | undefined): Uint8Array {
+/** The stored payload of an extension for `directory`. */
+export function encodeBitmapsPayload(directory: BitmapDirectoryLocation): Uint8Array {
   const bytes = new Uint8Array(bitmapsExtensionStruct.sizeBytes);
-  if (directory !== undefined) {
-    bitmapsExtensionStruct.write(bytes, {
-      nbBitmaps: directory.bitmapCount,
-      reserved: 0,
-      bitmapDirectorySize: BigInt(directory.sizeBytes),
-      bitmapDirectoryOffset: BigInt(directory.offset),
-    });
-  }
+  bitmapsExtensionStruct.write(bytes, {
+    nbBitmaps: directory.bitmapCount,
+    reserved: 0,
+    bitmapDirectorySize: BigInt(directory.sizeBytes),
+    bitmapDirectoryOffset: BigInt(directory.offset),
+  });
   return bytes;
 }

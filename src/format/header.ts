@@ -11,8 +11,11 @@ export const MAGIC = 0x514649fb;
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
 
-const MIN_CLUSTER_BITS = 9;
-const MAX_CLUSTER_BITS = 21;
+export const MIN_CLUSTER_BITS = 9;
+export const MAX_CLUSTER_BITS = 21;
+export const MAX_REFCOUNT_ORDER = 6;
+/** Version 2 has no field for it. */
+export const V2_REFCOUNT_ORDER = 4;
 /** QEMU's QCOW_MAX_L1_SIZE. */
 export const MAX_L1_TABLE_BYTES = 32 * 1024 * 1024;
 /** QEMU's QCOW_MAX_REFTABLE_SIZE. */
@@ -50,7 +53,7 @@ const V2_DEFAULTS = {
   incompatibleFeatures: 0n,
   compatibleFeatures: 0n,
   autoclearFeatures: 0n,
-  refcountOrder: 4,
+  refcountOrder: V2_REFCOUNT_ORDER,
   headerLength: V2_HEADER_BYTES,
 } as const;
 
@@ -111,7 +114,7 @@ export function parseHeader(bytes: Uint8Array): Header {
   if (headerLengthBytes % 8 !== 0) {
     throw new FormatError(`header: header_length is ${headerLengthBytes}, must be a multiple of 8`);
   }
-  requireRange('refcount_order', raw.refcountOrder, 0, 6);
+  requireRange('refcount_order', raw.refcountOrder, 0, MAX_REFCOUNT_ORDER);
 
   const cryptMethod = CRYPT_METHODS[raw.cryptMethod];
   if (cryptMethod === undefined) {

@@ -12,18 +12,21 @@ import {
   ZERO_LOW,
 } from './l2-entry.ts';
 
-/** Bits of the high and low word that are clear in every plain entry. */
+/** Bits of the high and low word that are clear in every valid entry, except a compressed one. */
 export interface OddBits {
   readonly high: number;
   readonly low: number;
 }
 
-/** Undefined with extended entries or an external data file, because no entry is plain then. */
-export function oddBits(header: Header): OddBits | undefined {
-  if (header.hasExtendedL2 || header.hasDataFile) return undefined;
+export function oddBits(header: Header): OddBits {
   const unaligned = (header.clusterSizeBytes - 1) & OFFSET_LOW;
-  const noZeroFlag = header.version === 2 ? ZERO_LOW : 0;
+  const noZeroFlag = header.version === 2 || header.hasExtendedL2 ? ZERO_LOW : 0;
   return { high: COMPRESSED_HIGH | RESERVED_HIGH, low: RESERVED_LOW | unaligned | noZeroFlag };
+}
+
+/** With extended entries or an external data file, no entry is plain. */
+export function hasPlainEntries({ hasExtendedL2, hasDataFile }: Header): boolean {
+  return !hasExtendedL2 && !hasDataFile;
 }
 
 /** A plain entry is a valid unallocated, data or zero cluster. */

@@ -4,15 +4,9 @@
  * faster version.
  */
 import type { Header } from './header.ts';
-import {
-  COMPRESSED_HIGH,
-  OFFSET_HIGH,
-  OFFSET_LOW,
-  RESERVED_HIGH,
-  RESERVED_LOW,
-  ZERO_LOW,
-} from './l2-entry.ts';
+import { OFFSET_HIGH, OFFSET_LOW, ZERO_LOW } from './l2-entry.ts';
 import { kernelOf, type L2Kernel } from './l2-kernel.ts';
+import { oddBits } from './l2-plain.ts';
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
@@ -69,24 +63,17 @@ function scanWith(
   return plain === 1;
 }
 
-/** Bits that no plain entry has: compressed, reserved, or offset bits below the cluster size. */
-function oddBits(header: Header): { oddHigh: number; oddLow: number } {
-  const unaligned = (header.clusterSizeBytes - 1) & OFFSET_LOW;
-  return {
-    oddHigh: swap(COMPRESSED_HIGH | RESERVED_HIGH),
-    oddLow: swap(RESERVED_LOW | unaligned | (header.hasExtendedL2 ? ZERO_LOW : 0)),
-  };
-}
-
 function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean {
   const { allocated, referenced } = scan;
-  const { oddHigh, oddLow } = oddBits(header);
+  const odd = oddBits(header);
+  const oddHigh = swap(odd.high);
+  const oddLow = swap(odd.low);
   const usedHigh = swap(OFFSET_HIGH);
   const usedLow = swap(OFFSET_LOW | ZERO_LOW);
   const { clusterBits } = header;
   const highShift = 32 - clusterBits;
   const lastCluster = scan.hostClusterCount - 1;
-  let odd = 0;
+  let found = 0;
   let beyond = 0;
 
   for (let word = 0, byte = 0; word < words.length; byte++) {
@@ -94,32 +81,34 @@ function scanStandard(words: Int32Array, header: Header, scan: L2Scan): boolean 
     for (let bit = 0; bit < 8; bit++, word += 2) {
       const storedHigh = words[word]!;
       const storedLow = words[word + 1]!;
-      odd |= (storedHigh & oddHigh) | (storedLow & oddLow);
+      found |= (storedHigh & oddHigh) | (storedLow & oddLow);
       const used = (storedHigh & usedHigh) | (storedLow & usedLow);
       bits |= ((used | -used) >>> 31) << bit;
 
       // An entry without a host cluster names cluster 0 here. That is the header, which is always in use.
       const high = swap(storedHigh & usedHigh);
       const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
-      odd |= high >>> clusterBits;
+      found |= high >>> clusterBits;
       // Negative if the cluster is past the last one. The store is then outside the array and has no effect.
       beyond |= cluster | (lastCluster - cluster);
       referenced[cluster >>> 3]! |= 1 << (cluster & 7);
     }
     allocated[byte] = bits;
   }
-  return odd === 0 && beyond >= 0;
+  return found === 0 && beyond >= 0;
 }
 
 function scanExtended(words: Int32Array, header: Header, scan: L2Scan): boolean {
   const { allocated, referenced } = scan;
-  const { oddHigh, oddLow } = oddBits(header);
+  const odd = oddBits(header);
+  const oddHigh = swap(odd.high);
+  const oddLow = swap(odd.low);
   const usedHigh = swap(OFFSET_HIGH);
   const usedLow = swap(OFFSET_LOW);
   const { clusterBits } = header;
   const highShift = 32 - clusterBits;
   const lastCluster = scan.hostClusterCount - 1;
-  let odd = 0;
+  let found = 0;
   let beyond = 0;
 
   for (let word = 0, byte = 0; word < words.length; word += 4, byte += 4) {
@@ -130,7 +119,7 @@ function scanExtended(words: Int32Array, header: Header, scan: L2Scan): boolean 
     const used = (storedHigh & usedHigh) | (storedLow & usedLow);
     // Data without a host cluster, or a subcluster with both bits: the decoder reports these errors.
     const noHost = ~((used | -used) >> 31);
-    odd |= (storedHigh & oddHigh) | (storedLow & oddLow) | (zeroMask & dataMask) | (dataMask & noHost);
+    found |= (storedHigh & oddHigh) | (storedLow & oddLow) | (zeroMask & dataMask) | (dataMask & noHost);
 
     const mask = zeroMask | dataMask;
     allocated[byte] = mask;
@@ -140,9 +129,9 @@ function scanExtended(words: Int32Array, header: Header, scan: L2Scan): boolean 
 
     const high = swap(storedHigh & usedHigh);
     const cluster = (high << highShift) | (swap(storedLow) >>> clusterBits);
-    odd |= high >>> clusterBits;
+    found |= high >>> clusterBits;
     beyond |= cluster | (lastCluster - cluster);
     referenced[cluster >>> 3]! |= 1 << (cluster & 7);
   }
-  return odd === 0 && beyond >= 0;
+  return found === 0 && beyond >= 0;
 }

@@ -11,7 +11,10 @@ export const REFCOUNT_TABLE_ENTRY_BYTES = 8;
 const RESERVED_BITS = 0x1ff;
 
 /** Host clusters that one refcount block counts. */
-export function clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder }: Header): number {
+export function clustersPerRefcountBlock({
+  clusterSizeBytes,
+  refcountOrder,
+}: Pick<Header, 'clusterSizeBytes' | 'refcountOrder'>): number {
   return (clusterSizeBytes * 8) / 2 ** refcountOrder;
 }
 

@@ -7,7 +7,7 @@ import { RefusedError } from '../errors.ts';
 import { clustersIn, type HostCluster, type HostRange, hostCluster, offsetOf } from '../format/addresses.ts';
 import { hex } from '../format/format-error.ts';
 import type { Header } from '../format/header.ts';
-import type { Image } from '../image/image.ts';
+import type { Image } from './image.ts';
 
 /** The limit of the L2 table scan. With 64 KiB clusters, this is a file of 128 TiB. */
 const MAX_CLUSTERS = 2 ** 31;

@@ -14,7 +14,7 @@ import {
 } from '../format/bitmaps-extension.ts';
 import { AUTOCLEAR, INCOMPATIBLE, refuseUnknownIncompatible } from '../format/features.ts';
 import { FormatError, hex } from '../format/format-error.ts';
-import { type Header, L1_ENTRY_BYTES, parseHeader } from '../format/header.ts';
+import { type Header, L1_ENTRY_BYTES, MIN_CLUSTER_BITS, parseHeader } from '../format/header.ts';
 import {
   backingFormat,
   EXTENSION_TYPE,
@@ -32,8 +32,8 @@ interface BackingReference {
   readonly format: string | undefined;
 }
 
-/** The smallest cluster size. The first cluster holds the header. */
-const LEAST_IMAGE_BYTES = 512;
+/** The first cluster holds the header. */
+const LEAST_IMAGE_BYTES = 2 ** MIN_CLUSTER_BITS;
 
 export interface Image {
   readonly storage: Storage;

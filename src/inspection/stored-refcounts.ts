@@ -4,7 +4,7 @@
 import { divideUp } from '../bytes/align.ts';
 import { view } from '../bytes/struct.ts';
 import { hex } from '../format/format-error.ts';
-import { REFCOUNT_TABLE_ENTRY_BYTES, readRefcount } from '../format/refcounts.ts';
+import { clustersPerRefcountBlock, REFCOUNT_TABLE_ENTRY_BYTES, readRefcount } from '../format/refcounts.ts';
 import { readBytes, type Storage } from '../storage/storage.ts';
 
 /** Adjacent clusters with the same refcount. */
@@ -49,7 +49,7 @@ export async function readStoredRefcounts(
   signal: AbortSignal | undefined,
 ): Promise<StoredRefcounts> {
   const table = view(await readBytes(storage, tableOffset, tableBytes));
-  const perBlock = (clusterSizeBytes * 8) / 2 ** refcountOrder;
+  const perBlock = clustersPerRefcountBlock({ clusterSizeBytes, refcountOrder });
   const fileClusters = divideUp(storage.sizeBytes, clusterSizeBytes);
   const blocks: StoredRefcountBlock[] = [];
   const seen = new Set<number>();

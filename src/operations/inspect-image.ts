@@ -6,7 +6,13 @@ import { PROBE_BYTES, probeFormat } from '../chain/probe.ts';
 import { parseReference } from '../chain/reference.ts';
 import { RefusedError } from '../errors.ts';
 import { MAX_BITMAP_DIRECTORY_BYTES } from '../format/bitmaps-extension.ts';
-import { MAX_REFCOUNT_TABLE_BYTES } from '../format/header.ts';
+import {
+  MAX_CLUSTER_BITS,
+  MAX_REFCOUNT_ORDER,
+  MAX_REFCOUNT_TABLE_BYTES,
+  MIN_CLUSTER_BITS,
+  V2_REFCOUNT_ORDER,
+} from '../format/header.ts';
 import { EXTENSION_TYPE } from '../format/header-extensions.ts';
 import { type StoredDirectory, storedDirectory } from '../inspection/stored-directory.ts';
 import {
@@ -43,11 +49,6 @@ export interface StoredImage {
   readonly refcounts?: StoredRefcounts | null;
 }
 
-const LEAST_CLUSTER_BITS = 9;
-const MOST_CLUSTER_BITS = 21;
-const MOST_REFCOUNT_ORDER = 6;
-const V2_REFCOUNT_ORDER = 4;
-
 /** @throws RefusedError when it is not a qcow2 image */
 export async function inspectImage(imageName: string, options: InspectOptions = {}): Promise<StoredImage> {
   options.signal?.throwIfAborted();
@@ -71,7 +72,7 @@ async function inspectStorage(storage: Storage, options: InspectOptions): Promis
   const wanted = new Set<ImagePart>(options.parts ?? IMAGE_PARTS);
   const probe = storedHeader(await readBytes(storage, 0, PROBE_BYTES));
   const clusterSizeBytes = clusterSizeOf(probe);
-  const startBytes = Math.min(clusterSizeBytes ?? 2 ** MOST_CLUSTER_BITS, Math.max(fileBytes, PROBE_BYTES));
+  const startBytes = Math.min(clusterSizeBytes ?? 2 ** MAX_CLUSTER_BITS, Math.max(fileBytes, PROBE_BYTES));
   const start = await readBytes(storage, 0, startBytes);
   const header = storedHeader(start);
   const extensions = storedExtensions(start, header);
@@ -91,7 +92,7 @@ async function inspectStorage(storage: Storage, options: InspectOptions): Promis
 /** undefined if the header has no valid cluster size */
 function clusterSizeOf(header: StoredFields): number | undefined {
   const bits = Number(header['cluster_bits']);
-  return bits >= LEAST_CLUSTER_BITS && bits <= MOST_CLUSTER_BITS ? 2 ** bits : undefined;
+  return bits >= MIN_CLUSTER_BITS && bits <= MAX_CLUSTER_BITS ? 2 ** bits : undefined;
 }
 
 async function readDirectory(storage: Storage, { list }: StoredExtensions): Promise<StoredDirectory | null> {
@@ -112,7 +113,7 @@ async function readRefcounts(
   const tableOffset = header['refcount_table_offset'];
   const refcountOrder = Number(header['refcount_order'] ?? V2_REFCOUNT_ORDER);
   if (clusterSizeBytes === undefined || typeof tableOffset !== 'number') return null;
-  if (refcountOrder > MOST_REFCOUNT_ORDER || tableOffset >= storage.sizeBytes) return null;
+  if (refcountOrder > MAX_REFCOUNT_ORDER || tableOffset >= storage.sizeBytes) return null;
   const tableBytes = Math.min(
     Number(header['refcount_table_clusters']) * clusterSizeBytes,
     MAX_REFCOUNT_TABLE_BYTES,

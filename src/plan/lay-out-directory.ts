@@ -93,7 +93,10 @@ interface Placed {
   readonly bytes: Uint8Array;
 }
 
-/** Joins data clusters that are adjacent both in the file and in the bitmap into one write. */
+/**
+ * Joins data clusters that are adjacent both in the file and in the bitmap into one write. Where clusters are small,
+ * this keeps the plan short.
+ */
 function* joinAdjacent(parts: readonly Placed[]): Generator<Placed> {
   let current: Placed | undefined;
   for (const part of parts) {

@@ -1,5 +1,5 @@
 /**
- * What is said on a connection to an NBD server of QEMU, to read one metadata context of one export.
+ * The messages on a connection to an NBD server of QEMU, to read one metadata context of one export.
  */
 import { view } from '../bytes/struct.ts';
 import type { FailedError } from '../errors.ts';

@@ -10,19 +10,23 @@ export interface LockHolder {
   readonly pid: number;
   /** Name of the program, or of the script for a Node program. */
   readonly command: string;
-  /** Whether it holds QEMU's byte for "I use the write permission". */
+  /** Whether it holds the byte of a writer. */
   readonly writes: boolean;
 }
-
-const USES_WRITE = 101;
 
 /**
  * The processes that hold a lock on any of `bytes` of the file open as `fd`. Locks held through `fd` itself
  * do not count.
  * The result lacks processes that are not accessible (another user's, or outside the container) and processes
  * that end during the search.
+ *
+ * @param writerByte the byte that each process locks that writes to the file
  */
-export async function findLockHolders(fd: number, bytes: readonly number[]): Promise<LockHolder[]> {
+export async function findLockHolders(
+  fd: number,
+  bytes: readonly number[],
+  writerByte: number,
+): Promise<LockHolder[]> {
   const file = await identity(`/proc/self/fd/${fd}`);
   if (file === undefined) return [];
   const self = await fs.readlink('/proc/self').catch(() => '');
@@ -31,7 +35,7 @@ export async function findLockHolders(fd: number, bytes: readonly number[]): Pro
     const ranges = await lockedRanges(pid, file, pid === self ? String(fd) : undefined);
     const holds = (byte: number) => ranges.some(({ start, end }) => start <= byte && byte < end);
     if (!bytes.some(holds)) continue;
-    holders.push({ pid: Number(pid), command: await commandOf(pid), writes: holds(USES_WRITE) });
+    holders.push({ pid: Number(pid), command: await commandOf(pid), writes: holds(writerByte) });
   }
   return holders;
 }

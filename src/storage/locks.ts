@@ -49,7 +49,8 @@ export async function lockImage(fd: number, name: string, role: LockRole): Promi
     throw noLocks(name, error.message, error.remedy, error);
   });
   const conflicts = takeLocks(native, fd, name, role);
-  if (conflicts.length > 0) throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts));
+  if (conflicts.length > 0)
+    throw inUse(name, role, conflicts, await findLockHolders(fd, conflicts, USED_BASE + WRITE));
 }
 
 /** Whether another process has the image of `fd` open for writing. False if locks are not supported. */

@@ -14,7 +14,14 @@ import {
 import { hex } from '../../format/format-error.ts';
 import { guestBytesPerL2Table, l2EntriesPerTable, subclusterSizeBytes } from '../../format/header.ts';
 import { type Cluster, decodeL2Entry } from '../../format/l2-entry.ts';
-import { isPlain, type OddBits, oddBits, plainHostOffset, plainIsZero } from '../../format/l2-plain.ts';
+import {
+  hasPlainEntries,
+  isPlain,
+  type OddBits,
+  oddBits,
+  plainHostOffset,
+  plainIsZero,
+} from '../../format/l2-plain.ts';
 import { readL2Entry } from '../../format/l2-table.ts';
 import type { Image } from '../../image/image.ts';
 import { naming, readActiveTables, requireInside } from '../../image/image.ts';
@@ -108,7 +115,7 @@ function addTable(
   const first = Math.max(0, Math.floor((start - tableStart) / clusterSizeBytes));
   const end = Math.min(l2EntriesPerTable(header), divideUp(virtualSizeBytes - tableStart, clusterSizeBytes));
   const wholeEnd = Math.min(end, Math.floor((virtualSizeBytes - tableStart) / clusterSizeBytes));
-  const odd = oddBits(header);
+  const odd = hasPlainEntries(header) ? oddBits(header) : undefined;
   const words = view(table);
   naming(storage, () => {
     for (let index = first; index < end; ) {

@@ -32,7 +32,7 @@ export function layOut(layout: HeaderLayout): Uint8Array | undefined {
     const data =
       typeof extension === 'number'
         ? Buffer.alloc(extension, 0xe0 + index)
-        : Buffer.from(encodeBitmapsPayload(extension === 'bitmaps' ? oldDirectory : undefined));
+        : Buffer.from(extension === 'bitmaps' ? encodeBitmapsPayload(oldDirectory) : new Uint8Array(24));
     const frame = Buffer.alloc(8 + Math.ceil(data.length / 8) * 8);
     frame.writeUInt32BE(typeof extension === 'number' ? 0x0badca00 + index : BITMAPS, 0);
     frame.writeUInt32BE(data.length, 4);
