@@ -23,10 +23,10 @@ export function isGood(entry: BitmapDirectoryEntry): boolean {
 }
 
 /**
- * Index of the image that was active when the checkpoint was made: the lowest that has its bitmap in any
- * state.
+ * Index of the lowest image that has the bitmap, in any state. The XML may show that the checkpoint began
+ * lower: `verdict/origin-evidence.ts` finds its origin.
  */
-export function originIndex(states: readonly BitmapState[]): number | undefined {
+export function lowestHolderIndex(states: readonly BitmapState[]): number | undefined {
   const index = states.findLastIndex((state) => state !== 'missing');
   return index < 0 ? undefined : index;
 }

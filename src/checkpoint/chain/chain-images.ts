@@ -7,7 +7,7 @@ import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import { examineDirectory, readBitmapDirectory } from '../../image/stored-bitmaps.ts';
-import { type BitmapState, originIndex, stateOfEntry } from './bitmap-state.ts';
+import { type BitmapState, lowestHolderIndex, stateOfEntry } from './bitmap-state.ts';
 
 export interface ChainImage {
   readonly layer: Layer;
@@ -94,9 +94,9 @@ export async function readMarks({ layer, bitmaps, running }: ChainImage, name: s
   return readBitmap(layer.image, bitmaps.get(name)!);
 }
 
-/** Index of the lowest image that has the bitmap. */
-export function originOf(images: readonly ChainImage[], name: string): number | undefined {
-  return originIndex(images.map((image) => stateIn(image, name)));
+/** Index of the lowest image that has the bitmap, in any state. */
+export function lowestHolder(images: readonly ChainImage[], name: string): number | undefined {
+  return lowestHolderIndex(images.map((image) => stateIn(image, name)));
 }
 
 /** Every bitmap name in the chain. Names of the base come first, because they are usually older. */

@@ -9,14 +9,14 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
-import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
+import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
 import { requireStorableName } from '../names.ts';
 import {
   type CheckpointChoice,
   chooseCheckpoints,
   type KnownCheckpoint,
 } from '../verdict/choose-checkpoints.ts';
-import { originIn } from '../verdict/origin-evidence.ts';
+import { originFrom } from '../verdict/origin-evidence.ts';
 import { judge } from '../verdict/verdict.ts';
 import { findOrigin, isOriginOpen } from './find-origin.ts';
 import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';
@@ -208,7 +208,7 @@ function olderThan(
     const ancestor = known.get(name);
     if (ancestor === undefined) return undefined;
     if (chosen.has(name)) return name;
-    const isFit = originIn(ancestor.origin, originOf(images, name)) === index;
+    const isFit = originFrom(ancestor.origin, lowestHolder(images, name)) === index;
     if (isFit && stateIn(images[index]!, name) === 'good') return name;
   }
   return undefined;

@@ -3,14 +3,14 @@
  */
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Remedy } from '../../remedy.ts';
-import { type ChainImage, originOf } from '../chain/chain-images.ts';
+import { type ChainImage, lowestHolder } from '../chain/chain-images.ts';
 import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
-import { originIn } from '../verdict/origin-evidence.ts';
+import { originFrom } from '../verdict/origin-evidence.ts';
 import { contradiction, noBitmap } from '../verdict/verdict.ts';
 
 /** Whether the origin is unknown: the bitmaps and the XML do not show it, or they contradict each other. */
 export function isOriginOpen(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
-  return originIn(origin, originOf(images, name)) === undefined;
+  return originFrom(origin, lowestHolder(images, name)) === undefined;
 }
 
 /**
@@ -26,7 +26,7 @@ export function findOrigin(
   isNamed: boolean,
 ): number {
   const { name, origin: evidence } = checkpoint;
-  const lowest = originIn(evidence, originOf(images, name));
+  const lowest = originFrom(evidence, lowestHolder(images, name));
   if (lowest !== undefined) {
     if (said === undefined || !isNamed || said >= lowest)
       return said !== undefined && isNamed ? said : lowest;
@@ -65,7 +65,7 @@ function refused(
 ): RefusedError {
   const chain = images.map(({ layer }) => ({ image: layer.path }));
   const top = chain[0]!.image;
-  const isHeld = originOf(images, name) !== undefined;
+  const isHeld = lowestHolder(images, name) !== undefined;
   const what = isHeld ? `"${name}": ${contradiction(name, chain, origin)}` : noBitmap(name, chain, origin);
   return new RefusedError('BITMAP_NOT_FOUND', `${top}: ${what}`, {
     remedy,

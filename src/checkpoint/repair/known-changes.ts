@@ -3,9 +3,9 @@
  */
 import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { UsageError } from '../../errors.ts';
-import { type ChainImage, originOf, stateIn } from '../chain/chain-images.ts';
+import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
 import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
-import { originIn } from '../verdict/origin-evidence.ts';
+import { originFrom } from '../verdict/origin-evidence.ts';
 import type { Given } from './image-repair.ts';
 
 export type KnownChanges =
@@ -76,7 +76,7 @@ export async function givenFor(
 
 /** Whether the chain does not show its changes, or the bitmap in its origin is not valid. */
 function needsChanges(images: readonly ChainImage[], { name, origin }: KnownCheckpoint): boolean {
-  const index = originIn(origin, originOf(images, name));
+  const index = originFrom(origin, lowestHolder(images, name));
   if (index === undefined) return true;
   const state = stateIn(images[index]!, name);
   return state !== 'good' && state !== 'recording';
@@ -88,7 +88,7 @@ async function givenAt(
   changes: KnownChanges,
   said: number | undefined,
 ): Promise<GivenAt | undefined> {
-  const known = originIn(origin, originOf(images, name));
+  const known = originFrom(origin, lowestHolder(images, name));
   if (changes.kind === 'backup') {
     const index = holderAt(images, known ?? said ?? lowestOf(origin));
     return {

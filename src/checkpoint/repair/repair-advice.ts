@@ -2,7 +2,7 @@
  * Finds the call of the tool that makes a broken checkpoint valid.
  */
 import type { Consent, RepairCall } from '../../remedy.ts';
-import { originIndex } from '../chain/bitmap-state.ts';
+import { lowestHolderIndex } from '../chain/bitmap-state.ts';
 import type { OriginEvidence } from '../verdict/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
 import { decideRepair } from './repair-action.ts';
@@ -20,7 +20,7 @@ export function repairAdvice(
   isOnFile = false,
 ): RepairCall | null {
   const top = chain[0]!;
-  const lowest = originIndex(chain.map(({ state }) => state));
+  const lowest = lowestHolderIndex(chain.map(({ state }) => state));
   const { path: place, index: told } = placeOf(chain, evidence);
   const isLost = told !== undefined && told > (lowest ?? -1);
   const origin = isLost ? told : lowest;

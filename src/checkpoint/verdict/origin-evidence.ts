@@ -76,21 +76,21 @@ export async function originEvidence(
 /**
  * The lowest image in which the checkpoint must have begun.
  *
- * @param held index of the lowest image that has its bitmap
+ * @param lowestHolder index of the lowest image that has its bitmap
  * @returns undefined if neither the bitmaps nor the XML show it, or if they contradict each other
  */
-export function originIn(evidence: OriginEvidence, held: number | undefined): number | undefined {
+export function originFrom(evidence: OriginEvidence, lowestHolder: number | undefined): number | undefined {
   switch (evidence.kind) {
     case 'unknown':
-      return held;
+      return lowestHolder;
     case 'left':
       // libvirt merges bitmaps into the target of a commit. No bitmap above it has the writes to the image
       // that left.
-      return held !== undefined && held >= (evidence.fork ?? 0) ? held : undefined;
+      return lowestHolder !== undefined && lowestHolder >= (evidence.fork ?? 0) ? lowestHolder : undefined;
     case 'in-chain':
-      return Math.max(held ?? evidence.index, evidence.index);
+      return Math.max(lowestHolder ?? evidence.index, evidence.index);
     case 'lower':
-      return held !== undefined && held >= evidence.first ? held : undefined;
+      return lowestHolder !== undefined && lowestHolder >= evidence.first ? lowestHolder : undefined;
   }
 }
 

@@ -3,7 +3,7 @@
  * that libvirt does not detect.
  */
 import { formatSize } from '../../text/size.ts';
-import { type BitmapState, originIndex } from '../chain/bitmap-state.ts';
+import { type BitmapState, lowestHolderIndex } from '../chain/bitmap-state.ts';
 import { firstPossible, type OriginEvidence } from './origin-evidence.ts';
 
 /** The bitmap of a checkpoint in one image of a chain. */
@@ -79,7 +79,7 @@ export function judge(
   chain: readonly Holding[],
   origin: OriginEvidence = { kind: 'unknown' },
 ): Verdict {
-  const lowest = originIndex(chain.map(({ state }) => state));
+  const lowest = lowestHolderIndex(chain.map(({ state }) => state));
   if (lowest === undefined) {
     const message = noBitmap(name, chain, origin);
     return { accepted: false, problems: [{ code: 'no-bitmap', image: null, message }] };

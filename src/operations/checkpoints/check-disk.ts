@@ -6,7 +6,7 @@ import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import type { Chain } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
-import { type ChainImage, originOf, stateIn } from '../../checkpoint/chain/chain-images.ts';
+import { type ChainImage, lowestHolder, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
@@ -174,7 +174,7 @@ async function checkpoint(
 ): Promise<CheckedCheckpoint> {
   const holdings = holdingsOf(images, name);
   const { accepted, problems } = judge(name, holdings, origin);
-  const lowest = originOf(images, name) ?? -1;
+  const lowest = lowestHolder(images, name) ?? -1;
   const concerned = images.slice(0, lowest + 1);
   const isKnown = concerned.every((image) => stateIn(image, name) !== 'recording');
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');

@@ -2,8 +2,7 @@
  * Finds the newest checkpoint that several disks have in common.
  */
 import { countMissingMarks, type DirtyBitmap, dirtyBytes, resample } from '../../bitmap/dirty-bitmap.ts';
-import { originIndex } from '../../checkpoint/chain/bitmap-state.ts';
-import { type ChainImage, namesOf, stateIn } from '../../checkpoint/chain/chain-images.ts';
+import { type ChainImage, lowestHolder, namesOf, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { isCheckpointName, isTemporaryName } from '../../checkpoint/names.ts';
 import { judge } from '../../checkpoint/verdict/verdict.ts';
@@ -58,8 +57,8 @@ function isAccepted(images: readonly ChainImage[], name: string): boolean {
 }
 
 async function marksOf(images: readonly ChainImage[], name: string): Promise<DirtyBitmap> {
-  const origin = originIndex(images.map((image) => stateIn(image, name)))!;
-  return uniteBitmaps(images.slice(0, origin + 1), name);
+  const lowest = lowestHolder(images, name)!;
+  return uniteBitmaps(images.slice(0, lowest + 1), name);
 }
 
 function covers(bitmap: DirtyBitmap, other: DirtyBitmap): boolean {

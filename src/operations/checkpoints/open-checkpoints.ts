@@ -3,7 +3,7 @@
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import type { Chain } from '../../chain/chain.ts';
-import { originIndex } from '../../checkpoint/chain/bitmap-state.ts';
+import { lowestHolderIndex } from '../../checkpoint/chain/bitmap-state.ts';
 import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
@@ -36,8 +36,8 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
   }
   const context = { file: top, checkpoint: name };
   const holdings = holdingsOf(images, name);
-  const origin = originIndex(holdings.map(({ state }) => state));
-  if (origin === undefined) {
+  const lowest = lowestHolderIndex(holdings.map(({ state }) => state));
+  if (lowest === undefined) {
     throw new RefusedError('BITMAP_NOT_FOUND', `${top}: no image of the chain has a bitmap "${name}"`, {
       remedy: { kind: 'see-checkpoints', images: [top] },
       context,
@@ -57,7 +57,7 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
       },
     );
   }
-  const recording = holdings.slice(0, origin + 1).find(({ state }) => state === 'recording');
+  const recording = holdings.slice(0, lowest + 1).find(({ state }) => state === 'recording');
   if (recording !== undefined) {
     throw new RefusedError(
       'BITMAP_INCONSISTENT',
@@ -65,5 +65,5 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
       { remedy: { kind: 'stop-other-writer' }, context },
     );
   }
-  return images.slice(0, origin + 1);
+  return images.slice(0, lowest + 1);
 }

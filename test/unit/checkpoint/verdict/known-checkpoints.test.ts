@@ -187,7 +187,7 @@ describe('the checkpoints of a disk', () => {
 
 describe('the image in which a checkpoint began', () => {
   const at = (name: string) => join(folder, name);
-  const originIn = async (names: string[], source: string, backing?: string[]) => {
+  const evidenceIn = async (names: string[], source: string, backing?: string[]) => {
     const images = await chain(names);
     files = [];
     const listed = backing?.map(at);
@@ -208,7 +208,7 @@ describe('the image in which a checkpoint began', () => {
 
   test('is the image with the old path, even if images below it were committed or moved', async () => {
     for (const backing of [['base'], ['middle', 'base'], ['gone']])
-      expect(await originIn(['disk', 'base'], 'disk', backing)).toEqual({
+      expect(await evidenceIn(['disk', 'base'], 'disk', backing)).toEqual({
         kind: 'in-chain',
         index: 0,
         isCertain: true,
@@ -216,16 +216,16 @@ describe('the image in which a checkpoint began', () => {
   });
 
   test('is not the image with the old path if more images are below it than before', async () => {
-    expect(await originIn(['disk', 'base'], 'disk', [])).toEqual(lower('disk', 1, 1));
-    expect(await originIn(['disk', 'one', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 1));
-    expect(await originIn(['disk', 'one', 'two', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 2));
-    expect(await originIn(['disk', 'one', 'two'], 'disk', ['gone'])).toEqual(lower('disk', 2, 1, 2));
-    expect(await originIn(['top', 'disk', 'one', 'two'], 'disk', [])).toEqual(lower('disk', 1, 3));
+    expect(await evidenceIn(['disk', 'base'], 'disk', [])).toEqual(lower('disk', 1, 1));
+    expect(await evidenceIn(['disk', 'one', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 1));
+    expect(await evidenceIn(['disk', 'one', 'two', 'base'], 'disk', ['base'])).toEqual(lower('disk', 2, 2));
+    expect(await evidenceIn(['disk', 'one', 'two'], 'disk', ['gone'])).toEqual(lower('disk', 2, 1, 2));
+    expect(await evidenceIn(['top', 'disk', 'one', 'two'], 'disk', [])).toEqual(lower('disk', 1, 3));
   });
 
   test('is at its old depth if all images have moved', async () => {
-    expect(await originIn(['new-overlay', 'new-disk'], 'gone', [])).toEqual(lower('gone', 1, 1));
-    expect(await originIn(['new-disk'], 'gone', [])).toEqual({ kind: 'unknown' });
+    expect(await evidenceIn(['new-overlay', 'new-disk'], 'gone', [])).toEqual(lower('gone', 1, 1));
+    expect(await evidenceIn(['new-disk'], 'gone', [])).toEqual({ kind: 'unknown' });
   });
 
   test('is unknown if XML without a chain names an image that has others below it', async () => {

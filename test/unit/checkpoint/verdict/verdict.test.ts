@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   type BitmapState,
-  originIndex,
+  lowestHolderIndex,
   stateOfEntry,
 } from '../../../../src/checkpoint/chain/bitmap-state.ts';
 import { decideRepair } from '../../../../src/checkpoint/repair/repair-action.ts';
@@ -135,9 +135,9 @@ describe('a verdict', () => {
   });
 });
 
-test('the origin is the lowest image that has the bitmap in any state', () => {
-  const origin = (states: string) => originIndex([...states].map((letter) => STATES[letter]!));
-  expect(['g', '.g.', 'g.d.', 's', '..', ''].map(origin)).toEqual([0, 1, 2, 0, undefined, undefined]);
+test('the lowest holder is the lowest image that has the bitmap in any state', () => {
+  const lowest = (states: string) => lowestHolderIndex([...states].map((letter) => STATES[letter]!));
+  expect(['g', '.g.', 'g.d.', 's', '..', ''].map(lowest)).toEqual([0, 1, 2, 0, undefined, undefined]);
 });
 
 test('in-use outweighs enabled', () => {
