@@ -30,7 +30,7 @@ export const listCommand: CommandDefinition<[string], CommonOptions & DomainFlag
     const { chain } = options;
     const { result: list } = await invoke(options, (common) =>
       workOnImage(image, options, {
-        atRest: (path) => listBitmaps(path, { ...common, chain, profileParts: profileParts(options) }),
+        atRest: (path) => listBitmaps(path, { ...common, chain, dirtyShareParts: dirtyShareParts(options) }),
         running: (qemu, { listRunning }, path) => listRunning(qemu, path, { ...common, chain }),
       }),
     );
@@ -42,7 +42,7 @@ export const listCommand: CommandDefinition<[string], CommonOptions & DomainFlag
 };
 
 /** The number of cells in the bar of marked areas. Undefined unless a terminal has room for the bar. */
-function profileParts({ json, quiet }: CommonOptions): number | undefined {
+function dirtyShareParts({ json, quiet }: CommonOptions): number | undefined {
   const columns = terminalColumns('stdout') ?? 0;
   return columns >= 96 && !json && !quiet ? BAR_CELLS : undefined;
 }
@@ -52,13 +52,13 @@ function describeImage({ image, virtualSize, format, bitmaps, stale }: ListedIma
   if (stale)
     return `${title}: its bitmaps are not valid: software without support for bitmaps changed the image\n`;
   if (bitmaps.length === 0) return `${title}: no bitmaps\n`;
-  const hasBars = bitmaps.some(({ profile }) => profile !== undefined);
+  const hasBars = bitmaps.some(({ dirtyShares }) => dirtyShares !== undefined);
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     stateOf(bitmap),
     ...sizeCells(bitmap, virtualSize),
     bitmap.running === undefined ? formatSize(bitmap.diskBytes) : '-',
-    ...(hasBars ? [(bitmap.profile ?? []).map(shade).join('')] : []),
+    ...(hasBars ? [(bitmap.dirtyShares ?? []).map(shade).join('')] : []),
   ]);
   return `${title}\n${table(
     [

@@ -2,7 +2,7 @@
  * Lists the stored bitmaps of an image, or of every image of its chain.
  */
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
-import { dirtyProfile } from '../../bitmap/profile.ts';
+import { dirtyShares } from '../../bitmap/dirty-shares.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { alignUp } from '../../bytes/align.ts';
 import { allLayers, openChain } from '../../chain/chain.ts';
@@ -25,10 +25,10 @@ export interface ListedBitmap {
   /** Bytes of the image that its table and its data occupy. */
   readonly diskBytes: number;
   /**
-   * The marked share of each of `profileParts` equal parts of the disk; only if requested, and not for a
+   * The dirty share of each of `dirtyShareParts` equal parts of the disk; only if requested, and not for a
    * bitmap in use.
    */
-  readonly profile?: readonly number[];
+  readonly dirtyShares?: readonly number[];
   /** Only for a running QEMU. */
   readonly running?: {
     /** QEMU stores it in the image when it closes the image. */
@@ -54,8 +54,8 @@ export interface BitmapList extends ListedImage {
 
 export interface ListOptions extends OperationOptions {
   readonly chain?: boolean | undefined;
-  /** Number of parts of the disk in each bitmap's `profile`; without it there is no profile. */
-  readonly profileParts?: number | undefined;
+  /** Number of parts of the disk in each bitmap's `dirtyShares`; without it they are left out. */
+  readonly dirtyShareParts?: number | undefined;
 }
 
 export async function listBitmaps(imageName: string, options: ListOptions = {}): Promise<BitmapList> {
@@ -94,7 +94,7 @@ export async function listLayer(layer: Layer, options: ListOptions): Promise<Lis
 async function listEntry(
   image: Image,
   entry: BitmapDirectoryEntry,
-  { profileParts }: ListOptions,
+  { dirtyShareParts }: ListOptions,
 ): Promise<ListedBitmap> {
   const table = await readBitmapTable(image, entry);
   const { clusterSizeBytes } = image.header;
@@ -108,8 +108,8 @@ async function listEntry(
       (sum, { length }) => sum + alignUp(length, clusterSizeBytes),
       0,
     ),
-    ...(profileParts === undefined || bitmap === undefined
+    ...(dirtyShareParts === undefined || bitmap === undefined
       ? {}
-      : { profile: dirtyProfile(bitmap, profileParts) }),
+      : { dirtyShares: dirtyShares(bitmap, dirtyShareParts) }),
   };
 }
