@@ -7,6 +7,7 @@ import { changesOf } from '../../bytes/chunked-bits.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
+import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { withQcow2 } from '../open-qcow2.ts';
@@ -60,7 +61,7 @@ export async function dumpBitmap(
 ): Promise<BitmapDump> {
   const reference = parseReference(imageName, undefined);
   return withQcow2(reference, options, async ({ image, path }, chain) => {
-    const own = await readIn(image, name, options);
+    const own = await readNamedBitmap(image, await entriesToRead(image, name), name, options);
     const bitmap = options.chain ? await withLowerImages(own, chain, name, options) : own;
     return {
       image: path,
@@ -73,12 +74,17 @@ export async function dumpBitmap(
   });
 }
 
-async function readIn(image: Image, name: string, options: OperationOptions): Promise<DirtyBitmap> {
+/** @throws RefusedError when the bitmaps are stale: nothing shows then whether one of that name is missing */
+async function entriesToRead(image: Image, name: string): Promise<BitmapDirectoryEntry[]> {
   if (name !== ALLOCATED) refuseStaleBitmaps(image);
-  return readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+  return readBitmapDirectory(image);
 }
 
-/** Adds the bitmaps of that name in the images below. The result has the finest of their granularities. */
+/**
+ * Adds the bitmaps of that name in the images below. The result has the finest of their granularities.
+ *
+ * @throws RefusedError when one of them cannot be trusted, since the union would lack changes
+ */
 export async function withLowerImages(
   own: DirtyBitmap,
   chain: Chain,
@@ -87,10 +93,10 @@ export async function withLowerImages(
 ): Promise<DirtyBitmap> {
   let united = own;
   for (const { image } of (await allLayers(chain)).slice(1).filter((layer) => layer.format === 'qcow2')) {
-    const entries = await readBitmapDirectory(image);
+    const entries = await entriesToRead(image, name);
     const has = name === ALLOCATED || entries.some((entry) => entry.name === name);
     if (!has) continue;
-    const lower = await readIn(image, name, options);
+    const lower = await readNamedBitmap(image, entries, name, options);
     united = resample(united, Math.min(united.granularityBits, lower.granularityBits));
     mergeInto(united, lower);
   }

@@ -1,9 +1,12 @@
 /** Stored bitmaps of the committed images, compared with `qemu-img info` and QEMU's NBD server. */
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dumpBitmap, listBitmaps, RefusedError } from '../../../src/index.ts';
 import { normalised, roundedOut } from '../../support/extents.ts';
 import { ownAllocation } from '../../support/map-answers.ts';
+import { scratchFolder } from '../../support/scratch.ts';
+import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../../support/set-byte.ts';
 import { caseNamed, cases, dirty, fileName, imagePath, needsCurrentFolder } from './cases.ts';
 import { dumpExtents } from './dump-extents.ts';
 
@@ -84,6 +87,21 @@ test('disowned bitmaps are not listed and cannot be read', async () => {
   expect(await listBitmaps(path)).toMatchObject({ bitmaps: [], stale: true });
   await expect(dumpBitmap(path, 'changes')).rejects.toThrow(RefusedError);
   await expect(dumpBitmap(path, 'changes')).rejects.toThrow('autoclear bit 0 is clear');
+});
+
+test('a union over a chain is refused if the bitmaps of an image below are disowned', async () => {
+  const folder = await scratchFolder();
+  await cp(caseNamed('bitmap-in-every-layer').folder, folder, { recursive: true });
+  const top = join(folder, 'disk.qcow2');
+  expect(await dumpBitmap(top, 'checkpoint-1', { chain: true })).toMatchObject({ name: 'checkpoint-1' });
+  await setByte(join(folder, 'middle.qcow2'), AUTOCLEAR_LOWEST_BYTE, 0);
+  await expect(dumpBitmap(top, 'checkpoint-1', { chain: true })).rejects.toThrow(
+    expect.objectContaining({
+      code: 'BITMAP_INCONSISTENT',
+      message: expect.stringMatching(/middle\.qcow2: .*autoclear bit 0 is clear/),
+    }),
+  );
+  expect(await dumpBitmap(top, '#ALLOCATED', { chain: true })).toMatchObject({ name: '#ALLOCATED' });
 });
 
 test('a missing bitmap is refused, and the message names the existing ones', async () => {
