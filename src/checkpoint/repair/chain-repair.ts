@@ -20,7 +20,7 @@ import { originFrom } from '../verdict/origin-evidence.ts';
 import { judge } from '../verdict/verdict.ts';
 import { findOrigin, isOriginOpen } from './find-origin.ts';
 import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';
-import { givenFor, type KnownChanges } from './known-changes.ts';
+import { type GivenAt, givenFor, type KnownChanges } from './known-changes.ts';
 
 export interface RepairTarget {
   /** Only these checkpoints. */
@@ -31,7 +31,7 @@ export interface RepairTarget {
    * The image that was active when certain checkpoints were made. These are the named checkpoints, or those
    * without a bitmap in any image.
    */
-  readonly origin?: string | undefined;
+  readonly statedOrigin?: string | undefined;
   /** A source of the changes since a checkpoint that a person has named. */
   readonly changes?: KnownChanges | undefined;
 }
@@ -47,45 +47,40 @@ export interface DiskRepair extends CheckpointChoice {
   readonly images: readonly ImageRepair[];
 }
 
+/** A checkpoint, and the lowest image in which its bitmap must be valid. */
+interface PlacedCheckpoint {
+  readonly checkpoint: KnownCheckpoint;
+  readonly originIndex: number;
+  /** The changes that its bitmap in that image gets from the source that a person named. */
+  readonly given: GivenAt | undefined;
+}
+
 /**
  * @throws RefusedError when a checkpoint cannot be made valid, or only by a guess
  */
 export async function planRepair(
   chain: Chain,
   images: readonly ChainImage[],
-  { names, known, origin, changes }: RepairTarget,
+  { names, known, statedOrigin, changes }: RepairTarget,
   options: ProgressOptions,
 ): Promise<DiskRepair> {
   const choice = chooseCheckpoints(images, names, known);
-  const named = origin === undefined ? undefined : await indexOfImage(images, origin);
-  const given = await givenFor(images, choice.chosen, changes, named);
-  const origins = choice.chosen.map(
-    (checkpoint, position) =>
-      given[position]?.index ?? findOrigin(images, checkpoint, named, names !== undefined),
+  const statedIndex = statedOrigin === undefined ? undefined : await indexOfImage(images, statedOrigin);
+  const given = await givenFor(images, choice.chosen, changes, statedIndex);
+  const placed = choice.chosen.map(
+    (checkpoint, position): PlacedCheckpoint => ({
+      checkpoint,
+      given: given[position],
+      originIndex: given[position]?.index ?? findOrigin(images, checkpoint, statedIndex, names !== undefined),
+    }),
   );
-  if (named !== undefined && names === undefined && choice.chosen.length > 0) {
-    const isUsed = choice.chosen.some((checkpoint) => isOriginOpen(images, checkpoint));
-    if (!isUsed) throw unusedOrigin(origin!);
+  if (statedIndex !== undefined && names === undefined && placed.length > 0) {
+    const isUsed = placed.some(({ checkpoint }) => isOriginOpen(images, checkpoint));
+    if (!isUsed) throw unusedOrigin(statedOrigin!);
   }
-  const holders = images.slice(0, Math.max(-1, ...origins) + 1).map(requireHolder);
-  const ancestry = new Map(known?.map((checkpoint) => [checkpoint.name, checkpoint]));
-  const chosen = new Set(choice.chosen.map(({ name }) => name));
-  const tasks: Task[][] = [];
-  for (const [index, layer] of holders.entries()) {
-    tasks[index] = [];
-    for (const [position, checkpoint] of choice.chosen.entries()) {
-      const origin = origins[position]!;
-      if (origin < index) continue;
-      const older = olderThan(checkpoint, images, index, ancestry, chosen);
-      const task = taskIn(images, layer, index, checkpoint, { origin, named, older });
-      const readGiven = index === origin ? given[position]?.read : undefined;
-      tasks[index].push(
-        readGiven === undefined
-          ? task
-          : { ...task, isAgreed: true, given: await readGiven(task.granularityBits) },
-      );
-    }
-  }
+  const lowest = Math.max(-1, ...placed.map(({ originIndex }) => originIndex));
+  const holders = images.slice(0, lowest + 1).map(requireHolder);
+  const tasks = await tasksOf(images, holders, placed, known, statedIndex);
   const tables = await Promise.all(holders.map(({ image }) => readActiveTables(image)));
   const reading = tableReading(tables, options);
 
@@ -94,13 +89,40 @@ export async function planRepair(
     const target = { ...images[index]!, layer, tables: tables[index]! };
     repairs.push(await planImageRepair(target, tasks[index]!, reading));
   }
-  const wasValid = choice.chosen.map(({ name }, position) =>
-    isValid(images, repairs, name, origins[position]!),
+  const wasValid = placed.map(({ checkpoint, originIndex }) =>
+    isValid(images, repairs, checkpoint.name, originIndex),
   );
-  for (const [position, { name }] of choice.chosen.entries()) {
-    requireValid(images, repairs, name, origins[position]!);
+  for (const { checkpoint, originIndex } of placed) {
+    requireValid(images, repairs, checkpoint.name, originIndex);
   }
   return { ...choice, chain, wasValid, images: repairs };
+}
+
+/** The tasks of each image that gets bitmaps. */
+async function tasksOf(
+  images: readonly ChainImage[],
+  holders: readonly Qcow2Layer[],
+  placed: readonly PlacedCheckpoint[],
+  known: readonly KnownCheckpoint[] | undefined,
+  statedIndex: number | undefined,
+): Promise<Task[][]> {
+  const ancestry = new Map(known?.map((checkpoint) => [checkpoint.name, checkpoint]));
+  const chosen = new Set(placed.map(({ checkpoint }) => checkpoint.name));
+  const tasks: Task[][] = [];
+  for (const [index, layer] of holders.entries()) {
+    tasks[index] = [];
+    for (const { checkpoint, originIndex, given } of placed) {
+      if (originIndex < index) continue;
+      const older = olderThan(checkpoint, images, index, ancestry, chosen);
+      const task = taskIn(images, layer, index, checkpoint, { originIndex, statedIndex, older });
+      tasks[index].push(
+        given === undefined || index !== originIndex
+          ? task
+          : { ...task, isAgreed: true, given: await given.read(task.granularityBits) },
+      );
+    }
+  }
+  return tasks;
 }
 
 function isActive({ running }: ChainImage): boolean {
@@ -112,14 +134,14 @@ function isValid(
   images: readonly ChainImage[],
   repairs: readonly ImageRepair[],
   name: string,
-  origin: number,
+  originIndex: number,
 ): boolean {
   const before = images.map((image, index) => ({
     ...holding(image),
     state: stateIn(image, name),
     missingBytes: repairs[index]?.uncovered.get(name) ?? 0,
   }));
-  return judge(name, before, { kind: 'in-chain', index: origin, isCertain: true }).problems.length === 0;
+  return judge(name, before, { kind: 'in-chain', index: originIndex, isCertain: true }).problems.length === 0;
 }
 
 function holding({ layer }: ChainImage) {
@@ -174,7 +196,11 @@ function taskIn(
   { image }: Qcow2Layer,
   index: number,
   { name }: KnownCheckpoint,
-  { origin, named, older }: { origin: number; named: number | undefined; older: string | undefined },
+  {
+    originIndex,
+    statedIndex,
+    older,
+  }: { originIndex: number; statedIndex: number | undefined; older: string | undefined },
 ): Task {
   const has = ({ bitmaps }: ChainImage) => bitmaps.has(name);
   // A new bitmap gets the granularity of the nearest bitmap below, as in libvirt's own snapshots.
@@ -186,9 +212,9 @@ function taskIn(
     nameBytes: model?.nameBytes ?? new TextEncoder().encode(name),
     older,
     given: undefined,
-    isOrigin: index === origin,
+    isOrigin: index === originIndex,
     // A person who names the origin consents to the repair there.
-    isAgreed: index === origin && index === named && !has(images[index]!),
+    isAgreed: index === originIndex && index === statedIndex && !has(images[index]!),
     granularityBits: model?.granularityBits ?? defaultGranularityBits(image.header),
   };
 }
@@ -219,11 +245,12 @@ function requireValid(
   images: readonly ChainImage[],
   repairs: readonly ImageRepair[],
   name: string,
-  origin: number,
+  originIndex: number,
 ): void {
   const after = images.map((image, index) => ({
     ...holding(image),
-    state: index <= origin && repairs[index]!.uncovered.has(name) ? ('good' as const) : stateIn(image, name),
+    state:
+      index <= originIndex && repairs[index]!.uncovered.has(name) ? ('good' as const) : stateIn(image, name),
     missingBytes: 0,
   }));
   const [problem] = judge(name, after).problems;

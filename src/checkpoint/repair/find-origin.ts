@@ -14,33 +14,33 @@ export function isOriginOpen(images: readonly ChainImage[], { name, origin }: Kn
 }
 
 /**
- * @param said index of the image that a person has named as active
- * @param isNamed the person has named the checkpoint. `said` may then be lower than the image that its
+ * @param statedIndex index of the image that a person has named as active
+ * @param isNamed the person has named the checkpoint. `statedIndex` may then be lower than the image that its
  * bitmaps show
  * @throws RefusedError if the origin is unknown, or if the named image contradicts the XML of the checkpoint
  */
 export function findOrigin(
   images: readonly ChainImage[],
   checkpoint: KnownCheckpoint,
-  said: number | undefined,
+  statedIndex: number | undefined,
   isNamed: boolean,
 ): number {
   const { name, origin: evidence } = checkpoint;
-  const lowest = originFrom(evidence, lowestHolder(images, name));
-  if (lowest !== undefined) {
-    if (said === undefined || !isNamed || said >= lowest)
-      return said !== undefined && isNamed ? said : lowest;
+  const shown = originFrom(evidence, lowestHolder(images, name));
+  if (shown !== undefined) {
+    if (statedIndex === undefined || !isNamed || statedIndex >= shown)
+      return statedIndex !== undefined && isNamed ? statedIndex : shown;
     throw new UsageError(
-      `origin ${pathOf(images, said)}: ${pathOf(images, lowest)} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
+      `origin ${pathOf(images, statedIndex)}: ${pathOf(images, shown)} below it has the bitmap "${name}" too, or was active when it was made, so the checkpoint is at least as old as that image`,
     );
   }
   switch (evidence.kind) {
     case 'unknown':
     case 'in-chain':
-      if (said !== undefined) return said;
+      if (statedIndex !== undefined) return statedIndex;
       throw refused(images, checkpoint, { kind: 'name-origin' });
     case 'lower': {
-      if (said !== undefined && said >= evidence.first) return said;
+      if (statedIndex !== undefined && statedIndex >= evidence.first) return statedIndex;
       const [first, last] = [pathOf(images, evidence.first), pathOf(images, evidence.last)];
       throw refused(images, checkpoint, {
         kind: 'name-image-of-then',

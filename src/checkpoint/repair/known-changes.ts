@@ -43,14 +43,14 @@ export interface GivenAt {
  * Finds the known changes of each checkpoint. Undefined if a checkpoint needs none, or if the source does not
  * cover it.
  *
- * @param said index of the image that a person has named as active
+ * @param statedIndex index of the image that a person has named as active
  * @throws UsageError when a backup is given for several checkpoints: a backup has the state of one checkpoint
  */
 export async function givenFor(
   images: readonly ChainImage[],
   checkpoints: readonly KnownCheckpoint[],
   changes: KnownChanges | undefined,
-  said: number | undefined,
+  statedIndex: number | undefined,
 ): Promise<(GivenAt | undefined)[]> {
   if (changes === undefined) return checkpoints.map(() => undefined);
   const needing = checkpoints.filter((checkpoint) => needsChanges(images, checkpoint));
@@ -62,7 +62,7 @@ export async function givenFor(
   }
   const given = await Promise.all(
     checkpoints.map((checkpoint) =>
-      needing.includes(checkpoint) ? givenAt(images, checkpoint, changes, said) : undefined,
+      needing.includes(checkpoint) ? givenAt(images, checkpoint, changes, statedIndex) : undefined,
     ),
   );
   if (changes.kind === 'branch' && !given.some((each) => each !== undefined)) {
@@ -86,11 +86,11 @@ async function givenAt(
   images: readonly ChainImage[],
   { name, origin }: KnownCheckpoint,
   changes: KnownChanges,
-  said: number | undefined,
+  statedIndex: number | undefined,
 ): Promise<GivenAt | undefined> {
   const known = originFrom(origin, lowestHolder(images, name));
   if (changes.kind === 'backup') {
-    const index = holderAt(images, known ?? said ?? lowestOf(origin));
+    const index = holderAt(images, known ?? statedIndex ?? lowestOf(origin));
     return {
       index,
       read: async (granularityBits) => ({

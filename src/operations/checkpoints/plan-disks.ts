@@ -44,7 +44,7 @@ export async function planDisks(
           : against !== undefined
             ? changesSinceBackup(chain, against[index]!, options)
             : undefined;
-      const target = { names, known: known?.[index], origin: origins[index], changes };
+      const target = { names, known: known?.[index], statedOrigin: origins[index], changes };
       disks.push(await planRepair(chain, read[index]!, target, options));
     }
     return disks;
