@@ -83,11 +83,7 @@ export async function withChainToChange<T>(
   bitmaps: BitmapsOpening,
   work: (chain: Chain) => Promise<T>,
 ): Promise<T> {
-  if (options.forceShare && !options.dryRun) {
-    throw new UsageError('an image that is in use can be read, but cannot be written', {
-      remedy: { kind: 'plan-only' },
-    });
-  }
+  refuseForceShare(options);
   const chain = await openChain(reference, {
     mode: options.dryRun ? 'read' : 'write',
     locking: lockingOf(options),
@@ -99,6 +95,14 @@ export async function withChainToChange<T>(
   } finally {
     await chain.close();
   }
+}
+
+/** @throws UsageError for a change with `forceShare` that is not a dry run */
+export function refuseForceShare({ forceShare, dryRun }: ChangeOptions): void {
+  if (!forceShare || dryRun) return;
+  throw new UsageError('an image that is in use can be read, but cannot be written', {
+    remedy: { kind: 'plan-only' },
+  });
 }
 
 /** Plans the change and, unless it is a dry run, makes it. */

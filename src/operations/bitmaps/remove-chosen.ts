@@ -3,18 +3,22 @@
  */
 import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
-import { claimForWriting } from '../../chain/locking.ts';
 import { parseReference } from '../../chain/reference.ts';
-import { FailedError, RefusedError, UsageError } from '../../errors.ts';
+import { RefusedError } from '../../errors.ts';
 import { type BitmapDirectoryEntry, storedName } from '../../format/bitmap-directory.ts';
 import { requireWritable } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
-import { applyPlan } from '../../plan/apply-plan.ts';
 import type { Plan } from '../../plan/plan.ts';
-import { inSteps } from '../../remedy.ts';
-import { type ChangeOptions, type PlanReport, planFor, reportPlan } from '../change-bitmaps.ts';
+import {
+  type ChangeOptions,
+  type PlanReport,
+  planFor,
+  refuseForceShare,
+  reportPlan,
+} from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
 import { lockingOf } from '../options.ts';
+import { writeInTurn } from '../write-in-turn.ts';
 import { type BitmapChoice, openChoice } from './choose-bitmaps.ts';
 
 export interface RemovedFromImage {
@@ -42,6 +46,12 @@ interface Removal {
   readonly plan: Plan;
 }
 
+const INTERRUPTION = {
+  words: 'removed before that from',
+  key: 'done',
+  remedy: { kind: 'run-again' },
+} as const;
+
 /**
  * Plans all images, then writes them unless it is a dry run. The top is written first: libvirt refuses a
  * checkpoint whose bitmap the top lacks, so that no checkpoint is valid in between.
@@ -54,9 +64,7 @@ export async function removeChosen(
   choice: BitmapChoice,
   options: RemoveOptions = {},
 ): Promise<RemovedBitmaps> {
-  if (options.forceShare && !options.dryRun) {
-    throw new UsageError('an image that is in use cannot be written', { remedy: { kind: 'plan-only' } });
-  }
+  refuseForceShare(options);
   const chain = await openChain(parseReference(imageName, undefined), {
     mode: options.dryRun ? 'read' : 'write-later',
     locking: lockingOf(options),
@@ -65,7 +73,7 @@ export async function removeChosen(
   try {
     const removals = await planRemovals(chain, choice, options);
     options.signal?.throwIfAborted();
-    if (!options.dryRun) await writeInTurn(removals, options);
+    if (!options.dryRun) await writeInTurn(removals, INTERRUPTION, options);
     return {
       schema: 1,
       dryRun: options.dryRun === true,
@@ -108,33 +116,4 @@ function requireEach({ top }: Chain, names: readonly string[], removals: readonl
   throw new RefusedError('BITMAP_NOT_FOUND', `${top.path}: no image of the chain has a bitmap "${missing}"`, {
     context: { file: top.path, bitmap: missing },
   });
-}
-
-async function writeInTurn(removals: readonly Removal[], options: ChangeOptions): Promise<void> {
-  for (const { layer } of removals) await claimForWriting(layer.storage, lockingOf(options));
-  options.signal?.throwIfAborted();
-  for (const [index, { layer, plan }] of removals.entries()) {
-    try {
-      await applyPlan(layer.storage, plan);
-    } catch (error) {
-      if (!(error instanceof FailedError)) throw error;
-      throw failedAt(index, removals, error);
-    }
-  }
-}
-
-function failedAt(index: number, removals: readonly Removal[], error: FailedError): FailedError {
-  const paths = removals.map(({ layer }) => layer.path);
-  const [done, untouched] = [paths.slice(0, index), paths.slice(index + 1)];
-  const list = (what: string, names: readonly string[]) =>
-    names.length === 0 ? '' : `; ${what}: ${names.join(', ')}`;
-  return new FailedError(
-    error.code,
-    `${error.message}${list('removed before that from', done)}${list('not yet touched', untouched)}`,
-    {
-      cause: error,
-      remedy: inSteps(error.remedy, { kind: 'run-again' }),
-      context: { ...error.context, done, untouched },
-    },
-  );
 }

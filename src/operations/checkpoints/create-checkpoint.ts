@@ -16,7 +16,13 @@ import { requireWritable } from '../../image/image.ts';
 import { refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { formatSize } from '../../text/size.ts';
-import { type ChangeOptions, type PlanReport, planFor, reportPlan } from '../change-bitmaps.ts';
+import {
+  type ChangeOptions,
+  type PlanReport,
+  planFor,
+  refuseForceShare,
+  reportPlan,
+} from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
 import { checkpointDisks, requireCheckpointName } from './checkpoint-disks.ts';
 import { newestCheckpoint } from './newest-checkpoint.ts';
@@ -84,14 +90,12 @@ export async function createCheckpoint(
   requireCheckpointName(name);
   if (options.parent !== undefined) requireCheckpointName(options.parent);
   if (options.parent === name) throw new UsageError(`checkpoint "${name}" cannot be its own parent`);
-  if (options.forceShare && !options.dryRun) {
-    throw new UsageError('an image that is in use cannot be written', { remedy: { kind: 'plan-only' } });
-  }
+  refuseForceShare(options);
   const disks = checkpointDisks(imageNames, options);
   const chains: Chain[] = [];
   try {
     await openChainsToChange(imageNames, options, chains);
-    await refuseSharedImages(chains);
+    await refuseSharedTops(chains);
     const planned: PlannedDisk[] = [];
     for (const chain of chains) planned.push(await planDisk(name, chain, options));
     const { time: creationTime = Math.floor(Date.now() / 1000) } = options;
@@ -133,7 +137,7 @@ export async function createCheckpoint(
 }
 
 /** An image that is written for one disk must not be in the chain of another disk. */
-async function refuseSharedImages(chains: readonly Chain[]): Promise<void> {
+async function refuseSharedTops(chains: readonly Chain[]): Promise<void> {
   const layers = (await Promise.all(chains.map(allLayers))).flat();
   const identities = layers.map(({ storage }) => storage.identity);
   for (const { top } of chains) {

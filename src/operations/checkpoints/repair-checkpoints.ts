@@ -2,23 +2,27 @@
  * Makes the checkpoints of whole backing chains valid again.
  */
 import { allLayers, type Chain } from '../../chain/chain.ts';
-import { claimForWriting } from '../../chain/locking.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
 import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
 import { type CheckpointRecords, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
-import { FailedError, RefusedError, UsageError } from '../../errors.ts';
-import { applyPlan } from '../../plan/apply-plan.ts';
-import { type Consent, inSteps } from '../../remedy.ts';
+import { RefusedError, UsageError } from '../../errors.ts';
+import type { Consent } from '../../remedy.ts';
 import { nameRange } from '../../text/name-range.ts';
 import { formatSize } from '../../text/size.ts';
-import { reportPlan } from '../change-bitmaps.ts';
-import { lockingOf } from '../options.ts';
+import { refuseForceShare, reportPlan } from '../change-bitmaps.ts';
+import { writeInTurn } from '../write-in-turn.ts';
 import { openChainsToChange } from './open-chains.ts';
 import { planDisks } from './plan-disks.ts';
 import type { RepairedDisk, RepairOptions, RepairResult } from './repair-result.ts';
+
+const INTERRUPTION = {
+  words: 'repaired before that',
+  key: 'repaired',
+  remedy: { kind: 'repair-again' },
+} as const;
 
 /**
  * Plans the repair of all disks, then writes unless it is a dry run. Each image is written in one commit. The
@@ -32,11 +36,7 @@ export async function repairCheckpoints(
   imageNames: readonly string[],
   options: RepairOptions = {},
 ): Promise<RepairResult> {
-  if (options.forceShare && !options.dryRun) {
-    throw new UsageError('an image that is in use can be read, but not repaired', {
-      remedy: { kind: 'plan-only' },
-    });
-  }
+  refuseForceShare(options);
   if (options.against !== undefined && options.against.length !== imageNames.length) {
     throw new UsageError(
       `${options.against.length} backups for ${imageNames.length} images: name one for each image, in their order`,
@@ -50,9 +50,10 @@ export async function repairCheckpoints(
     for (const chain of chains) read.push(await readChainImages(chain));
     const { disks, everywhere } = await planRepairs(chains, read, records, options);
     const writes = disks.flatMap(({ images }) => orderWrites(images));
-    await refuseSharedImages(chains, writes);
+    await refuseSharedWrites(chains, writes);
     options.signal?.throwIfAborted();
-    if (!options.dryRun) await writeAll(writes, options);
+    const planned = writes.map(({ layer, plan }) => ({ layer, plan: plan! }));
+    if (!options.dryRun) await writeInTurn(planned, INTERRUPTION, options);
     return {
       schema: 1,
       dryRun: options.dryRun === true,
@@ -150,7 +151,7 @@ function isByPath(chosen: readonly KnownCheckpoint[], name: string): boolean {
  * An image in two chains would be planned twice and written twice from the same state. Also, each chain's
  * reader keeps the image from being written.
  */
-async function refuseSharedImages(chains: readonly Chain[], writes: readonly ImageRepair[]): Promise<void> {
+async function refuseSharedWrites(chains: readonly Chain[], writes: readonly ImageRepair[]): Promise<void> {
   if (chains.length < 2) return;
   const layers = (await Promise.all(chains.map(allLayers))).flat();
   const identities = layers.map(({ storage }) => storage.identity);
@@ -165,37 +166,6 @@ async function refuseSharedImages(chains: readonly Chain[], writes: readonly Ima
     {
       remedy: { kind: 'repair-disks-separately' },
       context: { file: path },
-    },
-  );
-}
-
-async function writeAll(writes: readonly ImageRepair[], options: RepairOptions): Promise<void> {
-  for (const { layer } of writes) await claimForWriting(layer.storage, lockingOf(options));
-  options.signal?.throwIfAborted();
-  for (const [index, { layer, plan }] of writes.entries()) {
-    try {
-      await applyPlan(layer.storage, plan!);
-    } catch (error) {
-      if (!(error instanceof FailedError)) throw error;
-      throw failedAt(index, writes, error);
-    }
-  }
-}
-
-function failedAt(index: number, writes: readonly ImageRepair[], error: FailedError): FailedError {
-  const { code, message, remedy, context } = error;
-  const paths = writes.map(({ layer }) => layer.path);
-  const repaired = paths.slice(0, index);
-  const untouched = paths.slice(index + 1);
-  const list = (what: string, names: readonly string[]) =>
-    names.length === 0 ? '' : `; ${what}: ${names.join(', ')}`;
-  return new FailedError(
-    code,
-    `${message}${list('repaired before that', repaired)}${list('not yet touched', untouched)}`,
-    {
-      cause: error,
-      remedy: inSteps(remedy, { kind: 'repair-again' }),
-      context: { ...context, repaired, untouched },
     },
   );
 }
