@@ -4,9 +4,9 @@
  */
 
 export type { ImageReference } from './chain/reference.ts';
+export type { CheckpointFiles } from './checkpoint/known/known-checkpoints.ts';
 export { ALLOCATED } from './checkpoint/names.ts';
 export type { RepairedBitmap } from './checkpoint/repair/image-repair.ts';
-export type { CheckpointFiles } from './checkpoint/verdict/known-checkpoints.ts';
 export type { CheckpointProblem } from './checkpoint/verdict/verdict.ts';
 export {
   BitmapToolError,

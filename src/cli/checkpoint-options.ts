@@ -1,7 +1,7 @@
 /**
  * The options that name the saved XML of checkpoints, and the disks in it.
  */
-import type { CheckpointFiles } from '../checkpoint/verdict/known-checkpoints.ts';
+import type { CheckpointFiles } from '../checkpoint/known/known-checkpoints.ts';
 import { FILE, FREE, type OptionDefinition } from './option.ts';
 
 export interface CheckpointFlags {

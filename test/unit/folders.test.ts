@@ -6,7 +6,8 @@ import { expect, test } from 'vitest';
 /** Lowest first. A path includes the content of its folder, except for parts with their own position. */
 const ORDER =
   `remedy.ts errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
-  guest/comparison picture checkpoint qemu operations index.ts cli`.split(/\s+/);
+  guest/comparison picture checkpoint/checkpoint.ts checkpoint/names.ts checkpoint/xml checkpoint/chain
+  checkpoint/known checkpoint/verdict checkpoint/repair qemu operations index.ts cli`.split(/\s+/);
 
 const src = join(import.meta.dirname, '../../src');
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

@@ -24,7 +24,7 @@ export function isGood(entry: BitmapDirectoryEntry): boolean {
 
 /**
  * Index of the lowest image that has the bitmap, in any state. The XML may show that the checkpoint began
- * lower: `verdict/origin-evidence.ts` finds its origin.
+ * lower: `known/origin-evidence.ts` finds its origin.
  */
 export function lowestHolderIndex(states: readonly BitmapState[]): number | undefined {
   const index = states.findLastIndex((state) => state !== 'missing');

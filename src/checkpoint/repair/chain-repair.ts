@@ -10,13 +10,13 @@ import { readActiveTables, requireWritable } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
-import { requireStorableName } from '../names.ts';
 import {
   type CheckpointChoice,
   chooseCheckpoints,
   type KnownCheckpoint,
-} from '../verdict/choose-checkpoints.ts';
-import { originFrom } from '../verdict/origin-evidence.ts';
+} from '../known/choose-checkpoints.ts';
+import { originFrom } from '../known/origin-evidence.ts';
+import { requireStorableName } from '../names.ts';
 import { judge } from '../verdict/verdict.ts';
 import { findOrigin, isOriginOpen } from './find-origin.ts';
 import { type ImageRepair, planImageRepair, type Task } from './image-repair.ts';

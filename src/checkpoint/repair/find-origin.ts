@@ -4,8 +4,8 @@
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Remedy } from '../../remedy.ts';
 import { type ChainImage, lowestHolder } from '../chain/chain-images.ts';
-import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
-import { originFrom } from '../verdict/origin-evidence.ts';
+import type { KnownCheckpoint } from '../known/choose-checkpoints.ts';
+import { originFrom } from '../known/origin-evidence.ts';
 import { contradiction, noBitmap } from '../verdict/verdict.ts';
 
 /** Whether the origin is unknown: the bitmaps and the XML do not show it, or they contradict each other. */

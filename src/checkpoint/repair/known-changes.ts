@@ -4,8 +4,8 @@
 import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { UsageError } from '../../errors.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
-import type { KnownCheckpoint } from '../verdict/choose-checkpoints.ts';
-import { originFrom } from '../verdict/origin-evidence.ts';
+import type { KnownCheckpoint } from '../known/choose-checkpoints.ts';
+import { originFrom } from '../known/origin-evidence.ts';
 import type { Given } from './image-repair.ts';
 
 export type KnownChanges =

@@ -3,7 +3,7 @@
  */
 import type { Consent, RepairCall } from '../../remedy.ts';
 import { lowestHolderIndex } from '../chain/bitmap-state.ts';
-import type { OriginEvidence } from '../verdict/origin-evidence.ts';
+import type { OriginEvidence } from '../known/origin-evidence.ts';
 import type { Holding } from '../verdict/verdict.ts';
 import { decideRepair } from './repair-action.ts';
 

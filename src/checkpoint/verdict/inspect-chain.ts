@@ -7,8 +7,8 @@ import { type ActiveTables, readActiveTables } from '../../image/image.ts';
 import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { type InspectedImage, inspectChainImage } from '../chain/inspect-chain-image.ts';
-import type { KnownCheckpoint } from './choose-checkpoints.ts';
-import { firstPossible } from './origin-evidence.ts';
+import type { KnownCheckpoint } from '../known/choose-checkpoints.ts';
+import { firstPossible } from '../known/origin-evidence.ts';
 import type { Holding } from './verdict.ts';
 
 interface InspectOptions extends ProgressOptions {

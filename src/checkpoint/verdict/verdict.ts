@@ -4,7 +4,7 @@
  */
 import { formatSize } from '../../text/size.ts';
 import { type BitmapState, lowestHolderIndex } from '../chain/bitmap-state.ts';
-import { firstPossible, type OriginEvidence } from './origin-evidence.ts';
+import { firstPossible, type OriginEvidence } from '../known/origin-evidence.ts';
 
 /** The bitmap of a checkpoint in one image of a chain. */
 export interface Holding {

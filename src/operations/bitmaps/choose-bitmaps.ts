@@ -4,7 +4,7 @@
  */
 import type { Chain } from '../../chain/chain.ts';
 import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
-import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/known/known-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { OperationOptions } from '../options.ts';
 

@@ -4,13 +4,13 @@
 import { type Chain, openChain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { examineChainImage } from '../../checkpoint/chain/chain-images.ts';
-import { type Need, uniteAdvice } from '../../checkpoint/repair/unite-advice.ts';
-import { checkpointNamesOf } from '../../checkpoint/verdict/choose-checkpoints.ts';
+import { checkpointNamesOf } from '../../checkpoint/known/choose-checkpoints.ts';
 import {
   type CheckpointFiles,
   type CheckpointRecords,
   readRecords,
-} from '../../checkpoint/verdict/known-checkpoints.ts';
+} from '../../checkpoint/known/known-checkpoints.ts';
+import { type Need, uniteAdvice } from '../../checkpoint/repair/unite-advice.ts';
 import { lockingOf, type OperationOptions } from '../options.ts';
 import {
   type ChainToCheck,

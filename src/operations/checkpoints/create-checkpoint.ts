@@ -8,7 +8,7 @@ import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
-import { type CheckpointFiles, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { type CheckpointFiles, readRecords } from '../../checkpoint/known/known-checkpoints.ts';
 import { checkpointXml } from '../../checkpoint/xml/encode-checkpoint.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';

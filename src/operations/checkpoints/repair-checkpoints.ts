@@ -3,11 +3,11 @@
  */
 import { allLayers, type Chain } from '../../chain/chain.ts';
 import { type ChainImage, readChainImages } from '../../checkpoint/chain/chain-images.ts';
+import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/known/choose-checkpoints.ts';
+import { type CheckpointRecords, readRecords } from '../../checkpoint/known/known-checkpoints.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
 import type { ImageRepair } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
-import { checkpointNamesOf, type KnownCheckpoint } from '../../checkpoint/verdict/choose-checkpoints.ts';
-import { type CheckpointRecords, readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Consent } from '../../remedy.ts';
 import { nameRange } from '../../text/name-range.ts';

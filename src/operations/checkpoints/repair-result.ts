@@ -1,8 +1,9 @@
 /**
  * The options and the result of a checkpoint repair.
  */
+
+import type { CheckpointFiles } from '../../checkpoint/known/known-checkpoints.ts';
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
-import type { CheckpointFiles } from '../../checkpoint/verdict/known-checkpoints.ts';
 import type { ChangeOptions, PlanReport } from '../change-bitmaps.ts';
 
 export interface RepairOptions extends ChangeOptions, CheckpointFiles {

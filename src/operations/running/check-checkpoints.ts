@@ -1,7 +1,7 @@
 /**
  * Checks the checkpoints of disks that a running QEMU has open, with data that only QEMU has.
  */
-import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
+import { readRecords } from '../../checkpoint/known/known-checkpoints.ts';
 import { type CheckOptions, type CheckResult, checkChains } from '../checkpoints/check-checkpoints.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { examineRunning } from './running-chain.ts';

@@ -4,8 +4,8 @@
  */
 import { allLayers } from '../../chain/chain.ts';
 import type { ChainImage } from '../../checkpoint/chain/chain-images.ts';
+import { readRecords } from '../../checkpoint/known/known-checkpoints.ts';
 import type { DiskRepair } from '../../checkpoint/repair/chain-repair.ts';
-import { readRecords } from '../../checkpoint/verdict/known-checkpoints.ts';
 import { UsageError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange, recordWrites } from '../../qemu/change-node.ts';

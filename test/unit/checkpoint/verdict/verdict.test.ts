@@ -5,9 +5,9 @@ import {
   lowestHolderIndex,
   stateOfEntry,
 } from '../../../../src/checkpoint/chain/bitmap-state.ts';
+import type { OriginEvidence } from '../../../../src/checkpoint/known/origin-evidence.ts';
 import { decideRepair } from '../../../../src/checkpoint/repair/repair-action.ts';
 import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
-import type { OriginEvidence } from '../../../../src/checkpoint/verdict/origin-evidence.ts';
 import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
 import { repairCommand } from '../../../../src/cli/remedy/checkpoint-words.ts';
 

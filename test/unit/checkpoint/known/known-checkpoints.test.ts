@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ChainImage } from '../../../../src/checkpoint/chain/chain-images.ts';
-import { type CheckpointFiles, readRecords } from '../../../../src/checkpoint/verdict/known-checkpoints.ts';
+import { type CheckpointFiles, readRecords } from '../../../../src/checkpoint/known/known-checkpoints.ts';
 import { fileIdentity } from '../../../../src/storage/file.ts';
 import { scratchFolder } from '../../../support/scratch.ts';
 import { madeUpImage } from '../chain-of.ts';

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import {
   chooseCheckpoints,
   type KnownCheckpoint,
-} from '../../../../src/checkpoint/verdict/choose-checkpoints.ts';
+} from '../../../../src/checkpoint/known/choose-checkpoints.ts';
 import { RefusedError, UsageError } from '../../../../src/errors.ts';
 import { chainOf } from '../chain-of.ts';
 

@@ -3,8 +3,8 @@ import { link, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Checkpoint, CheckpointDisk } from '../../../../src/checkpoint/checkpoint.ts';
-import { fileIdentities } from '../../../../src/checkpoint/verdict/file-identities.ts';
-import { type ImageOfDisk, matchDisks } from '../../../../src/checkpoint/verdict/match-disks.ts';
+import { fileIdentities } from '../../../../src/checkpoint/known/file-identities.ts';
+import { type ImageOfDisk, matchDisks } from '../../../../src/checkpoint/known/match-disks.ts';
 import { scratchFolder } from '../../../support/scratch.ts';
 
 function checkpoint(...disks: Partial<CheckpointDisk>[]): Checkpoint {

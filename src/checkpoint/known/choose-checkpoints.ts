@@ -1,5 +1,5 @@
 /**
- * Chooses the checkpoints of a chain that a repair covers.
+ * Chooses the checkpoints of a chain that a check or a repair covers.
  */
 import { RefusedError, UsageError } from '../../errors.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
