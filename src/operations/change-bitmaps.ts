@@ -2,7 +2,7 @@
  * The common steps of all operations that write: open the image alone, plan, and carry out the plan.
  */
 import { takeCensus } from '../census/census.ts';
-import { type Chain, openChain } from '../chain/chain.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { ImageReference } from '../chain/reference.ts';
 import { UsageError } from '../errors.ts';
 import type { BitmapDirectoryEntry } from '../format/bitmap-directory.ts';
@@ -21,7 +21,8 @@ import { applyPlan } from '../plan/apply-plan.ts';
 import { bytesWritten, type Plan, refuseGrowingDevice } from '../plan/plan.ts';
 import { type BitmapChange, planBitmaps } from '../plan/plan-bitmaps.ts';
 import { requireQcow2 } from './open-qcow2.ts';
-import { lockingOf, type OperationOptions } from './options.ts';
+import type { OperationOptions } from './options.ts';
+import { withChain } from './with-chain.ts';
 
 export interface ChangeOptions extends OperationOptions {
   /** Plan, and write nothing. */
@@ -84,17 +85,7 @@ export async function withChainToChange<T>(
   work: (chain: Chain) => Promise<T>,
 ): Promise<T> {
   refuseForceShare(options);
-  const chain = await openChain(reference, {
-    mode: options.dryRun ? 'read' : 'write',
-    locking: lockingOf(options),
-    bitmaps,
-    onWarning: options.onWarning,
-  });
-  try {
-    return await work(chain);
-  } finally {
-    await chain.close();
-  }
+  return withChain(reference, { ...options, mode: options.dryRun ? 'read' : 'write', bitmaps }, work);
 }
 
 /** @throws UsageError for a change with `forceShare` that is not a dry run */

@@ -1,7 +1,7 @@
 /**
  * Opens another image, of any supported format, to compare a disk with it.
  */
-import { type Chain, openChain } from '../chain/chain.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { Layer } from '../chain/layer.ts';
 import { parseReference } from '../chain/reference.ts';
 import { RefusedError } from '../errors.ts';
@@ -10,6 +10,7 @@ import { type SharedImage, sharedImages } from '../guest/comparison/shared-image
 import { openGuestReader } from '../guest/data/guest-reader.ts';
 import type { Remedy } from '../remedy.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
+import { withChain } from './with-chain.ts';
 
 export interface ComparedDisk {
   readonly compared: Chain;
@@ -30,13 +31,8 @@ export async function withComparedDisk<T>(
   work: (disk: ComparedDisk) => Promise<T>,
 ): Promise<T> {
   const reference = parseReference(name, undefined);
-  const compared = await openChain(reference, {
-    mode: 'read',
-    locking: lockingOf(options),
-    heldIdentity: chain.top.storage.identity,
-    onWarning: options.onWarning,
-  });
-  try {
+  const opening = { ...options, heldIdentity: chain.top.storage.identity };
+  return withChain(reference, opening, async (compared) => {
     const { format, path } = compared.top;
     if (reference.format === undefined && format === 'raw') {
       options.onWarning?.(`${path}: read as a raw image, because it has no header of another format`, {
@@ -46,10 +42,8 @@ export async function withComparedDisk<T>(
     }
     const shared = await sharedImages(chain, compared);
     if (shared[0]?.depth === 0) throw selfComparison(chain.top, compared);
-    return await work({ compared, shared });
-  } finally {
-    await compared.close();
-  }
+    return work({ compared, shared });
+  });
 }
 
 /**

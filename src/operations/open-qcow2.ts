@@ -1,11 +1,12 @@
 /**
  * Opens the qcow2 image that an operation reads.
  */
-import { type Chain, openChain } from '../chain/chain.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { Qcow2Layer } from '../chain/layer.ts';
 import type { ImageReference } from '../chain/reference.ts';
 import { RefusedError } from '../errors.ts';
-import { lockingOf, type OperationOptions } from './options.ts';
+import type { OperationOptions } from './options.ts';
+import { withChain } from './with-chain.ts';
 
 /** Opens a qcow2 image for reading, runs `work`, and closes it. */
 export async function withQcow2<T>(
@@ -13,16 +14,7 @@ export async function withQcow2<T>(
   options: OperationOptions,
   work: (layer: Qcow2Layer, chain: Chain) => Promise<T>,
 ): Promise<T> {
-  const chain = await openChain(reference, {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    return await work(requireQcow2(chain), chain);
-  } finally {
-    await chain.close();
-  }
+  return withChain(reference, options, (chain) => work(requireQcow2(chain), chain));
 }
 
 export function requireQcow2({ top }: Chain): Qcow2Layer {

@@ -5,13 +5,14 @@ import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { dirtyShares } from '../../bitmap/dirty-shares.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { alignUp } from '../../bytes/align.ts';
-import { allLayers, openChain } from '../../chain/chain.ts';
+import { allLayers } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import { bitmapRanges, readBitmapDirectory, readBitmapTable } from '../../image/stored-bitmaps.ts';
-import { lockingOf, type OperationOptions } from '../options.ts';
+import type { OperationOptions } from '../options.ts';
+import { withChain } from '../with-chain.ts';
 
 /** Sizes are in bytes; `name`, `granularity` and `flags` are as in `qemu-img info --output=json`. */
 export interface ListedBitmap {
@@ -59,19 +60,12 @@ export interface ListOptions extends OperationOptions {
 }
 
 export async function listBitmaps(imageName: string, options: ListOptions = {}): Promise<BitmapList> {
-  const chain = await openChain(parseReference(imageName, undefined), {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    if (!options.chain) return await listLayer(chain.top, options);
+  return withChain(parseReference(imageName, undefined), options, async (chain) => {
+    if (!options.chain) return listLayer(chain.top, options);
     const layers: ListedImage[] = [];
     for (const layer of await allLayers(chain)) layers.push(await listLayer(layer, options));
     return { ...layers[0]!, layers };
-  } finally {
-    await chain.close();
-  }
+  });
 }
 
 export async function listLayer(layer: Layer, options: ListOptions): Promise<ListedImage> {

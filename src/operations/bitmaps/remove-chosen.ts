@@ -1,7 +1,7 @@
 /**
  * Removes the chosen bitmaps from an image, or from every image of its backing chain.
  */
-import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import { allLayers, type Chain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { RefusedError } from '../../errors.ts';
@@ -17,7 +17,7 @@ import {
   reportPlan,
 } from '../change-bitmaps.ts';
 import { requireQcow2 } from '../open-qcow2.ts';
-import { lockingOf } from '../options.ts';
+import { withChain } from '../with-chain.ts';
 import { writeInTurn } from '../write-in-turn.ts';
 import { type BitmapChoice, openChoice } from './choose-bitmaps.ts';
 
@@ -65,12 +65,8 @@ export async function removeChosen(
   options: RemoveOptions = {},
 ): Promise<RemovedBitmaps> {
   refuseForceShare(options);
-  const chain = await openChain(parseReference(imageName, undefined), {
-    mode: options.dryRun ? 'read' : 'write-later',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
+  const opening = { ...options, mode: options.dryRun ? 'read' : 'write-later' } as const;
+  return withChain(parseReference(imageName, undefined), opening, async (chain) => {
     const removals = await planRemovals(chain, choice, options);
     options.signal?.throwIfAborted();
     if (!options.dryRun) await writeInTurn(removals, INTERRUPTION, options);
@@ -83,9 +79,7 @@ export async function removeChosen(
         plan: reportPlan(layer.image, plan, options.dryRun === true),
       })),
     };
-  } finally {
-    await chain.close();
-  }
+  });
 }
 
 async function planRemovals(chain: Chain, choice: BitmapChoice, options: RemoveOptions): Promise<Removal[]> {

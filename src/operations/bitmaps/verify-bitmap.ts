@@ -9,14 +9,13 @@ import {
   withoutMarks,
 } from '../../bitmap/dirty-bitmap.ts';
 import type { ByteRange } from '../../bytes/range.ts';
-import { openChain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { SECTOR_BYTES } from '../../storage/storage.ts';
 import { compareChains, requireSameSize, withComparedDisk } from '../compared-disk.ts';
-import { requireQcow2 } from '../open-qcow2.ts';
-import { lockingOf, type OperationOptions } from '../options.ts';
+import { withQcow2 } from '../open-qcow2.ts';
+import type { OperationOptions } from '../options.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
 /** Limits the result: millions of ranges may be missing. */
@@ -63,13 +62,7 @@ export async function verifyBitmap(
   against: string,
   options: OperationOptions = {},
 ): Promise<BitmapVerdict> {
-  const chain = await openChain(parseReference(imageName, undefined), {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    const { image, path } = requireQcow2(chain);
+  return withQcow2(parseReference(imageName, undefined), options, async ({ image, path }, chain) => {
     if (name !== ALLOCATED) refuseStaleBitmaps(image);
     const marked = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
     const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
@@ -112,7 +105,5 @@ export async function verifyBitmap(
       missingRanges,
       missing: ranges,
     };
-  } finally {
-    await chain.close();
-  }
+  });
 }

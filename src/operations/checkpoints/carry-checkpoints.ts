@@ -12,7 +12,7 @@ import {
 } from '../../bitmap/dirty-bitmap.ts';
 import { requireBitmapMemory } from '../../bitmap/granularity.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
-import { allLayers, type Chain, openChain } from '../../chain/chain.ts';
+import { allLayers, type Chain } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { type ChainImage, readChainImages, readMarks, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import { chooseCheckpoints } from '../../checkpoint/known/choose-checkpoints.ts';
@@ -34,7 +34,7 @@ import {
   withImageToChange,
 } from '../change-bitmaps.ts';
 import { compareChains, requireSameSize } from '../compared-disk.ts';
-import { lockingOf } from '../options.ts';
+import { withChain } from '../with-chain.ts';
 import { openCheckpoints } from './open-checkpoints.ts';
 
 export interface CarryOptions extends ChangeOptions {
@@ -83,17 +83,8 @@ export async function carryCheckpoints(
   options: CarryOptions = {},
 ): Promise<CarryResult> {
   return withImageToChange(parseReference(imageName, undefined), options, async (target) => {
-    const chain = await openChain(parseReference(from, undefined), {
-      mode: 'read',
-      locking: lockingOf(options),
-      heldIdentity: target.identity,
-      onWarning: options.onWarning,
-    });
-    try {
-      return await carry(chain, target, options);
-    } finally {
-      await chain.close();
-    }
+    const opening = { ...options, heldIdentity: target.identity };
+    return withChain(parseReference(from, undefined), opening, (chain) => carry(chain, target, options));
   });
 }
 

@@ -10,7 +10,7 @@ import {
   requireBitmapMemory,
   requireStorableSize,
 } from '../../bitmap/granularity.ts';
-import { type Chain, openChain } from '../../chain/chain.ts';
+import type { Chain } from '../../chain/chain.ts';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
 import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../errors.ts';
 import { bitmapBytes } from '../../format/bitmap-directory.ts';
@@ -22,7 +22,7 @@ import type { Plan } from '../../plan/plan.ts';
 import { plannedFile } from '../../plan/planned-file.ts';
 import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
 import { reportPlan } from '../change-bitmaps.ts';
-import { lockingOf } from '../options.ts';
+import { withChain } from '../with-chain.ts';
 import type { CreateFromOptions, CreateFromResult } from './create-from-result.ts';
 import { type BitmapSource, type Marks, readAtFinest, readSourceOf } from './sources.ts';
 
@@ -45,16 +45,7 @@ export async function createOverlay(
   await refuseExisting(into);
   const reference = parseReference(imageName, undefined);
   requireOwnBacking(imageName, reference);
-  const chain = await openChain(reference, {
-    mode: 'read',
-    locking: lockingOf(options),
-    onWarning: options.onWarning,
-  });
-  try {
-    return await overlayOn(chain, source, into, defaultName, options);
-  } finally {
-    await chain.close();
-  }
+  return withChain(reference, options, (chain) => overlayOn(chain, source, into, defaultName, options));
 }
 
 async function overlayOn(
