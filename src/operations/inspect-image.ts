@@ -14,15 +14,15 @@ import {
   V2_REFCOUNT_ORDER,
 } from '../format/header.ts';
 import { EXTENSION_TYPE } from '../format/header-extensions.ts';
-import { type StoredDirectory, storedDirectory } from '../inspection/stored-directory.ts';
+import { readBytes, type Storage } from '../storage/storage.ts';
+import { type StoredDirectory, storedDirectory } from '../stored-metadata/stored-directory.ts';
 import {
   type StoredExtensions,
   type StoredFields,
   storedExtensions,
   storedHeader,
-} from '../inspection/stored-header.ts';
-import { readStoredRefcounts, type StoredRefcounts } from '../inspection/stored-refcounts.ts';
-import { readBytes, type Storage } from '../storage/storage.ts';
+} from '../stored-metadata/stored-header.ts';
+import { readStoredRefcounts, type StoredRefcounts } from '../stored-metadata/stored-refcounts.ts';
 import { lockingOf, type OperationOptions } from './options.ts';
 
 /** Parts of {@link StoredImage} in the order in which they are shown. */

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 /** Lowest first. A path includes the content of its folder, except for parts with their own position. */
 const ORDER =
-  `remedy.ts errors.ts bytes text storage format image bitmap census inspection plan chain guest/allocation guest/data
+  `remedy.ts errors.ts bytes text storage format image bitmap census inspection stored-metadata plan chain guest/allocation guest/data
   guest/comparison picture checkpoint/checkpoint.ts checkpoint/names.ts checkpoint/xml checkpoint/chain
   checkpoint/known checkpoint/verdict checkpoint/repair qemu operations index.ts cli`.split(/\s+/);
 

@@ -1,15 +1,16 @@
 /**
  * bitmap-tool inspect
  */
-import type { StoredDirectory } from '../../inspection/stored-directory.ts';
-import type { StoredExtensions, StoredFields } from '../../inspection/stored-header.ts';
-import type { StoredRefcounts } from '../../inspection/stored-refcounts.ts';
+
 import {
   IMAGE_PARTS,
   type ImagePart,
   inspectImage,
   type StoredImage,
 } from '../../operations/inspect-image.ts';
+import type { StoredDirectory } from '../../stored-metadata/stored-directory.ts';
+import type { StoredExtensions, StoredFields } from '../../stored-metadata/stored-header.ts';
+import type { StoredRefcounts } from '../../stored-metadata/stored-refcounts.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import type { CommandDefinition } from '../command.ts';
 import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
