@@ -1,11 +1,11 @@
 /**
  * Reads many L2 tables in file order, some reads ahead of the caller.
  */
-import { hrtime } from 'node:process';
 import { alignDown } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
 import { hostOffset } from '../format/addresses.ts';
 import { visitOffsets } from '../format/table-entries.ts';
+import { cachedReads } from '../storage/cached-reads.ts';
 import { type Image, requireInside } from './image.ts';
 
 /** Bytes per read, few enough to stay in the processor's cache. L2 tables of an image are often adjacent. */
@@ -17,12 +17,6 @@ const READ_BYTES = 256 * 1024;
 const READS_AHEAD = 16;
 /** If one table takes more than READ_BYTES, READS_AHEAD reads would take too much memory. */
 const LARGE_READS_AHEAD = 8;
-/** The minimum speed of the page cache. Slower reads wait for something else. */
-const CACHED_BYTES_PER_MS = 2 * 2 ** 20;
-/** The total delay after which single reads give way to many reads at once. */
-const PATIENCE_MS = 2;
-/** The longest time that signals and timers may wait for their turn. */
-const TURN_MS = 20;
 /** The limit for one batch, because a broken image may name one table a million times. */
 const MAX_TABLES = 4096;
 
@@ -113,17 +107,13 @@ async function readFromCache(
   room: Uint8Array,
   onBatch: OnBatch,
 ): Promise<Batch | undefined> {
-  let lateMs = 0;
-  let turn = milliseconds();
+  const cached = cachedReads();
   for (let batch = batches.next().value; batch !== undefined; batch = batches.next().value) {
     const buffer = room.subarray(0, batch.length);
-    const start = milliseconds();
-    if (lateMs > PATIENCE_MS || !storage.readNow?.(batch.offset, buffer)) return batch;
-    lateMs += milliseconds() - start - batch.length / CACHED_BYTES_PER_MS;
+    if (!cached.read(storage, batch.offset, buffer)) return batch;
     onBatch(batch, buffer);
-    if (start - turn < TURN_MS) continue;
-    await nextTurn();
-    turn = milliseconds();
+    const others = cached.giveWay();
+    if (others !== undefined) await others;
   }
   return undefined;
 }
@@ -158,16 +148,6 @@ async function readAhead(
   } finally {
     await Promise.allSettled(ahead.map(({ done }) => done));
   }
-}
-
-// Loading `performance` and `timers/promises` takes longer than reading many images.
-function milliseconds(): number {
-  const [seconds, nanoseconds] = hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {

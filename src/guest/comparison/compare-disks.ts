@@ -2,6 +2,8 @@
  * Compares two disks as guests see them. Reads only the parts that the maps do not show to be equal.
  */
 import { alignDown, alignUp } from '../../bytes/align.ts';
+import { cachedReads } from '../../storage/cached-reads.ts';
+import type { MapExtent } from '../allocation/map-columns.ts';
 import type { GuestReader } from '../data/guest-reader.ts';
 import { differingUnits } from './differing-units.ts';
 import { isShared, type Stretch, sideBySide } from './stretches.ts';
@@ -24,6 +26,8 @@ export interface Comparison {
  */
 const PART_BYTES = 256 * 1024;
 const PARTS_IN_FLIGHT = 8;
+/** The same for reads from the page cache, one part after the other. The buffers fit into the cache of one core. */
+const CACHED_PART_BYTES = 64 * 1024;
 
 /** A range to read on both sides. It consists of adjacent stretches. */
 interface Part {
@@ -32,10 +36,9 @@ interface Part {
   readonly stretches: Stretch[];
 }
 
-interface Buffers {
-  readonly left: Buffer;
-  readonly right: Buffer;
-}
+const SIDES = ['left', 'right'] as const;
+type Side = (typeof SIDES)[number];
+type Buffers = Readonly<Record<Side, Buffer>>;
 
 /**
  * The shorter disk counts as zeros beyond its end.
@@ -52,7 +55,31 @@ export async function compareDisks(
   const { signal, onProgress } = comparison;
   const differences = unitRanges(comparison, endBytes);
   const ahead: { part: Part; buffers: Buffers; done: Promise<unknown> }[] = [];
+  const readers = { left, right };
   const spare: Buffers[] = [];
+  const cached = cachedReads();
+  const single = newBuffers(CACHED_PART_BYTES);
+  let isCached = true;
+
+  /** Reads both sides of the part from the page cache, if that is possible. */
+  function readNow(part: Part): boolean {
+    return SIDES.every((side) => {
+      for (const { extent, offset, into } of readsOf(part, side, single)) {
+        if (!readers[side].readNow(extent, offset, into, cached)) return false;
+      }
+      return true;
+    });
+  }
+
+  function readBoth(part: Part, buffers: Buffers): Promise<void> {
+    return allDone(
+      SIDES.flatMap((side) =>
+        [...readsOf(part, side, buffers)].map(({ extent, offset, into }) =>
+          readers[side].read(extent, offset, into),
+        ),
+      ),
+    );
+  }
 
   async function finishFirst(): Promise<void> {
     const { part, buffers, done } = ahead.shift()!;
@@ -66,16 +93,20 @@ export async function compareDisks(
   try {
     for await (const stretches of sideBySide(left, right, endBytes)) {
       signal?.throwIfAborted();
-      for (const part of partsToRead(stretches, left, right)) {
+      for (const part of partsToRead(stretches, readers, () => (isCached ? CACHED_PART_BYTES : PART_BYTES))) {
+        isCached &&= readNow(part);
+        if (isCached) {
+          compareParts(part, single, comparison.unitBytes, differences.add);
+          const others = cached.giveWay();
+          if (others === undefined) continue;
+          await others;
+          signal?.throwIfAborted();
+          onProgress?.(part.end);
+          continue;
+        }
         if (ahead.length === PARTS_IN_FLIGHT) await finishFirst();
-        const buffers = spare.pop() ?? {
-          left: Buffer.allocUnsafeSlow(PART_BYTES),
-          right: Buffer.allocUnsafeSlow(PART_BYTES),
-        };
-        const done = allDone([
-          ...readSide(left, part, buffers.left, ({ left: extent }) => extent),
-          ...readSide(right, part, buffers.right, ({ right: extent }) => extent),
-        ]);
+        const buffers = spare.pop() ?? newBuffers(PART_BYTES);
+        const done = readBoth(part, buffers);
         done.catch(() => {}); // The later await reports the error.
         ahead.push({ part, buffers, done });
       }
@@ -91,16 +122,16 @@ export async function compareDisks(
 /** Joins and splits the stretches to read into parts that fit the buffers. */
 function* partsToRead(
   stretches: readonly Stretch[],
-  left: GuestReader,
-  right: GuestReader,
+  { left, right }: Record<Side, GuestReader>,
+  partBytes: () => number,
 ): Generator<Part, undefined> {
   let part: Part | undefined;
   for (const stretch of stretches) {
     if (isShared(stretch, left, right)) continue;
     for (let start = stretch.start; start < stretch.end; ) {
-      const border = alignDown(start, PART_BYTES) + PART_BYTES;
-      const end = Math.min(stretch.end, border);
-      if (part !== undefined && part.end === start && start % PART_BYTES !== 0) {
+      const most = partBytes();
+      const end = Math.min(stretch.end, alignDown(start, most) + most);
+      if (part !== undefined && part.end === start && start % most !== 0) {
         part.end = end;
         part.stretches.push(stretch);
       } else {
@@ -113,25 +144,26 @@ function* partsToRead(
   if (part !== undefined) yield part;
 }
 
-/** Starts a read for each extent of one side that the part touches. */
-function readSide(
-  reader: GuestReader,
-  part: Part,
-  buffer: Buffer,
-  extentOf: (stretch: Stretch) => Stretch['left'],
-): Promise<void>[] {
-  const reads: Promise<void>[] = [];
-  const { stretches } = part;
-  for (let index = 0, start = part.start; start < part.end; ) {
-    const extent = extentOf(stretches[index]!);
+function newBuffers(length: number): Buffers {
+  return { left: Buffer.allocUnsafeSlow(length), right: Buffer.allocUnsafeSlow(length) };
+}
+
+interface Read {
+  readonly extent: MapExtent;
+  readonly offset: number;
+  readonly into: Buffer;
+}
+
+/** A read for each extent of one side that the part touches. */
+function* readsOf({ start, end, stretches }: Part, side: Side, buffers: Buffers): Generator<Read> {
+  for (let index = 0, offset = start; offset < end; index++) {
+    const extent = stretches[index]![side];
     // The other side's extents may split one extent of this side into many stretches.
-    while (index + 1 < stretches.length && extentOf(stretches[index + 1]!) === extent) index++;
-    const end = Math.min(stretches[index]!.end, part.end);
-    reads.push(reader.read(extent, start, buffer.subarray(start - part.start, end - part.start)));
-    start = end;
-    index++;
+    while (index + 1 < stretches.length && stretches[index + 1]![side] === extent) index++;
+    const next = Math.min(stretches[index]!.end, end);
+    yield { extent, offset, into: buffers[side].subarray(offset - start, next - start) };
+    offset = next;
   }
-  return reads;
 }
 
 /** Fails only after all reads have ended. The caller may then close their files. */

@@ -2,6 +2,7 @@
  * Reads the disk as a guest sees it, through a whole backing chain.
  */
 import type { Locking } from '../../chain/locking.ts';
+import type { CachedReads } from '../../storage/cached-reads.ts';
 import { chainMap, type MappedLayers } from '../allocation/chain-map.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';
 import { type LayerData, openLayerData } from './layer-data.ts';
@@ -17,6 +18,8 @@ export interface GuestReader {
    * @throws RefusedError if the data is encrypted, or compressed data is broken
    */
   read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
+  /** Like `read`, but from the page cache, before it returns. Returns false where that is not possible. */
+  readNow(extent: MapExtent, offset: number, into: Uint8Array, cached: CachedReads): boolean;
   /** Identifies the image and the file with the data of an extent. */
   source(extent: MapExtent): Pick<LayerData, 'imageIdentity' | 'dataIdentity'>;
   /** Closes the files that were opened in addition to the layers. */
@@ -43,6 +46,11 @@ export async function openGuestReader(layers: MappedLayers, locking: Locking): P
     async read(extent, offset, into) {
       if (extent.zero) into.fill(0);
       else await opened[extent.depth]!.read(extent, offset, into);
+    },
+    readNow(extent, offset, into, cached) {
+      if (!extent.zero) return opened[extent.depth]!.readNow(extent, offset, into, cached);
+      into.fill(0);
+      return true;
     },
     source: ({ depth }) => opened[depth]!,
     async close() {

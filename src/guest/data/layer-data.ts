@@ -4,6 +4,7 @@
 import type { Layer } from '../../chain/layer.ts';
 import type { Locking } from '../../chain/locking.ts';
 import { RefusedError } from '../../errors.ts';
+import type { CachedReads } from '../../storage/cached-reads.ts';
 import type { FileStorage } from '../../storage/file.ts';
 import type { MapExtent } from '../allocation/map-columns.ts';
 import { type CompressedClusters, compressedClusters } from './compressed-clusters.ts';
@@ -16,6 +17,8 @@ export interface LayerData {
   readonly dataIdentity: string;
   /** Fills `into` with the disk's data from `offset`. The whole range must lie in `extent`, which is data. */
   read(extent: MapExtent, offset: number, into: Uint8Array): Promise<void>;
+  /** Like `read`, but from the page cache, before it returns. Returns false where that is not possible. */
+  readNow(extent: MapExtent, offset: number, into: Uint8Array, cached: CachedReads): boolean;
   close(): Promise<void>;
 }
 
@@ -35,6 +38,10 @@ export async function openLayerData(layer: Layer, locking: Locking): Promise<Lay
       refuseEncrypted(layer);
       if (extent.compressed) await compressed!.read(offset, into);
       else await data.read(extent.offset! + (offset - extent.start), into);
+    },
+    readNow(extent, offset, into, cached) {
+      refuseEncrypted(layer);
+      return !extent.compressed && cached.read(data, extent.offset! + (offset - extent.start), into);
     },
     async close() {
       await dataFile?.close();

@@ -17,7 +17,7 @@ import { canHoldBitmaps } from '../../support/random-options.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 
 /** Counts the bytes that are read from the data of every layer. Tables are read through another storage. */
-function counted(chain: Chain) {
+function counted(chain: Chain, isCached: boolean) {
   const layers = new Map<number, Layer>();
   const count = { bytes: 0 };
   return {
@@ -33,6 +33,12 @@ function counted(chain: Chain) {
             return storage.read(offset, into);
           },
         },
+        readNow: {
+          value: (offset: number, into: Uint8Array) => {
+            if (isCached) count.bytes += into.length;
+            return isCached && storage.readNow?.(offset, into);
+          },
+        },
       });
       const wrapped = { ...layer, storage: counting } as Layer;
       layers.set(depth, wrapped);
@@ -41,16 +47,31 @@ function counted(chain: Chain) {
   };
 }
 
-async function compared(
+interface Compared {
+  differing: Extent[];
+  bytesRead: number;
+  progress: number[];
+}
+
+/** Compares with reads in other threads, and again with reads from the page cache. */
+async function compared(one: string, other: string, unitBytes = 512): Promise<Compared> {
+  const result = await comparedBy(false, one, other, unitBytes);
+  const { differing, bytesRead } = await comparedBy(true, one, other, unitBytes);
+  expect(differing).toEqual(result.differing);
+  return { ...result, bytesRead: Math.max(bytesRead, result.bytesRead) };
+}
+
+async function comparedBy(
+  isCached: boolean,
   one: string,
   other: string,
-  unitBytes = 512,
-): Promise<{ differing: Extent[]; bytesRead: number; progress: number[] }> {
+  unitBytes: number,
+): Promise<Compared> {
   const open = (name: string) =>
     openChain(parseReference(name, undefined), { mode: 'read', locking: 'lock' });
   const left = await open(one);
   const right = await open(other);
-  const [leftLayers, rightLayers] = [counted(left), counted(right)];
+  const [leftLayers, rightLayers] = [counted(left, isCached), counted(right, isCached)];
   const leftReader = await openGuestReader(leftLayers, 'lock');
   const rightReader = await openGuestReader(rightLayers, 'lock');
   try {
