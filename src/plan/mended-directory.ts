@@ -8,7 +8,7 @@ import { type BitmapDirectoryEntry, isGranularity, storedName } from '../format/
 import { MAX_BITMAPS } from '../format/bitmaps-extension.ts';
 import type { Image } from '../image/image.ts';
 import type { InspectedBitmap } from '../inspection/inspect-bitmaps.ts';
-import type { BitmapSlot } from './bitmap-slot.ts';
+import { type BitmapSlot, keep, store } from './bitmap-slot.ts';
 
 /**
  * `kept`: unchanged. `trimmed`: rewritten without the bits past the end of the disk. `marked-in-use`: the
@@ -52,17 +52,9 @@ export async function mendDirectory(
     taken.add(key);
     const isOnly = (counts.get(key) ?? 1) === 1;
     if (trusted && isOnly && problems.some(({ code }) => code === 'bits-past-end')) {
-      const { nameBytes, name, auto } = entry;
-      const slot: BitmapSlot = {
-        kind: 'store',
-        nameBytes,
-        name,
-        auto,
-        bitmap: await readBitmap(image, entry),
-      };
-      mended.push({ bitmap, fate: 'trimmed', slot });
+      mended.push({ bitmap, fate: 'trimmed', slot: store(entry, await readBitmap(image, entry)) });
     } else if (isOnly && (trusted || isOnlyInUse(bitmap))) {
-      mended.push({ bitmap, fate: 'kept', slot: { kind: 'keep', entry } });
+      mended.push({ bitmap, fate: 'kept', slot: keep(entry) });
     } else {
       mended.push({ bitmap, fate: 'marked-in-use', slot: inUseSlot(image, bitmap, entry, placeholder) });
     }
@@ -85,11 +77,11 @@ function inUseSlot(
   entry: BitmapDirectoryEntry,
   placeholder: (granularityBits: number) => DirtyBitmap,
 ): BitmapSlot {
-  const { nameBytes, name, auto, granularityBits: stored } = entry;
+  const { granularityBits: stored } = entry;
   const isUsable = isGranularity(stored) && isStorable(header.virtualSizeBytes, stored);
-  if (ownsItsClusters && isUsable) return { kind: 'keep', entry: { ...entry, inUse: true } };
+  if (ownsItsClusters && isUsable) return keep({ ...entry, inUse: true });
   const granularityBits = isUsable ? stored : storableGranularityBits(header);
-  return { kind: 'store', nameBytes, name, auto, inUse: true, bitmap: placeholder(granularityBits) };
+  return { ...store(entry, placeholder(granularityBits)), inUse: true };
 }
 
 /** Makes one empty bitmap for each granularity, to save memory. */

@@ -7,6 +7,7 @@ import type { DirtyBitmap } from '../bitmap/dirty-bitmap.ts';
 import { FailedError } from '../errors.ts';
 import { openImage } from '../image/image.ts';
 import { applyPlan } from '../plan/apply-plan.ts';
+import { storeNew } from '../plan/bitmap-slot.ts';
 import { planNewImage, planNewImageWithBitmaps } from '../plan/new-image.ts';
 import { plannedFile } from '../plan/planned-file.ts';
 import { openFile } from '../storage/file.ts';
@@ -30,7 +31,11 @@ export async function writeCarrier(
   try {
     const steps = planNewImage({ virtualSizeBytes });
     const image = await openImage(plannedFile(path, steps));
-    const plan = await planNewImageWithBitmaps(image, steps, bitmaps.map(storedBitmap));
+    const plan = await planNewImageWithBitmaps(
+      image,
+      steps,
+      bitmaps.map(({ name, bitmap }) => storeNew(name, false, bitmap)),
+    );
     // The user of QEMU may put another file in its place meanwhile. The descriptor still names this one.
     const storage = await openFile(`/proc/self/fd/${created.fd}`, 'write', async () => {}, path);
     try {
@@ -55,9 +60,4 @@ async function create(path: string): Promise<FileHandle> {
       context: { file: path },
     });
   }
-}
-
-function storedBitmap({ name, bitmap }: CarriedBitmap) {
-  const nameBytes = new TextEncoder().encode(name);
-  return { kind: 'store' as const, name, nameBytes, auto: false, bitmap };
 }

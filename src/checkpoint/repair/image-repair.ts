@@ -19,7 +19,7 @@ import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import type { ActiveTables } from '../../image/image.ts';
 import type { L2Reading } from '../../image/read-l2-tables.ts';
 import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
-import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { type StoreSlot, store, withStores } from '../../plan/bitmap-slot.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { planBitmaps } from '../../plan/plan-bitmaps.ts';
 import { planDirectoryRepair } from '../../plan/plan-directory-repair.ts';
@@ -75,12 +75,10 @@ export interface ImageRepair {
    */
   readonly uncovered: ReadonlyMap<string, number>;
   /** The new content of each bitmap that is not kept. */
-  readonly stores: ReadonlyMap<string, BitmapStore>;
+  readonly stores: ReadonlyMap<string, StoreSlot>;
   /** undefined: nothing has to be written to the file. */
   readonly plan: Plan | undefined;
 }
-
-type BitmapStore = Extract<BitmapSlot, { kind: 'store' }>;
 
 /**
  * @param tasks parents before children
@@ -110,7 +108,7 @@ export async function planImageRepair(
   /** Equal bitmaps may share one object in memory. */
   const made = new Set<DirtyBitmap>();
   let madeBytes = 0;
-  const stores = new Map<string, BitmapStore>();
+  const stores = new Map<string, StoreSlot>();
   for (const task of tasks) {
     const { name, nameBytes, isOrigin, isAgreed, granularityBits } = task;
     const state = stateIn(target, name);
@@ -133,7 +131,7 @@ export async function planImageRepair(
             image.header.virtualSizeBytes,
           );
     if (action !== 'keep') {
-      stores.set(name, { kind: 'store', name, nameBytes, auto: true, bitmap });
+      stores.set(name, store({ name, nameBytes, auto: true }, bitmap));
       if (!made.has(bitmap)) madeBytes += wantedBytes;
       made.add(bitmap);
     }
@@ -189,11 +187,14 @@ async function refuseUnreadable(
 async function planStores(
   target: RepairableImage,
   census: Census,
-  stores: ReadonlyMap<string, BitmapSlot>,
+  stores: ReadonlyMap<string, StoreSlot>,
   reading: L2Reading,
 ): Promise<Plan> {
   if (target.layer.image.bitmaps.kind !== 'stale') {
-    return planBitmaps(census, { present: target.present, wanted: directoryWith(target, stores) });
+    return planBitmaps(census, {
+      present: target.present,
+      wanted: withStores(target.present, stores.values()),
+    });
   }
   const inspection = await inspectBitmaps(census, reading);
   const repair = await planDirectoryRepair(inspection, reading, stores);
@@ -272,13 +273,4 @@ function united(
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   for (const each of [first, ...more]) if (each !== undefined) mergeInto(bitmap, each);
   return bitmap;
-}
-
-/** The new directory. A new bitmap replaces its predecessor in place, or is added at the end. */
-function directoryWith({ present }: ChainImage, stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
-  const isPresent = new Set(present.map(({ name }) => name));
-  return [
-    ...present.map((entry): BitmapSlot => stores.get(entry.name) ?? { kind: 'keep', entry }),
-    ...[...stores].flatMap(([name, slot]) => (isPresent.has(name) ? [] : [slot])),
-  ];
 }

@@ -1,9 +1,11 @@
 /**
  * Adds bitmaps without marks, all in one commit.
  */
+
 import { cleanBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
+import { storeNew, withStores } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
 import { chooseTargets } from '../create-from/choose-targets.ts';
 
@@ -31,18 +33,7 @@ export function addBitmaps(
     const { virtualSizeBytes } = image.image.header;
     // All of them have the same granularity and no marks.
     const bitmap = cleanBitmap(virtualSizeBytes, targets[0]!.granularityBits);
-    return [
-      ...image.present.map((entry) => ({ kind: 'keep', entry }) as const),
-      ...targets.map(
-        ({ name, nameBytes }) =>
-          ({
-            kind: 'store',
-            name,
-            nameBytes,
-            auto: disabled !== true,
-            bitmap,
-          }) as const,
-      ),
-    ];
+    const added = targets.map(({ name }) => storeNew(name, disabled !== true, bitmap));
+    return withStores(image.present, added);
   });
 }

@@ -11,7 +11,7 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import { MAX_GRANULARITY_BITS, MIN_GRANULARITY_BITS } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
-import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { type BitmapSlot, keep, store, storeNew } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps, type ImageToChange } from '../change-bitmaps.ts';
 import { withQcow2 } from '../open-qcow2.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
@@ -51,7 +51,7 @@ export async function applyBitmapActions(
   let failure: unknown;
   const names = name === undefined ? [] : [name];
   const result = await editBitmaps(referenceTo(image), names, options, async (target) => {
-    let slots: Slots = target.present.map((entry) => ({ kind: 'keep', entry }));
+    let slots: Slots = target.present.map(keep);
     const before = slots;
     for (const action of actions) {
       try {
@@ -134,7 +134,7 @@ async function change(
     case 'enable':
     case 'disable': {
       const auto = action.kind === 'enable';
-      return slot.kind === 'keep' ? { kind: 'keep', entry: { ...slot.entry, auto } } : { ...slot, auto };
+      return slot.kind === 'keep' ? keep({ ...slot.entry, auto }) : { ...slot, auto };
     }
     case 'clear':
       return stored(slot, cleanBitmap(image.header.virtualSizeBytes, granularityBitsOf(slot)));
@@ -173,7 +173,7 @@ async function sourceBitmap(
     if (name !== ALLOCATED) {
       const entry = entries.find((each) => each.name === name);
       if (entry === undefined) throw notFound(name);
-      requireConsistent(other, { kind: 'keep', entry }, name);
+      requireConsistent(other, keep(entry), name);
     }
     return readNamedBitmap(other, entries, name, options);
   });
@@ -188,8 +188,7 @@ function added(image: Image, name: string, granularity: number | undefined): Bit
     throw new RefusedError('BITMAP_LIMIT', 'Granularity exceeds maximum (2147483648 bytes)');
   }
   requireStorableSize(image, bits);
-  const bitmap = cleanBitmap(image.header.virtualSizeBytes, bits);
-  return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto: true, bitmap };
+  return storeNew(name, true, cleanBitmap(image.header.virtualSizeBytes, bits));
 }
 
 function nameOf(slot: BitmapSlot): string {
@@ -205,8 +204,7 @@ async function contentOf(image: Image, slot: BitmapSlot): Promise<DirtyBitmap> {
 }
 
 function stored(slot: BitmapSlot, bitmap: DirtyBitmap): BitmapSlot {
-  const { name, nameBytes, auto } = slot.kind === 'keep' ? slot.entry : slot;
-  return { kind: 'store', name, nameBytes, auto, bitmap };
+  return store(slot.kind === 'keep' ? slot.entry : slot, bitmap);
 }
 
 function notFound(name: string): RefusedError {

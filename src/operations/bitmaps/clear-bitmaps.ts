@@ -1,9 +1,11 @@
 /**
  * Clears the marks of stored bitmaps. Their recording state does not change.
  */
+
 import { cleanBitmap, type DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
+import { store, withStores } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 
@@ -24,10 +26,7 @@ export function clearBitmaps(
       clean.set(granularityBits, bitmap);
       return bitmap;
     };
-    return present.map((entry) => {
-      if (!cleared.has(entry)) return { kind: 'keep', entry };
-      const { name, nameBytes, auto, granularityBits } = entry;
-      return { kind: 'store', name, nameBytes, auto, bitmap: cleanAt(granularityBits) };
-    });
+    const stores = Array.from(cleared, (entry) => store(entry, cleanAt(entry.granularityBits)));
+    return withStores(present, stores);
   });
 }

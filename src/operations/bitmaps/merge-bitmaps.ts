@@ -1,10 +1,12 @@
 /**
  * Merges bitmaps of any granularity into a bitmap of the image. Marks are rounded out, never lost.
  */
+
 import { cleanBitmap, countMissingMarks, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
+import { store, withStores } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 import { type NamedBitmaps, visitNamedBitmaps } from './named-bitmaps.ts';
@@ -28,9 +30,6 @@ export function mergeBitmaps(
     const bitmap = await readBitmap(image, entry);
     if (countMissingMarks(added, bitmap) === 0) return undefined;
     mergeInto(bitmap, added);
-    const { name, nameBytes, auto } = entry;
-    return present.map((each) =>
-      each === entry ? { kind: 'store', name, nameBytes, auto, bitmap } : { kind: 'keep', entry: each },
-    );
+    return withStores(present, [store(entry, bitmap)]);
   });
 }

@@ -1,8 +1,10 @@
 /**
  * Removes stored bitmaps, all in one commit. Removal is the only change that QEMU allows for a bitmap in use.
  */
+
 import { parseReference } from '../../chain/reference.ts';
 import { storedName } from '../../format/bitmap-directory.ts';
+import { keep } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
 import { requireBitmap } from './find-bitmap.ts';
 
@@ -16,8 +18,6 @@ export function removeBitmaps(
     // Bitmaps in use may share a name. Names that are not UTF-8 may decode alike, but their bitmaps are
     // different ones.
     const removed = new Set(names.map((name) => storedName(requireBitmap(image, present, name))));
-    return present
-      .filter((entry) => !removed.has(storedName(entry)))
-      .map((entry) => ({ kind: 'keep', entry }));
+    return present.filter((entry) => !removed.has(storedName(entry))).map(keep);
   });
 }

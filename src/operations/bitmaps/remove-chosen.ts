@@ -8,6 +8,7 @@ import { RefusedError } from '../../errors.ts';
 import { type BitmapDirectoryEntry, storedName } from '../../format/bitmap-directory.ts';
 import { requireWritable } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
+import { keep } from '../../plan/bitmap-slot.ts';
 import type { Plan } from '../../plan/plan.ts';
 import {
   type ChangeOptions,
@@ -94,9 +95,7 @@ async function planRemovals(chain: Chain, choice: BitmapChoice, options: RemoveO
     if (gone.length === 0) continue;
     requireWritable(layer.image);
     const names = new Set(gone.map(storedName));
-    const wanted = present
-      .filter((entry) => !names.has(storedName(entry)))
-      .map((entry) => ({ kind: 'keep', entry }) as const);
+    const wanted = present.filter((entry) => !names.has(storedName(entry))).map(keep);
     removals.push({ layer, gone, plan: await planFor(layer.image, { present, wanted }, options) });
   }
   if (choice.kind === 'named') requireEach(chain, choice.names, removals);

@@ -1,8 +1,10 @@
 /**
  * Enables or disables stored bitmaps: whether QEMU records writes in them.
  */
+
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
+import { keep } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
 
@@ -34,6 +36,6 @@ function setRecording(
   return editBitmaps(parseReference(imageName, undefined), names, options, ({ image, present }) => {
     const changed = new Set(names.map((name) => requireConsistentBitmap(image, present, name)));
     if ([...changed].every((entry) => entry.auto === auto)) return undefined;
-    return present.map((entry) => ({ kind: 'keep', entry: changed.has(entry) ? { ...entry, auto } : entry }));
+    return present.map((entry) => keep(changed.has(entry) ? { ...entry, auto } : entry));
   });
 }

@@ -23,7 +23,7 @@ import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { readActiveTables } from '../../image/image.ts';
 import { scanActiveTables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
-import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { type StoreSlot, store, storeNew, withStores } from '../../plan/bitmap-slot.ts';
 import { SECTOR_BYTES } from '../../storage/storage.ts';
 import { findBitmap } from '../bitmaps/find-bitmap.ts';
 import {
@@ -110,11 +110,11 @@ async function carry(chain: Chain, target: ImageToChange, options: CarryOptions)
   const differingBytes = depth < 0 ? await addDifferences([...marks.values()], chain, target, options) : null;
 
   const bitmaps: CarriedBitmap[] = [];
-  const slots = new Map<string, BitmapSlot>();
+  const slots: StoreSlot[] = [];
   for (const [name, bitmap] of marks) {
     const { slot, action } = await slotOf(target, name, bitmap);
-    if (slot.kind === 'store') slots.set(name, slot);
-    const stored = slot.kind === 'store' ? slot.bitmap : bitmap;
+    if (slot !== undefined) slots.push(slot);
+    const stored = slot?.bitmap ?? bitmap;
     const granularity = 2 ** stored.granularityBits;
     bitmaps.push({ name, action, granularity, dirtyBytes: dirtyBytes(stored) });
   }
@@ -127,13 +127,10 @@ async function carry(chain: Chain, target: ImageToChange, options: CarryOptions)
     differingBytes,
     dryRun: options.dryRun === true,
   } as const;
-  if (slots.size === 0) return { ...result, plan: null };
-  const kept = present.map((entry): BitmapSlot => slots.get(entry.name) ?? { kind: 'keep', entry });
-  const isPresent = new Set(present.map(({ name }) => name));
-  const added = [...slots].flatMap(([name, slot]) => (isPresent.has(name) ? [] : [slot]));
+  if (slots.length === 0) return { ...result, plan: null };
   const reading = tableReading([tables], options);
   const scan = await scanActiveTables(tables, undefined, reading);
-  const change = { present, wanted: [...kept, ...added] };
+  const change = { present, wanted: withStores(present, slots) };
   return { ...result, plan: await changeBitmaps(scan, change, options, reading) };
 }
 
@@ -206,12 +203,9 @@ async function slotOf(
   { image, present }: ImageToChange,
   name: string,
   marks: DirtyBitmap,
-): Promise<{ slot: BitmapSlot; action: CarriedBitmap['action'] }> {
+): Promise<{ slot: StoreSlot | undefined; action: CarriedBitmap['action'] }> {
   const entry = findBitmap(present, name);
-  if (entry === undefined) {
-    const nameBytes = new TextEncoder().encode(name);
-    return { slot: { kind: 'store', name, nameBytes, auto: true, bitmap: marks }, action: 'created' };
-  }
+  if (entry === undefined) return { slot: storeNew(name, true, marks), action: 'created' };
   const { storage } = image;
   if (entry.inUse || !entry.auto) {
     throw new RefusedError(
@@ -226,8 +220,7 @@ async function slotOf(
   const old = await readBitmap(image, entry);
   const bitmap = cleanBitmap(old.virtualSizeBytes, entry.granularityBits);
   mergeInto(bitmap, marks);
-  if (countMissingMarks(bitmap, old) === 0) return { slot: { kind: 'keep', entry }, action: 'unchanged' };
+  if (countMissingMarks(bitmap, old) === 0) return { slot: undefined, action: 'unchanged' };
   mergeInto(bitmap, old);
-  const { nameBytes } = entry;
-  return { slot: { kind: 'store', name, nameBytes, auto: true, bitmap }, action: 'merged' };
+  return { slot: store(entry, bitmap), action: 'merged' };
 }

@@ -14,6 +14,7 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import { requireWritable } from '../../image/image.ts';
 import { refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
+import { storeNew, withStores } from '../../plan/bitmap-slot.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
 import { formatSize } from '../../text/size.ts';
 import {
@@ -169,11 +170,7 @@ async function planDisk(name: string, chain: Chain, options: CreateCheckpointOpt
   const granularityBits = asked ?? defaultGranularityBits(image.header);
   requireStorableSize(image, granularityBits);
   const bitmap = cleanBitmap(image.header.virtualSizeBytes, granularityBits);
-  const nameBytes = new TextEncoder().encode(name);
-  const wanted = [
-    ...present.map((entry) => ({ kind: 'keep', entry }) as const),
-    { kind: 'store', name, nameBytes, auto: true, bitmap } as const,
-  ];
+  const wanted = withStores(present, [storeNew(name, true, bitmap)]);
   const plan = await planFor(image, { present, wanted }, options);
   if (!options.ignoreDeviceEnd) refuseGrowingDevice(image.storage, plan);
   return { layer, images, action: 'created', granularityBits, plan };

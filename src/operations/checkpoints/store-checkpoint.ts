@@ -7,6 +7,7 @@ import { BitmapToolError, FailedError } from '../../errors.ts';
 import { openImage } from '../../image/image.ts';
 import { readBitmapDirectory } from '../../image/stored-bitmaps.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
+import { keep } from '../../plan/bitmap-slot.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { inSteps } from '../../remedy.ts';
 import { createNewFile, type NewFile } from '../../storage/new-file.ts';
@@ -81,8 +82,7 @@ async function takenBack(
     try {
       const image = await openImage(storage);
       const present = await readBitmapDirectory(image);
-      const kept = present.filter((entry) => entry.name !== name);
-      const wanted = kept.map((entry) => ({ kind: 'keep', entry }) as const);
+      const wanted = present.filter((entry) => entry.name !== name).map(keep);
       await applyPlan(storage, await planFor(image, { present, wanted }, { noLock: options.noLock }));
     } catch {
       left.push(path);

@@ -17,7 +17,7 @@ import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
 import { type BitmapDirectoryEntry, bitmapBytes } from '../../format/bitmap-directory.ts';
 import type { Image } from '../../image/image.ts';
-import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { type StoreSlot, store, withStores } from '../../plan/bitmap-slot.ts';
 import { changeBitmaps, type ImageToChange, withImageToChange } from '../change-bitmaps.ts';
 import { chooseTargets, type Target } from './choose-targets.ts';
 import type { CreatedBitmap, CreateFromOptions, CreateFromResult, KeptBitmap } from './create-from-result.ts';
@@ -70,10 +70,10 @@ export async function createFrom(
     for (const each of targets) made.push(await make(target, each, rounded, options));
 
     const bitmaps = made.map(({ report }) => report);
-    if (made.every(({ slot }) => slot === undefined))
-      return { ...result, bitmaps, kept, sharedImages, plan: null };
+    const slots = made.flatMap(({ slot }) => slot ?? []);
+    if (slots.length === 0) return { ...result, bitmaps, kept, sharedImages, plan: null };
     const { present } = target;
-    const change = { present, wanted: directoryWith(present, made) };
+    const change = { present, wanted: withStores(present, slots) };
     const plan = await changeBitmaps(scan, change, options, reading);
     return { ...result, bitmaps, kept, sharedImages, plan };
   });
@@ -121,10 +121,9 @@ export function roundings(finest: DirtyBitmap): (granularityBits: number) => Dir
 }
 
 interface MadeBitmap {
-  readonly target: Target;
   readonly report: CreatedBitmap;
   /** undefined if the bitmap is not changed. */
-  readonly slot: BitmapSlot | undefined;
+  readonly slot: StoreSlot | undefined;
 }
 
 async function make(
@@ -136,7 +135,6 @@ async function make(
   const { name, nameBytes, granularityBits, present } = target;
   const wanted = rounded(granularityBits);
   const made = (action: CreatedBitmap['action'], auto: boolean, bitmap: DirtyBitmap): MadeBitmap => ({
-    target,
     report: {
       name,
       action,
@@ -144,16 +142,7 @@ async function make(
       enabled: auto,
       dirtyBytes: dirtyBytes(bitmap),
     },
-    slot:
-      action === 'unchanged'
-        ? undefined
-        : {
-            kind: 'store',
-            name,
-            nameBytes,
-            auto,
-            bitmap,
-          },
+    slot: action === 'unchanged' ? undefined : store({ name, nameBytes, auto }, bitmap),
   });
   if (present === undefined) return made('created', disabled !== true, wanted);
   if (ifExists !== 'merge') return made('replaced', disabled !== true, wanted);
@@ -161,18 +150,6 @@ async function make(
   if (countMissingMarks(wanted, old) === 0) return made('unchanged', present.auto, old);
   mergeInto(old, wanted);
   return made('merged', present.auto, old);
-}
-
-/**
- * The new directory. A made bitmap takes the place of the bitmap that it replaces, or is added at the end.
- */
-function directoryWith(present: readonly BitmapDirectoryEntry[], made: readonly MadeBitmap[]): BitmapSlot[] {
-  const replaced = new Map(made.map(({ target, slot }) => [target.present, slot]));
-  const kept = present.map((entry): BitmapSlot => replaced.get(entry) ?? { kind: 'keep', entry });
-  const added = made.flatMap(({ target, slot }) =>
-    target.present === undefined && slot !== undefined ? [slot] : [],
-  );
-  return [...kept, ...added];
 }
 
 /** Checks whether an existing bitmap of the image marks everything that the source marks. */

@@ -3,7 +3,7 @@
  * not written to, and its format need not support bitmaps.
  */
 import { resolve } from 'node:path';
-import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
+import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import {
   defaultGranularityBits,
   granularityBitsOf,
@@ -16,7 +16,7 @@ import { BitmapToolError, FailedError, RefusedError, UsageError } from '../../er
 import { bitmapBytes } from '../../format/bitmap-directory.ts';
 import { type Image, naming, openImage } from '../../image/image.ts';
 import { applyPlan } from '../../plan/apply-plan.ts';
-import type { BitmapSlot } from '../../plan/bitmap-slot.ts';
+import { storeNew } from '../../plan/bitmap-slot.ts';
 import { planNewImage, planNewImageWithBitmaps } from '../../plan/new-image.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { plannedFile } from '../../plan/planned-file.ts';
@@ -70,7 +70,7 @@ async function overlayOn(
   const plan = await planNewImageWithBitmaps(
     overlay,
     emptySteps,
-    wanted.map((name) => newSlot(name, disabled !== true, bitmap)),
+    wanted.map((name) => storeNew(name, disabled !== true, bitmap)),
   );
   signal?.throwIfAborted();
   if (!dryRun) await writeNewFile(into, plan, options);
@@ -122,10 +122,6 @@ async function readMarks(
   requireStorableSize(overlay, granularityBits);
   requireBitmapMemory(overlay, 1, bitmapBytes(top.virtualSizeBytes, granularityBits));
   return readSourceOf(chain, source, granularityBits, options);
-}
-
-function newSlot(name: string, auto: boolean, bitmap: DirtyBitmap): BitmapSlot {
-  return { kind: 'store', name, nameBytes: new TextEncoder().encode(name), auto, bitmap };
 }
 
 async function writeNewFile(into: string, plan: Plan, { signal }: CreateFromOptions): Promise<void> {
