@@ -23,7 +23,7 @@ type ClusterLists = AsyncIterable<Iterable<HostCluster>> | Iterable<Iterable<Hos
  * in a list and in the image itself, is contested.
  * @param guessed clusters that broken bitmaps might use. They do not count as a conflict.
  */
-export async function countBitmapClusters(
+export async function collectBitmapClusters(
   { image, ofImage }: Census,
   certain: ClusterLists,
   guessed: ClusterLists,
@@ -50,7 +50,7 @@ export function isEmpty({ bits, clusterCount }: HostClusters): boolean {
 }
 
 /** The first of `clusters` that is in the set, and the number of those in the set. */
-export function within(
+export function findIn(
   { bits, clusterCount }: HostClusters,
   clusters: Iterable<HostCluster>,
 ): FoundClusters | undefined {

@@ -4,11 +4,11 @@
 import {
   type BitmapClusters,
   clustersInWords,
-  countBitmapClusters,
+  collectBitmapClusters,
   type FoundClusters,
+  findIn,
   isEmpty,
   otherOwner,
-  within,
 } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
 import { clustersIn, eachCluster, type HostCluster, offsetOf } from '../format/addresses.ts';
@@ -18,10 +18,10 @@ import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
 import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import { examineDirectory } from '../image/stored-bitmaps.ts';
-import { countReferences, refcountProblems, uncountedElsewhere } from './count-references.ts';
 import { imageProblems, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
 import type { Problem } from './problem.ts';
+import { findWrongRefcounts, refcountProblems, uncountedElsewhere } from './wrong-refcounts.ts';
 
 /** A bitmap of the directory, and whether it is reliable. */
 export interface InspectedBitmap {
@@ -70,13 +70,13 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
     : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
 
   const ofDirectory = directoryClusters(image, directory.entries);
-  const clusters = await countBitmapClusters(
+  const clusters = await collectBitmapClusters(
     census,
     live ? certainClusters(image, ofDirectory, entries) : [],
     live ? guessedClusters(image, entries) : [],
   );
-  const counts = await countReferences(census, clusters, reading);
-  const doubts = doubtsAbout(census, clusters, counts.uncounted);
+  const wrong = await findWrongRefcounts(census, clusters, reading);
+  const doubts = doubtsAbout(census, clusters, wrong.uncounted);
   const directoryDoubts = live ? doubtful(image, 'the bitmap directory', ofDirectory, doubts) : [];
   const directoryIsSafe = directoryDoubts.length === 0;
 
@@ -107,7 +107,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
       .map((each) => unopenable(image, each)),
     ...directoryDoubts,
     ...bitmaps.flatMap((bitmap) => bitmap.problems),
-    ...refcountProblems(census, counts),
+    ...refcountProblems(census, wrong),
   ];
   return {
     census,
@@ -115,8 +115,8 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
     bitmaps,
     unopenable: problems.some((problem) => problem.unopenable),
     clusters: clusters.ofBitmaps,
-    leakedClusters: counts.leakedClusters,
-    uncountedClusters: uncountedElsewhere(counts, census).count,
+    leakedClusters: wrong.leakedClusters,
+    uncountedClusters: uncountedElsewhere(wrong, census).count,
   };
 }
 
@@ -216,7 +216,7 @@ function doubtful(
 ): Problem[] {
   const list = [...clusters];
   return doubts.flatMap((doubt) => {
-    const found = within(doubt.clusters, list);
+    const found = findIn(doubt.clusters, list);
     if (found === undefined) return [];
     return {
       ...doubt.describe(what, found),

@@ -1,5 +1,5 @@
 /**
- * Counts the clusters of an image with a refcount that is too high or too low.
+ * Finds the clusters of an image with a refcount that is too high or too low.
  */
 import { findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
 import { countBits } from '../bytes/count-bits.ts';
@@ -13,18 +13,18 @@ import { whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { Problem } from './problem.ts';
 
-export interface ReferenceCounts {
+export interface WrongRefcounts {
   readonly leakedClusters: number;
   readonly firstLeak: HostCluster | undefined;
   /** Clusters with a reference and refcount 0. */
   readonly uncounted: HostClusters;
 }
 
-export async function countReferences(
+export async function findWrongRefcounts(
   census: Census,
   { ofBitmaps }: BitmapClusters,
   reading: L2Reading,
-): Promise<ReferenceCounts> {
+): Promise<WrongRefcounts> {
   const uncounted = noHostClusters(census.image);
   let leakedClusters = 0;
   let firstLeak: HostCluster | undefined;
@@ -50,7 +50,7 @@ export async function countReferences(
 
 /** The first cluster outside bitmaps that has a reference but refcount 0, and the number of such clusters. */
 export function uncountedElsewhere(
-  { uncounted }: ReferenceCounts,
+  { uncounted }: WrongRefcounts,
   { ofImage }: Census,
 ): { first: HostCluster | undefined; count: number } {
   let first: HostCluster | undefined;
@@ -65,11 +65,11 @@ export function uncountedElsewhere(
   return { first, count };
 }
 
-export function refcountProblems(census: Census, counts: ReferenceCounts): Problem[] {
+export function refcountProblems(census: Census, wrong: WrongRefcounts): Problem[] {
   const { image } = census;
   const { clusterSizeBytes } = image.header;
   const problems: Problem[] = [];
-  const { first, count } = uncountedElsewhere(counts, census);
+  const { first, count } = uncountedElsewhere(wrong, census);
   if (first !== undefined) {
     problems.push({
       code: 'refcount-too-low',
@@ -81,7 +81,7 @@ export function refcountProblems(census: Census, counts: ReferenceCounts): Probl
       clusters: count,
     });
   }
-  const { leakedClusters, firstLeak } = counts;
+  const { leakedClusters, firstLeak } = wrong;
   if (firstLeak !== undefined) {
     const bytes = leakedClusters * clusterSizeBytes;
     problems.push({
