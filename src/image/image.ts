@@ -194,18 +194,14 @@ export function l2TableCount(l2Offsets: Float64Array): number {
   return count;
 }
 
-/** False only if there are bitmaps that QEMU ignores, because autoclear bit 0 is clear. */
-export function bitmapsAreLive({ header, bitmaps }: Pick<Image, 'header' | 'bitmaps'>): boolean {
-  return (
-    bitmaps.kind === 'none' ||
-    bitmaps.kind === 'live' ||
-    (header.autoclearFeatures & AUTOCLEAR.bitmaps) !== 0n
-  );
+/** True if there are bitmaps that QEMU ignores, because autoclear bit 0 is clear. */
+export function hasIgnoredBitmaps({ header, bitmaps }: Pick<Image, 'header' | 'bitmaps'>): boolean {
+  return bitmaps.kind !== 'none' && (header.autoclearFeatures & AUTOCLEAR.bitmaps) === 0n;
 }
 
 /** Fields for remedies that let QEMU write to the image. QEMU then drops outdated bitmaps. */
 export function whatQemuWrites(image: Pick<Image, 'storage' | 'header' | 'bitmaps'>) {
-  return { file: image.storage.name, dropsOutdated: !bitmapsAreLive(image) };
+  return { file: image.storage.name, dropsOutdated: hasIgnoredBitmaps(image) };
 }
 
 /**

@@ -4,7 +4,7 @@
 import type { Violation } from '../format/bitmap-rules.ts';
 import { INCOMPATIBLE, KNOWN_AUTOCLEAR } from '../format/features.ts';
 import { hex } from '../format/format-error.ts';
-import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
+import { hasIgnoredBitmaps, type Image, whatQemuWrites } from '../image/image.ts';
 import type { Problem } from './problem.ts';
 
 export function imageProblems(image: Image): Problem[] {
@@ -45,7 +45,7 @@ export function imageProblems(image: Image): Problem[] {
     });
   }
   if (bitmaps.kind === 'broken') problems.push(...bitmaps.violations.map((each) => unopenable(image, each)));
-  if (!bitmapsAreLive(image)) {
+  if (hasIgnoredBitmaps(image)) {
     add({
       code: 'stale',
       severity: 'error',

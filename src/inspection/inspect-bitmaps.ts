@@ -15,7 +15,7 @@ import { clustersIn, eachCluster, type HostCluster, offsetOf } from '../format/a
 import { type BitmapDirectoryEntry, bitmapDirectoryBytes } from '../format/bitmap-directory.ts';
 import type { ExaminedEntry } from '../format/parse-directory.ts';
 import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
-import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
+import { hasIgnoredBitmaps, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import { examineDirectory } from '../image/stored-bitmaps.ts';
 import { imageProblems, unopenable } from './image-problems.ts';
@@ -63,21 +63,21 @@ export interface BitmapInspection {
 export async function inspectBitmaps(census: Census, reading: L2Reading = {}): Promise<BitmapInspection> {
   const { image } = census;
   const directory = await examineDirectory(image);
-  const live = bitmapsAreLive(image);
+  const ignored = hasIgnoredBitmaps(image);
   // Only the names of stale bitmaps are useful: their clusters may have been reused.
-  const entries = live
-    ? await inspectEntries(image, directory.entries)
-    : directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }));
+  const entries = ignored
+    ? directory.entries.map((each): InspectedEntry => ({ ...each, table: 'none', problems: [] }))
+    : await inspectEntries(image, directory.entries);
 
   const ofDirectory = directoryClusters(image, directory.entries);
   const clusters = await collectBitmapClusters(
     census,
-    live ? certainClusters(image, ofDirectory, entries) : [],
-    live ? guessedClusters(image, entries) : [],
+    ignored ? [] : certainClusters(image, ofDirectory, entries),
+    ignored ? [] : guessedClusters(image, entries),
   );
   const wrong = await findWrongRefcounts(census, clusters, reading);
   const doubts = doubtsAbout(census, clusters, wrong.uncounted);
-  const directoryDoubts = live ? doubtful(image, 'the bitmap directory', ofDirectory, doubts) : [];
+  const directoryDoubts = ignored ? [] : doubtful(image, 'the bitmap directory', ofDirectory, doubts);
   const directoryIsSafe = directoryDoubts.length === 0;
 
   const bitmaps: InspectedBitmap[] = [];
@@ -92,7 +92,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
     bitmaps.push({
       index,
       entry,
-      trusted: live && directoryIsSafe && table === 'sound' && isSound,
+      trusted: !ignored && directoryIsSafe && table === 'sound' && isSound,
       nameable: entry !== undefined && isNameable(entry),
       ownsItsClusters: directoryIsSafe && table === 'sound' && ofClusters.length === 0,
       problems,
@@ -102,7 +102,7 @@ export async function inspectBitmaps(census: Census, reading: L2Reading = {}): P
   const problems = [
     ...imageProblems(image),
     ...misplacedStructures(census),
-    ...(live ? directory.violations : [])
+    ...(ignored ? [] : directory.violations)
       .filter((each) => !ofEntries.has(each))
       .map((each) => unopenable(image, each)),
     ...directoryDoubts,

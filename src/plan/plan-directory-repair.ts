@@ -9,7 +9,7 @@ import { type ClusterRange, clusterRange } from '../format/addresses.ts';
 import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
-import { bitmapsAreLive, type Image, whatQemuWrites } from '../image/image.ts';
+import { hasIgnoredBitmaps, type Image, whatQemuWrites } from '../image/image.ts';
 import type { L2Reading } from '../image/read-l2-tables.ts';
 import type { BitmapInspection } from '../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../inspection/problem.ts';
@@ -53,7 +53,7 @@ export async function planDirectoryRepair(
   const isMended =
     stores.size > 0 ||
     inspection.unopenable ||
-    !bitmapsAreLive(image) ||
+    hasIgnoredBitmaps(image) ||
     bitmaps.some(({ fate }) => fate !== 'kept');
   if (!isMended) {
     const plan =
