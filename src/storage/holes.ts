@@ -56,26 +56,26 @@ function nextData(native: Native, fd: number, position: number): Span | 'none' |
 }
 
 /** A part of a file that is data or a hole as a whole. */
-export type Stretch = Span & { readonly isData: boolean };
+export type FileStretch = Span & { readonly isData: boolean };
 
 /** The stretch at an offset. It may begin at that offset, or before. */
-export type StretchAt = (offset: number) => Stretch;
+export type FileStretchAt = (offset: number) => FileStretch;
 
 /**
  * Looks up offsets in any order. It caches the last stretch, because the next offset is usually near.
  * Undefined if the platform does not support it. Moves the file position of `fd`.
  */
-export async function openStretches(fd: number): Promise<StretchAt | undefined> {
+export async function openStretches(fd: number): Promise<FileStretchAt | undefined> {
   const native = await findNative();
   if (native === undefined) return undefined;
-  let last: Stretch = { start: 0, end: 0, isData: true };
+  let last: FileStretch = { start: 0, end: 0, isData: true };
   return (offset) => {
     if (offset < last.start || offset >= last.end) last = stretchAt(native, fd, offset);
     return last;
   };
 }
 
-function stretchAt(native: Native, fd: number, start: number): Stretch {
+function stretchAt(native: Native, fd: number, start: number): FileStretch {
   const found = nextData(native, fd, start);
   if (found === 'none' || found === 'unknown') {
     return { start, end: Number.POSITIVE_INFINITY, isData: found === 'unknown' };

@@ -3,24 +3,24 @@
  */
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { seemsPreallocated } from '../../image/preallocation.ts';
-import { bytesOnDisk, openStretches, type Stretch, type StretchAt } from '../../storage/holes.ts';
+import { bytesOnDisk, type FileStretch, type FileStretchAt, openStretches } from '../../storage/holes.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder } from './runs.ts';
 
 /**
  * If the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). QEMU also does
  * so in an external data file, but that file is not open here.
  */
-export async function holesToTell({ image, storage }: Qcow2Layer): Promise<StretchAt | undefined> {
+export async function holesToTell({ image, storage }: Qcow2Layer): Promise<FileStretchAt | undefined> {
   if (image.header.hasDataFile) return undefined;
   const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
   return seems ? openStretches(storage.fd) : undefined;
 }
 
 /** Marks the data that lies in holes. Nearly every run lies in one stretch, so its kind changes in place. */
-export function withHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder): Runs {
+export function withHoles(runs: Runs, stretchAt: FileStretchAt, split: RunsBuilder): Runs {
   const { count, ends, kinds, hostOffsets } = runs;
   let start = runs.start;
-  let stretch: Stretch = { start: 0, end: 0, isData: true };
+  let stretch: FileStretch = { start: 0, end: 0, isData: true };
   for (let index = 0; index < count; index++) {
     const end = ends[index]!;
     const host = hostOffsets[index]!;
@@ -34,7 +34,7 @@ export function withHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder):
   return runs;
 }
 
-function splitAtHoles(runs: Runs, stretchAt: StretchAt, split: RunsBuilder): Runs {
+function splitAtHoles(runs: Runs, stretchAt: FileStretchAt, split: RunsBuilder): Runs {
   split.reset(runs.start);
   for (let index = 0; index < runs.count; index++) {
     const end = runs.ends[index]!;

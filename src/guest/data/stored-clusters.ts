@@ -12,10 +12,10 @@ export interface StoredCluster {
 }
 
 /** Maximum size of one read, unless a single cluster is larger. */
-const SPAN_BYTES = 1024 * 1024;
+const MAX_READ_BYTES = 1024 * 1024;
 
 /** Bytes [start, end) of the file. They contain all of `clusters`. */
-interface Span {
+interface CombinedRead {
   readonly start: number;
   end: number;
   readonly clusters: StoredCluster[];
@@ -27,7 +27,7 @@ export async function readStored(
   clusters: readonly StoredCluster[],
 ): Promise<(StoredCluster & { readonly bytes: Uint8Array })[]> {
   const read = await Promise.all(
-    spans(clusters).map(async ({ start, end, clusters: inside }) => {
+    combinedReads(clusters).map(async ({ start, end, clusters: inside }) => {
       const bytes = await readBytes(storage, start, end - start);
       return inside.map((cluster) => {
         const from = cluster.hostOffset - start;
@@ -38,17 +38,17 @@ export async function readStored(
   return read.flat();
 }
 
-function spans(clusters: readonly StoredCluster[]): Span[] {
-  const found: Span[] = [];
+function combinedReads(clusters: readonly StoredCluster[]): CombinedRead[] {
+  const found: CombinedRead[] = [];
   for (const cluster of clusters) {
     const { hostOffset, lengthBytes } = cluster;
-    const span = found.at(-1);
+    const last = found.at(-1);
     const end = hostOffset + lengthBytes;
     // The data of a cluster may begin in the sector where the previous data ends.
-    const goesOn = span !== undefined && hostOffset >= span.start && hostOffset <= span.end;
-    if (goesOn && end - span.start <= SPAN_BYTES) {
-      span.end = Math.max(span.end, end);
-      span.clusters.push(cluster);
+    const goesOn = last !== undefined && hostOffset >= last.start && hostOffset <= last.end;
+    if (goesOn && end - last.start <= MAX_READ_BYTES) {
+      last.end = Math.max(last.end, end);
+      last.clusters.push(cluster);
     } else {
       found.push({ start: hostOffset, end, clusters: [cluster] });
     }

@@ -65,7 +65,7 @@ async function overlayOn(
     }),
   );
   const overlay = await openImage(plannedFile(into, emptySteps));
-  const { bitmap, sharedImages } = await readMarks(chain, source, overlay, options);
+  const { bitmap, sharedImages } = await readSourceMarks(chain, source, overlay, options);
   const wanted = names === undefined || names.length === 0 ? [defaultName] : [...new Set(names)];
   const plan = await planNewImageWithBitmaps(
     overlay,
@@ -107,7 +107,7 @@ function requireOwnBacking(imageName: string, { path, backing }: ImageReference)
 }
 
 /** Without a requested granularity, uses the finest one of the read bitmaps, or the default of the image. */
-async function readMarks(
+async function readSourceMarks(
   chain: Chain,
   source: BitmapSource,
   overlay: Image,

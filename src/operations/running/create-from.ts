@@ -17,7 +17,7 @@ import type {
 } from '../create-from/create-from-result.ts';
 import { type BitmapSource, defaultName, INHERITS } from '../create-from/sources.ts';
 import type { RunningQemu } from './open-qemu.ts';
-import { type ReadSource, readRunningSource, refuseTransient, requireReadable } from './read-source.ts';
+import { type RunningMarks, readRunningSource, refuseTransient, requireReadable } from './read-source.ts';
 import { currentNode, type RunningImage, withRunningImage } from './running-image.ts';
 
 /**
@@ -74,7 +74,7 @@ export async function createFromRunning(
 function changeFor(
   node: ImageNode,
   { name, granularityBits, present }: Target,
-  { marks, sources }: ReadSource,
+  { marks, sources }: RunningMarks,
   rounded: ((granularityBits: number) => DirtyBitmap) | undefined,
   { disabled, ifExists }: CreateFromOptions,
 ): NodeChange {

@@ -39,7 +39,7 @@ export function refuseTransient({ nodes, path }: RunningImage, name: string): vo
   );
 }
 
-export interface ReadSource {
+export interface RunningMarks {
   /** undefined if QEMU has all marks itself. */
   readonly marks: DirtyBitmap | undefined;
   /** Bitmaps of the node whose marks count too. */
@@ -51,11 +51,11 @@ export async function readRunningSource(
   source: BitmapSource,
   granularityBits: number,
   options: ChangeOptions,
-): Promise<ReadSource> {
+): Promise<RunningMarks> {
   const { session, nodes, chain, image, present, path } = running;
   const node = nodes[0]!;
   const marks = cleanBitmap(node.virtualSizeBytes, granularityBits);
-  const held = async (depth: number): Promise<ReadSource> => {
+  const held = async (depth: number): Promise<RunningMarks> => {
     const sources = options.dryRun ? [] : [await recordWrites(session, node, 2 ** granularityBits)];
     return { marks: await readAllocatedByQemu(session, node, depth, granularityBits, options), sources };
   };
