@@ -152,7 +152,7 @@ async function readRaw(
   granularityBits: number,
 ): Promise<Marks> {
   // A raw image has no image below it, so this call throws the error for `above`.
-  if (above !== undefined) await imagesAbove(chain, above);
+  if (above !== undefined) await imagesDownTo(chain, above);
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);
   const data = kind === 'data' ? await dataRanges(storage.fd, 0, virtualSizeBytes) : undefined;
   for (const { start, end } of data ?? [{ start: 0, end: virtualSizeBytes }])
@@ -181,20 +181,22 @@ async function readContent(
   granularityBits: number,
   options: OperationOptions,
 ): Promise<ReadSource> {
-  const { images: below, hidden } = above === undefined ? NOTHING_BELOW : await imagesAbove(chain, above);
-  const reading = tableReading([tables, ...below], options);
+  const { images: between, hidden } =
+    above === undefined ? NOTHING_BETWEEN : await imagesDownTo(chain, above);
+  const reading = tableReading([tables, ...between], options);
   const form = {
     content: kind,
     virtualSizeBytes: chain.top.virtualSizeBytes,
     granularityBits,
   };
   const { bitmap, scan } = await layerBitmap(tables, form, reading);
-  for (const each of below) mergeInto(bitmap, (await layerBitmap(each, form, reading)).bitmap);
+  for (const each of between) mergeInto(bitmap, (await layerBitmap(each, form, reading)).bitmap);
   markRange(bitmap, hidden.offset, hidden.length);
   return { bitmap, scan, reading, sharedImages: [] };
 }
 
-interface ImagesAbove {
+interface ImagesBetween {
+  /** Top first, without the top of the chain and without the base. */
   readonly images: readonly ActiveTables[];
   /**
    * The part of the base past the end of a shorter image above it. It is not allocated in these images, but
@@ -203,19 +205,21 @@ interface ImagesAbove {
   readonly hidden: ByteRange;
 }
 
-const NOTHING_BELOW: ImagesAbove = { images: [], hidden: { offset: 0, length: 0 } };
+const NOTHING_BETWEEN: ImagesBetween = { images: [], hidden: { offset: 0, length: 0 } };
 
-/** The images between the top and the base. */
-async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
-  const base = await fileIdentity(parseReference(above, undefined).path);
-  if (chain.top.storage.identity === base) {
-    throw new UsageError(`base ${above}: this is the image itself, not an image below it`);
-  }
+/**
+ * The images between the top of the chain and the base.
+ *
+ * @throws UsageError when the base is not an image below the top
+ */
+async function imagesDownTo(chain: Chain, base: string): Promise<ImagesBetween> {
+  const identity = await fileIdentity(parseReference(base, undefined).path);
+  if (chain.top.storage.identity === identity) throw baseIsTop(base);
   const images: ActiveTables[] = [];
   const seen: string[] = [chain.top.path];
   for (let depth = 1; ; depth++) {
     const layer = await chain.layer(depth);
-    if (layer?.storage.identity === base) {
+    if (layer?.storage.identity === identity) {
       const shortest = images.reduce(
         (size, { image }) => Math.min(size, image.header.virtualSizeBytes),
         layer.virtualSizeBytes,
@@ -225,9 +229,18 @@ async function imagesAbove(chain: Chain, above: string): Promise<ImagesAbove> {
     // A raw image ends every chain, so the base is not in this chain.
     if (layer?.format !== 'qcow2') {
       const names = layer === undefined ? seen : [...seen, layer.path];
-      throw new UsageError(`base ${above}: not in the backing chain, which is ${names.join(' ← ')}`);
+      throw baseIsElsewhere(base, names);
     }
     seen.push(layer.path);
     images.push(await readActiveTables(layer.image));
   }
+}
+
+export function baseIsTop(base: string): UsageError {
+  return new UsageError(`base ${base}: this is the image itself, not an image below it`);
+}
+
+/** @param paths of the images of the chain, top first */
+export function baseIsElsewhere(base: string, paths: readonly string[]): UsageError {
+  return new UsageError(`base ${base}: not in the backing chain, which is ${paths.join(' ← ')}`);
 }

@@ -4,7 +4,7 @@
 import { cleanBitmap, type DirtyBitmap, markRange, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
-import { RefusedError, UsageError } from '../../errors.ts';
+import { RefusedError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { recordWrites } from '../../qemu/change-node.ts';
 import { readAllocatedByQemu } from '../../qemu/read-exports.ts';
@@ -12,7 +12,7 @@ import { fileIdentity } from '../../storage/file.ts';
 import { requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import { visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
 import type { ChangeOptions } from '../change-bitmaps.ts';
-import { type BitmapSource, markListed } from '../create-from/sources.ts';
+import { type BitmapSource, baseIsElsewhere, baseIsTop, markListed } from '../create-from/sources.ts';
 import type { RunningImage } from './running-image.ts';
 
 export function requireReadable(path: string, source: BitmapSource): void {
@@ -61,7 +61,7 @@ export async function readRunningSource(
   };
   switch (source.kind) {
     case 'allocated':
-      return held(source.above === undefined ? 1 : await depthAbove(nodes, source.above));
+      return held(source.above === undefined ? 1 : await depthOf(nodes, source.above));
     case 'bitmap': {
       const { from } = source;
       const isOwn =
@@ -90,15 +90,18 @@ export async function readRunningSource(
   }
 }
 
-/** The number of images in the chain above the named one. */
-async function depthAbove(nodes: readonly ImageNode[], above: string): Promise<number> {
-  const base = await fileIdentity(parseReference(above, undefined).path);
-  const depth = nodes.findIndex(({ file }) => file?.identity === base);
+/**
+ * The number of images in the chain above the base.
+ *
+ * @throws UsageError when the base is not an image below the top
+ */
+async function depthOf(nodes: readonly ImageNode[], base: string): Promise<number> {
+  const identity = await fileIdentity(parseReference(base, undefined).path);
+  const depth = nodes.findIndex(({ file }) => file?.identity === identity);
   if (depth > 0) return depth;
-  const chain = nodes.map(({ path }) => path).join(' ← ');
-  throw new UsageError(
-    depth === 0
-      ? `${above}: this is the image itself, not one below it`
-      : `${above}: not in the backing chain, which is ${chain}`,
+  if (depth === 0) throw baseIsTop(base);
+  throw baseIsElsewhere(
+    base,
+    nodes.map(({ path }) => path),
   );
 }
