@@ -18,7 +18,7 @@ export {
   UsageError,
 } from './errors.ts';
 export type { MapExtent } from './guest/allocation/map-columns.ts';
-export type { Progress } from './image/table-progress.ts';
+export type { Progress } from './image/progress.ts';
 export type { Problem, ProblemCode } from './inspection/problem.ts';
 export { type AddOptions, addBitmaps } from './operations/bitmaps/add-bitmaps.ts';
 export {

@@ -13,7 +13,7 @@ import {
   overlapMessage,
 } from '../image/host-clusters.ts';
 import { type Image, readActiveTables, requireInside } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import { type Refcounts, readRefcountTable } from '../image/refcount-table.ts';
 import { type Scan, scanActiveTables } from '../image/scan.ts';
 import { addSnapshots, ownStructures, type Structure } from './metadata.ts';
@@ -52,7 +52,7 @@ const counted = new WeakSet<Scan>();
  *
  * @throws RefusedError when the refcount table, or a snapshot or its tables cannot be read
  */
-export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census> {
+export async function takeCensus(scan: Scan, reading: TableReading): Promise<Census> {
   if (counted.has(scan)) throw new Error('a scan was counted twice');
   counted.add(scan);
   const { image, named } = scan.pass;
@@ -78,7 +78,7 @@ export async function takeCensus(scan: Scan, reading: L2Reading): Promise<Census
 }
 
 /** Takes the census of an image whose disk the caller does not scan otherwise. */
-export async function censusOf(image: Image, reading: L2Reading = {}): Promise<Census> {
+export async function censusOf(image: Image, reading: TableReading = {}): Promise<Census> {
   return takeCensus(await scanActiveTables(await readActiveTables(image), undefined, reading), reading);
 }
 

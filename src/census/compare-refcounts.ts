@@ -8,7 +8,7 @@ import { clustersPerRefcountBlock, markCounted } from '../format/refcounts.ts';
 import { visitOffsets } from '../format/table-entries.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { requireInside } from '../image/image.ts';
-import { type L2Reading, tableRoomBytes, visitL2Tables } from '../image/read-l2-tables.ts';
+import { type TableReading, tableRoomBytes, visitTables } from '../image/read-tables.ts';
 import type { Census } from './census.ts';
 
 /** The clusters that one refcount block counts, with one bit for each. */
@@ -31,7 +31,7 @@ export async function compareRefcounts(
   { image, refcounts, ofImage }: Census,
   ofBitmaps: HostClusters,
   visit: (difference: RefcountDifference) => void,
-  { signal }: Pick<L2Reading, 'signal'> = {},
+  { signal }: Pick<TableReading, 'signal'> = {},
 ): Promise<void> {
   const { header, storage } = image;
   const { clusterSizeBytes } = header;
@@ -66,7 +66,7 @@ export async function compareRefcounts(
     blocks++;
   });
   // Refcount blocks are read like L2 tables: each is one cluster, and they lie all over the file.
-  await visitL2Tables(
+  await visitTables(
     image,
     blockOffsets,
     new Uint8Array(tableRoomBytes(image, blocks)),

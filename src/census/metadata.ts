@@ -15,7 +15,7 @@ import {
 } from '../format/snapshot-table.ts';
 import { addRange, needsCheck } from '../image/host-clusters.ts';
 import { type Image, naming, readInside, readL1Table, requireOwnClusters } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import type { Refcounts } from '../image/refcount-table.ts';
 import { passOver, type Scan } from '../image/scan.ts';
 
@@ -49,7 +49,7 @@ export function ownStructures({ storage, header, extensions }: Image, refcounts:
  * @throws RefusedError when the snapshot table, or a table of a snapshot, cannot be read or breaks the
  * specification
  */
-export async function addSnapshots({ tables, pass }: Scan, reading: L2Reading): Promise<void> {
+export async function addSnapshots({ tables, pass }: Scan, reading: TableReading): Promise<void> {
   const { image, named } = pass;
   const { header } = image;
   if (header.snapshotCount === 0) return;

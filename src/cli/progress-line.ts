@@ -2,7 +2,7 @@
  * Shows the progress of long work on a terminal. The line disappears when the work ends.
  */
 import type { Ora } from 'ora';
-import type { Progress } from '../image/table-progress.ts';
+import type { Progress } from '../image/progress.ts';
 import { guardStderr } from './output.ts';
 import { progressText } from './print/progress.ts';
 import { terminalColumns } from './terminal.ts';

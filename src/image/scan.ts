@@ -24,7 +24,7 @@ import { scanL2Tables } from '../format/l2-scan.ts';
 import { readL2Entry } from '../format/l2-table.ts';
 import { addRange, fileClusterCount, type GrowingHostClusters, needsCheck } from './host-clusters.ts';
 import { type ActiveTables, type Image, l2TableCount, naming, requireInside } from './image.ts';
-import { type L2Reading, mostTableBytes, tableRoomBytes, visitL2Tables } from './read-l2-tables.ts';
+import { mostTableBytes, type TableReading, tableRoomBytes, visitTables } from './read-tables.ts';
 
 export interface TableVisitor {
   readonly content: Content;
@@ -57,7 +57,7 @@ export type Scan = Brand<{ readonly tables: ActiveTables; readonly pass: TablePa
 export async function scanActiveTables(
   tables: ActiveTables,
   visitor: TableVisitor | undefined,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<Scan> {
   const pass = openPass(tables);
   await passOver(pass, tables.l2Offsets, visitor, reading);
@@ -85,7 +85,7 @@ export async function passOver(
   pass: TablePass,
   l2Offsets: Float64Array,
   visitor: TableVisitor | undefined,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<void> {
   const { image, named, room, units } = pass;
   const { header } = image;
@@ -106,7 +106,7 @@ export async function passOver(
     if (!isScanned) decodeTable(pass, tables, l1Index, content);
     visitor?.onTables(l1Index, units.subarray(0, unitBytes(tables.length, header)));
   };
-  await visitL2Tables(image, l2Offsets, room, visit, reading);
+  await visitTables(image, l2Offsets, room, visit, reading);
 }
 
 function decodeTable(

@@ -16,7 +16,7 @@ import { type BitmapDirectoryEntry, bitmapDirectoryBytes } from '../format/bitma
 import type { ExaminedEntry } from '../format/parse-directory.ts';
 import { type HostClusters, overlapMessage } from '../image/host-clusters.ts';
 import { hasIgnoredBitmaps, type Image, whatQemuWrites } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import { examineDirectory } from '../image/stored-bitmaps.ts';
 import { imageProblems, unopenable } from './image-problems.ts';
 import { clustersOf, type InspectedEntry, inspectEntries, isNameable } from './inspect-entries.ts';
@@ -60,7 +60,7 @@ export interface BitmapInspection {
  *
  * @throws RefusedError when the refcounts cannot be read
  */
-export async function inspectBitmaps(census: Census, reading: L2Reading = {}): Promise<BitmapInspection> {
+export async function inspectBitmaps(census: Census, reading: TableReading = {}): Promise<BitmapInspection> {
   const { image } = census;
   const directory = await examineDirectory(image);
   const ignored = hasIgnoredBitmaps(image);

@@ -10,7 +10,7 @@ import { clusterRange, eachCluster, type HostCluster, hostCluster, offsetOf } fr
 import { hex } from '../format/format-error.ts';
 import { type HostClusters, noHostClusters } from '../image/host-clusters.ts';
 import { whatQemuWrites } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import type { Problem } from './problem.ts';
 
 export interface WrongRefcounts {
@@ -23,7 +23,7 @@ export interface WrongRefcounts {
 export async function findWrongRefcounts(
   census: Census,
   { ofBitmaps }: BitmapClusters,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<WrongRefcounts> {
   const uncounted = noHostClusters(census.image);
   let leakedClusters = 0;

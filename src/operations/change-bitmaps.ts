@@ -13,7 +13,7 @@ import {
   readActiveTables,
   requireWritable,
 } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import { type Scan, scanActiveTables } from '../image/scan.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../image/stored-bitmaps.ts';
 import { tableReading } from '../image/table-progress.ts';
@@ -101,7 +101,7 @@ export async function changeBitmaps(
   scan: Scan,
   change: BitmapChange,
   options: ChangeOptions,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<PlanReport> {
   const census = await takeCensus(scan, reading);
   return carryOut(census.image, await planBitmaps(census, change), options);

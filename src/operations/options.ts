@@ -2,7 +2,7 @@
  * Options of every operation in addition to its own arguments.
  */
 import type { Locking } from '../chain/locking.ts';
-import type { ProgressOptions } from '../image/table-progress.ts';
+import type { ProgressOptions } from '../image/progress.ts';
 import type { OnWarning } from '../remedy.ts';
 
 /** `signal` ends the work before the first write. A change that has begun is completed. */

@@ -10,7 +10,7 @@ import { AUTOCLEAR } from '../format/features.ts';
 import { headerStruct } from '../format/header.ts';
 import type { HostClusters } from '../image/host-clusters.ts';
 import { hasIgnoredBitmaps, type Image, whatQemuWrites } from '../image/image.ts';
-import type { L2Reading } from '../image/read-l2-tables.ts';
+import type { TableReading } from '../image/read-tables.ts';
 import type { BitmapInspection } from '../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../inspection/problem.ts';
 import { inSteps, type Remedy } from '../remedy.ts';
@@ -42,7 +42,7 @@ export interface DirectoryRepair {
  */
 export async function planDirectoryRepair(
   inspection: BitmapInspection,
-  reading: L2Reading = {},
+  reading: TableReading = {},
   stores: ReadonlyMap<string, BitmapSlot> = new Map(),
 ): Promise<DirectoryRepair> {
   const { clusters } = inspection;
@@ -84,7 +84,7 @@ const NO_CLAIMS: Claims = { contiguous: [], scattered: [], newBlocks: new Map(),
 async function planLeakRelease(
   census: SoundCensus,
   ofBitmaps: HostClusters,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<Plan> {
   const { image } = census;
   const leaked = await leakedRuns(census, ofBitmaps, reading);
@@ -103,7 +103,7 @@ async function planLeakRelease(
 async function leakedRuns(
   census: SoundCensus,
   ofBitmaps: HostClusters,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<ClusterRange[]> {
   const runs: ClusterRange[] = [];
   await compareRefcounts(

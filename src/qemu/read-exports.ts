@@ -3,7 +3,7 @@
  * its bitmaps.
  */
 import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
-import type { ProgressOptions } from '../image/table-progress.ts';
+import type { ProgressOptions } from '../image/progress.ts';
 import type { ImageNode } from './block-nodes.ts';
 import { type NbdExport, type NbdMapVisitor, visitNbdMap } from './nbd-map.ts';
 import type { Session } from './session.ts';

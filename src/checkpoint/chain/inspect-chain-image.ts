@@ -8,7 +8,7 @@ import { takeCensus } from '../../census/census.ts';
 import { RefusedError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { type ActiveTables, readActiveTables } from '../../image/image.ts';
-import type { L2Reading } from '../../image/read-l2-tables.ts';
+import type { TableReading } from '../../image/read-tables.ts';
 import { type BitmapInspection, inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import { isWrittenElsewhere } from '../../storage/locks.ts';
@@ -31,7 +31,7 @@ export async function inspectChainImage(
   activeTables: ActiveTables | undefined,
   covering: readonly string[],
   isShared: boolean,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<InspectedImage> {
   const { layer } = examined;
   if (layer.format === 'raw') return { ...examined, problems: [], missingBytes: new Map() };

@@ -7,7 +7,8 @@ import type { Qcow2Layer } from '../../chain/layer.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import { readActiveTables, requireWritable } from '../../image/image.ts';
-import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
+import type { ProgressOptions } from '../../image/progress.ts';
+import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
 import {

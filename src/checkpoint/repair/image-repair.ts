@@ -17,7 +17,7 @@ import { RefusedError } from '../../errors.ts';
 import { bitmapBytes } from '../../format/bitmap-directory.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import type { ActiveTables } from '../../image/image.ts';
-import type { L2Reading } from '../../image/read-l2-tables.ts';
+import type { TableReading } from '../../image/read-tables.ts';
 import { inspectBitmaps } from '../../inspection/inspect-bitmaps.ts';
 import { type StoreSlot, store, withStores } from '../../plan/bitmap-slot.ts';
 import { type Plan, refuseGrowingDevice } from '../../plan/plan.ts';
@@ -86,7 +86,7 @@ export interface ImageRepair {
 export async function planImageRepair(
   target: RepairableImage,
   tasks: readonly Task[],
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<ImageRepair> {
   const { layer, tables } = target;
   const { image } = layer;
@@ -162,7 +162,7 @@ async function refuseUnreadable(
   { layer }: RepairableImage,
   census: Census,
   tasks: readonly Task[],
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<void> {
   const { image, path } = layer;
   if (image.bitmaps.kind !== 'live') return;
@@ -188,7 +188,7 @@ async function planStores(
   target: RepairableImage,
   census: Census,
   stores: ReadonlyMap<string, StoreSlot>,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<Plan> {
   if (target.layer.image.bitmaps.kind !== 'stale') {
     return planBitmaps(census, {

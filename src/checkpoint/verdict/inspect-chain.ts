@@ -4,7 +4,8 @@
 import type { Layer } from '../../chain/layer.ts';
 import { RefusedError } from '../../errors.ts';
 import { type ActiveTables, readActiveTables } from '../../image/image.ts';
-import { type ProgressOptions, tableReading } from '../../image/table-progress.ts';
+import type { ProgressOptions } from '../../image/progress.ts';
+import { tableReading } from '../../image/table-progress.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
 import { type InspectedImage, inspectChainImage } from '../chain/inspect-chain-image.ts';
 import type { KnownCheckpoint } from '../known/choose-checkpoints.ts';

@@ -2,7 +2,7 @@
  * The progress of long work in one line.
  */
 import { basename } from 'node:path';
-import type { Progress } from '../../image/table-progress.ts';
+import type { Progress } from '../../image/progress.ts';
 import { letterWidth, shortened } from '../../text/shortened.ts';
 import { formatSize } from '../../text/size.ts';
 

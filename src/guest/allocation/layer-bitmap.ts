@@ -8,7 +8,7 @@ import { replaceBytes, setRange } from '../../bytes/chunked-bits.ts';
 import { guestBytesPerL2Table, subclusterSizeBytes } from '../../format/header.ts';
 import type { Content } from '../../format/l2-entry.ts';
 import type { ActiveTables } from '../../image/image.ts';
-import type { L2Reading } from '../../image/read-l2-tables.ts';
+import type { TableReading } from '../../image/read-tables.ts';
 import { type Scan, scanActiveTables } from '../../image/scan.ts';
 
 /** The disk of a bitmap, and the content that it marks. */
@@ -27,7 +27,7 @@ export interface LayerBitmapForm {
 export async function layerBitmap(
   tables: ActiveTables,
   { content, virtualSizeBytes, granularityBits }: LayerBitmapForm,
-  reading: L2Reading,
+  reading: TableReading,
 ): Promise<{ bitmap: DirtyBitmap; scan: Scan }> {
   const { header } = tables.image;
   const bitmap = cleanBitmap(virtualSizeBytes, granularityBits);

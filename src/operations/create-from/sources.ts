@@ -10,7 +10,7 @@ import { ALLOCATED } from '../../checkpoint/names.ts';
 import { UsageError } from '../../errors.ts';
 import { layerBitmap } from '../../guest/allocation/layer-bitmap.ts';
 import { type ActiveTables, readActiveTables } from '../../image/image.ts';
-import type { L2Reading } from '../../image/read-l2-tables.ts';
+import type { TableReading } from '../../image/read-tables.ts';
 import { type Scan, scanActiveTables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
@@ -64,7 +64,7 @@ export interface Marks {
 export interface ReadSource extends Marks {
   /** The scan of the image itself. A change needs it for every source. */
   readonly scan: Scan;
-  readonly reading: L2Reading;
+  readonly reading: TableReading;
 }
 
 /** The marks of the source, at `granularityBits`. */

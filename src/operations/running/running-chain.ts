@@ -10,8 +10,8 @@ import {
   examineChainImage,
   type RunningReader,
 } from '../../checkpoint/chain/chain-images.ts';
+import type { ProgressOptions } from '../../image/progress.ts';
 import { examineDirectory } from '../../image/stored-bitmaps.ts';
-import type { ProgressOptions } from '../../image/table-progress.ts';
 import { readAllocatedByQemu, readMarksOfQemu } from '../../qemu/read-exports.ts';
 import { presentIn, type RunningImage } from './running-image.ts';
 

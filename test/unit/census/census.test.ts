@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { getBit } from '../../../src/bytes/bits.ts';
 import { requireSound, takeCensus } from '../../../src/census/census.ts';
 import { type Image, openImage, readActiveTables } from '../../../src/image/image.ts';
-import type { L2Reading } from '../../../src/image/read-l2-tables.ts';
+import type { TableReading } from '../../../src/image/read-tables.ts';
 import { scanActiveTables } from '../../../src/image/scan.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
 import { buildImage, type Layout } from '../image/built-image.ts';
@@ -63,7 +63,7 @@ const L2 = 38;
 async function added(
   image: Image,
   before: readonly number[] = [],
-  reading: L2Reading = {},
+  reading: TableReading = {},
 ): Promise<number[]> {
   if (before.length > 0) {
     await nameTables(image.storage, image.header.l1TableOffset / CLUSTER, L2);

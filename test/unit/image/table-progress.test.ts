@@ -1,7 +1,8 @@
 /** Progress over the L2 tables of several images never exceeds their size. */
 import { expect, test } from 'vitest';
 import type { ActiveTables } from '../../../src/image/image.ts';
-import { type Progress, tableReading } from '../../../src/image/table-progress.ts';
+import type { Progress } from '../../../src/image/progress.ts';
+import { tableReading } from '../../../src/image/table-progress.ts';
 
 const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) => {
   const image = { storage: { name }, header: { clusterSizeBytes } };

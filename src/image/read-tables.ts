@@ -1,5 +1,5 @@
 /**
- * Reads many L2 tables in file order, some reads ahead of the caller.
+ * Reads many tables of one cluster each in file order, some reads ahead of the caller: L2 tables, or refcount blocks.
  */
 import { alignDown } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
@@ -23,14 +23,14 @@ const MAX_TABLES = 4096;
 /** Positions in `order`, and the byte range of their tables. */
 interface Batch extends Span, ByteRange {}
 
-export interface L2Reading {
+export interface TableReading {
   readonly signal?: AbortSignal | undefined;
   /** Called after each batch with the number of bytes read. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * The size of the `room` of `visitL2Tables` for up to `tableCount` tables. More tables can be visited too, with
+ * The size of the `room` of `visitTables` for up to `tableCount` tables. More tables can be visited too, with
  * fewer reads at once.
  */
 export function tableRoomBytes(image: Image, tableCount: number): number {
@@ -54,38 +54,38 @@ function batchBytes(room: Uint8Array, { header: { clusterSizeBytes } }: Image): 
 }
 
 /**
- * Visits each L2 table that `l2Offsets` names once. Tables of successive L1 entries that are adjacent in the file are
- * visited together.
+ * Visits each table that `offsets` names once. Tables of successive indexes that are adjacent in the file are visited
+ * together.
  *
- * @param l2Offsets offset of each table in bytes by L1 index, 0 where there is none
+ * @param offsets offset of each table in bytes, 0 where there is none
  * @param room the buffer for the tables (see `tableRoomBytes`)
- * @param visit receives the L1 index of the first table, and the tables as stored. The array is a part of `room`, and
+ * @param visit receives the index of the first table, and the tables as stored. The array is a part of `room`, and
  * valid only during the call.
  * @throws RefusedError when a table reaches beyond the end of the file
  */
-export async function visitL2Tables(
+export async function visitTables(
   image: Image,
-  l2Offsets: Float64Array,
+  offsets: Float64Array,
   room: Uint8Array,
-  visit: (l1Index: number, tables: Uint8Array) => void,
-  { signal, onBytes }: L2Reading = {},
+  visit: (index: number, tables: Uint8Array) => void,
+  { signal, onBytes }: TableReading = {},
 ): Promise<void> {
   const { clusterSizeBytes } = image.header;
-  const order = presentInFileOrder(l2Offsets);
+  const order = presentInFileOrder(offsets);
   const longest = batchBytes(room, image);
-  const batches = batchesOf(image, l2Offsets, order, longest);
+  const batches = batchesOf(image, offsets, order, longest);
   const onBatch = ({ start, end, offset, length }: Batch, buffer: Uint8Array): void => {
     signal?.throwIfAborted();
     for (let position = start; position < end; ) {
       const first = order[position]!;
-      const firstOffset = l2Offsets[first]!;
+      const firstOffset = offsets[first]!;
       let next = first;
       let nextOffset = firstOffset;
       do {
         position++;
         next++;
         nextOffset += clusterSizeBytes;
-      } while (position < end && order[position] === next && l2Offsets[next] === nextOffset);
+      } while (position < end && order[position] === next && offsets[next] === nextOffset);
       visit(first, buffer.subarray(firstOffset - offset, nextOffset - offset));
     }
     onBytes?.(length);
@@ -150,24 +150,24 @@ async function readAhead(
   }
 }
 
-function presentInFileOrder(l2Offsets: Float64Array): Uint32Array {
-  const indexes = new Uint32Array(l2Offsets.length);
+function presentInFileOrder(offsets: Float64Array): Uint32Array {
+  const indexes = new Uint32Array(offsets.length);
   let count = 0;
   let ascending = true;
   let last = 0;
-  visitOffsets(l2Offsets, (index, offset) => {
+  visitOffsets(offsets, (index, offset) => {
     ascending &&= offset >= last;
     last = offset;
     indexes[count++] = index;
   });
   const order = indexes.subarray(0, count);
-  return ascending ? order : order.sort((a, b) => l2Offsets[a]! - l2Offsets[b]!);
+  return ascending ? order : order.sort((a, b) => offsets[a]! - offsets[b]!);
 }
 
-/** Groups adjacent tables. A table that two L1 entries name appears twice in a row. */
+/** Groups adjacent tables. A table that two entries name appears twice in a row. */
 function* batchesOf(
   image: Image,
-  l2Offsets: Float64Array,
+  offsets: Float64Array,
   order: Uint32Array,
   longest: number,
 ): Generator<Batch, undefined> {
@@ -175,11 +175,11 @@ function* batchesOf(
   const { clusterSizeBytes } = header;
   let start = 0;
   while (start < order.length) {
-    const offset = l2Offsets[order[start]!]!;
+    const offset = offsets[order[start]!]!;
     let end = start;
     let endOffset = offset;
     while (end < order.length) {
-      const next = l2Offsets[order[end]!]!;
+      const next = offsets[order[end]!]!;
       if (next > endOffset || next + clusterSizeBytes - offset > longest || end - start === MAX_TABLES) break;
       const table = order[end]!;
       const range = { offset: hostOffset(next), length: clusterSizeBytes };

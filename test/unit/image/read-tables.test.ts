@@ -1,7 +1,7 @@
 /** Scattered L2 tables are read many at a time, each is visited once, and in the order of the file. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { mostTableBytes, tableRoomBytes, visitL2Tables } from '../../../src/image/read-l2-tables.ts';
+import { mostTableBytes, tableRoomBytes, visitTables } from '../../../src/image/read-tables.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
 import { expectEqual } from '../../support/expect-equal.ts';
 import { buildImage } from './built-image.ts';
@@ -17,7 +17,7 @@ async function visitAll(
   const storage: Storage = { ...image.storage, sizeBytes: image.storage.sizeBytes, ...reading };
   const stored = { ...image, storage };
   const visited: number[] = [];
-  await visitL2Tables(
+  await visitTables(
     stored,
     Float64Array.from(clusters, (cluster) => cluster * 512),
     new Uint8Array(tableRoomBytes(stored, clusters.length)),
@@ -118,7 +118,7 @@ async function visit(
   const together: number[] = [];
   const told: number[] = [];
   const stored = { ...image, storage };
-  await visitL2Tables(
+  await visitTables(
     stored,
     Float64Array.from(l2Offsets),
     new Uint8Array(tableRoomBytes(stored, tableCount)),
