@@ -122,9 +122,9 @@ export async function checkDisk(
   const absent = names.filter((name) => !own.has(name));
   const checkpoints: CheckedCheckpoint[] = [];
   for (const { name, origin } of chosen)
-    checkpoints.push(await checkpoint(images, name, origin, known !== undefined));
+    checkpoints.push(await checkCheckpoint(images, name, origin, known !== undefined));
   for (const name of [...unclear, ...absent])
-    checkpoints.push(await checkpoint(images, name, { kind: 'unknown' }, false));
+    checkpoints.push(await checkCheckpoint(images, name, { kind: 'unknown' }, false));
   const { path, virtualSizeBytes } = chain.top;
   warnOfIncompleteBackups(path, checkpoints, options);
   return {
@@ -166,7 +166,7 @@ function warnOfIncompleteBackups(
   );
 }
 
-async function checkpoint(
+async function checkCheckpoint(
   images: readonly InspectedImage[],
   name: string,
   origin: OriginEvidence,

@@ -15,7 +15,7 @@ import { formatSize } from '../../text/size.ts';
 import { refuseForceShare, reportPlan } from '../change-bitmaps.ts';
 import { writeInTurn } from '../write-in-turn.ts';
 import { openChainsToChange } from './open-chains.ts';
-import { planDisks } from './plan-disks.ts';
+import { planDiskRepairs } from './plan-disk-repairs.ts';
 import type { RepairedDisk, RepairOptions, RepairResult } from './repair-result.ts';
 
 const INTERRUPTION = {
@@ -46,9 +46,9 @@ export async function repairCheckpoints(
   const chains: Chain[] = [];
   try {
     await openChainsToChange(imageNames, options, chains);
-    const read: ChainImage[][] = [];
-    for (const chain of chains) read.push(await readChainImages(chain));
-    const { disks, everywhere } = await planRepairs(chains, read, records, options);
+    const chainImages: ChainImage[][] = [];
+    for (const chain of chains) chainImages.push(await readChainImages(chain));
+    const { disks, everywhere } = await planRepairs(chains, chainImages, records, options);
     const writes = disks.flatMap(({ images }) => orderWrites(images));
     await refuseSharedWrites(chains, writes);
     options.signal?.throwIfAborted();
@@ -71,21 +71,23 @@ export interface PlannedRepairs {
 }
 
 /**
- * @param read the images of each chain, top first
+ * @param chainImages the images of each chain, top first
  * @throws RefusedError when a checkpoint cannot be repaired, or consent is missing
  */
 export async function planRepairs(
   chains: readonly Chain[],
-  read: readonly (readonly ChainImage[])[],
+  chainImages: readonly (readonly ChainImage[])[],
   records: CheckpointRecords | undefined,
   options: RepairOptions,
 ): Promise<PlannedRepairs> {
-  const known = await records?.of(read);
-  const disks = await planDisks(chains, read, known, options);
+  const known = await records?.of(chainImages);
+  const disks = await planDiskRepairs(chains, chainImages, known, options);
   requireConsent(disks, options);
   // Without XML, a checkpoint of one disk counts as a checkpoint of all disks.
   const everywhere =
-    known === undefined && options.names === undefined && read.length > 1 ? checkpointNamesOf(read) : [];
+    known === undefined && options.names === undefined && chainImages.length > 1
+      ? checkpointNamesOf(chainImages)
+      : [];
   return { disks, everywhere };
 }
 

@@ -50,7 +50,7 @@ export async function checkDomain(
     const { qemu } = domain;
     const result =
       qemu === undefined ? await checkCheckpoints(images, all) : await checkRunning(qemu, images, all);
-    const verdicts = qemu === undefined ? [] : await judgeKnown(domain, await known(all));
+    const verdicts = qemu === undefined ? [] : await judgeKnown(domain, await readKnown(all));
     const healthy = result.healthy && verdicts.every(({ valid }) => valid);
     return { ...result, healthy, domain: report(domain, all, verdicts) };
   });
@@ -70,7 +70,7 @@ export async function repairDomain(
     const result =
       qemu === undefined ? await repairCheckpoints(images, all) : await repairRunning(qemu, images, all);
     const repaired = new Set(result.disks.flatMap(({ checkpoints }) => checkpoints.map(({ name }) => name)));
-    const checkpoints = (await known(all)).filter(({ name }) => repaired.has(name));
+    const checkpoints = (await readKnown(all)).filter(({ name }) => repaired.has(name));
     const verdicts =
       qemu === undefined || result.dryRun
         ? []
@@ -99,7 +99,7 @@ async function withDomain<Options extends DomainOptions, T>(
   return work(domain, images, { ...options, documents: domain.checkpoints, disks: targets });
 }
 
-async function known({ checkpoints, documents }: DomainOptions): Promise<StoredCheckpoint[]> {
+async function readKnown({ checkpoints, documents }: DomainOptions): Promise<StoredCheckpoint[]> {
   return readCheckpoints(checkpoints ?? [], {}, documents);
 }
 

@@ -31,10 +31,10 @@ export async function repairRunning(
   return withRunningImages(qemu, imageNames, options, async (images, session) => {
     const recorders = new Map<ImageNode, string>();
     if (!options.dryRun) for (const running of images) await recordAll(running, recorders);
-    const read: ChainImage[][] = [];
-    for (const running of images) read.push(await examineAll(running, options));
+    const chainImages: ChainImage[][] = [];
+    for (const running of images) chainImages.push(await examineAll(running, options));
     const chains = images.map(({ chain }) => chain);
-    const { disks, everywhere } = await planRepairs(chains, read, records, options);
+    const { disks, everywhere } = await planRepairs(chains, chainImages, records, options);
     const changes = disks.flatMap((disk, index) => changesOf(images[index]!, disk, recorders));
     if (!options.dryRun) await changeNodes(session, changes, options);
     return {

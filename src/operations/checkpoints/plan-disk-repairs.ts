@@ -9,23 +9,23 @@ import type { KnownCheckpoint } from '../../checkpoint/known/choose-checkpoints.
 import { type DiskRepair, planRepair } from '../../checkpoint/repair/chain-repair.ts';
 import { UsageError } from '../../errors.ts';
 import { fileIdentity } from '../../storage/file.ts';
+import { changesSinceBackup } from './changes-since-backup.ts';
 import { changesOnBranch, type LeftBranch, openBranch } from './left-branch.ts';
-import { changesSinceBackup } from './repair-against-backup.ts';
 import type { RepairOptions } from './repair-result.ts';
 
 /**
  * Plans the repair of each disk, with the backup or branch that the user has named.
  *
- * @param read the images of each chain, top first
+ * @param chainImages the images of each chain, top first
  */
-export async function planDisks(
+export async function planDiskRepairs(
   chains: readonly Chain[],
-  read: readonly (readonly ChainImage[])[],
+  chainImages: readonly (readonly ChainImage[])[],
   known: readonly (readonly KnownCheckpoint[])[] | undefined,
   options: RepairOptions,
 ): Promise<DiskRepair[]> {
   const { names, against, branches = [] } = options;
-  const layers = read.map((images) => images.map(({ layer }) => layer));
+  const layers = chainImages.map((images) => images.map(({ layer }) => layer));
   const origins = await originsOf(options.origins ?? [], layers);
   const opened: LeftBranch[] = [];
   try {
@@ -45,7 +45,7 @@ export async function planDisks(
             ? changesSinceBackup(chain, against[index]!, options)
             : undefined;
       const target = { names, known: known?.[index], statedOrigin: origins[index], changes };
-      disks.push(await planRepair(chain, read[index]!, target, options));
+      disks.push(await planRepair(chain, chainImages[index]!, target, options));
     }
     return disks;
   } finally {
