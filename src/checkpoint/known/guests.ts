@@ -25,13 +25,13 @@ export function guestsOf(checkpoints: readonly Checkpoint[]): (string | undefine
     if (guest !== undefined) join(nameKey(name), `guest ${guest}`);
     if (parent !== undefined) join(nameKey(name), nameKey(parent));
   }
-  const told = new Set(
+  const leadersWithUuid = new Set(
     checkpoints.flatMap(({ guest }) => (guest === undefined ? [] : [leaderOf(`guest ${guest}`)])),
   );
-  const [only = 'the only one'] = told;
+  const [only = 'the only one'] = leadersWithUuid;
   return checkpoints.map(({ name }) => {
     const leader = leaderOf(nameKey(name));
-    if (told.has(leader)) return leader;
-    return told.size < 2 ? only : undefined;
+    if (leadersWithUuid.has(leader)) return leader;
+    return leadersWithUuid.size < 2 ? only : undefined;
   });
 }

@@ -21,9 +21,9 @@ export function repairAdvice(
 ): RepairCall | null {
   const top = chain[0]!;
   const lowest = lowestHolderIndex(chain.map(({ state }) => state));
-  const { path: place, index: told } = placeOf(chain, evidence);
-  const isLost = told !== undefined && told > (lowest ?? -1);
-  const origin = isLost ? told : lowest;
+  const { path: place, index: recorded } = placeOf(chain, evidence);
+  const isLost = recorded !== undefined && recorded > (lowest ?? -1);
+  const origin = isLost ? recorded : lowest;
   const call = {
     kind: 'repair-checkpoint',
     images: [top.image],

@@ -10,7 +10,7 @@ import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder } from './run
  * If the image seems preallocated, QEMU looks for holes under its data (BDRV_BLOCK_RECURSE). QEMU also does
  * so in an external data file, but that file is not open here.
  */
-export async function holesToTell({ image, storage }: Qcow2Layer): Promise<FileStretchAt | undefined> {
+export async function holesUnderData({ image, storage }: Qcow2Layer): Promise<FileStretchAt | undefined> {
   if (image.header.hasDataFile) return undefined;
   const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
   return seems ? openStretches(storage.fd) : undefined;

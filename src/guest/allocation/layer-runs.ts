@@ -27,7 +27,7 @@ import type { Image } from '../../image/image.ts';
 import { naming, readActiveTables, requireInside } from '../../image/image.ts';
 import { hostRange } from '../../image/scan.ts';
 import { dataRanges } from '../../storage/holes.ts';
-import { holesToTell, withHoles } from './holes-under-data.ts';
+import { holesUnderData, withHoles } from './holes-under-data.ts';
 import { NO_OFFSET, RUN, type Runs, type RunsBuilder, runsBuilder, type Units } from './runs.ts';
 
 /** Large enough that a read takes less time than the work on its result. Limits the memory of a part. */
@@ -48,7 +48,7 @@ export async function openRunReader(layer: Layer): Promise<RunReader> {
 async function qcow2Reader(layer: Qcow2Layer): Promise<RunReader> {
   const { image } = layer;
   const { header } = image;
-  const stretchAt = await holesToTell(layer);
+  const stretchAt = await holesUnderData(layer);
   const { l2Offsets } = await readActiveTables(image);
   const tableBytes = guestBytesPerL2Table(header);
   const tablesPerPart = Math.max(1, Math.floor(ENTRIES_PER_PART / l2EntriesPerTable(header)));
