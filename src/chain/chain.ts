@@ -69,6 +69,23 @@ export async function allLayers(chain: Chain): Promise<Layer[]> {
   return layers;
 }
 
+/** The images above the first one that cannot be opened, and the error for that one. */
+export async function reachableLayers(
+  chain: Chain,
+): Promise<{ layers: Layer[]; error: RefusedError | FailedError | undefined }> {
+  const layers: Layer[] = [];
+  try {
+    for (;;) {
+      const layer = await chain.layer(layers.length);
+      if (layer === undefined) return { layers, error: undefined };
+      layers.push(layer);
+    }
+  } catch (error) {
+    if (error instanceof RefusedError || error instanceof FailedError) return { layers, error };
+    throw error;
+  }
+}
+
 async function openBacking(
   layers: readonly Layer[],
   reference: ImageReference,

@@ -2,7 +2,7 @@
  * Finds the images of one disk through which another disk is read as well. The two disks cannot differ in
  * data from such an image.
  */
-import type { Chain } from '../../chain/chain.ts';
+import { type Chain, reachableLayers } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { FailedError, RefusedError } from '../../errors.ts';
 import { fileIdentity } from '../../storage/file.ts';
@@ -14,30 +14,20 @@ export interface SharedImage {
   readonly path: string;
 }
 
-/** The images of `chain` that share their file or external data file with an image of `other`; top first. */
+/**
+ * The images of `chain` that share their file or external data file with an image of `other`; top first. An
+ * image that cannot be opened ends the list: data from it or from below it cannot be read.
+ */
 export async function sharedImages(chain: Chain, other: Chain): Promise<SharedImage[]> {
   const files = new Set<string>();
-  for (const layer of await reachableLayers(other)) for (const file of await filesOf(layer)) files.add(file);
+  for (const layer of (await reachableLayers(other)).layers) {
+    for (const file of await filesOf(layer)) files.add(file);
+  }
   const shared: SharedImage[] = [];
-  for (const [depth, layer] of (await reachableLayers(chain)).entries()) {
+  for (const [depth, layer] of (await reachableLayers(chain)).layers.entries()) {
     if ((await filesOf(layer)).some((file) => files.has(file))) shared.push({ depth, path: layer.path });
   }
   return shared;
-}
-
-/** An image that cannot be opened ends the list: data from it or from below it cannot be read. */
-async function reachableLayers(chain: Chain): Promise<Layer[]> {
-  const layers: Layer[] = [];
-  try {
-    for (;;) {
-      const layer = await chain.layer(layers.length);
-      if (layer === undefined) return layers;
-      layers.push(layer);
-    }
-  } catch (error) {
-    if (error instanceof RefusedError || error instanceof FailedError) return layers;
-    throw error;
-  }
 }
 
 /** Device and inode of each file with data of the image. */

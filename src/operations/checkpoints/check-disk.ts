@@ -3,7 +3,7 @@
  * detect.
  */
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
-import type { Chain } from '../../chain/chain.ts';
+import { type Chain, reachableLayers } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
 import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../../checkpoint/chain/chain-images.ts';
@@ -15,7 +15,7 @@ import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
 import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
 import { leftBehind } from '../../checkpoint/verdict/left-behind.ts';
 import { type CheckpointProblem, judge } from '../../checkpoint/verdict/verdict.ts';
-import { FailedError, RefusedError } from '../../errors.ts';
+import type { FailedError, RefusedError } from '../../errors.ts';
 import type { Problem } from '../../inspection/problem.ts';
 import type { RepairCall } from '../../remedy.ts';
 import { nameRange } from '../../text/name-range.ts';
@@ -78,35 +78,21 @@ export interface ExaminedDisk {
 }
 
 export async function examineDisk({ chain, examine }: ChainToCheck): Promise<ExaminedDisk> {
-  const { layers, problem } = await reachableLayers(chain);
+  const { layers, error } = await reachableLayers(chain);
   const images: ChainImage[] = [];
   for (const [index, layer] of layers.entries()) images.push(await examine(layer, index));
-  return { chain, images, problem };
+  return { chain, images, problem: error && brokenChain(error) };
 }
 
-/** The images above the first one that cannot be opened. */
-async function reachableLayers(chain: Chain): Promise<{ layers: Layer[]; problem?: Problem }> {
-  const layers: Layer[] = [];
-  try {
-    for (;;) {
-      const layer = await chain.layer(layers.length);
-      if (layer === undefined) return { layers };
-      layers.push(layer);
-    }
-  } catch (error) {
-    if (!(error instanceof RefusedError) && !(error instanceof FailedError)) throw error;
-    const { message, remedy } = error;
-    return {
-      layers,
-      problem: {
-        code: 'chain-broken',
-        severity: 'error',
-        message: `the images below cannot be examined: ${message}`,
-        ...(remedy === undefined ? {} : { remedy }),
-        unopenable: false,
-      },
-    };
-  }
+/** The problem of an image that cannot be opened. */
+function brokenChain({ message, remedy }: RefusedError | FailedError): Problem {
+  return {
+    code: 'chain-broken',
+    severity: 'error',
+    message: `the images below cannot be examined: ${message}`,
+    ...(remedy === undefined ? {} : { remedy }),
+    unopenable: false,
+  };
 }
 
 /** @param names of checkpoints that other disks have */
