@@ -20,10 +20,10 @@ export interface ChainImage {
   /** A program has the image open for writing. In-use bitmaps are then normal. */
   readonly isBeingWritten: boolean;
   /** Set if a running QEMU has the image open. Bitmaps are then changed in QEMU, not in the file. */
-  readonly running?: RunningImage | undefined;
+  readonly running?: RunningState | undefined;
 }
 
-interface RunningImage {
+interface RunningState {
   /** Set while QEMU writes to the image. The file alone does not show current allocation and marks. */
   readonly reader?: RunningReader | undefined;
 }
