@@ -13,7 +13,7 @@ export interface ClusterLookup {
 }
 
 /** Keeps the L1 table and the last L2 table, so that lookups in disk order read each table once. */
-export async function openClusterLookup(image: Image): Promise<ClusterLookup> {
+export async function clusterLookup(image: Image): Promise<ClusterLookup> {
   const { storage, header } = image;
   const { l2Offsets } = await readActiveTables(image);
   const tableBytes = guestBytesPerL2Table(header);

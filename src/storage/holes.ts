@@ -65,7 +65,7 @@ export type FileStretchAt = (offset: number) => FileStretch;
  * Looks up offsets in any order. It caches the last stretch, because the next offset is usually near.
  * Undefined if the platform does not support it. Moves the file position of `fd`.
  */
-export async function openStretches(fd: number): Promise<FileStretchAt | undefined> {
+export async function fileStretches(fd: number): Promise<FileStretchAt | undefined> {
   const native = await findNative();
   if (native === undefined) return undefined;
   let last: FileStretch = { start: 0, end: 0, isData: true };

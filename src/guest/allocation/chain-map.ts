@@ -3,7 +3,7 @@
  * the kind of data.
  */
 import type { Layer } from '../../chain/layer.ts';
-import { openRunReader, type RunReader } from './layer-runs.ts';
+import { type RunReader, runReader } from './layer-runs.ts';
 import { extentsOf, type MapColumns, type MapExtent } from './map-columns.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs } from './runs.ts';
 
@@ -152,7 +152,7 @@ function openCursor(layer: Layer): Cursor {
 }
 
 async function load(cursor: Cursor, offset: number): Promise<void> {
-  cursor.reader ??= await openRunReader(cursor.layer);
+  cursor.reader ??= await runReader(cursor.layer);
   cursor.runs = await cursor.reader.read(offset);
   cursor.position = 0;
 }

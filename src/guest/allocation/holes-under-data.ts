@@ -3,7 +3,7 @@
  */
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { seemsPreallocated } from '../../image/preallocation.ts';
-import { bytesOnDisk, type FileStretch, type FileStretchAt, openStretches } from '../../storage/holes.ts';
+import { bytesOnDisk, type FileStretch, type FileStretchAt, fileStretches } from '../../storage/holes.ts';
 import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder } from './runs.ts';
 
 /**
@@ -13,7 +13,7 @@ import { NO_OFFSET, RUN, type RunKind, type Runs, type RunsBuilder } from './run
 export async function holesUnderData({ image, storage }: Qcow2Layer): Promise<FileStretchAt | undefined> {
   if (image.header.hasDataFile) return undefined;
   const seems = await seemsPreallocated(image, bytesOnDisk(storage.fd));
-  return seems ? openStretches(storage.fd) : undefined;
+  return seems ? fileStretches(storage.fd) : undefined;
 }
 
 /** Marks the data that lies in holes. Nearly every run lies in one stretch, so its kind changes in place. */

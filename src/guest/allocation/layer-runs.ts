@@ -41,7 +41,7 @@ export interface RunReader {
   read(start: number): Promise<Runs>;
 }
 
-export async function openRunReader(layer: Layer): Promise<RunReader> {
+export async function runReader(layer: Layer): Promise<RunReader> {
   return layer.format === 'qcow2' ? qcow2Reader(layer) : rawReader(layer);
 }
 

@@ -5,7 +5,7 @@ import { alignDown } from '../../bytes/align.ts';
 import { RefusedError } from '../../errors.ts';
 import { guestOffset as toGuestOffset } from '../../format/addresses.ts';
 import { hex } from '../../format/format-error.ts';
-import { type ClusterLookup, openClusterLookup } from '../../image/cluster-lookup.ts';
+import { type ClusterLookup, clusterLookup } from '../../image/cluster-lookup.ts';
 import type { Image } from '../../image/image.ts';
 import { decompressCluster } from './decompress.ts';
 import { readStored, type StoredCluster } from './stored-clusters.ts';
@@ -30,7 +30,7 @@ export function compressedClusters(image: Image): CompressedClusters {
 
   /** Starts to read all of the clusters together and to decompress them in parallel. */
   function contents(guestOffsets: readonly number[]): Map<number, Promise<Uint8Array>> {
-    lookup ??= openClusterLookup(image);
+    lookup ??= clusterLookup(image);
     const stored = lookup
       .then((found) => findAll(image, found, guestOffsets))
       .then((clusters) => readStored(image.storage, clusters));

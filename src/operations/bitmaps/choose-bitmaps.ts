@@ -18,7 +18,7 @@ export type BitmapChoice =
  * @returns a function that checks whether a bitmap of that name is chosen
  * @throws RefusedError when the files seem to belong to another disk
  */
-export async function openChoice(
+export async function readChoice(
   chain: Chain,
   choice: BitmapChoice,
   options: OperationOptions,

@@ -15,7 +15,7 @@ import { type Image, readActiveTables } from '../../image/image.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
-import { openCheckpoints } from '../checkpoints/open-checkpoints.ts';
+import { checkpointReader } from '../checkpoints/checkpoint-reader.ts';
 import { requireQcow2, withQcow2 } from '../open-qcow2.ts';
 import type { OperationOptions } from '../options.ts';
 import { requireConsistentBitmap } from './find-bitmap.ts';
@@ -43,7 +43,7 @@ export async function visitNamedBitmaps(
   visit: (bitmap: DirtyBitmap) => void,
 ): Promise<void> {
   const visitAll = async (source: Chain, adapted = (bitmap: DirtyBitmap) => bitmap) => {
-    const read = isUnited ? await openCheckpoints(source, options) : await openBitmaps(source, options);
+    const read = isUnited ? await checkpointReader(source, options) : await bitmapReader(source, options);
     for (const name of names) visit(adapted(await read(name)));
   };
   if (from === undefined) return visitAll(target);
@@ -54,7 +54,7 @@ export async function visitNamedBitmaps(
   );
 }
 
-async function openBitmaps(
+async function bitmapReader(
   chain: Chain,
   options: OperationOptions,
 ): Promise<(name: string) => Promise<DirtyBitmap>> {

@@ -20,7 +20,7 @@ import {
 import { requireQcow2 } from '../open-qcow2.ts';
 import { withChain } from '../with-chain.ts';
 import { writeInTurn } from '../write-in-turn.ts';
-import { type BitmapChoice, openChoice } from './choose-bitmaps.ts';
+import { type BitmapChoice, readChoice } from './choose-bitmaps.ts';
 
 export interface RemovedFromImage {
   readonly image: string;
@@ -85,7 +85,7 @@ export async function removeChosen(
 
 async function planRemovals(chain: Chain, choice: BitmapChoice, options: RemoveOptions): Promise<Removal[]> {
   requireQcow2(chain);
-  const isChosen = await openChoice(chain, choice, options);
+  const isChosen = await readChoice(chain, choice, options);
   const removals: Removal[] = [];
   for (const layer of options.chain ? await allLayers(chain) : [chain.top]) {
     if (layer.format === 'raw') continue;

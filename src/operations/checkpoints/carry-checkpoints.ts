@@ -35,7 +35,7 @@ import {
 } from '../change-bitmaps.ts';
 import { compareChains, requireSameSize } from '../compared-disk.ts';
 import { withChain } from '../with-chain.ts';
-import { openCheckpoints } from './open-checkpoints.ts';
+import { checkpointReader } from './checkpoint-reader.ts';
 
 export interface CarryOptions extends ChangeOptions {
   /** Only these checkpoints. Default: all of the chain. */
@@ -93,7 +93,7 @@ async function carry(chain: Chain, target: ImageToChange, options: CarryOptions)
   requireSameSize(target.chain, chain, { remedy: { kind: 'equalize-sizes' } });
   const images = await readChainImages(chain);
   const names = namesToCarry(images, options.names);
-  const readCheckpoint = await openCheckpoints(chain, options);
+  const readCheckpoint = await checkpointReader(chain, options);
   const layers = await allLayers(chain);
   const depth = layers.findIndex(({ storage }) => storage.identity === target.identity);
   if (depth > 0) await refuseEmptied(images.slice(0, depth), names, options);

@@ -1,7 +1,7 @@
 /** Lookup of single clusters by their offset on the disk. Each table is read once if the order is that of the disk. */
 import { expect, test } from 'vitest';
 import { guestOffset } from '../../../src/format/addresses.ts';
-import { openClusterLookup } from '../../../src/image/cluster-lookup.ts';
+import { clusterLookup } from '../../../src/image/cluster-lookup.ts';
 import { openImage } from '../../../src/image/image.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import { storedHeader } from '../format/stored-header.ts';
@@ -21,7 +21,7 @@ test('a lookup finds the entry of each cluster, and reads no table twice in succ
   data.setBigUint64(4 * 512 + 8, 6n * 512n);
   const reads: number[] = [];
   const storage = memoryStorage(bytes, { name: 'disk.qcow2' });
-  const lookup = await openClusterLookup(
+  const lookup = await clusterLookup(
     await openImage({
       ...storage,
       sizeBytes: bytes.length,
@@ -52,7 +52,7 @@ test('a broken entry is reported with the name of the file', async () => {
   const data = new DataView(bytes.buffer);
   data.setBigUint64(1024, 3n * 512n);
   data.setBigUint64(3 * 512, 5n * 512n + 16n);
-  const { find } = await openClusterLookup(await openImage(memoryStorage(bytes, { name: 'disk.qcow2' })));
+  const { find } = await clusterLookup(await openImage(memoryStorage(bytes, { name: 'disk.qcow2' })));
   await expect(find(guestOffset(0))).rejects.toThrow(/^disk\.qcow2: /);
   expect(await find(guestOffset(512))).toEqual({ kind: 'unallocated' });
 });

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { openChain } from '../../../../src/chain/chain.ts';
 import { parseReference } from '../../../../src/chain/reference.ts';
 import { guestOffset } from '../../../../src/format/addresses.ts';
-import { openClusterLookup } from '../../../../src/image/cluster-lookup.ts';
+import { clusterLookup } from '../../../../src/image/cluster-lookup.ts';
 import { firstDifference, readGuestDisk } from '../../../support/guest-disk.ts';
 import { compareImages, qemuImg } from '../../../support/qemu.ts';
 import { type Random, randomCases, seededRandom } from '../../../support/random.ts';
@@ -79,7 +79,7 @@ async function overwriteCompressed(path: string, bytes: Uint8Array): Promise<voi
   const chain = await openChain(parseReference(path, 'qcow2'), { mode: 'read', locking: 'lock' });
   const { top } = chain;
   if (top.format !== 'qcow2') throw new Error('not qcow2');
-  const cluster = await (await openClusterLookup(top.image)).find(guestOffset(0));
+  const cluster = await (await clusterLookup(top.image)).find(guestOffset(0));
   await chain.close();
   if (cluster.kind !== 'compressed') throw new Error(`cluster is ${cluster.kind}`);
   const file = await open(path, 'r+');

@@ -7,7 +7,7 @@ import { openLayer } from '../../../../src/chain/layer.ts';
 import { guestOffset } from '../../../../src/format/addresses.ts';
 import { type Cluster, decodeL2Entry } from '../../../../src/format/l2-entry.ts';
 import { readL2Entry } from '../../../../src/format/l2-table.ts';
-import { openRunReader } from '../../../../src/guest/allocation/layer-runs.ts';
+import { runReader } from '../../../../src/guest/allocation/layer-runs.ts';
 import { NO_OFFSET, RUN, type Runs } from '../../../../src/guest/allocation/runs.ts';
 import { scratchFolder } from '../../../support/scratch.ts';
 import { storedHeader } from '../../format/stored-header.ts';
@@ -90,7 +90,7 @@ test('each cluster has the kind and the place that the decoder finds, from any s
           if (layer.format !== 'qcow2') throw new Error('not qcow2');
           const { header } = layer.image;
           const start = from % header.virtualSizeBytes;
-          const runs = await (await openRunReader(layer)).read(start);
+          const runs = await (await runReader(layer)).read(start);
           expect([runs.start, runs.end]).toEqual([start, header.virtualSizeBytes]);
           const disagreements = [];
           for (let offset = start; offset < runs.end; offset += CLUSTER - (offset % CLUSTER)) {

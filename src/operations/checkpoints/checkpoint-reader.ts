@@ -20,7 +20,7 @@ import type { OperationOptions } from '../options.ts';
  * @returns a function that reads a checkpoint for the disk of the top image. It throws RefusedError when
  * libvirt would refuse the checkpoint, or when an incremental backup from it would fail or lack changes
  */
-export async function openCheckpoints(
+export async function checkpointReader(
   chain: Chain,
   options: OperationOptions,
 ): Promise<(name: string) => Promise<DirtyBitmap>> {
