@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../../src/format/addresses.ts';
 import { openImage } from '../../../src/image/image.ts';
+import { keep } from '../../../src/plan/bitmap-slot.ts';
 import { memoryStorage } from '../../support/memory.ts';
 import {
   BLOCK,
@@ -10,7 +11,6 @@ import {
   clean,
   countedClusters,
   emptyImage,
-  keep,
   mixed,
   planOn,
   store,

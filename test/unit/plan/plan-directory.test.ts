@@ -7,6 +7,7 @@ import type { BitmapDirectoryEntry } from '../../../src/format/bitmap-directory.
 import { openImage } from '../../../src/image/image.ts';
 import { applyPlan } from '../../../src/plan/apply-plan.ts';
 import type { BitmapSlot } from '../../../src/plan/bitmap-slot.ts';
+import { keep } from '../../../src/plan/bitmap-slot.ts';
 import { planDirectory } from '../../../src/plan/plan-directory.ts';
 import { flatBits } from '../../support/flat-bits.ts';
 import { type MemoryStorage, memoryStorage } from '../../support/memory.ts';
@@ -20,7 +21,6 @@ import {
   DISK,
   emptyImage,
   FIRST,
-  keep,
   L1,
   mixed,
   planOn,

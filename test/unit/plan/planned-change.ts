@@ -78,7 +78,6 @@ export const store = (
   bitmap,
   ...more,
 });
-export const keep = (entry: BitmapDirectoryEntry): BitmapSlot => ({ kind: 'keep', entry });
 export const mixed = bitmapOf((byte) => (byte % 7) + 1);
 export const clean = bitmapOf(() => 0);
 
