@@ -26,7 +26,7 @@ const TESTS = {
   'src/format/l2-': L2,
   'src/image': [...IMAGE, 'test/unit/inspection/*.test.ts', 'test/unit/golden/bitmaps.test.ts'],
   'src/plan': [...IMAGE, ...['changes', 'header', 'refcounts'].map((name) => `${CRASH}/${name}.test.ts`)],
-  'src/plan/apply-plan.ts': [`${CRASH}/changes.test.ts`],
+  'src/plan/apply-plan.ts': ['test/unit/plan/apply-plan.test.ts', `${CRASH}/changes.test.ts`],
 };
 
 /** @returns {string[]} */
