@@ -79,8 +79,8 @@ export function visitDirtyExtents(
 }
 
 /**
- * Adds the marks of `source` to `target`. The granularities may differ: marks are rounded outward. So may the sizes
- * of the disks.
+ * Adds the marks of `source` to `target`. The granularities may differ: marks are rounded outward. So may the
+ * sizes of the disks.
  */
 export function mergeInto(target: DirtyBitmap, source: DirtyBitmap): void {
   if (target.granularityBits >= source.granularityBits) unite(target.bits, coarsened(source, target));
@@ -108,7 +108,10 @@ function refineInto(target: DirtyBitmap, source: DirtyBitmap): void {
   });
 }
 
-/** The number of granules that `wanted` marks and `have` does not. Both have the same disk size and granularity. */
+/**
+ * The number of granules that `wanted` marks and `have` does not. Both have the same disk size and
+ * granularity.
+ */
 export function countMissingMarks(wanted: DirtyBitmap, have: DirtyBitmap): number {
   return countMissing(wanted.bits, have.bits);
 }

@@ -5,8 +5,8 @@ import { countSet, hasBit } from '../bytes/chunked-bits.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 
 /**
- * The dirty share of each of `partCount` equal parts of the disk. Only a part that is clean throughout has 0, and
- * only one that is dirty throughout has 1.
+ * The dirty share of each of `partCount` equal parts of the disk. Only a part that is clean throughout has 0,
+ * and only one that is dirty throughout has 1.
  */
 export function dirtyShares(
   { bits, virtualSizeBytes, granularityBits }: DirtyBitmap,

@@ -7,8 +7,8 @@ import { bytesBetween, type Chunk } from '../bytes/chunked-bits.ts';
 import type { DirtyBitmap } from './dirty-bitmap.ts';
 
 /**
- * Returns the content of each entry of the bitmap table: all zeros, all ones, or a cluster with these bytes. A
- * cluster is a view of the bitmap where possible.
+ * Returns the content of each entry of the bitmap table: all zeros, all ones, or a cluster with these bytes.
+ * A cluster is a view of the bitmap where possible.
  */
 export function encodeBitmap({ bits }: DirtyBitmap, clusterSizeBytes: number): Chunk[] {
   const pieces: Chunk[] = [];

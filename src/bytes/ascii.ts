@@ -18,14 +18,16 @@ function fourDigits(value: number): number {
   return PAIRS[high]! | (PAIRS[value - high * 100]! << 16);
 }
 
-/** The number of digits without leading zeros of a number below 10000. No branch, because none is predictable. */
+/**
+ * The number of digits without leading zeros of a number below 10000. No branch, because none is predictable.
+ */
 function digitCount(value: number): number {
   return 1 + ((9 - value) >>> 31) + ((99 - value) >>> 31) + ((999 - value) >>> 31);
 }
 
 /**
- * Writes `numbers[index]` in decimal, a whole number from 0 to Number.MAX_SAFE_INTEGER. As an argument, a large
- * number would be a new object. It writes whole words, like `writePiece`.
+ * Writes `numbers[index]` in decimal, a whole number from 0 to Number.MAX_SAFE_INTEGER. As an argument, a
+ * large number would be a new object. It writes whole words, like `writePiece`.
  *
  * @returns the offset after the last digit
  */

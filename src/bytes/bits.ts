@@ -67,7 +67,9 @@ export function countMissingBits(wanted: ReadonlyBits, have: ReadonlyBits): numb
   return count;
 }
 
-/** Each call of memcmp(3) costs as much as the comparison of some KiB. Small blocks then narrow the search. */
+/**
+ * Each call of memcmp(3) costs as much as the comparison of some KiB. Small blocks then narrow the search.
+ */
 const BLOCK_SIZES = [64 * 1024, 4096, 512];
 const BLOCKS_OF = {
   0: BLOCK_SIZES.map((size) => Buffer.alloc(size)),

@@ -1,6 +1,6 @@
 /**
- * A bit array in chunks. A chunk without a set bit, or with all bits set, takes no memory, and work on it is one
- * comparison. So the cost of a bitmap depends on its marks and not on the size of the disk.
+ * A bit array in chunks. A chunk without a set bit, or with all bits set, takes no memory, and work on it is
+ * one comparison. So the cost of a bitmap depends on its marks and not on the size of the disk.
  */
 import { divideUp } from './align.ts';
 import { type BitChanges, bitChanges } from './bit-changes.ts';
@@ -93,8 +93,8 @@ export function replaceBytes(bits: ChunkedBits, at: number, bytes: Uint8Array): 
 }
 
 /**
- * Bytes [start, end) of the array, as a view. The range is a part of one chunk or consists of whole chunks, which
- * become views of one buffer.
+ * Bytes [start, end) of the array, as a view. The range is a part of one chunk or consists of whole chunks,
+ * which become views of one buffer.
  */
 export function bytesBetween(bits: ChunkedBits, start: number, end: number): Chunk {
   const { chunks, chunkBytes } = bits;

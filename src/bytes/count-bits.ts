@@ -1,6 +1,6 @@
 /**
- * Counts the set bits of an array. The WebAssembly kernel (count-kernel.wat) does it for long arrays. It is fast from
- * the first call, while a JavaScript loop is fast only once it is compiled.
+ * Counts the set bits of an array. The WebAssembly kernel (count-kernel.wat) does it for long arrays. It is
+ * fast from the first call, while a JavaScript loop is fast only once it is compiled.
  */
 import { alignUp } from './align.ts';
 import type { ReadonlyBits } from './bits.ts';

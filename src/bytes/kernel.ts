@@ -21,13 +21,15 @@ const modules = new Map<string, object>();
 export interface Kernel<Exports> {
   /** In the memory of the kernel, in this order. */
   readonly arrays: Uint8Array<ArrayBuffer>[];
-  /** undefined if such a memory is not possible: a processor without vectors, a limit on the address space. */
+  /**
+   * undefined if such a memory is not possible: a processor without vectors, a limit on the address space.
+   */
   readonly exports: Exports | undefined;
 }
 
 /**
- * A kernel with adjacent zeroed arrays, aligned to 16 bytes. Untouched pages cost nothing. Without a kernel they
- * are ordinary arrays.
+ * A kernel with adjacent zeroed arrays, aligned to 16 bytes. Untouched pages cost nothing. Without a kernel
+ * they are ordinary arrays.
  *
  * @param code of the kernel, in base64
  */

@@ -8,8 +8,9 @@ import { MAX_BITMAP_NAME_BYTES } from '../format/bitmap-directory.ts';
 export const ALLOCATED = '#ALLOCATED';
 
 /**
- * Bitmaps that libvirt creates for the duration of a job. They do not belong to a checkpoint. That of a backup is
- * named after the target of the disk; people and KubeVirt give checkpoints names like `backup-2026-11-01`.
+ * Bitmaps that libvirt creates for the duration of a job. They do not belong to a checkpoint. That of a
+ * backup is named after the target of the disk; people and KubeVirt give checkpoints names like
+ * `backup-2026-11-01`.
  */
 const TEMPORARY = /^(libvirt-tmp-|libvirt-migration-|backup-((fd|hd|sd|vd|xvd|ubd)[a-z]+|nvme\d+n\d+)$)/;
 

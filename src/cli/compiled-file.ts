@@ -2,8 +2,8 @@
  * Loads a built file with its bytecode. Compiling the file would take longer than most runs.
  *
  * The build stores the bytecode next to the file. V8 refuses the bytecode of another version of V8 and then
- * compiles the file as usual. V8 does not notice damage and compares only the length of the text, so this file
- * checks both.
+ * compiles the file as usual. V8 does not notice damage and compares only the length of the text, so this
+ * file checks both.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,8 +22,8 @@ interface LoadedFile {
 
 /**
  * @param folder an absolute path
- * @param file the path of a CommonJS file in the folder. Stack traces and bytecode contain it without the folder,
- * so that builds in different folders are identical
+ * @param file the path of a CommonJS file in the folder. Stack traces and bytecode contain it without the
+ * folder, so that builds in different folders are identical
  */
 export function loadFile(folder: string, file: string): LoadedFile {
   const path = join(folder, file);
@@ -70,8 +70,8 @@ function markOf(text: string, bytecode: Uint8Array): string {
 const ROTATIONS = 32;
 
 /**
- * Differs after any change within one word, such as a flipped bit. V8 only interprets it, so the step for each word is
- * cheap. The multiplication after each block makes its place count.
+ * Differs after any change within one word, such as a flipped bit. V8 only interprets it, so the step for
+ * each word is cheap. The multiplication after each block makes its place count.
  */
 function checksum(bytes: Uint8Array): number {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);

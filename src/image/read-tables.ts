@@ -1,5 +1,6 @@
 /**
- * Reads many tables of one cluster each in file order, some reads ahead of the caller: L2 tables, or refcount blocks.
+ * Reads many tables of one cluster each in file order, some reads ahead of the caller: L2 tables, or refcount
+ * blocks.
  */
 import { alignDown } from '../bytes/align.ts';
 import type { ByteRange, Span } from '../bytes/range.ts';
@@ -54,13 +55,13 @@ function batchBytes(room: Uint8Array, { header: { clusterSizeBytes } }: Image): 
 }
 
 /**
- * Visits each table that `offsets` names once. Tables of successive indexes that are adjacent in the file are visited
- * together.
+ * Visits each table that `offsets` names once. Tables of successive indexes that are adjacent in the file are
+ * visited together.
  *
  * @param offsets offset of each table in bytes, 0 where there is none
  * @param room the buffer for the tables (see `tableRoomBytes`)
- * @param visit receives the index of the first table, and the tables as stored. The array is a part of `room`, and
- * valid only during the call.
+ * @param visit receives the index of the first table, and the tables as stored. The array is a part of
+ * `room`, and valid only during the call.
  * @throws RefusedError when a table reaches beyond the end of the file
  */
 export async function visitTables(

@@ -29,9 +29,9 @@ import { mostTableBytes, type TableReading, tableRoomBytes, visitTables } from '
 export interface TableVisitor {
   readonly content: Content;
   /**
-   * Called for all L2 tables, for one or for those of successive L1 entries. `units` has one bit for each of their
-   * clusters (subclusters with extended L2 entries), set if it has the content. The array is valid only during the
-   * call.
+   * Called for all L2 tables, for one or for those of successive L1 entries. `units` has one bit for each of
+   * their clusters (subclusters with extended L2 entries), set if it has the content. The array is valid only
+   * during the call.
    */
   onTables(l1Index: number, units: Uint8Array): void;
 }

@@ -9,12 +9,12 @@ import type { Plan, Step } from './plan.ts';
 type WriteStep = Extract<Step, { kind: 'write' }>;
 
 /**
- * Carries out every step in order. Adjacent writes before the commit are one request. It cannot be stopped: a caller
- * must cancel before the call.
+ * Carries out every step in order. Adjacent writes before the commit are one request. It cannot be stopped: a
+ * caller must cancel before the call.
  *
- * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk, and names
- * the first step of the request. After a failed flush nothing more is written: the device may have kept any of the
- * earlier writes.
+ * @throws FailedError when a write or a flush fails. Its message describes the state of the image on disk,
+ * and names the first step of the request. After a failed flush nothing more is written: the device may have
+ * kept any of the earlier writes.
  */
 export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
   for (let index = 0; index < plan.steps.length; ) {
@@ -38,8 +38,8 @@ export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
 const JOINED_BYTES = 64 * 2 ** 20;
 
 /**
- * The bytes of the write at `index` and of those that continue it. The commit and what follows it are requests of
- * their own, since their failure leaves the image in another state.
+ * The bytes of the write at `index` and of those that continue it. The commit and what follows it are
+ * requests of their own, since their failure leaves the image in another state.
  */
 function adjacentWrites(
   { steps, commitIndex }: Plan,

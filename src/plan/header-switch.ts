@@ -80,7 +80,8 @@ function extensionHead(): Uint8Array {
   return bytes;
 }
 
-// --- a new payload --------------------------------------------------------------------------------------------
+// --- a new payload
+// --------------------------------------------------------------------------------------------
 
 function replacement(image: Image, payload: Uint8Array): Omit<HeaderSwitch, 'first'> {
   const existing = slots(image);
@@ -197,7 +198,8 @@ function behindEndMarker(
   };
 }
 
-// --- no bitmap left -------------------------------------------------------------------------------------------
+// --- no bitmap left
+// -------------------------------------------------------------------------------------------
 
 function removal(image: Image): Omit<HeaderSwitch, 'first'> {
   return {

@@ -94,8 +94,8 @@ interface Placed {
 }
 
 /**
- * Joins data clusters that are adjacent both in the file and in the bitmap into one write. Where clusters are small,
- * this keeps the plan short.
+ * Joins data clusters that are adjacent both in the file and in the bitmap into one write. Where clusters are
+ * small, this keeps the plan short.
  */
 function* joinAdjacent(parts: readonly Placed[]): Generator<Placed> {
   let current: Placed | undefined;

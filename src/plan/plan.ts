@@ -1,6 +1,6 @@
 /**
- * A change to an image as data. Planning reads the image and writes nothing. Dry runs and the power-cut tests read
- * the plan, and applyPlan carries it out.
+ * A change to an image as data. Planning reads the image and writes nothing. Dry runs and the power-cut tests
+ * read the plan, and applyPlan carries it out.
  */
 import { RefusedError } from '../errors.ts';
 import { type HostOffset, hostOffset } from '../format/addresses.ts';

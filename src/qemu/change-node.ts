@@ -82,7 +82,8 @@ export async function changeNodes(
     const refused = await changedChain(session, nodes);
     throw refused === undefined ? error : chainChanged(refused);
   }
-  // To an image that has become read-only, QEMU 11.1 adds no persistent bitmap. Older versions add it and do not store it.
+  // To an image that has become read-only, QEMU 11.1 adds no persistent bitmap. Older versions add it and do
+  // not store it.
   const late = await changedChain(session, nodes);
   if (late !== undefined) {
     throw new FailedError(

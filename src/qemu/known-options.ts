@@ -51,8 +51,8 @@ function optionsAtStart(
 }
 
 /**
- * The options that libvirt would give to the images if it started the guest as it is now. The node names would
- * differ, so an image is found by its file.
+ * The options that libvirt would give to the images if it started the guest as it is now. The node names
+ * would differ, so an image is found by its file.
  */
 async function readCurrentOptions(qmp: Qmp): Promise<(node: ImageNode) => ImageOptions | undefined> {
   const options = blockdevOptions((await qmp.currentCommandLine?.()) ?? []);

@@ -10,7 +10,10 @@ import { nbdFailure, openNbdStream } from './nbd-stream.ts';
 const MAX_REQUEST_BYTES = 2 ** 30;
 
 export interface NbdMapVisitor {
-  /** All extents in order. Together they cover the disk. The type is the value in the context: a depth, or flags. */
+  /**
+   * All extents in order. Together they cover the disk. The type is the value in the context: a depth, or
+   * flags.
+   */
   readonly onExtent: (offset: number, length: number, type: number) => void;
   /** The end of the part that has been visited, after each answer of QEMU. */
   readonly onPosition: (offset: number) => void;
@@ -54,8 +57,8 @@ export async function visitNbdMap(
       onPosition(end);
     }
   } finally {
-    // QEMU must end the connection. If a client leaves an export that an I/O thread serves, QEMU 7.2.22 aborts
-    // (assertion in nbd_blockdev_client_closed).
+    // QEMU must end the connection. If a client leaves an export that an I/O thread serves, QEMU 7.2.22
+    // aborts (assertion in nbd_blockdev_client_closed).
     await from.delete();
     stream.close();
   }

@@ -7,7 +7,8 @@ import { type ErrorDetails, FailedError } from '../errors.ts';
 export interface NbdStream {
   send(...messages: readonly Uint8Array[]): void;
   /**
-   * Takes the next `length` bytes. An abort of the signal rejects with its reason, and leaves the connection open.
+   * Takes the next `length` bytes. An abort of the signal rejects with its reason, and leaves the connection
+   * open.
    *
    * @throws FailedError when the connection fails or ends before
    */

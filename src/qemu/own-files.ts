@@ -1,6 +1,6 @@
 /**
- * Removes the files of a run. Other users, such as that of QEMU, may write to the same folders, so this follows no
- * links and removes nothing with another name.
+ * Removes the files of a run. Other users, such as that of QEMU, may write to the same folders, so this
+ * follows no links and removes nothing with another name.
  */
 import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -46,7 +46,8 @@ export async function loadKoffi(): Promise<Koffi> {
 }
 
 /**
- * The binary for the libc of this process. Its package would read the file of Node to find out which one that is.
+ * The binary for the libc of this process. Its package would read the file of Node to find out which one that
+ * is.
  *
  * @returns undefined where it fails. Only built files have require().
  */

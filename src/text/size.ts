@@ -26,7 +26,8 @@ export function formatShare(part: number, whole: number): string {
 }
 
 /**
- * Parses a size: a whole number with an optional suffix k, M, G or T, also written as KiB or KB (powers of 1024).
+ * Parses a size: a whole number with an optional suffix k, M, G or T, also written as KiB or KB (powers of
+ * 1024).
  * For the rules of qemu-img see qemu-size.ts.
  *
  * @throws UsageError

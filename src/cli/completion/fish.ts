@@ -48,7 +48,10 @@ function valueWords(completes: Completes): string {
   return completes.kind === 'file' ? '-F' : `-f ${candidates(completes)}`.trimEnd();
 }
 
-/** fish offers files by itself. The script does not know which argument it completes, so files stay with bitmaps. */
+/**
+ * fish offers files by itself. The script does not know which argument it completes, so files stay with
+ * bitmaps.
+ */
 function argumentLines(command: CommandNode): string[] {
   return command.arguments
     .map(({ completes }) => completes)

@@ -21,12 +21,15 @@ export interface Comparison {
 }
 
 /**
- * Maximum size of one read on each side. Parts end at multiples of it, so that most contain whole clusters. The
- * buffers of all parts in flight fit into the processor's cache: larger ones take twice the time.
+ * Maximum size of one read on each side. Parts end at multiples of it, so that most contain whole clusters.
+ * The buffers of all parts in flight fit into the processor's cache: larger ones take twice the time.
  */
 const PART_BYTES = 256 * 1024;
 const PARTS_IN_FLIGHT = 8;
-/** The same for reads from the page cache, one part after the other. The buffers fit into the cache of one core. */
+/**
+ * The same for reads from the page cache, one part after the other. The buffers fit into the cache of one
+ * core.
+ */
 const CACHED_PART_BYTES = 64 * 1024;
 
 /** A range to read on both sides. It consists of adjacent stretches. */

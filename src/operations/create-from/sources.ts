@@ -38,7 +38,9 @@ export type BitmapSource =
   /** The whole disk. */
   | { readonly kind: 'everything' };
 
-/** Whether the source marks every write. From another source, the bitmap of a checkpoint would miss changes. */
+/**
+ * Whether the source marks every write. From another source, the bitmap of a checkpoint would miss changes.
+ */
 export const INHERITS: Readonly<Record<BitmapSource['kind'], boolean>> = {
   allocated: true,
   data: false,
