@@ -114,6 +114,8 @@ export {
 } from './operations/inspect-image.ts';
 export { type MapOptions, type MappedImage, mapAllocation } from './operations/map-allocation.ts';
 export type { OperationOptions } from './operations/options.ts';
+export type { Domain, DomainAddress } from './operations/running/open-domain.ts';
+export type { QemuAddress } from './operations/running/open-qemu.ts';
 export {
   addRunning,
   checkDomain,
