@@ -72,7 +72,9 @@ export function writeDecimalPadded(out: DataView, at: number, numbers: Float64Ar
   const high = Math.floor(value / EIGHT_DIGITS);
   const low = (value - high * EIGHT_DIGITS) | 0;
   if (high > 0) {
-    writePadded(out, at, high | 0);
+    if (high !== last.high) rememberHigh(high | 0);
+    out.setInt32(at, last.first, true);
+    out.setInt32(at + 4, last.second, true);
     writeEight(out, at + 8, low);
   } else {
     out.setInt32(at, FOUR_SPACES);
@@ -80,6 +82,17 @@ export function writeDecimalPadded(out: DataView, at: number, numbers: Float64Ar
     writePadded(out, at + 8, low);
   }
   return at + PADDED_WIDTH;
+}
+
+/** The upper digits of the last long number, and their text as two words. In a column, they seldom change. */
+const last = { high: 0, first: 0, second: 0 };
+
+function rememberHigh(high: number): void {
+  const text = new DataView(new ArrayBuffer(8));
+  writePadded(text, 0, high);
+  last.high = high;
+  last.first = text.getInt32(0, true);
+  last.second = text.getInt32(4, true);
 }
 
 const FOUR_SPACES = SPACE * 0x01010101;

@@ -35,6 +35,17 @@ test('writes any whole number as String does', () => {
   );
 });
 
+test('pads numbers with the same upper digits, one after the other', () => {
+  for (const high of [1, 12_345, 1, 90_071_992, 0, 12_345]) {
+    for (const low of [0, 7, 99_999_999]) {
+      const value = high * 10 ** 8 + low;
+      expect(written((out, at) => writeDecimalPadded(out, at, Float64Array.of(value), 0))).toBe(
+        String(value).padStart(16),
+      );
+    }
+  }
+});
+
 test('writes text unchanged', () => {
   expect(written((out, at) => writePiece(out, at, asciiPiece('a piece')))).toBe('a piece');
 });
