@@ -36,6 +36,8 @@ export async function applyPlan(storage: Storage, plan: Plan): Promise<void> {
 
 /** Far below 2 GiB, which is too much for one call of Node. */
 const JOINED_BYTES = 64 * 2 ** 20;
+/** The limit of pwritev(2), IOV_MAX. Many more would also be too many arguments for one call. */
+const JOINED_PARTS = 1024;
 
 /**
  * The bytes of the write at `index` and of those that continue it. The commit and what follows it are
@@ -48,7 +50,7 @@ function adjacentWrites(
 ): Uint8Array[] {
   const parts = [bytes];
   let end = offset + bytes.length;
-  while (index + parts.length < commitIndex - 1) {
+  while (parts.length < JOINED_PARTS && index + parts.length < commitIndex - 1) {
     const next = steps[index + parts.length]!;
     if (next.kind !== 'write' || next.offset !== end || end + next.bytes.length > offset + JOINED_BYTES)
       break;

@@ -127,6 +127,13 @@ describe('adjacent writes', () => {
     expect(requests.map(([, parts]) => parts)).toEqual([3, 1, 1, 1, 1]);
   });
 
+  test('are at most 1024 parts, since small clusters could make more than one call can take', async () => {
+    const steps = Array.from({ length: 2 ** 17 }, (_, index) => write(at(index, 2), new Uint8Array(2), ''));
+    const { storage, requests } = counting();
+    await applyPlan(storage, { ...plan, steps: [...steps, flush('it')], commitIndex: steps.length });
+    expect(requests.map(([, parts]) => parts)).toEqual([...Array(127).fill(1024), 1023, 1]);
+  });
+
   test('that fail are reported as the first of them', async () => {
     const { storage, requests } = counting(1);
     const steps = [write(hostOffset(0), new Uint8Array(2), 'apart'), ...planOf(2).steps];
