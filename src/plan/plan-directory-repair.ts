@@ -60,7 +60,7 @@ export async function planDirectoryRepair(
       inspection.leakedClusters === 0 ? undefined : await planLeakRelease(census, clusters, reading);
     return { bitmaps, plan };
   }
-  const wanted = withStores(bitmaps, stores);
+  const wanted = mendedSlots(bitmaps, stores);
   const kept = await keptClusters(census, wanted);
   const leaked = await leakedRuns(census, kept, reading);
   // A new bitmap uses no cluster of an old one, even if the refcount is 0.
@@ -68,7 +68,10 @@ export async function planDirectoryRepair(
   return { bitmaps, plan };
 }
 
-function withStores(bitmaps: readonly MendedBitmap[], stores: ReadonlyMap<string, BitmapSlot>): BitmapSlot[] {
+function mendedSlots(
+  bitmaps: readonly MendedBitmap[],
+  stores: ReadonlyMap<string, BitmapSlot>,
+): BitmapSlot[] {
   const remaining = new Map(stores);
   const slots = bitmaps.flatMap(({ bitmap, slot }) => {
     const name = bitmap.entry?.name ?? '';

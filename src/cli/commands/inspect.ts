@@ -1,7 +1,6 @@
 /**
  * bitmap-tool inspect
  */
-
 import {
   IMAGE_PARTS,
   type ImagePart,

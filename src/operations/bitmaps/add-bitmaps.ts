@@ -1,7 +1,6 @@
 /**
  * Adds bitmaps without marks, all in one commit.
  */
-
 import { cleanBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';

@@ -1,7 +1,6 @@
 /**
  * Clears the marks of stored bitmaps. Their recording state does not change.
  */
-
 import { cleanBitmap, type DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';

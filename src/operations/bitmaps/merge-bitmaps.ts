@@ -1,7 +1,6 @@
 /**
  * Merges bitmaps of any granularity into a bitmap of the image. Marks are rounded out, never lost.
  */
-
 import { cleanBitmap, countMissingMarks, mergeInto } from '../../bitmap/dirty-bitmap.ts';
 import { readBitmap } from '../../bitmap/read-bitmap.ts';
 import { parseReference } from '../../chain/reference.ts';

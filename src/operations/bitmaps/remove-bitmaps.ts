@@ -1,7 +1,6 @@
 /**
  * Removes stored bitmaps, all in one commit. Removal is the only change that QEMU allows for a bitmap in use.
  */
-
 import { parseReference } from '../../chain/reference.ts';
 import { storedName } from '../../format/bitmap-directory.ts';
 import { keep } from '../../plan/bitmap-slot.ts';

@@ -1,7 +1,6 @@
 /**
  * Enables or disables stored bitmaps: whether QEMU records writes in them.
  */
-
 import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
 import { keep } from '../../plan/bitmap-slot.ts';

@@ -1,7 +1,6 @@
 /**
  * The options and the result of a checkpoint repair.
  */
-
 import type { CheckpointFiles } from '../../checkpoint/known/known-checkpoints.ts';
 import type { RepairedBitmap } from '../../checkpoint/repair/image-repair.ts';
 import type { ChangeOptions, PlanReport } from '../change-bitmaps.ts';
