@@ -1,43 +1,8 @@
 /** libvirt's rule on libvirt's own test chains, and the problems that libvirt does not detect. */
 import { describe, expect, test } from 'vitest';
-import {
-  type BitmapState,
-  lowestHolderIndex,
-  stateOfEntry,
-} from '../../../../src/checkpoint/chain/bitmap-state.ts';
 import type { OriginEvidence } from '../../../../src/checkpoint/known/origin-evidence.ts';
-import { decideRepair } from '../../../../src/checkpoint/repair/repair-action.ts';
-import { repairAdvice } from '../../../../src/checkpoint/repair/repair-advice.ts';
 import { type Holding, judge } from '../../../../src/checkpoint/verdict/verdict.ts';
-import { repairCommand } from '../../../../src/cli/remedy/checkpoint-words.ts';
-
-const MIB = 1 << 20;
-
-/** By letter, top first: `.` missing, `g` good, `d` disabled, `u` in-use, `s` stale, `x` unreadable, `r` recording. */
-const STATES: Readonly<Record<string, BitmapState>> = {
-  '.': 'missing',
-  g: 'good',
-  d: 'disabled',
-  u: 'in-use',
-  s: 'stale',
-  x: 'unreadable',
-  r: 'recording',
-};
-
-function chain(states: string, changes: Readonly<Record<number, Partial<Holding>>> = {}): Holding[] {
-  return [...states].map((letter, index) => ({
-    image: `${index}.qcow2`,
-    state: STATES[letter]!,
-    virtualSizeBytes: MIB,
-    missingBytes: 0,
-    ...changes[index],
-  }));
-}
-
-/** The XML shows the old active image. Without an index nothing shows it. */
-function madeIn(index: number | undefined, isCertain = true): OriginEvidence {
-  return index === undefined ? { kind: 'unknown' } : { kind: 'in-chain', index, isCertain };
-}
+import { chain, MIB, madeIn } from '../holdings.ts';
 
 function found(holdings: readonly Holding[], origin?: OriginEvidence): string[] {
   return judge('c', holdings, origin).problems.map(({ code, image }) => `${image ?? 'chain'}: ${code}`);
@@ -132,97 +97,5 @@ describe('a verdict', () => {
     ]);
     expect(found(chain('g.'), left)).toEqual(['0.qcow2: origin-left']);
     expect(found(chain('gg'), left)).toEqual([]);
-  });
-});
-
-test('the lowest holder is the lowest image that has the bitmap in any state', () => {
-  const lowest = (states: string) => lowestHolderIndex([...states].map((letter) => STATES[letter]!));
-  expect(['g', '.g.', 'g.d.', 's', '..', ''].map(lowest)).toEqual([0, 1, 2, 0, undefined, undefined]);
-});
-
-test('in-use outweighs enabled', () => {
-  const states = [
-    [true, false],
-    [false, false],
-    [true, true],
-    [false, true],
-  ].map(([auto, inUse]) => stateOfEntry({ auto, inUse } as Parameters<typeof stateOfEntry>[0]));
-  expect(states).toEqual(['good', 'disabled', 'in-use', 'in-use']);
-});
-
-describe('the repair of a bitmap', () => {
-  test.each<[BitmapState, boolean, boolean, string, string | undefined]>([
-    ['missing', false, false, 'add', undefined],
-    ['missing', true, false, 'add', 'rebuild-origin'],
-    ['good', false, true, 'keep', undefined],
-    ['good', false, false, 'top-up', undefined],
-    ['good', true, false, 'keep', undefined],
-    ['in-use', false, false, 'rebuild', undefined],
-    ['in-use', true, true, 'rebuild', 'rebuild-origin'],
-    ['stale', false, true, 'rebuild', undefined],
-    ['stale', true, true, 'rebuild', 'rebuild-origin'],
-    ['disabled', false, true, 'enable', 'enable-disabled'],
-    ['disabled', true, true, 'enable', 'enable-disabled'],
-  ])(
-    'that is %s (origin: %s, covers: %s) is to %s it, with consent to %s',
-    (state, isOrigin, covers, action, consent) => {
-      expect(decideRepair(state, isOrigin, covers)).toEqual({ action, consent });
-    },
-  );
-});
-
-/** The advice as text. */
-function adviceFor(images: readonly Holding[], evidence: OriginEvidence): string | null {
-  const call = repairAdvice('c', images, evidence);
-  return call === null ? null : repairCommand(call);
-}
-
-describe('advice', () => {
-  test.each([
-    ['gg', undefined, null],
-    ['.g', undefined, 'bitmap-tool repair 0.qcow2'],
-    ['u', undefined, 'bitmap-tool repair --name c --rebuild-origin 0.qcow2'],
-    ['ug', undefined, 'bitmap-tool repair --name c 0.qcow2'],
-    ['gd', undefined, 'bitmap-tool repair --name c --enable-disabled 0.qcow2'],
-    ['gx', undefined, 'bitmap-tool repair --directory 1.qcow2'],
-    ['..', undefined, 'bitmap-tool repair --name c --origin IMAGE 0.qcow2'],
-    ['..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
-    ['.', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
-    ['g.', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
-    ['..', 0, 'bitmap-tool repair --name c --origin 0.qcow2 0.qcow2'],
-    ['g..', 1, 'bitmap-tool repair --name c --origin 1.qcow2 0.qcow2'],
-    ['d.', 1, 'bitmap-tool repair --name c --enable-disabled --origin 1.qcow2 0.qcow2'],
-    ['gg', 1, null],
-    ['.g', 1, 'bitmap-tool repair 0.qcow2'],
-  ])('for %s (known origin: %s) is %s', (states, origin, advice) => {
-    expect(adviceFor(chain(states), madeIn(origin))).toBe(advice);
-  });
-
-  test('asks the user for the image if only a path shows it and images are below it', () => {
-    expect(adviceFor(chain('..'), madeIn(0, false))).toBe(
-      'bitmap-tool repair --name c --origin IMAGE 0.qcow2',
-    );
-  });
-
-  test('names the old image if another one has its path, and the branch if it has left the chain', () => {
-    const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 1, last: 1 } as const;
-    expect(adviceFor(chain('..'), lower)).toBe('bitmap-tool repair --name c --origin 1.qcow2 0.qcow2');
-    const left = { kind: 'left', path: 's1.qcow2', isThere: true, fork: 1 } as const;
-    for (const states of ['..', 'g.'])
-      expect(adviceFor(chain(states), left)).toBe('bitmap-tool repair --name c --branch s1.qcow2 0.qcow2');
-    expect(adviceFor(chain('..'), { ...left, isThere: false })).toBe(
-      'bitmap-tool repair --name c --against BACKUP 0.qcow2',
-    );
-    expect(adviceFor(chain('.g'), left)).toBe('bitmap-tool repair 0.qcow2');
-  });
-
-  test('for images of different sizes is to enlarge the smaller one after its bitmap can be resized', () => {
-    const sizes = { 0: { virtualSizeBytes: 2 * MIB } };
-    expect(adviceFor(chain('gg', sizes), madeIn(undefined))).toBe(`qemu-img resize 1.qcow2 ${2 * MIB}`);
-    expect(adviceFor(chain('gu', sizes), madeIn(undefined))).toBe(
-      'bitmap-tool repair --name c --rebuild-origin 1.qcow2',
-    );
-    const smallTop = { 1: { virtualSizeBytes: 2 * MIB } };
-    expect(adviceFor(chain('ug', smallTop), madeIn(undefined))).toBe('bitmap-tool repair --name c 0.qcow2');
   });
 });
