@@ -24,12 +24,10 @@ const common = {
   // Loaded late, and only to take locks. Its binary cannot be bundled.
   external: ['koffi'],
   define: { BITMAP_TOOL_VERSION: JSON.stringify(version) },
-  // Identifiers are not minified, so that stack traces in bug reports show names.
-  minifySyntax: true,
-  minifyWhitespace: true,
   metafile: true,
   logLevel: 'warning',
 };
+// The library is not minified. Node shows the line of an error that nobody catches.
 const library = await build({
   ...common,
   format: 'esm',
@@ -79,6 +77,9 @@ const leftOut = (lateFolder, command) => ({
 /** @type {import('esbuild').BuildOptions} */
 const forProgram = {
   ...common,
+  // Identifiers are not minified, so that stack traces in bug reports show names.
+  minifySyntax: true,
+  minifyWhitespace: true,
   format: 'cjs',
   supported: { 'dynamic-import': false },
   outExtension: { '.js': '.cjs' },

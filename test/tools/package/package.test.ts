@@ -104,6 +104,18 @@ console.log(JSON.stringify({ name, dirtyBytes, extents, refused: refused instanc
   });
 });
 
+test('Node shows an error of the library that nobody catches in short lines', async () => {
+  const project = await install('uncaught');
+  await writeFile(
+    join(project, 'use.js'),
+    "import { listBitmaps } from 'bitmap-tool';\nawait listBitmaps('missing.qcow2');\n",
+  );
+  const { exitCode, stderr } = await execa(process.execPath, ['use.js'], { cwd: project, reject: false });
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('FailedError: missing.qcow2: no such file');
+  expect(stderr.split('\n').filter((line) => line.length > 200)).toEqual([]);
+});
+
 test('npm installs the program and the man page for all users, and removes them', async () => {
   const prefix = join(folder, 'prefix');
   const npm = (...args: string[]) =>
