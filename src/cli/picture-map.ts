@@ -14,7 +14,7 @@ export interface MapDrawing {
 /** Loads the drawing code and checks the picture file before the work starts. */
 export async function pictureMap(name: string, alone: boolean): Promise<MapDrawing> {
   const { openPictureFile } = await import('./picture-file.ts');
-  const { openMapPicture } = await import('../picture/map-picture.ts');
+  const { newMapPicture } = await import('../picture/map-picture.ts');
   const file = await openPictureFile(name);
   const images: string[] = [];
   let picture: MapPicture | undefined;
@@ -22,7 +22,7 @@ export async function pictureMap(name: string, alone: boolean): Promise<MapDrawi
     onImage({ image, depth, virtualSize, clusterSize }) {
       images.push(image);
       if (depth > 0) return;
-      picture = openMapPicture({ image, virtualSize, granularity: clusterSize, alone });
+      picture = newMapPicture({ image, virtualSize, granularity: clusterSize, alone });
     },
     add: (extents) => picture?.add(extents),
     async write() {

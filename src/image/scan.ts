@@ -59,12 +59,12 @@ export async function scanActiveTables(
   visitor: TableVisitor | undefined,
   reading: TableReading,
 ): Promise<Scan> {
-  const pass = openPass(tables);
+  const pass = newPass(tables);
   await passOver(pass, tables.l2Offsets, visitor, reading);
   return { tables, pass } as Scan;
 }
 
-function openPass({ image, l2Offsets }: ActiveTables): TablePass {
+function newPass({ image, l2Offsets }: ActiveTables): TablePass {
   const { header } = image;
   const clusterCount = fileClusterCount(image);
   const [bits, room, units] = kernelArrays(

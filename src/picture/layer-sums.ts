@@ -24,7 +24,7 @@ export interface LayerSums {
   all(): OriginSums[];
 }
 
-export function openLayerSums(grid: Grid): LayerSums {
+export function newLayerSums(grid: Grid): LayerSums {
   const byKey = new Map<number, OriginSums>();
   return {
     add(extents) {

@@ -9,7 +9,7 @@ import { exactSize } from './exact-size.ts';
 import { bytesIn, type Grid, gridFor } from './grid.ts';
 import { colorAt, coloredDepths, NOTHING, OTHERS } from './layer-colors.ts';
 import { layerLegend, nameIn } from './layer-legend.ts';
-import { type Origin, type OriginSums, openLayerSums } from './layer-sums.ts';
+import { newLayerSums, type Origin, type OriginSums } from './layer-sums.ts';
 import { type Shades, svgPage } from './page.ts';
 import { regionsOf } from './regions.ts';
 import { cellShapes, dotShape } from './shapes.ts';
@@ -40,9 +40,9 @@ interface Paint {
 /** Smaller shares without an image get no dot, since many small dots would be noise. */
 const LEAST_GAP = 1 / 8;
 
-export function openMapPicture(disk: PicturedDisk): MapPicture {
+export function newMapPicture(disk: PicturedDisk): MapPicture {
   const grid = gridFor(disk.virtualSize, disk.granularity);
-  const sums = openLayerSums(grid);
+  const sums = newLayerSums(grid);
   return { add: sums.add, svg: (images) => draw(disk, grid, sums.all(), images) };
 }
 

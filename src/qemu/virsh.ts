@@ -23,7 +23,7 @@ type VirshAnswer =
  * @param connect libvirt's URI of a connection to this host; without it virsh chooses
  * @throws UsageError for a URI of another host, since its images are not on this host
  */
-export function openVirsh(connect: string | undefined): Virsh {
+export function newVirsh(connect: string | undefined): Virsh {
   refuseOtherHost(connect);
   const connection = connect === undefined ? [] : ['--connect', connect];
   const name = connect === undefined ? 'libvirt' : `libvirt at ${connect}`;

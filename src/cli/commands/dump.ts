@@ -43,7 +43,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   ],
   async run([image, name], options, { invoke }) {
     const { picture, chain, quiet, json } = options;
-    const draw = picture === undefined ? undefined : await openDrawing(picture);
+    const draw = picture === undefined ? undefined : await loadDrawing(picture);
     const { result: dump } = await invoke(options, (common) =>
       workOnImage(image, options, {
         atRest: (path) => dumpBitmap(path, name, { ...common, chain }),
@@ -60,7 +60,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
 };
 
 /** Loads the drawing code only when needed. Checks the picture file before the work starts. */
-async function openDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {
+async function loadDrawing(name: string): Promise<(dump: BitmapDump) => Promise<void>> {
   const { openPictureFile } = await import('../picture-file.ts');
   const { dumpPicture } = await import('../../picture/dump-picture.ts');
   const file = await openPictureFile(name);

@@ -25,7 +25,7 @@ export async function* chainMap(layers: MappedLayers): AsyncGenerator<MapExtent[
  * each would cost more than the read.
  */
 export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<MapColumns> {
-  const cursors = [openCursor((await layer(0))!)];
+  const cursors = [newCursor((await layer(0))!)];
   const columns = columnsBuilder(cursors);
   for (;;) {
     const stop = columns.fill();
@@ -35,7 +35,7 @@ export async function* mapInColumns({ layer }: MappedLayers): AsyncGenerator<Map
     else {
       const below = await layer(stop);
       if (below === undefined) columns.setBottom(stop - 1);
-      else cursors.push(openCursor(below));
+      else cursors.push(newCursor(below));
     }
   }
   const rest = columns.take();
@@ -147,7 +147,7 @@ const NO_RUNS: Runs = {
   hostOffsets: new Float64Array(),
 };
 
-function openCursor(layer: Layer): Cursor {
+function newCursor(layer: Layer): Cursor {
   return { layer, reader: undefined, runs: NO_RUNS, position: 0 };
 }
 

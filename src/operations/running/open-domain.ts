@@ -8,7 +8,7 @@ import { RefusedError, UsageError } from '../../errors.ts';
 import { type DomainDisk, parseDomainDisks } from '../../qemu/domain-xml.ts';
 import { processBehindSocket } from '../../qemu/process-behind-socket.ts';
 import { type Qmp, QmpError } from '../../qemu/qmp.ts';
-import { openVirsh, openVirshMonitor, type Virsh } from '../../qemu/virsh.ts';
+import { newVirsh, openVirshMonitor, type Virsh } from '../../qemu/virsh.ts';
 import type { RunningQemu } from './open-qemu.ts';
 
 export interface DomainAddress {
@@ -32,7 +32,7 @@ export interface Domain {
 
 /** @throws FailedError when libvirt does not answer, or has no such guest */
 export async function openDomain({ domain, connect }: DomainAddress): Promise<Domain> {
-  const virsh = openVirsh(connect);
+  const virsh = newVirsh(connect);
   const name = (await virsh.run('domname', '--domain', domain).catch(() => domain)).trim();
   const state = (await virsh.run('domstate', '--domain', domain)).trim();
   const disks = parseDomainDisks(await virsh.run('dumpxml', '--domain', domain));

@@ -31,7 +31,7 @@ export function probeKind(node) {
 
 /**
  * @param {string} text TypeScript
- * @param {string} file what `globalThis.reached`, a set, is told with each place that is executed
+ * @param {string} file the first part of the name that each executed place adds to the set `globalThis.reached`
  */
 export function probed(text, file) {
   const source = ts.createSourceFile('source.ts', text, ts.ScriptTarget.ES2023, true);

@@ -181,7 +181,7 @@ test('an image with unreadable tables is reported, and its bitmaps are unreadabl
 
 test.each([
   [
-    'a refusal is told of the image, without a remedy where it has none',
+    'a refusal becomes a problem of the image, here without a remedy',
     new RefusedError('INVALID_IMAGE', 'no'),
   ],
   ['a failure of the device ends the look', new FailedError('IO_ERROR', 'no')],

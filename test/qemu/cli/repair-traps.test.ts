@@ -141,8 +141,8 @@ test('a checkpoint on file counts if the chain has its bitmap and only the path 
   expect(exitCode).toBe(3);
   expect((json as CheckResult).disks[0]!.checkpoints[1]).toMatchObject({ name: 'c2', valid: false });
   expect((await bitmapTool('repair', ...args)).error).toMatchObject({ code: 'NEEDS_CONSENT', file: top });
-  const told = await bitmapTool('check', '--disk', 'vda', ...args);
-  expect(told).toMatchObject({ exitCode: 3, stderr: '' });
+  const result = await bitmapTool('check', '--disk', 'vda', ...args);
+  expect(result).toMatchObject({ exitCode: 3, stderr: '' });
 });
 
 test('a parent that was created again after a crash does not limit a child that is in use', async () => {

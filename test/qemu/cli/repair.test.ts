@@ -208,9 +208,9 @@ describe('checkpoints on file', () => {
   test('show that the origin has lost its bitmap, which nothing else shows', async () => {
     const { top, xml } = await lostOrigin();
     expect((await check(top)).healthy).toBe(true);
-    const told = await check(top, '--checkpoints', xml);
-    expect(problemCodes(told)).toEqual(['bitmap-lost']);
-    const { advice, libvirt } = told.disks[0]!.checkpoints[0]!;
+    const result = await check(top, '--checkpoints', xml);
+    expect(problemCodes(result)).toEqual(['bitmap-lost']);
+    const { advice, libvirt } = result.disks[0]!.checkpoints[0]!;
     expect({ advice, libvirt }).toEqual({
       advice: `bitmap-tool repair --rebuild-origin --checkpoints ${xml} ${top}`,
       libvirt: 'accepts',

@@ -38,7 +38,7 @@ export async function expectContent(layer: Qcow2Layer, rawPath: string): Promise
   expect({ identical, difference }).toEqual({ identical: true, difference: '' });
 }
 
-export async function expectNoErrors(image: string, told = image): Promise<void> {
+export async function expectNoErrors(image: string, context = image): Promise<void> {
   const answer = await qemuCheck(image);
-  expect(answer, told).toMatchObject({ exitCode: 0, errors: 0, leaks: 0, corruptions: 0 });
+  expect(answer, context).toMatchObject({ exitCode: 0, errors: 0, leaks: 0, corruptions: 0 });
 }

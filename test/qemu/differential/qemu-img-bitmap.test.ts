@@ -68,9 +68,9 @@ describe('random commands', () => {
       const command = randomCommand(random, other);
       const own = await bitmapTool('bitmap', ...command(ours));
       const peer = await tryProgram('qemu-img', ['bitmap', ...command(theirs)]);
-      const told = `${command('IMAGE').join(' ')}\nours: ${own.exitCode} ${own.stderr}\nQEMU: ${peer.exitCode} ${peer.stderr}`;
-      expect(own.exitCode, told).toBe(peer.exitCode);
-      expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+      const context = `${command('IMAGE').join(' ')}\nours: ${own.exitCode} ${own.stderr}\nQEMU: ${peer.exitCode} ${peer.stderr}`;
+      expect(own.exitCode, context).toBe(peer.exitCode);
+      expect(await qemuBitmaps(ours), context).toEqual(await qemuBitmaps(theirs));
     }
     for (const { name } of await qemuBitmaps(ours)) {
       expect(await dirtyExtents(ours, name), name).toEqual(await dirtyExtents(theirs, name));

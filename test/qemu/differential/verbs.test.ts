@@ -41,19 +41,19 @@ describe('verbs in a random sequence', () => {
     test(`have the result of qemu-img bitmap for each name (${again})`, async () => {
       const random = seededRandom(seed);
       const twins = await makeTwins(random);
-      const told: string[] = [JSON.stringify(twins.disk)];
+      const history: string[] = [JSON.stringify(twins.disk)];
       for (let step = 0; step < STEPS_PER_CASE; step++) {
         const present = await qemuBitmaps(twins.theirs);
         const edit = randomEdit(random, twins, present);
-        told.push(JSON.stringify(edit));
+        history.push(JSON.stringify(edit));
         if (isPossible(edit, present, await qemuBitmaps(edit.from ?? twins.theirs))) {
-          await expectSameEffect(twins, edit, told.join('\n'));
+          await expectSameEffect(twins, edit, history.join('\n'));
         } else {
-          await expectRefusal(twins, edit, told.join('\n'));
+          await expectRefusal(twins, edit, history.join('\n'));
         }
         if (random.chance(0.4)) await writeBoth(random, twins);
       }
-      await expectSameContents(twins, told.join('\n'));
+      await expectSameContents(twins, history.join('\n'));
     });
   }
 });
@@ -131,21 +131,21 @@ function peerCalls({ verb, names, granularity, disabled, from }: Edit, image: st
   }
 }
 
-async function expectSameEffect({ ours, theirs }: Twins, edit: Edit, told: string): Promise<void> {
+async function expectSameEffect({ ours, theirs }: Twins, edit: Edit, context: string): Promise<void> {
   const { exitCode, stderr, json } = await bitmapTool(...ownArguments(edit, ours));
-  expect({ exitCode, stderr }, told).toEqual({ exitCode: 0, stderr: '' });
+  expect({ exitCode, stderr }, context).toEqual({ exitCode: 0, stderr: '' });
   const changed = edit.verb === 'merge' ? [edit.names[0]] : [...new Set(edit.names)];
-  expect(json, told).toMatchObject({ schema: 1, image: ours, bitmaps: changed, dryRun: false });
+  expect(json, context).toMatchObject({ schema: 1, image: ours, bitmaps: changed, dryRun: false });
   for (const call of peerCalls(edit, theirs)) await qemuImg('bitmap', ...call);
-  expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+  expect(await qemuBitmaps(ours), context).toEqual(await qemuBitmaps(theirs));
 }
 
-async function expectRefusal({ ours }: Twins, edit: Edit, told: string): Promise<void> {
+async function expectRefusal({ ours }: Twins, edit: Edit, context: string): Promise<void> {
   const before = await digest(ours);
   const { exitCode, stdout, error } = await bitmapTool(...ownArguments(edit, ours));
-  expect({ exitCode, stdout }, told).toEqual({ exitCode: 4, stdout: '' });
-  expect(error?.code, told).toBe(edit.verb === 'add' ? 'BITMAP_EXISTS' : 'BITMAP_NOT_FOUND');
-  expect(await digest(ours), told).toBe(before);
+  expect({ exitCode, stdout }, context).toEqual({ exitCode: 4, stdout: '' });
+  expect(error?.code, context).toBe(edit.verb === 'add' ? 'BITMAP_EXISTS' : 'BITMAP_NOT_FOUND');
+  expect(await digest(ours), context).toBe(before);
 }
 
 /** The guest runs for a while: what QEMU records into our bitmaps is compared at the end. */
@@ -154,10 +154,10 @@ async function writeBoth(random: Random, { ours, theirs, disk }: Twins): Promise
   for (const image of [ours, theirs]) await qemuIo(image, ...commands);
 }
 
-async function expectSameContents({ ours, theirs }: Pick<Twins, 'ours' | 'theirs'>, told: string) {
-  expect(await qemuBitmaps(ours), told).toEqual(await qemuBitmaps(theirs));
+async function expectSameContents({ ours, theirs }: Pick<Twins, 'ours' | 'theirs'>, context: string) {
+  expect(await qemuBitmaps(ours), context).toEqual(await qemuBitmaps(theirs));
   for (const { name } of await qemuBitmaps(theirs)) {
-    expect(await dirtyExtents(ours, name), `${name}\n${told}`).toEqual(await dirtyExtents(theirs, name));
+    expect(await dirtyExtents(ours, name), `${name}\n${context}`).toEqual(await dirtyExtents(theirs, name));
   }
-  await expectNoErrors(ours, told);
+  await expectNoErrors(ours, context);
 }

@@ -201,16 +201,20 @@ describe.each(Object.entries(EXAMPLES))('%s', (_, { run, result, names, isBrief 
   test('works and reports progress', async () => {
     const overlay = await makeOverlay();
     const before = await digest(overlay);
-    const told: Progress[] = [];
+    const reports: Progress[] = [];
     const { signal } = new AbortController();
     const warnings: string[] = [];
     const onWarning = (message: string) => warnings.push(message);
-    const answer = await run(overlay, { signal, onProgress: (progress) => told.push(progress), onWarning });
+    const answer = await run(overlay, {
+      signal,
+      onProgress: (progress) => reports.push(progress),
+      onWarning,
+    });
     expect(answer).toMatchObject(result as object);
     expect(warnings).toEqual([]);
 
-    expect(told.length === 0).toBe(isBrief);
-    for (const { phase, doneBytes, totalBytes } of told) {
+    expect(reports.length === 0).toBe(isBrief);
+    for (const { phase, doneBytes, totalBytes } of reports) {
       expect(phase).toMatch(/^[a-z][a-zL0-9 -]+$/i);
       expect(doneBytes).toBeGreaterThanOrEqual(0);
       expect(doneBytes).toBeLessThanOrEqual(totalBytes);

@@ -10,13 +10,13 @@ import { makeTemporaryFolder } from '../../support/scratch.ts';
 import { type Guest, newGuest } from './guest.ts';
 import { tool } from './images.ts';
 import { of, repair } from './judged.ts';
-import { openVirsh, type Virsh } from './virsh.ts';
+import { newVirsh, type Virsh } from './virsh.ts';
 
 const [{ seed, again } = { seed: 0, again: '' }] = randomCases(1);
 let virsh: Virsh;
 
 beforeAll(async () => {
-  virsh = await openVirsh(await makeTemporaryFolder());
+  virsh = await newVirsh(await makeTemporaryFolder());
 });
 
 afterAll(() => virsh?.close());

@@ -11,14 +11,14 @@ import { compareImages, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts
 import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
 import { createImage, restoresTo, tool } from './images.ts';
 import { defineMachine } from './machine.ts';
-import { openVirsh, type Virsh } from './virsh.ts';
+import { newVirsh, type Virsh } from './virsh.ts';
 import { makeVirshCommand } from './virsh-command.ts';
 
 const file = (name: string) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 let virsh: Virsh;
 
 beforeAll(async () => {
-  virsh = await openVirsh(await makeTemporaryFolder());
+  virsh = await newVirsh(await makeTemporaryFolder());
 });
 
 afterAll(() => virsh?.close());

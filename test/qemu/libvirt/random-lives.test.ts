@@ -13,12 +13,12 @@ import { type Guest, newGuest } from './guest.ts';
 import { tool } from './images.ts';
 import { of, repair } from './judged.ts';
 import { chainOf } from './machine.ts';
-import { openVirsh, type Virsh } from './virsh.ts';
+import { newVirsh, type Virsh } from './virsh.ts';
 
 let virsh: Virsh;
 
 beforeAll(async () => {
-  virsh = await openVirsh(await makeTemporaryFolder());
+  virsh = await newVirsh(await makeTemporaryFolder());
 });
 
 afterAll(() => virsh?.close());

@@ -9,13 +9,13 @@ import { randomCases, seededRandom } from '../../support/random.ts';
 import { makeTemporaryFolder } from '../../support/scratch.ts';
 import { type Guest, newGuest } from './guest.ts';
 import { check, expectBroken, of, repair } from './judged.ts';
-import { openVirsh, type Virsh } from './virsh.ts';
+import { newVirsh, type Virsh } from './virsh.ts';
 
 const [{ seed, again } = { seed: 0, again: '' }] = randomCases(1);
 let virsh: Virsh;
 
 beforeAll(async () => {
-  virsh = await openVirsh(await makeTemporaryFolder());
+  virsh = await newVirsh(await makeTemporaryFolder());
 });
 
 afterAll(() => virsh?.close());

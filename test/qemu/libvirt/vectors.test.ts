@@ -7,12 +7,12 @@ import { qemuImg, qemuIo } from '../../support/qemu.ts';
 import { makeTemporaryFolder, scratchFolder } from '../../support/scratch.ts';
 import { checkpointOf, createImage, makeChain, newCheckpoint, restoresTo, tool } from './images.ts';
 import { type Disks, defineMachine, type Machine } from './machine.ts';
-import { openVirsh, type Virsh } from './virsh.ts';
+import { newVirsh, type Virsh } from './virsh.ts';
 
 let virsh: Virsh;
 
 beforeAll(async () => {
-  virsh = await openVirsh(await makeTemporaryFolder());
+  virsh = await newVirsh(await makeTemporaryFolder());
 });
 
 afterAll(() => virsh?.close());

@@ -58,7 +58,7 @@ const REAPER = `
 `;
 
 /** @param root a separate folder, which may be missing; its path must be short because of its sockets */
-export async function openVirsh(root: string): Promise<Virsh> {
+export async function newVirsh(root: string): Promise<Virsh> {
   await mkdir(join(root, 'etc'), { recursive: true });
   const configuration = CONFIGURATION + (process.getuid?.() === 0 ? CONFIGURATION_OF_ROOT : '');
   await writeFile(join(root, 'etc', 'qemu.conf'), configuration);

@@ -116,7 +116,7 @@ async function visit(
   delete (storage as { readNow?: unknown }).readNow;
   const visited: number[] = [];
   const together: number[] = [];
-  const told: number[] = [];
+  const progress: number[] = [];
   const stored = { ...image, storage };
   await visitTables(
     stored,
@@ -131,10 +131,10 @@ async function visit(
       }
       together.push(count);
     },
-    { onBytes: (bytes) => told.push(bytes) },
+    { onBytes: (bytes) => progress.push(bytes) },
   );
   expect(Math.max(...together) * 2 ** clusterBits).toBeLessThanOrEqual(mostTableBytes(stored));
-  return { visited, together, reads, told };
+  return { visited, together, reads, progress };
 }
 
 test('adjacent tables are read at once, up to 256 KiB, and each read is reported', async () => {
@@ -147,7 +147,7 @@ test('adjacent tables are read at once, up to 256 KiB, and each read is reported
       [612 * 512, 188 * 512],
       [900 * 512, 512],
     ],
-    told: [512 * 512, 188 * 512, 512],
+    progress: [512 * 512, 188 * 512, 512],
   });
 });
 
@@ -198,7 +198,7 @@ test('a table is visited for each entry that refers to it, many times for one re
     visited: [1, 0, 3],
     together: [1, 1, 1],
     reads: [[5 * 512, 1024]],
-    told: [1024],
+    progress: [1024],
   });
   const { visited, reads } = await visit(9, [5 * 512, ...Array<number>(10_000).fill(7 * 512)]);
   expectEqual(visited, [...Array(10_001).keys()]);

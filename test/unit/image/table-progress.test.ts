@@ -11,16 +11,16 @@ const source = (name: string, clusterSizeBytes: number, ...l2Offsets: number[]) 
 const sources = [source('top', 512, 0, 512, 0, 0, 1024), source('base', 4096, 8192)];
 
 test('progress is the read bytes of all tables', () => {
-  const told: Progress[] = [];
-  const { onBytes } = tableReading(sources, { onProgress: (progress) => told.push(progress) });
+  const reports: Progress[] = [];
+  const { onBytes } = tableReading(sources, { onProgress: (progress) => reports.push(progress) });
   for (const bytes of [1024, 4096]) onBytes?.(bytes);
-  expect(told).toEqual([
+  expect(reports).toEqual([
     { phase: 'reading L2 tables', image: 'top', doneBytes: 1024, totalBytes: 5120 },
     { phase: 'reading L2 tables', image: 'top', doneBytes: 5120, totalBytes: 5120 },
   ]);
   // Tables of snapshots were not counted.
   onBytes?.(4096);
-  expect(told.at(-1)).toMatchObject({ doneBytes: 5120 });
+  expect(reports.at(-1)).toMatchObject({ doneBytes: 5120 });
 });
 
 test('progress is not reported without a listener or without reads, and the signal is passed on', () => {

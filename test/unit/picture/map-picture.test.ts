@@ -1,7 +1,7 @@
 /** The picture of a map shows the image of each cell, for chains of any depth. */
 import { expect, test } from 'vitest';
 import type { MapExtent } from '../../../src/guest/allocation/map-columns.ts';
-import { openMapPicture } from '../../../src/picture/map-picture.ts';
+import { newMapPicture } from '../../../src/picture/map-picture.ts';
 import { allElements, parseXml } from '../../support/well-formed.ts';
 
 const MiB = 2 ** 20;
@@ -25,7 +25,7 @@ function draw(
   images: readonly string[],
   alone = false,
 ): string {
-  const picture = openMapPicture({ image: images[0]!, virtualSize: sizeMiB * MiB, granularity: MiB, alone });
+  const picture = newMapPicture({ image: images[0]!, virtualSize: sizeMiB * MiB, granularity: MiB, alone });
   picture.add(extents);
   return picture.svg(images);
 }

@@ -32,13 +32,13 @@ async function checkpoint(...disks: Disk[]): Promise<void> {
   const listed = disks.map(
     ({ target, covered = true }) => `<disk name='${target}' checkpoint='${covered ? 'bitmap' : 'no'}'/>`,
   );
-  const told = disks.map(
+  const recorded = disks.map(
     ({ target, source, backing }) =>
       `<disk>${source === undefined ? '' : `<source file='${source}'/>`}${storesOf(backing ?? [])}<target dev='${target}'/></disk>`,
   );
   await writeFile(
     path,
-    `<domaincheckpoint><name>c${files.length}</name>${parent}<creationTime>1</creationTime><disks>${listed.join('')}</disks><domain><devices>${told.join('')}</devices></domain></domaincheckpoint>`,
+    `<domaincheckpoint><name>c${files.length}</name>${parent}<creationTime>1</creationTime><disks>${listed.join('')}</disks><domain><devices>${recorded.join('')}</devices></domain></domaincheckpoint>`,
   );
   files.push(path);
 }
