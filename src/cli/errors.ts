@@ -31,15 +31,14 @@ export class CommandLineError extends UsageError {
 /** @param ofCommand the exit code of all errors except bugs, if the command has only one */
 export function exitCodeOf(error: unknown, ofCommand?: number): number {
   if (error instanceof BitmapToolError) return ofCommand ?? error.exitCode;
-  // --help and --version also throw a CommanderError, with exit code 0.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
+  if (error instanceof CommanderError) return WRONG_USAGE;
   return FAILED;
 }
 
 /** The message in one line and the hint in another. With --json, one document. A bug includes its stack. */
 export function errorReport(error: unknown, command: CommandAtHand, json: boolean): string {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0 || error.code === 'commander.help') return '';
+    if (error.code === 'commander.help') return '';
     const message = error.message.replace(/^error: /, '');
     return json ? document('USAGE', message) : lines(message, 'See "bitmap-tool --help".');
   }

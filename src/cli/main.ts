@@ -1,6 +1,7 @@
 /**
  * Entry point of the command line. Runs one command and sets the exit code.
  */
+import { writeSync } from 'node:fs';
 import { loadProgram } from './load-program.ts';
 import { version } from './version.ts';
 
@@ -10,11 +11,18 @@ const SHUTDOWN_MS = 100;
 
 async function main(args: readonly string[]): Promise<number> {
   // Scripts ask for the version before each run, so it must not load the program.
-  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
-    process.stdout.write(`${version}\n`);
-    return 0;
-  }
+  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V') && showVersion()) return 0;
   return loadProgram(args).runProgram(args);
+}
+
+/** Returns false if it cannot be written. The program also shows the version, and reports such an error. */
+function showVersion(): boolean {
+  try {
+    writeSync(1, `${version}\n`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 // The number of parallel reads. Node's default is 4. From 9 parallel reads on (congestion_threshold), FUSE

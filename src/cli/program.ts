@@ -5,6 +5,7 @@
 import { Argument, Command, Option } from 'commander';
 import type { CommandEntry, LoadedCommand } from './command.ts';
 import type { ArgumentDefinition, OptionDefinition } from './option.ts';
+import { print } from './output.ts';
 import { version } from './version.ts';
 
 export const PROGRAM = {
@@ -45,8 +46,12 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 3 problems found or left, 4 
     );
   for (const each of commands) program.addCommand(commandOf(each, onCall));
   for (const command of [program, ...program.commands]) {
-    // runProgram() reports every error, in one format.
-    command.exitOverride().configureOutput({ outputError: () => {} });
+    command.exitOverride().configureOutput({
+      // runProgram() reports every error, in one format.
+      outputError: () => {},
+      // The help is short, so this keeps it until the output is closed.
+      writeOut: (text) => void print(text),
+    });
   }
   return program;
 }

@@ -1,6 +1,7 @@
 /**
  * Runs the command that the arguments name. Every error arrives here, and this file decides the exit code.
  */
+import { CommanderError } from 'commander';
 import { loadColors } from './color.ts';
 import type { CommandEntry, LoadedCommand } from './command.ts';
 import { commandAtHand, NO_COMMAND } from './command-at-hand.ts';
@@ -31,7 +32,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
       // A signal may have arrived while a change was completed.
       exitCode = interruption()?.exitCode ?? exitCode;
     });
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(args, { from: 'user' }).catch(unlessShown);
     await closeOutput();
     return exitCode;
   } catch (error) {
@@ -41,6 +42,11 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     printError(errorReport(error, atHand, json));
     return exitCodeOf(error, errorExitCode);
   }
+}
+
+/** Commander throws an error with exit code 0 after it has shown the help or the version. */
+function unlessShown(error: unknown): void {
+  if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
 }
 
 /**

@@ -188,13 +188,24 @@ test.each(['>&-', '| true', '| head -c 1'])(
 
 test('a result that cannot be written causes exit code 1', async () => {
   const folder = await workplace();
-  for (const command of ['list overlay.qcow2', 'map --json overlay.qcow2', 'add overlay.qcow2 x']) {
+  const results = ['list overlay.qcow2', 'map --json overlay.qcow2', 'add overlay.qcow2 x'];
+  const shown = ['--version', '-V', '--help', 'list --help', 'help list', 'bitmap --help'];
+  for (const command of [...results, ...shown]) {
     const { exitCode, stderr } = await shell(folder, `bitmap-tool ${command} >/dev/full`);
     expect(exitCode, command).toBe(1);
     expect(stderr).toContain('no space left');
   }
   expect(await namesIn(folder)).toEqual(['x']);
 });
+
+test.each(['--version', '--help', 'list --help'])(
+  'nobody needs to read the output of %s',
+  async (command) => {
+    const folder = await workplace();
+    const script = `bitmap-tool ${command} | true; exit "\${PIPESTATUS[0]}"`;
+    expect(await shell(folder, script)).toMatchObject({ exitCode: 0, stderr: '' });
+  },
+);
 
 test('the completion script loads in a shell with strict options', async () => {
   const folder = await workplace();
