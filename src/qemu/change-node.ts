@@ -56,21 +56,13 @@ interface Action {
 export async function changeNodes(
   session: Session,
   changes: readonly NodeChange[],
-  { signal, onWarning }: ChangeNodesOptions,
+  options: ChangeNodesOptions,
 ): Promise<void> {
   if (changes.length === 0) return;
   const carriers = await loadCarriers(session, changes);
   const { qmp } = session;
   const nodes = [...new Set(changes.map(({ node }) => node))];
-  const changed = await changedChain(session, nodes);
-  if (changed !== undefined) throw chainChanged(changed);
-  signal?.throwIfAborted();
-  await openForWriting(
-    session,
-    nodes.filter(({ options }) => options.readOnly),
-    onWarning,
-  );
-  signal?.throwIfAborted();
+  await openToChange(session, nodes, options);
   // One transaction cannot remove a bitmap and add one of the same name.
   for (const { node, name } of changes.filter(isReplaced)) {
     await qmp.execute('block-dirty-bitmap-remove', { node: node.nodeName, name });
@@ -92,6 +84,43 @@ export async function changeNodes(
       { remedy: { kind: 'run-again-after-snapshot' }, context: { file: late.path } },
     );
   }
+}
+
+/**
+ * Removes all of these bitmaps of a node, or none.
+ *
+ * @throws InUseError when the chain of the image has changed since it was read
+ * @throws QmpError when QEMU refuses
+ */
+export async function removeFromNode(
+  session: Session,
+  node: ImageNode,
+  names: readonly string[],
+  options: ChangeNodesOptions,
+): Promise<void> {
+  await openToChange(session, [node], options);
+  const actions: Action[] = names.map((name) => ({
+    type: 'block-dirty-bitmap-remove',
+    data: { node: node.nodeName, name },
+  }));
+  await session.qmp.execute('transaction', { actions });
+}
+
+/** Makes QEMU open the read-only ones for writing, because it changes no bitmap of a read-only image. */
+async function openToChange(
+  session: Session,
+  nodes: readonly ImageNode[],
+  { signal, onWarning }: ChangeNodesOptions,
+): Promise<void> {
+  const changed = await changedChain(session, nodes);
+  if (changed !== undefined) throw chainChanged(changed);
+  signal?.throwIfAborted();
+  await openForWriting(
+    session,
+    nodes.filter(({ options }) => options.readOnly),
+    onWarning,
+  );
+  signal?.throwIfAborted();
 }
 
 function chainChanged({ path }: ImageNode): InUseError {

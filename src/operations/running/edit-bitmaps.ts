@@ -3,7 +3,7 @@
  */
 import { requireStorableName } from '../../checkpoint/names.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
-import { changeNodes, type NodeChange } from '../../qemu/change-node.ts';
+import { changeNodes, type NodeChange, removeFromNode } from '../../qemu/change-node.ts';
 import type { AddOptions } from '../bitmaps/add-bitmaps.ts';
 import { requireBitmap, requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import type { NamedBitmaps } from '../bitmaps/named-bitmaps.ts';
@@ -43,13 +43,7 @@ export function removeRunning(
   return edit(qemu, imageName, names, options, async ({ session, nodes, image, present }) => {
     for (const name of names) requireBitmap(image, present, name);
     options.signal?.throwIfAborted();
-    if (options.dryRun) return [];
-    const data = (name: string) => ({ node: nodes[0]!.nodeName, name });
-    const actions = [...new Set(names)].map((name) => ({
-      type: 'block-dirty-bitmap-remove',
-      data: data(name),
-    }));
-    await session.qmp.execute('transaction', { actions });
+    if (!options.dryRun) await removeFromNode(session, nodes[0]!, [...new Set(names)], options);
     return [];
   });
 }

@@ -75,6 +75,23 @@ it('repairs the middle and the top together, and does not change guest data', as
   await qemuIo(chain.top, 'read -q -P 2 1M 1M', 'read -q -P 3 4M 1M', 'read -q -P 4 9M 1M');
 });
 
+it('removes bitmaps of an image below the active one, and keeps its options', async () => {
+  const chain = await chainWithGap();
+  for (const name of ['x', 'y']) await qemuImg('bitmap', '--add', chain.base, name);
+  const qemu = await startQemu(nodesOf(chain));
+  const before = await optionsOf(qemu, 'base');
+  expect(await bitmapTool('remove', '--qmp', qemu.socket, chain.base, 'x', 'y')).toMatchObject({
+    exitCode: 0,
+    stderr: '',
+  });
+  expect(await optionsOf(qemu, 'base')).toEqual(before);
+  expect(Object.keys(await qemu.bitmaps('base'))).toEqual(['c1']);
+  expect(await leftIn(qemu)).toEqual([]);
+  await qemu.crash();
+  expect(await qemuBitmaps(chain.base)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
+  expect(await qemuCheck(chain.base)).toMatchObject({ errors: 0, leaks: 0 });
+});
+
 it('refuses, and changes nothing, if the options of the image are unknown', async () => {
   const chain = await chainWithGap();
   const qemu = await startQemu(qcow2Nodes('top', chain.top));
