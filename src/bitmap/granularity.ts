@@ -11,6 +11,7 @@ import {
 } from '../format/bitmap-directory.ts';
 import { type Header, subclusterSizeBytes } from '../format/header.ts';
 import type { Image } from '../image/image.ts';
+import { counted } from '../text/counted.ts';
 
 /** QEMU's bdrv_get_default_bitmap_granularity: the cluster size, clamped to 4 KiB to 64 KiB. */
 export function defaultGranularityBits({ clusterBits }: Header): number {
@@ -79,7 +80,7 @@ export function requireBitmapMemory({ storage }: Image, count: number, bytes: nu
   if (bytes <= MAX_BITMAP_MEMORY_BYTES) return;
   throw new RefusedError(
     'BITMAP_LIMIT',
-    `${storage.name}: ${count} bitmaps would take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
+    `${storage.name}: ${counted(count, 'bitmap')} would take ${bytes} bytes of memory, one change may take ${MAX_BITMAP_MEMORY_BYTES}`,
     {
       remedy: { kind: 'use-fewer-bitmaps' },
       context: { file: storage.name },

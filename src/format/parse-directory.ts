@@ -2,6 +2,7 @@
  * Reads a bitmap directory by QEMU's rules, and a broken one as far as possible.
  */
 import { alignDown } from '../bytes/align.ts';
+import { counted } from '../text/counted.ts';
 import { type HostOffset, hostOffset } from './addresses.ts';
 import {
   type BitmapDirectoryEntry,
@@ -95,7 +96,9 @@ export function examineBitmapDirectory(
       broken.unshift(violation(where, 'entry-cut-off', 'cut off by the end of the directory'));
     }
     if (entries.length >= count) {
-      broken.unshift(violation(where, 'directory-count', `the extension counts only ${count} bitmaps`));
+      broken.unshift(
+        violation(where, 'directory-count', `the extension counts only ${counted(count, 'bitmap')}`),
+      );
     }
     if (stored !== undefined) {
       const { name, inUse } = stored.entry;
@@ -121,7 +124,7 @@ export function examineBitmapDirectory(
       violation(
         `bitmap directory at ${hex(offset)}`,
         'directory-count',
-        `${entries.length} entries found, the extension counts ${bitmapCount}`,
+        `${counted(entries.length, 'entry', 'entries')} found, the extension counts ${bitmapCount}`,
       ),
     );
   }

@@ -14,6 +14,7 @@ import { FormatError, hex } from '../format/format-error.ts';
 import type { Image } from '../image/image.ts';
 import { bitmapRanges, readUnsoundTable } from '../image/stored-bitmaps.ts';
 import { readBytes } from '../storage/storage.ts';
+import { counted } from '../text/counted.ts';
 import type { Problem } from './problem.ts';
 
 type TableProblem = Pick<Problem, 'code' | 'message' | 'offset' | 'clusters'>;
@@ -54,7 +55,7 @@ export async function examineTable(image: Image, entry: BitmapDirectoryEntry): P
   const { dataOffset } = beyond[0]!;
   const problem: TableProblem = {
     code: 'data-beyond-end',
-    message: `${beyond.length} data clusters of bitmap "${entry.name}", the first at ${hex(dataOffset)}, reach beyond the end of the file at ${hex(storage.sizeBytes)}`,
+    message: `${counted(beyond.length, 'data cluster')} of bitmap "${entry.name}", ${beyond.length === 1 ? `at ${hex(dataOffset)}, reaches` : `the first at ${hex(dataOffset)}, reach`} beyond the end of the file at ${hex(storage.sizeBytes)}`,
     offset: dataOffset,
     clusters: beyond.length,
   };

@@ -192,7 +192,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
       clusters: contested,
       describe: (what, found) => ({
         code: 'overlap',
-        message: `${clustersInWords(image, found)} of ${what} also belong to ${otherOwner(census, found.first)}`,
+        message: `${clustersInWords(image, found)} of ${what} also ${found.count === 1 ? 'belongs' : 'belong'} to ${otherOwner(census, found.first)}`,
         remedy: { kind: 'repair-directory', file: image.storage.name, copyFirst: true },
       }),
     },
@@ -200,7 +200,7 @@ function doubtsAbout(census: Census, { contested }: BitmapClusters, uncounted: H
       clusters: uncounted,
       describe: (what, found) => ({
         code: 'refcount-too-low',
-        message: `${clustersInWords(image, found)} of ${what} have refcount 0: QEMU would allocate them again`,
+        message: `${clustersInWords(image, found)} of ${what} ${found.count === 1 ? 'has refcount 0: QEMU would allocate it again' : 'have refcount 0: QEMU would allocate them again'}`,
         remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       }),
     },

@@ -3,7 +3,7 @@
  */
 import { findBit, getBit, runsOfOnes, setBits } from '../bytes/bits.ts';
 import { countBits } from '../bytes/count-bits.ts';
-import type { BitmapClusters } from '../census/bitmap-clusters.ts';
+import { type BitmapClusters, clustersInWords } from '../census/bitmap-clusters.ts';
 import type { Census } from '../census/census.ts';
 import { compareRefcounts } from '../census/compare-refcounts.ts';
 import { clusterRange, eachCluster, type HostCluster, hostCluster, offsetOf } from '../format/addresses.ts';
@@ -74,7 +74,7 @@ export function refcountProblems(census: Census, wrong: WrongRefcounts): Problem
     problems.push({
       code: 'refcount-too-low',
       severity: 'error',
-      message: `${count} clusters, the first at ${hex(offsetOf(first, image.header))}, are in use and have refcount 0: QEMU would allocate them again`,
+      message: `${clustersInWords(image, { first, count })} ${count === 1 ? 'is in use and has' : 'are in use and have'} refcount 0: QEMU would allocate ${count === 1 ? 'it' : 'them'} again`,
       remedy: { kind: 'check-and-repair', ...whatQemuWrites(image) },
       unopenable: false,
       offset: offsetOf(first, image.header),
@@ -84,10 +84,14 @@ export function refcountProblems(census: Census, wrong: WrongRefcounts): Problem
   const { leakedClusters, firstLeak } = wrong;
   if (firstLeak !== undefined) {
     const bytes = leakedClusters * clusterSizeBytes;
+    const first = hex(offsetOf(firstLeak, image.header));
     problems.push({
       code: 'leaked-clusters',
       severity: 'warning',
-      message: `${leakedClusters} clusters (${bytes} bytes), the first at ${hex(offsetOf(firstLeak, image.header))}, are counted although nothing points at them`,
+      message:
+        leakedClusters === 1
+          ? `1 cluster (${bytes} bytes), at ${first}, is counted although nothing points at it`
+          : `${leakedClusters} clusters (${bytes} bytes), the first at ${first}, are counted although nothing points at them`,
       remedy: { kind: 'free-leaks', ...whatQemuWrites(image) },
       unopenable: false,
       offset: offsetOf(firstLeak, image.header),

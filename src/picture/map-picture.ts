@@ -3,6 +3,7 @@
  * image with the second most.
  */
 import type { MapExtent } from '../guest/allocation/map-columns.ts';
+import { counted } from '../text/counted.ts';
 import { formatShare, formatSize } from '../text/size.ts';
 import { sumOf } from './cell-sums.ts';
 import { exactSize } from './exact-size.ts';
@@ -73,7 +74,7 @@ function draw(disk: PicturedDisk, grid: Grid, all: OriginSums[], images: readonl
     `${formatSize(disk.virtualSize)} disk`,
     `${formatSize(total('data'))} data (${formatShare(total('data'), disk.virtualSize)})`,
     ...(total('zero') > 0 ? [`${formatSize(total('zero'))} zeros`] : []),
-    disk.alone ? 'this image alone' : `${images.length} ${images.length === 1 ? 'image' : 'images'}`,
+    disk.alone ? 'this image alone' : counted(images.length, 'image'),
   ];
   const title = disk.image.split('/').at(-1) || disk.image;
   const sameAll = (a: number, b: number) => {

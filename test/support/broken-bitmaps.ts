@@ -84,7 +84,7 @@ const BROKEN_EXTENSIONS: readonly BrokenBitmaps[] = [
   extension(
     'the count is less than the entries',
     { count: 1 },
-    'the extension counts only 1 bitmaps',
+    'the extension counts only 1 bitmap',
     ['directory-count'],
     SECOND_IN_USE,
   ),

@@ -2,6 +2,7 @@
  * Reads the checkpoints of disks that libvirt or a backup program has recorded.
  */
 import { RefusedError, UsageError } from '../../errors.ts';
+import { counted } from '../../text/counted.ts';
 import { inNaturalOrder } from '../../text/natural-order.ts';
 import type { ChainImage } from '../chain/chain-images.ts';
 import type { CheckpointDisk } from '../checkpoint.ts';
@@ -49,7 +50,7 @@ export async function readRecords(
   }
   if (disks !== undefined && disks.length !== imageCount) {
     throw new UsageError(
-      `${disks.length} names of disks for ${imageCount} images: name one for each image, in their order`,
+      `${counted(disks.length, 'name of a disk', 'names of disks')} for ${counted(imageCount, 'image')}: name one for each image, in their order`,
     );
   }
   const stored = await readCheckpoints(paths, options, documents);

@@ -2,6 +2,8 @@
  * Judges whether a checkpoint is fit for an incremental backup. Applies libvirt's rule, and finds problems
  * that libvirt does not detect.
  */
+
+import { counted } from '../../text/counted.ts';
 import { formatSize } from '../../text/size.ts';
 import { type BitmapState, lowestHolderIndex } from '../chain/bitmap-state.ts';
 import { firstPossible, type OriginEvidence } from '../known/origin-evidence.ts';
@@ -130,7 +132,7 @@ function replaced(
 ): string {
   const images = chain.slice(first, last + 1).map(({ image }) => image);
   const below = imagesThen === 1 ? 'no backing image' : `a chain of ${imagesThen - 1} below it`;
-  return `when the checkpoint was made, ${path} was the active image and had ${below}; today the chain has ${chain.length} images, so another image has taken that path and "${name}" began in ${images.join(' or ')}`;
+  return `when the checkpoint was made, ${path} was the active image and had ${below}; today the chain has ${counted(chain.length, 'image')}, so another image has taken that path and "${name}" began in ${images.join(' or ')}`;
 }
 
 const CODES = {

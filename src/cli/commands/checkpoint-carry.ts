@@ -6,6 +6,7 @@ import {
   type CarryResult,
   carryCheckpoints,
 } from '../../operations/checkpoints/carry-checkpoints.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import type { CommandDefinition } from '../command.ts';
@@ -14,7 +15,7 @@ import { DONE } from '../errors.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
 import { changeCell, SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
-import { count, describePlan } from '../print/plan.ts';
+import { describePlan } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
 
 type CarryFlags = WritingOptions & { name?: string[] };
@@ -58,7 +59,7 @@ export const checkpointCarryCommand: CommandDefinition<[string, string], CarryFl
 };
 
 function describe({ image, from, bitmaps, virtualSize, differingBytes, plan, dryRun }: CarryResult): string {
-  const title = `${printable(image)}: ${count(bitmaps.length, 'checkpoint')} of the chain of ${printable(from)}`;
+  const title = `${printable(image)}: ${counted(bitmaps.length, 'checkpoint')} of the chain of ${printable(from)}`;
   const rows = bitmaps.map((bitmap) => [
     `  ${printable(bitmap.name)}`,
     actionOf(bitmap, dryRun),

@@ -5,6 +5,7 @@ import {
   type CreateCheckpointResult,
   createCheckpoint,
 } from '../../operations/checkpoints/create-checkpoint.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { shellWord } from '../../text/shell-word.ts';
 import { formatSize } from '../../text/size.ts';
@@ -15,7 +16,7 @@ import { DONE } from '../errors.ts';
 import { FILE, FREE } from '../option.ts';
 import { print } from '../output.ts';
 import { changeCell } from '../print/bitmap-columns.ts';
-import { count, describePlan } from '../print/plan.ts';
+import { describePlan } from '../print/plan.ts';
 import { type Cell, table } from '../print/table.ts';
 
 interface CheckpointCreateFlags extends WritingOptions, CheckpointFlags {
@@ -84,7 +85,7 @@ function describe(result: CreateCheckpointResult): string {
     file === null
       ? ''
       : `Then, with the guest running:\n  virsh checkpoint-create DOMAIN ${printable(shellWord(file))} --redefine --redefine-validate\n`;
-  return `checkpoint ${printable(checkpoint)}${after}, ${count(disks.length, 'disk')}\n${table(columns, rows)}${plans.join('')}${next}`;
+  return `checkpoint ${printable(checkpoint)}${after}, ${counted(disks.length, 'disk')}\n${table(columns, rows)}${plans.join('')}${next}`;
 }
 
 function actionCell(action: CreateCheckpointResult['disks'][number]['action'], dryRun: boolean): Cell {

@@ -3,6 +3,7 @@
  */
 import { createFrom } from '../../operations/create-from/create-from.ts';
 import type { CreatedBitmap, CreateFromResult } from '../../operations/create-from/create-from-result.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import type { CommandDefinition } from '../command.ts';
 import { WRITING_OPTIONS, type WritingOptions } from '../common-options.ts';
@@ -10,7 +11,7 @@ import { CommandLineError, DONE, PROBLEMS } from '../errors.ts';
 import { FILE } from '../option.ts';
 import { print } from '../output.ts';
 import { changeCell, SIZE_COLUMNS, sizeCells } from '../print/bitmap-columns.ts';
-import { count, describePlan, describeRunning } from '../print/plan.ts';
+import { describePlan, describeRunning } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 import { type Cell, table } from '../print/table.ts';
 import { DOMAIN_OPTIONS, type DomainFlags, workOnImage } from '../qemu-option.ts';
@@ -96,7 +97,7 @@ function describe(result: CreateFromResult, isRunning: boolean): string {
   ]);
   const columns = [{ title: '  bitmap' }, { title: '' }, { title: 'state' }, ...SIZE_COLUMNS] as const;
   const written = isRunning ? describeRunning(dryRun) : describePlan(plan, dryRun);
-  return `${title}: ${count(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${written}`;
+  return `${title}: ${counted(bitmaps.length, 'bitmap')} ${SOURCE_WORDS[source]}${model}\n${table(columns, rows)}${sharedLine(sharedImages)}${written}`;
 }
 
 function actionOf({ action }: CreatedBitmap, dryRun: boolean): Cell {

@@ -10,6 +10,7 @@ import {
 import type { StoredDirectory } from '../../stored-metadata/stored-directory.ts';
 import type { StoredExtensions, StoredFields } from '../../stored-metadata/stored-header.ts';
 import type { StoredRefcounts } from '../../stored-metadata/stored-refcounts.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import type { CommandDefinition } from '../command.ts';
 import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
@@ -50,7 +51,7 @@ function describe({ image, fileBytes, header, extensions, directory, refcounts }
 
 function extensionLines({ list, endMarkerOffset }: StoredExtensions): string[] {
   const lines = list.flatMap(({ offset, type, name, length, fields, data }) => [
-    `extension ${hex(type)} at ${hex(offset)}: ${name ?? 'unknown'}, ${length} bytes`,
+    `extension ${hex(type)} at ${hex(offset)}: ${name ?? 'unknown'}, ${counted(length, 'byte')}`,
     ...fieldLines(fields),
     ...(data === null ? [] : [`  data ${data}`]),
   ]);
@@ -76,8 +77,8 @@ function refcountLines(refcounts: StoredRefcounts | null): string[] {
   const blocks = refcounts.blocks.flatMap(({ index, entry, runs }) => [
     `refcount block ${index}: ${hex(entry)}${runs === null ? ', not readable' : ''}`,
     ...(runs ?? []).map(({ firstCluster, clusters, refcount }) => {
-      const last = clusters > 1 ? `…${firstCluster + clusters - 1}` : '';
-      return `  ${`clusters ${firstCluster}${last}`.padEnd(VALUE_COLUMN)}  ${refcount}`;
+      const [what, last] = clusters > 1 ? ['clusters', `…${firstCluster + clusters - 1}`] : ['cluster', ''];
+      return `  ${`${what} ${firstCluster}${last}`.padEnd(VALUE_COLUMN)}  ${refcount}`;
     }),
   ]);
   return [...blocks, ...(refcounts.isComplete ? [] : ['more refcounts are not shown'])];

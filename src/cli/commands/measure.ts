@@ -2,6 +2,7 @@
  * bitmap-tool measure
  */
 import { type MeasureResult, measure } from '../../operations/create-from/measure.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import type { CommandDefinition } from '../command.ts';
@@ -9,7 +10,6 @@ import { COMMON_OPTIONS } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE } from '../option.ts';
 import { print } from '../output.ts';
-import { count } from '../print/plan.ts';
 import { TARGET_OPTIONS, type TargetFlags, targetOf } from '../target-options.ts';
 
 export const measureCommand: CommandDefinition<[string], TargetFlags> = {
@@ -26,7 +26,7 @@ export const measureCommand: CommandDefinition<[string], TargetFlags> = {
 
 function describe({ image, bitmaps, clusters, requiredBytes, endOffset, newEndOffset }: MeasureResult) {
   return (
-    `${printable(image)}: ${count(bitmaps.length, 'new bitmap')}: ${count(clusters, 'cluster')}, ${formatSize(requiredBytes)}\n` +
+    `${printable(image)}: ${counted(bitmaps.length, 'new bitmap')}: ${counted(clusters, 'cluster')}, ${formatSize(requiredBytes)}\n` +
     `size now ${endOffset} bytes, needed ${newEndOffset} bytes\n`
   );
 }

@@ -12,6 +12,7 @@ import type {
 } from '../../operations/checkpoints/repair-result.ts';
 import type { DomainReport } from '../../operations/running/running.ts';
 import type { Remedy } from '../../remedy.ts';
+import { counted } from '../../text/counted.ts';
 import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { CHECKPOINT_OPTIONS, type CheckpointFlags, checkpointFilesOf } from '../checkpoint-options.ts';
@@ -200,7 +201,7 @@ function describeDirectory(result: DirectoryRepairResult): string {
     ...(leakedClusters === 0
       ? []
       : [
-          `  ${dryRun ? 'would free' : 'freed'} ${leakedClusters} leaked clusters (${formatSize(leakedBytes)})\n`,
+          `  ${dryRun ? 'would free' : 'freed'} ${counted(leakedClusters, 'leaked cluster')} (${formatSize(leakedBytes)})\n`,
         ]),
   ];
   return `${path}: ${color.green(openness)}\n${lines.join('')}${describePlan(plan, dryRun)}`;

@@ -2,6 +2,7 @@
  * bitmap-tool verify
  */
 import { type BitmapVerdict, verifyBitmap } from '../../operations/bitmaps/verify-bitmap.ts';
+import { counted } from '../../text/counted.ts';
 import { printable, printableJson } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 import { color } from '../color.ts';
@@ -10,7 +11,6 @@ import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
 import { DONE, PROBLEMS } from '../errors.ts';
 import { FILE, READABLE_BITMAP } from '../option.ts';
 import { print } from '../output.ts';
-import { count } from '../print/plan.ts';
 import { sharedLine } from '../print/shared-images.ts';
 
 const RANGES_SHOWN = 20;
@@ -57,5 +57,5 @@ function missingRanges({ missing, missingRanges: total }: BitmapVerdict): string
     .slice(0, RANGES_SHOWN)
     .map(({ offset, length }) => `${String(offset).padStart(16)}  ${String(length).padStart(16)}  missing\n`);
   const rest = total - lines.length;
-  return `${lines.join('')}${rest > 0 ? `… and ${count(rest, 'more range')}; --json lists more\n` : ''}`;
+  return `${lines.join('')}${rest > 0 ? `… and ${counted(rest, 'more range')}; --json lists more\n` : ''}`;
 }

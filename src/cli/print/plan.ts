@@ -2,6 +2,7 @@
  * Describes the writes of a change or of a dry run.
  */
 import type { PlanReport } from '../../operations/change-bitmaps.ts';
+import { counted } from '../../text/counted.ts';
 import { printable } from '../../text/printable.ts';
 import { formatSize } from '../../text/size.ts';
 
@@ -9,7 +10,7 @@ export function describePlan(plan: PlanReport | null, dryRun: boolean): string {
   if (plan === null) return 'Nothing to write: the image already has the requested state.\n';
   const { claimedClusters, releasedClusters, releasedBytes, bytesWritten, newEndOffset, steps } = plan;
   const verb = dryRun ? 'Would write' : 'Wrote';
-  const summary = `${verb} ${formatSize(bytesWritten)}: ${count(claimedClusters, 'new cluster')}, ${releasedClusters} given back${releasedClusters === 0 ? '' : ` (${formatSize(releasedBytes)})`}; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;
+  const summary = `${verb} ${formatSize(bytesWritten)}: ${counted(claimedClusters, 'new cluster')}, ${releasedClusters} given back${releasedClusters === 0 ? '' : ` (${formatSize(releasedBytes)})`}; the image ${dryRun ? 'would end' : 'ends'} at ${newEndOffset} bytes.\n`;
   if (steps === undefined) return summary;
   const lines = steps.map((step) =>
     step.kind === 'flush'
@@ -24,8 +25,4 @@ export function describeRunning(dryRun: boolean): string {
   return dryRun
     ? 'Nothing was changed.\n'
     : 'Done in the running QEMU, which stores it in the image when it closes that.\n';
-}
-
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -4,6 +4,7 @@
 import { isCheckpointName, isDiskName } from '../../checkpoint/names.ts';
 import { UsageError } from '../../errors.ts';
 import type { OnWarning } from '../../remedy.ts';
+import { counted } from '../../text/counted.ts';
 
 interface DiskNames {
   readonly disks?: readonly string[] | undefined;
@@ -48,7 +49,7 @@ export function checkpointDisks(
   if (twice !== undefined) throw new UsageError(`disk ${twice} is named twice`);
   if (disks.length !== imageNames.length) {
     throw new UsageError(
-      `${imageNames.length} images, and ${disks.length} disks: name one for each image, in the same order`,
+      `${counted(imageNames.length, 'image')}, and ${counted(disks.length, 'disk')}: name one for each image, in the same order`,
     );
   }
   return disks;

@@ -10,6 +10,7 @@ import type { ImageRepair } from '../../checkpoint/repair/image-repair.ts';
 import { orderWrites } from '../../checkpoint/repair/order-writes.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { Consent } from '../../remedy.ts';
+import { counted } from '../../text/counted.ts';
 import { nameRange } from '../../text/name-range.ts';
 import { formatSize } from '../../text/size.ts';
 import { refuseForceShare, reportPlan } from '../change-bitmaps.ts';
@@ -39,7 +40,7 @@ export async function repairCheckpoints(
   refuseForceShare(options);
   if (options.against !== undefined && options.against.length !== imageNames.length) {
     throw new UsageError(
-      `${options.against.length} backups for ${imageNames.length} images: name one for each image, in their order`,
+      `${counted(options.against.length, 'backup')} for ${counted(imageNames.length, 'image')}: name one for each image, in their order`,
     );
   }
   const records = await readRecords(options, imageNames.length, options);

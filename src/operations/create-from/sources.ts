@@ -15,6 +15,7 @@ import { type Scan, scanActiveTables } from '../../image/scan.ts';
 import { tableReading } from '../../image/table-progress.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { dataRanges } from '../../storage/holes.ts';
+import { counted } from '../../text/counted.ts';
 import { type NamedBitmaps, visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
 import type { ImageToChange } from '../change-bitmaps.ts';
 import type { OperationOptions } from '../options.ts';
@@ -164,11 +165,13 @@ async function readRaw(
 
 export function markListed(bitmap: DirtyBitmap, offset: number, length: number): void {
   if (![offset, length].every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)) {
-    throw new UsageError(`extent of ${length} bytes at ${offset}: both must be whole numbers, not below 0`);
+    throw new UsageError(
+      `extent of ${counted(length, 'byte')} at ${offset}: both must be whole numbers, not below 0`,
+    );
   }
   if (offset + length > bitmap.virtualSizeBytes) {
     throw new UsageError(
-      `extent of ${length} bytes at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}: the list is for another disk`,
+      `extent of ${counted(length, 'byte')} at ${offset} reaches beyond the end of the disk at ${bitmap.virtualSizeBytes}: the list is for another disk`,
     );
   }
   markRange(bitmap, offset, length);

@@ -50,7 +50,7 @@ const refusals = (overlay: string, base: string): [string[], number, RegExp][] =
     2,
     /"overlay.qcow2" is not the name of a disk: use its target/,
   ],
-  [['-n', 'c1', '--disk', 'vda', overlay, base], 2, /2 images, and 1 disks: name one for each image/],
+  [['-n', 'c1', '--disk', 'vda', overlay, base], 2, /2 images, and 1 disk: name one for each image/],
   [['-n', 'c1', '--disk', 'vda', '--disk', 'vda', overlay, base], 2, /disk vda is named twice/],
   [['-n', 'c1', '--time', 'now', overlay], 2, /"now" is not a time.*date \+%s/],
   [[], 2, /an image is needed, or --checkpoints/],

@@ -79,7 +79,7 @@ describe('checkpoint files', () => {
   test('need the name of a disk for each image or for none', async () => {
     await checkpoint({ target: 'vda' });
     for (const disks of [['vda', 'vdb'], []])
-      await expect(read(1, { disks })).rejects.toThrow(`${disks.length} names of disks for 1 images`);
+      await expect(read(1, { disks })).rejects.toThrow(`${disks.length} names of disks for 1 image`);
   });
 });
 
