@@ -44,7 +44,7 @@ function isAsKnown(now: ImageNode['options'], known: BlockdevOptions): boolean {
 }
 
 export function cannotWrite({ path }: ImageNode, what: string, cause?: QmpError): RefusedError {
-  return new RefusedError('UNSUPPORTED', `${path}: needs a bitmap, but ${what}; nothing was changed`, {
+  return new RefusedError('UNSUPPORTED', `${path}: its bitmaps cannot be changed: ${what}; nothing was changed`, {
     remedy: { kind: 'shut-down-or-commit' },
     context: { file: path },
     cause,
