@@ -46,7 +46,7 @@ export async function openFile(
     const stats = statOpen(fd, path);
     const isDevice = stats.isBlockDevice();
     if (isDevice && mode === 'write') await refuseReadOnlyDevice(path, stats);
-    let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : stats.size;
+    let sizeBytes = isDevice ? await deviceSizeBytes(path, stats) : Number(stats.size);
     return {
       name,
       fd,
@@ -93,7 +93,8 @@ export async function fileIdentity(path: string): Promise<string> {
   return identityOf(await statFile(path));
 }
 
-function identityOf(stats: fs.Stats): string {
+/** Inode numbers can be above 2^53, for example on an overlayfs. A number would round them. */
+function identityOf(stats: fs.BigIntStats): string {
   return stats.isBlockDevice() ? `device ${stats.rdev}` : `${stats.dev}:${stats.ino}`;
 }
 
@@ -108,9 +109,9 @@ async function openChecked(path: string, mode: 'read' | 'write'): Promise<number
   }
 }
 
-function statOpen(fd: number, path: string): fs.Stats {
+function statOpen(fd: number, path: string): fs.BigIntStats {
   try {
-    return fs.fstatSync(fd);
+    return fs.fstatSync(fd, { bigint: true });
   } catch (cause) {
     throw ioError(path, 'could not examine it', cause);
   }
@@ -121,15 +122,15 @@ async function closeQuietly(fd: number): Promise<void> {
   await close(fd).catch(() => {});
 }
 
-async function statFile(path: string): Promise<fs.Stats> {
+async function statFile(path: string): Promise<fs.BigIntStats> {
   try {
-    return await stat(path);
+    return await stat(path, { bigint: true });
   } catch (cause) {
     throw openError(path, 'read', cause as NodeJS.ErrnoException);
   }
 }
 
-function refuseSpecialFile(path: string, stats: fs.Stats): void {
+function refuseSpecialFile(path: string, stats: fs.BigIntStats): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
   const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a special file';
   throw new FailedError('NOT_A_FILE', `${path}: this is ${kind}, not an image`, {
@@ -260,18 +261,18 @@ function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
 }
 
 /** stat(2) returns size 0 for a block device. The kernel publishes the size in 512-byte units. */
-async function deviceSizeBytes(path: string, stats: fs.Stats): Promise<number> {
+async function deviceSizeBytes(path: string, stats: fs.BigIntStats): Promise<number> {
   return (await deviceAttribute(path, stats, 'size')) * 512;
 }
 
 /** The kernel opens a read-only device for writing without an error. Only the first write would fail. */
-async function refuseReadOnlyDevice(path: string, stats: fs.Stats): Promise<void> {
+async function refuseReadOnlyDevice(path: string, stats: fs.BigIntStats): Promise<void> {
   if ((await deviceAttribute(path, stats, 'ro')) === 0) return;
   throw openError(path, 'write', Object.assign(new Error('read-only device'), { code: 'EROFS' }));
 }
 
 /** A number that the kernel publishes about a block device. */
-async function deviceAttribute(path: string, { rdev }: fs.Stats, name: 'size' | 'ro'): Promise<number> {
+async function deviceAttribute(path: string, { rdev }: fs.BigIntStats, name: 'size' | 'ro'): Promise<number> {
   const { major, minor } = deviceNumbers(rdev);
   try {
     return Number(await readFile(`/sys/dev/block/${major}:${minor}/${name}`, 'utf8'));
@@ -281,10 +282,9 @@ async function deviceAttribute(path: string, { rdev }: fs.Stats, name: 'size' | 
 }
 
 /** Splits st_rdev as glibc's gnu_dev_major(3) and gnu_dev_minor(3) do. */
-function deviceNumbers(rdev: number): { major: number; minor: number } {
-  const device = BigInt(rdev);
+function deviceNumbers(rdev: bigint): { major: bigint; minor: bigint } {
   return {
-    major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
-    minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
+    major: ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n),
+    minor: (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n),
   };
 }
