@@ -44,9 +44,13 @@ function isAsKnown(now: ImageNode['options'], known: BlockdevOptions): boolean {
 }
 
 export function cannotWrite({ path }: ImageNode, what: string, cause?: QmpError): RefusedError {
-  return new RefusedError('UNSUPPORTED', `${path}: its bitmaps cannot be changed: ${what}; nothing was changed`, {
-    remedy: { kind: 'shut-down-or-commit' },
-    context: { file: path },
-    cause,
-  });
+  return new RefusedError(
+    'UNSUPPORTED',
+    `${path}: its bitmaps cannot be changed: ${what}; nothing was changed`,
+    {
+      remedy: { kind: 'shut-down-or-commit' },
+      context: { file: path },
+      cause,
+    },
+  );
 }
