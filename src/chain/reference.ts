@@ -2,9 +2,10 @@
  * References to images, on a command line or in the header of an overlay. Supported are QEMU's forms for a
  * local file or block device.
  */
-import { dirname, isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import type { Remedy } from '../remedy.ts';
+import { folderOf, pathIn } from '../storage/path.ts';
 
 export interface ImageReference {
   readonly path: string;
@@ -30,7 +31,7 @@ export function parseReference(name: string, format: string | undefined, namedBy
     throw unsupported(name, `the protocol "${protocol}"`, { kind: 'write-as-path', path: `./${name}` });
   }
   if (namedBy === undefined || isAbsolute(name)) return plain(name, format);
-  return plain(join(dirname(namedBy), name), format);
+  return plain(pathIn(folderOf(namedBy), name), format);
 }
 
 /** A file driver in the place of a format means raw bytes of the file (bdrv_fill_options). */

@@ -2,9 +2,9 @@
  * A folder with one XML file for each checkpoint. The file names sort in the order that libvirt requires.
  */
 import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
 import type { CheckpointDocument } from '../operations/checkpoints/write-checkpoint-xml.ts';
+import { pathIn } from '../storage/path.ts';
 import { CommandLineError } from './errors.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function writeCheckpoints(
     const other = (await readdir(folder)).find((name) => name.endsWith('.xml'));
     if (other !== undefined) {
       throw new CommandLineError(
-        `${join(folder, other)} exists already: virsh would redefine it with these checkpoints`,
+        `${pathIn(folder, other)} exists already: virsh would redefine it with these checkpoints`,
         'Name a new folder.',
       );
     }
@@ -30,7 +30,7 @@ export async function writeCheckpoints(
     const paths: string[] = [];
     const nowSeconds = Math.floor(Date.now() / 1000);
     for (const [index, { name, xml }] of checkpoints.entries()) {
-      const path = join(folder, `${String(index + 1).padStart(digits, '0')}-${name}.xml`);
+      const path = pathIn(folder, `${String(index + 1).padStart(digits, '0')}-${name}.xml`);
       await writeFile(path, xml, { flag: 'wx' });
       // virtnbdbackup sorts the files of a folder by time. File systems may round times, so each file gets
       // its own second.

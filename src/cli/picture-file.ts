@@ -2,8 +2,9 @@
  * The output file of a picture. It never overwrites an image, and it is never incomplete.
  */
 import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename } from 'node:path';
 import { FailedError, UsageError } from '../errors.ts';
+import { folderOf, pathIn } from '../storage/path.ts';
 import { CommandLineError } from './errors.ts';
 
 export interface PictureFile {
@@ -24,8 +25,8 @@ const MAX_PICTURE_BYTES = 2 ** 20;
 export async function openPictureFile(name: string): Promise<PictureFile> {
   const path = await realpath(name).catch(() => name);
   await refuseOther(name, path);
-  const folder = dirname(path);
-  const isFolder = await stat(folder).then(
+  const folder = folderOf(path);
+  const isFolder = await stat(folder ?? '.').then(
     (found) => found.isDirectory(),
     () => false,
   );
@@ -33,7 +34,7 @@ export async function openPictureFile(name: string): Promise<PictureFile> {
   return {
     name,
     async write(svg) {
-      const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
+      const temporary = pathIn(folder, `.${basename(path)}.${process.pid}.tmp`);
       try {
         await writeFile(temporary, svg, { flag: 'wx' });
         await refuseOther(name, path);

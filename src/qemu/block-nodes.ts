@@ -1,9 +1,10 @@
 /**
  * The block nodes of a QEMU: the backing image of each image, and QEMU's bitmaps in each image.
  */
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
+import { pathIn } from '../storage/path.ts';
 import { executeOrRefuse, type Qmp } from './qmp.ts';
 
 /** A bitmap, from BlockDirtyInfo. Sizes are in bytes. */
@@ -199,7 +200,7 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
 
 function resolvePath({ folder }: Qmp, file: string): string | undefined {
   if (isAbsolute(file)) return file;
-  return folder === undefined ? undefined : join(folder, file);
+  return folder === undefined ? undefined : pathIn(folder, file);
 }
 
 function bitmapOf(info: BitmapInfo): QemuBitmap[] {

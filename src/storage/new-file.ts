@@ -2,10 +2,10 @@
  * A new file that gets its name only when it is complete. It never replaces another file.
  */
 import * as fs from 'node:fs';
-import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { FailedError, RefusedError } from '../errors.ts';
 import { type FileStorage, ioError, openFile } from './file.ts';
+import { folderOf, pathIn } from './path.ts';
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -36,10 +36,10 @@ export interface NewFile {
  */
 export async function createNewFile(path: string): Promise<NewFile> {
   await refuseExisting(path);
-  const folder = dirname(path);
+  const folder = folderOf(path);
   // This module is loaded only here, because loading it takes longer than reading many images.
   const { randomBytes } = await import('node:crypto');
-  const temporary = join(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+  const temporary = pathIn(folder, `.bitmap-tool-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
   // No other process knows the name, so no lock is needed.
   const storage = await createEmpty(path, temporary);
   let isThere = true;
@@ -90,7 +90,7 @@ async function createEmpty(path: string, temporary: string): Promise<FileStorage
   }
 }
 
-async function flushFolder(path: string, folder: string): Promise<void> {
+async function flushFolder(path: string, folder = '.'): Promise<void> {
   try {
     const fd = await open(folder, 'r');
     try {

@@ -2,11 +2,11 @@
  * Reads checkpoints from XML files, and from folders of XML files such as those of virtnbdbackup.
  */
 import { promises as fs } from 'node:fs';
-import { join } from 'node:path';
 import { RefusedError } from '../../errors.ts';
 import { naming } from '../../image/image.ts';
 import type { OnWarning } from '../../remedy.ts';
 import { openFile } from '../../storage/file.ts';
+import { pathIn } from '../../storage/path.ts';
 import { readBytes } from '../../storage/storage.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { invalid } from './invalid-checkpoint.ts';
@@ -84,12 +84,12 @@ async function filesOf(path: string): Promise<string[]> {
   if (!isFolder) return [path];
   const entries = await fs.readdir(path, { withFileTypes: true });
   const files = entries.filter((entry) => entry.name.endsWith('.xml') && !entry.isDirectory());
-  if (files.length > 0) return files.map(({ name }) => join(path, name)).sort();
+  if (files.length > 0) return files.map(({ name }) => pathIn(path, name)).sort();
   const inner = entries.find((entry) => entry.name === 'checkpoints' && entry.isDirectory());
   throw new RefusedError('INVALID_CHECKPOINT', `${path}: no file of this folder ends in .xml`, {
     remedy: {
       kind: 'name-checkpoint-folder',
-      folder: inner === undefined ? undefined : join(path, inner.name),
+      folder: inner === undefined ? undefined : pathIn(path, inner.name),
     },
     context: { file: path },
   });

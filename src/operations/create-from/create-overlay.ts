@@ -2,7 +2,6 @@
  * Stores bitmaps of an image in a new qcow2 overlay, so that both can be served together. The image itself is
  * not written to, and its format need not support bitmaps.
  */
-import { resolve } from 'node:path';
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import {
   defaultGranularityBits,
@@ -21,6 +20,7 @@ import { planNewImage, planNewImageWithBitmaps } from '../../plan/new-image.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { plannedFile } from '../../plan/planned-file.ts';
 import { createNewFile, refuseExisting } from '../../storage/new-file.ts';
+import { absolutePath } from '../../storage/path.ts';
 import { reportPlan } from '../change-bitmaps.ts';
 import { withChain } from '../with-chain.ts';
 import type { CreateFromOptions, CreateFromResult } from './create-from-result.ts';
@@ -61,7 +61,7 @@ async function overlayOn(
     planNewImage({
       virtualSizeBytes: top.virtualSizeBytes,
       // QEMU resolves a relative name from the folder of the overlay.
-      backing: { name: resolve(top.path), format: top.format },
+      backing: { name: absolutePath(top.path), format: top.format },
     }),
   );
   const overlay = await openImage(plannedFile(into, emptySteps));

@@ -15,9 +15,10 @@ describe('a path', () => {
     ['images/a:b.qcow2', undefined, 'images/a:b.qcow2'],
     ['base.qcow2', 'overlay.qcow2', 'base.qcow2'],
     ['base.qcow2', '/var/images/overlay.qcow2', '/var/images/base.qcow2'],
-    ['../base.qcow2', '/var/images/overlay.qcow2', '/var/base.qcow2'],
+    ['../base.qcow2', '/var/images/overlay.qcow2', '/var/images/../base.qcow2'],
     ['sub/base.qcow2', 'images/overlay.qcow2', 'images/sub/base.qcow2'],
-    ['./a:b.qcow2', 'images/overlay.qcow2', 'images/a:b.qcow2'],
+    ['./a:b.qcow2', 'images/overlay.qcow2', 'images/./a:b.qcow2'],
+    ['base.qcow2', '/overlay.qcow2', '/base.qcow2'],
     ['/var/base.qcow2', '/images/overlay.qcow2', '/var/base.qcow2'],
     ['base with spaces.qcow2', '/v/o', '/v/base with spaces.qcow2'],
   ])('%s in %s resolves to %s', (name, namedBy, path) => {
