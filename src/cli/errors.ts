@@ -39,8 +39,10 @@ export function exitCodeOf(error: unknown, ofCommand?: number): number {
 export function errorReport(error: unknown, command: CommandAtHand, json: boolean): string {
   if (error instanceof CommanderError) {
     if (error.code === 'commander.help') return '';
-    const message = error.message.replace(/^error: /, '');
-    return json ? document('USAGE', message) : lines(message, 'See "bitmap-tool --help".');
+    const { message, suggestion } = usageOf(error);
+    if (json) return document('USAGE', message, { hint: suggestion });
+    const help = 'See "bitmap-tool --help".';
+    return lines(message, suggestion === undefined ? help : `${suggestion} ${help}`);
   }
   if (error instanceof BitmapToolError) {
     const { code, message, context, remedy } = error;
@@ -51,6 +53,12 @@ export function errorReport(error: unknown, command: CommandAtHand, json: boolea
   const { stack, message } = error instanceof Error ? error : new Error(String(error));
   const hint = `This is a bug in bitmap-tool ${version} (Node.js ${process.version}, ${process.platform} ${process.arch}). Please report it where you got the program, with the command, these lines and, for each image, the output of "bitmap-tool inspect IMAGE".`;
   return json ? document('BUG', message, { stack: stack ?? '', hint }) : `${stack}\n${hint}\n`;
+}
+
+/** commander puts a suggestion into a second line of the message, in parentheses. */
+function usageOf({ message }: CommanderError): { message: string; suggestion: string | undefined } {
+  const [, what, suggestion] = /^(?:error: )?(.*?)(?:\n\((Did you mean .*\?)\))?$/s.exec(message)!;
+  return { message: what!, suggestion };
 }
 
 function hintOf(error: BitmapToolError, command: CommandAtHand): string | undefined {
