@@ -24,7 +24,7 @@ export const DOMAIN_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: '--domain <guest>',
-    description: 'a guest of libvirt, running or shut off',
+    description: 'a guest of libvirt by name, UUID or number, running or shut off',
     completes: FREE,
   },
   {

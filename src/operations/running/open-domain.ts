@@ -1,6 +1,7 @@
 /**
  * A guest of libvirt: its disks, its checkpoints, and its QEMU while it runs.
  */
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CheckpointXml } from '../../checkpoint/xml/read-checkpoints.ts';
@@ -44,7 +45,8 @@ export async function openDomain({ domain, connect }: DomainAddress): Promise<Do
     const xml = await virsh.run('checkpoint-dumpxml', '--domain', domain, '--checkpointname', checkpoint);
     checkpoints.push({ origin: `libvirt's checkpoint ${checkpoint}`, xml });
   }
-  const isActive = /^\d+$/.test((await virsh.run('domid', '--domain', domain)).trim());
+  // domid does not take a number.
+  const isActive = /^\d+$/.test((await virsh.run('domid', '--domain', name)).trim());
   const qemu = isActive ? await openQemuOf(virsh, name) : undefined;
   return { name, virsh, state, qemu, disks, checkpoints };
 }
@@ -75,11 +77,13 @@ async function privateFolder(qmp: Qmp): Promise<string | undefined> {
 /**
  * The path of the image that the user names, either by path or by the target of the disk.
  *
+ * @throws UsageError for a name that is neither a disk of the guest nor an image
  * @throws RefusedError for a disk that cannot have bitmaps
  */
 export function imageOfDomain(domain: Domain, imageOrTarget: string): string {
   const isTarget = domain.disks.some(({ target }) => target === imageOrTarget);
-  return isTarget ? chooseDisks(domain, [imageOrTarget])[0]!.path : imageOrTarget;
+  if (!isTarget && (/[/:]/.test(imageOrTarget) || existsSync(imageOrTarget))) return imageOrTarget;
+  return chooseDisks(domain, [imageOrTarget])[0]!.path;
 }
 
 /**

@@ -198,13 +198,20 @@ it('repairs an image that a snapshot has added since the guest started, below an
   await expectRestorable(guest);
 });
 
-it('works on one image of a guest by the name of its disk, for running and shut-off guests', async () => {
+it('works on one image of a guest by the name of its disk, and on the guest by its number or UUID', async () => {
   const guest = await backedUpGuest();
   const top = await overlaid(guest);
   expect(await guest.tool('create-from', '--allocated', 'vda')).toMatchObject({ exitCode: 0 });
   expect(await guest.tool('list', '--json', 'vda')).toMatchObject({
     json: { image: top, bitmaps: [{ name: 'c1', dirtyBytes: 2 ** 20, running: { persistent: true } }] },
   });
+  const number = (await libvirt.run('domid', guest.machine.name)).trim();
+  for (const name of [number, (await libvirt.run('domuuid', guest.machine.name)).trim()]) {
+    expect(await bitmapTool('check', '--domain', name, '--connect', libvirt.uri)).toMatchObject({
+      stdout: expect.stringContaining(`${guest.machine.name} is paused: vda\n`),
+      stderr: '',
+    });
+  }
   await guest.machine.stop();
   const atRest = await guest.tool('list', '--json', 'vda');
   expect(atRest).toMatchObject({ json: { image: top, bitmaps: [{ name: 'c1', dirtyBytes: 2 ** 20 }] } });
@@ -237,7 +244,15 @@ it('reports the disks that it leaves out, and the name of an unknown guest', asy
   expect(stderr).toContain(`disk vdb is left out: ${raw} is raw, which holds no bitmaps`);
   expect(exitCode).toBe(0);
   expect(await guest.tool('check', '--disk', 'vdb')).toMatchObject({ exitCode: 4 });
-  expect(await guest.tool('check', '--disk', 'vdz')).toMatchObject({ exitCode: 2 });
+  for (const [verb, ...args] of [
+    ['check', '--disk', 'vdz'],
+    ['list', 'vdz'],
+  ] as const) {
+    expect(await guest.tool(verb, ...args)).toMatchObject({
+      exitCode: 2,
+      stderr: `bitmap-tool: ${guest.machine.name}: has no disk vdz\nIt has: vda, vdb`,
+    });
+  }
   const unknown = await bitmapTool('check', '--domain', 'nobody', '--connect', libvirt.uri);
   expect(unknown).toMatchObject({ exitCode: 1 });
   expect(unknown.stderr).toContain("failed to get domain 'nobody'");
