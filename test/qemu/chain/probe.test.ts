@@ -1,5 +1,5 @@
 /** Formats are recognized from the first bytes, as by QEMU. An unsupported format must not be read as raw. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { probeFormat } from '../../../src/chain/probe.ts';
@@ -31,6 +31,33 @@ describe('probing', () => {
     await qemuImg('create', '-q', '-f', format, ...options, path, '4M');
     expect(await qemuInfo(path)).toMatchObject({ format });
     expect(probeFormat(await start(path))).toBe(format);
+  });
+
+  test.each([
+    ['# another first line\nversion=1\nCID=0\n', 'vmdk'],
+    ['   \r\n# text\r\nversion=3\r\n', 'vmdk'],
+    ['version=2\n', 'vmdk'],
+    ['\nversion=1\n', 'raw'],
+    ['version=4\n', 'raw'],
+    ['# Disk DescriptorFile\nCID=0\n', 'raw'],
+    [`#${'-'.repeat(512)}\nversion=1\n`, 'raw'],
+    ['#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n', 'cloop'],
+    [
+      `Bochs Virtual HD Image${'\0'.repeat(10)}Redolog${'\0'.repeat(9)}Growing${'\0'.repeat(9)}\0\0\x02\0`,
+      'bochs',
+    ],
+  ])('recognizes the text %j as QEMU does', async (text, format) => {
+    const path = join(await scratchFolder(), 'disk');
+    const bytes = Buffer.alloc(65536);
+    bytes.write(text);
+    await writeFile(path, bytes);
+    expect(probeFormat(await start(path))).toBe(format);
+    // QEMU recognizes the other formats, and then refuses the rest of the image.
+    const isRaw = await qemuInfo(path).then(
+      (info) => info.format === 'raw',
+      () => false,
+    );
+    expect(isRaw).toBe(format === 'raw');
   });
 
   test('recognizes anything else as raw', () => {
