@@ -124,6 +124,7 @@ export type BitmapRemedy =
 export type ChainRemedy =
   | { readonly kind: 'name-local-image' }
   | { readonly kind: 'write-as-path'; readonly path: string }
+  | { readonly kind: 'use-utf8-name' }
   | { readonly kind: 'name-image-itself'; readonly path: string }
   | { readonly kind: 'convert-format' }
   | { readonly kind: 'correct-backing-name'; readonly file: string }

@@ -15,6 +15,9 @@ export interface ImageReference {
   readonly backing?: ImageReference | null | undefined;
 }
 
+/** What a decoder writes for bytes that are not UTF-8. The file with those bytes in its name cannot be named. */
+const REPLACEMENT_CHARACTER = '\ufffd';
+
 /**
  * Parses a path, `file:…` or `json:{…}`. Paths in the last two are relative to the current folder, as in
  * QEMU, not to the naming image.
@@ -24,6 +27,9 @@ export interface ImageReference {
  * @throws RefusedError for a reference that is not a local file
  */
 export function parseReference(name: string, format: string | undefined, namedBy?: string): ImageReference {
+  if (name.includes(REPLACEMENT_CHARACTER)) {
+    throw unsupported(name, 'a name that is not UTF-8', { kind: 'use-utf8-name' });
+  }
   if (name.startsWith('json:')) return parseJson(name, format);
   if (name.startsWith('file:')) return plain(withoutAuthority(name.slice('file:'.length)), format);
   const protocol = /^([^/:]*):/.exec(name)?.[1];

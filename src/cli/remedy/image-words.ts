@@ -43,6 +43,8 @@ export const imageWords: Words<ImageRemedy> = {
 export const chainWords: Words<ChainRemedy> = {
   'name-local-image': () =>
     'The supported images are local files and block devices: a path, file:…, or json:{…} with driver qcow2 or raw over file or host_device.',
+  'use-utf8-name': () =>
+    'Give the file a second name in UTF-8, for example a symbolic link. "qemu-img rebase -u" stores it in the image above.',
   'write-as-path': ({ path }) => `For a file of that name write ${path}`,
   'name-image-itself': ({ path }) => `Name the image itself: ${path}`,
   'convert-format': () => 'The supported formats are qcow2 and raw; "qemu-img convert" converts the image.',

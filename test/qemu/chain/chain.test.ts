@@ -53,6 +53,19 @@ describe('a chain', () => {
     ]);
   });
 
+  test('is refused at a backing file whose name is not UTF-8, because that could be another file', async () => {
+    const folder = await scratchFolder();
+    const script = `name=$(printf 'b\\351se.qcow2')
+qemu-img create -q -f qcow2 "$name" 1M && qemu-img create -q -f qcow2 -b "$name" -F qcow2 top.qcow2`;
+    await execa('sh', ['-c', script], { cwd: folder });
+    const chain = await open(join(folder, 'top.qcow2'));
+    await expect(allLayers(chain)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('a name that is not UTF-8'),
+      remedy: { kind: 'use-utf8-name' },
+    });
+  });
+
   test('has no layer below its base', async () => {
     const top = join(await scratchFolder(), 'top.qcow2');
     await create(top);
