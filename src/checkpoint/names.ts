@@ -18,6 +18,14 @@ export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name);
 }
 
+/**
+ * Whether a bitmap of that name may belong to a checkpoint. QEMU opens an image that has a bitmap with an
+ * empty name, but the specification forbids such a name.
+ */
+export function isLastingName(name: string): boolean {
+  return name !== '' && name !== ALLOCATED && !isTemporaryName(name);
+}
+
 /** libvirt's rule for the name of a checkpoint, and QEMU's rule for the bitmap of that name. */
 export function isCheckpointName(name: string): boolean {
   return /^[a-zA-Z0-9_-][a-zA-Z0-9_.-]*$/.test(name) && name.length <= MAX_BITMAP_NAME_BYTES;

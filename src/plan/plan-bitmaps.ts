@@ -27,6 +27,9 @@ export interface BitmapChange {
  * is unsound, or there are too few free clusters
  */
 export async function planBitmaps(census: Census, { present, wanted }: BitmapChange): Promise<Plan> {
+  // The specification forbids it. A bitmap that already has an empty name is kept or removed.
+  if (wanted.some((slot) => slot.kind === 'store' && slot.nameBytes.length === 0))
+    throw new Error('a bitmap without a name cannot be stored');
   const sound = requireSound(census);
   const ofBitmaps = await keptClusters(sound, wanted);
   const released = await takeReleased(sound, ofBitmaps, present, wanted);

@@ -3,7 +3,7 @@
  */
 import { RefusedError, UsageError } from '../../errors.ts';
 import { type ChainImage, namesOf, stateIn } from '../chain/chain-images.ts';
-import { ALLOCATED, isTemporaryName } from '../names.ts';
+import { isLastingName, isTemporaryName } from '../names.ts';
 import type { OriginEvidence } from './origin-evidence.ts';
 
 /** A checkpoint of the disk, as libvirt or a backup program has recorded it. */
@@ -69,7 +69,7 @@ export function checkpointNamesOf(chains: readonly (readonly ChainImage[])[]): s
 }
 
 function lastingNames(images: readonly ChainImage[]): string[] {
-  return namesOf(images).filter((name) => !isTemporaryName(name) && name !== ALLOCATED);
+  return namesOf(images).filter(isLastingName);
 }
 
 function topmostState(images: readonly ChainImage[], name: string) {
@@ -77,7 +77,9 @@ function topmostState(images: readonly ChainImage[], name: string) {
 }
 
 function requireLastingName(name: string): void {
-  if (!isTemporaryName(name) && name !== ALLOCATED) return;
+  if (isLastingName(name)) return;
+  if (!isTemporaryName(name))
+    throw new RefusedError('UNSUPPORTED', `"${name}" is not a checkpoint: none can have this name`);
   throw new RefusedError(
     'UNSUPPORTED',
     `"${name}" is not a checkpoint: a bitmap of this name exists only during a job`,

@@ -6,7 +6,7 @@ import { parseReference } from '../../chain/reference.ts';
 import { requireStorableName } from '../../checkpoint/names.ts';
 import { storeNew, withStores } from '../../plan/bitmap-slot.ts';
 import { type ChangeOptions, type EditResult, editBitmaps } from '../change-bitmaps.ts';
-import { chooseTargets } from '../create-from/choose-targets.ts';
+import { namedTargets } from '../create-from/choose-targets.ts';
 
 export interface AddOptions extends ChangeOptions {
   /** In bytes, a power of two from 512 to 2 GiB; by default QEMU's choice. */
@@ -22,13 +22,9 @@ export function addBitmaps(
   options: AddOptions = {},
 ): Promise<EditResult> {
   names.forEach(requireStorableName);
-  return editBitmaps(parseReference(imageName, undefined), names, options, async (image) => {
+  return editBitmaps(parseReference(imageName, undefined), names, options, (image) => {
     const { granularity, disabled } = options;
-    const { targets } = await chooseTargets(
-      image,
-      { inherits: false, defaultName: '' },
-      { names, granularity },
-    );
+    const targets = namedTargets(image, names, { granularity });
     const { virtualSizeBytes } = image.image.header;
     // All of them have the same granularity and no marks.
     const bitmap = cleanBitmap(virtualSizeBytes, targets[0]!.granularityBits);

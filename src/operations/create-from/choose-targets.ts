@@ -4,7 +4,7 @@
 import { defaultGranularityBits, granularityBitsOf, requireStorableSize } from '../../bitmap/granularity.ts';
 import type { Layer } from '../../chain/layer.ts';
 import { isGood } from '../../checkpoint/chain/bitmap-state.ts';
-import { ALLOCATED, isTemporaryName } from '../../checkpoint/names.ts';
+import { isLastingName } from '../../checkpoint/names.ts';
 import { RefusedError, UsageError } from '../../errors.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
 import { readBitmapDirectory } from '../../image/stored-bitmaps.ts';
@@ -55,16 +55,23 @@ export async function chooseTargets(
   { inherits, defaultName }: { inherits: boolean; defaultName: string },
   options: TargetOptions,
 ): Promise<Choice> {
-  const asked = options.granularity === undefined ? undefined : granularityBitsOf(options.granularity);
-  const granularityBits = asked ?? defaultGranularityBits(image.image.header);
   const named = (names: readonly string[]): Choice => ({
-    targets: [...new Set(names)].map((name) => targetFor(image, name, asked, granularityBits, options)),
+    targets: namedTargets(image, names, options),
     inheritedFrom: null,
     others: [],
   });
   if (options.names !== undefined && options.names.length > 0) return named(options.names);
   const model = inherits ? await nearestWithBitmaps(image) : undefined;
-  return model === undefined ? named([defaultName]) : inherited(image, model, asked, options);
+  return model === undefined ? named([defaultName]) : inherited(image, model, options);
+}
+
+/** @throws RefusedError, UsageError when a bitmap of one of these names cannot be made */
+export function namedTargets(
+  image: TargetImage,
+  names: readonly string[],
+  options: Omit<TargetOptions, 'names'>,
+): Target[] {
+  return [...new Set(names)].map((name) => targetFor(image, name, options));
 }
 
 interface Model {
@@ -89,24 +96,19 @@ async function nearestWithBitmaps({ chain, path }: TargetImage): Promise<Model |
   }
 }
 
-function inherited(
-  image: TargetImage,
-  { layer, depth, entries }: Model,
-  asked: number | undefined,
-  options: TargetOptions,
-): Choice {
+function inherited(image: TargetImage, { layer, depth, entries }: Model, options: TargetOptions): Choice {
   if (depth > 1) {
     options.onWarning?.(
       `${image.path}: the bitmaps come from ${layer.path}, ${depth} images below; libvirt needs them in every image between`,
       { kind: 'fill-images-between' },
     );
   }
-  const lasting = entries.filter(({ name }) => !isTemporaryName(name));
+  const lasting = entries.filter(({ name }) => isLastingName(name));
   for (const { name, inUse } of lasting.filter((entry) => !isGood(entry))) {
     const state = inUse ? 'marked in-use' : 'disabled';
     options.onWarning?.(`${layer.path}: bitmap "${name}" is ${state} and not inherited`);
   }
-  const good = lasting.filter((entry) => isGood(entry) && entry.name !== ALLOCATED);
+  const good = lasting.filter(isGood);
   if (good.length === 0 && lasting.some(({ inUse }) => inUse)) {
     throw noModel(image.path, layer.path, 'are marked in-use');
   }
@@ -115,7 +117,7 @@ function inherited(
     targets: good
       .filter(({ name }) => !keeps || findBitmap(image.present, name) === undefined)
       .map(({ name, nameBytes, granularityBits }) => ({
-        ...targetFor(image, name, asked, granularityBits, options),
+        ...targetFor(image, name, options, granularityBits),
         nameBytes,
       })),
     inheritedFrom: layer.path,
@@ -134,10 +136,10 @@ function noModel(path: string, backing: string, state: string): RefusedError {
 function targetFor(
   { image, present: entries, path }: TargetImage,
   name: string,
-  asked: number | undefined,
-  defaultBits: number,
-  { ifExists = 'fail' }: TargetOptions,
+  { granularity, ifExists = 'fail' }: TargetOptions,
+  defaultBits = defaultGranularityBits(image.header),
 ): Target {
+  const asked = granularity === undefined ? undefined : granularityBitsOf(granularity);
   const present = findBitmap(entries, name);
   const nameBytes = present?.nameBytes ?? new TextEncoder().encode(name);
   if (present !== undefined && ifExists === 'fail') {

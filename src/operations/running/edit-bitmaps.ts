@@ -8,7 +8,7 @@ import type { AddOptions } from '../bitmaps/add-bitmaps.ts';
 import { requireBitmap, requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import type { NamedBitmaps } from '../bitmaps/named-bitmaps.ts';
 import type { ChangeOptions, EditResult } from '../change-bitmaps.ts';
-import { chooseTargets } from '../create-from/choose-targets.ts';
+import { namedTargets } from '../create-from/choose-targets.ts';
 import type { RunningQemu } from './open-qemu.ts';
 import { readRunningSource, refuseTransient } from './read-source.ts';
 import { type RunningImage, withRunningImage } from './running-image.ts';
@@ -23,9 +23,7 @@ export function addRunning(
   names.forEach(requireStorableName);
   return edit(qemu, imageName, names, options, async (running) => {
     const { granularity, disabled } = options;
-    const form = { inherits: false, defaultName: '' };
-    const { targets } = await chooseTargets(running, form, { names, granularity });
-    return targets.map(({ name, granularityBits }) => {
+    return namedTargets(running, names, { granularity }).map(({ name, granularityBits }) => {
       refuseTransient(running, name);
       const node = running.nodes[0]!;
       return { node, name, granularity: 2 ** granularityBits, recording: disabled !== true, start: 'new' };

@@ -1,8 +1,15 @@
 /** The main job on copies of the committed images: new bitmaps of their allocation, compared with QEMU's map. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createFrom, listBitmaps, type MapExtent, mapAllocation, removeBitmaps } from '../../../src/index.ts';
+import {
+  createFrom,
+  listBitmaps,
+  type MapExtent,
+  mapAllocation,
+  removeBitmaps,
+  repairCheckpoints,
+} from '../../../src/index.ts';
 import { normalised, roundedOut } from '../../support/extents.ts';
 import { ownAllocation } from '../../support/map-answers.ts';
 import {
@@ -47,6 +54,19 @@ describe('the demo chain', () => {
     expect(dry.bitmaps).toEqual(done.bitmaps);
     expect(dry.plan?.newEndOffset).toBe((await stat(overlay)).size);
     expect(dry.plan?.bytesWritten).toBe(done.plan?.bytesWritten);
+  });
+
+  test('gets no bitmap with an empty name, which QEMU opens and the specification forbids', async () => {
+    const overlay = await writableCopy(demo);
+    const base = join(dirname(overlay), 'base.qcow2');
+    const bytes = (await readFile(base, 'latin1')).replaceAll(checkpoint, '\0'.repeat(checkpoint.length));
+    await writeFile(base, bytes, 'latin1');
+    expect(await listBitmaps(base)).toMatchObject({ bitmaps: [{ name: '' }] });
+
+    const before = await readFile(overlay);
+    expect(await createFrom(overlay, { kind: 'allocated' })).toMatchObject({ bitmaps: [], plan: null });
+    expect(await repairCheckpoints([overlay])).toMatchObject({ disks: [{ checkpoints: [], unclear: [] }] });
+    expect(Buffer.compare(await readFile(overlay), before)).toBe(0);
   });
 
   test('needs no change the second time', async () => {

@@ -18,7 +18,7 @@ const namesOf = (checkpoints: readonly KnownCheckpoint[]) => checkpoints.map(({ 
 /** Top first. */
 const images = chainOf(
   { new: 'good', off: 'disabled', 'libvirt-tmp-x': 'good' },
-  { old: 'good', off: 'good', used: 'in-use', '#ALLOCATED': 'good' },
+  { old: 'good', off: 'good', used: 'in-use', '#ALLOCATED': 'good', '': 'good' },
   { oldest: 'good', old: 'in-use', 'backup-vda': 'good' },
 );
 
@@ -54,7 +54,7 @@ test('named checkpoints on file are chosen with parents first', () => {
   );
 });
 
-test.each(['libvirt-tmp-x', 'backup-vda', '#ALLOCATED'])('%s is never a checkpoint', (name) => {
+test.each(['libvirt-tmp-x', 'backup-vda', '#ALLOCATED', ''])('%j is never a checkpoint', (name) => {
   for (const knowledge of [undefined, known(name)])
     expect(() => chooseCheckpoints(images, ['old', name], knowledge)).toThrow(RefusedError);
 });
