@@ -29,37 +29,44 @@ export function uniteAdvice(
   isOnFile: boolean,
 ): Map<Need, RepairCall> {
   const united = new Map<Need, RepairCall>();
-  const groups: Group[] = [];
+  const groups = new Map<string, Group>();
   for (const need of needs) {
     const { call } = need;
-    // A call for a lower image must run before the call for the disk.
-    if (call.kind !== 'repair-checkpoint' || !call.images.includes(need.image)) {
+    if (!isForDisk(need, call)) {
       united.set(need, call);
       continue;
     }
-    const group = groups.find((each) => isFit(each, need, call));
-    if (group === undefined) groups.push({ needs: [need], calls: [call] });
-    else {
-      group.needs.push(need);
-      group.calls.push(call);
-    }
+    // A backup is for one checkpoint.
+    const key = call.isAgainst ? JSON.stringify([need.image, need.name]) : placesOf(need.name, needs);
+    const group = groups.get(key) ?? { needs: [], calls: [] };
+    groups.set(key, group);
+    group.needs.push(need);
+    group.calls.push(call);
   }
-  for (const group of groups) {
-    const call = callOf(group, images, isOnFile, groups.length === 1);
+  for (const group of groups.values()) {
+    const call = callOf(group, images, isOnFile, groups.size === 1);
     for (const need of group.needs) united.set(need, call);
   }
   return united;
 }
 
-/** A call has one origin and one branch for a disk. A backup is for one checkpoint. */
-function isFit({ needs, calls }: Group, { image }: Need, call: CheckpointCall): boolean {
-  if (call.isAgainst || calls.some(({ isAgainst }) => isAgainst)) return false;
-  const place = ({ origins, branches }: CheckpointCall) => JSON.stringify([origins, branches]);
-  const isPlaced = ({ origins, branches }: CheckpointCall) => origins.length + branches.length > 0;
-  return calls.every(
-    (other, index) =>
-      needs[index]!.image !== image || !isPlaced(other) || !isPlaced(call) || place(other) === place(call),
-  );
+/** A call for a lower image must run before the call for the disk. */
+function isForDisk({ image }: Need, call: RepairCall): call is CheckpointCall {
+  return call.kind === 'repair-checkpoint' && call.images.includes(image);
+}
+
+/**
+ * The origins and branches that a checkpoint needs on each disk. Those of a call count for all its checkpoints,
+ * also for one that is valid on that disk. So checkpoints with different ones need different calls.
+ */
+function placesOf(name: string, needs: readonly Need[]): string {
+  const places = needs.flatMap((need) => {
+    const { image, call } = need;
+    if (need.name !== name || !isForDisk(need, call) || call.isAgainst) return [];
+    const { origins, branches } = call;
+    return origins.length + branches.length > 0 ? [{ image, origins, branches }] : [];
+  });
+  return JSON.stringify(places);
 }
 
 function callOf(
@@ -70,6 +77,12 @@ function callOf(
 ): CheckpointCall {
   const consents = new Set<Consent>(calls.flatMap((call) => call.consents));
   const needing = new Set(needs.map(({ image }) => image));
+  // Each disk needs its own, also where a person must find them.
+  const origins = new Map(
+    needs.flatMap(({ image }, index) =>
+      calls[index]!.origins.map((origin) => [JSON.stringify([image, origin]), origin] as const),
+    ),
+  );
   // A call without names repairs all checkpoints. It would refuse because of the checkpoints of another call.
   const isForAll = isOnly && calls.every(({ names }) => names === undefined);
   const isForImages = isForAll || !isOnFile ? images : images.filter((image) => needing.has(image));
@@ -78,7 +91,7 @@ function callOf(
     images: isForImages,
     names: isForAll ? undefined : [...new Set(needs.map(({ name }) => name))],
     consents: [...consents],
-    origins: [...new Set(calls.flatMap(({ origins }) => origins))],
+    origins: [...origins.values()],
     branches: [...new Set(calls.flatMap(({ branches }) => branches))],
     isAgainst: calls.some(({ isAgainst }) => isAgainst),
   };

@@ -42,14 +42,29 @@ test('the united call has the consents that any of its checkpoints needs', () =>
   expect(commands(needs, ['a'])).toEqual(['bitmap-tool repair --rebuild-origin --enable-disabled a']);
 });
 
-test('one name that must be given adds all names, even of another disk', () => {
+test('one name that must be given adds all names', () => {
+  const needs = [need('a', 'c1', { names: ['c1'] }), need('a', 'c2'), need('b', 'c2')];
+  expect(commands(needs, ['a', 'b'], false)).toEqual(['bitmap-tool repair --name c1 --name c2 a b']);
+});
+
+test('an origin on one disk is only for the checkpoints that need it there', () => {
   const needs = [
-    need('a', 'c1', { names: ['c1'] }),
-    need('a', 'c2'),
+    need('a', 'c1'),
+    need('a', 'c2', { names: ['c2'], origins: [null] }),
     need('b', 'c1', { names: ['c1'], origins: ['b'] }),
   ];
   expect(commands(needs, ['a', 'b'], false)).toEqual([
-    'bitmap-tool repair --name c1 --name c2 --origin b a b',
+    'bitmap-tool repair --name c1 --origin b a b',
+    'bitmap-tool repair --name c2 --origin IMAGE a b',
+  ]);
+});
+
+test('checkpoints with the same origins share a call, with one origin for each disk', () => {
+  const lost = { names: ['x'], origins: [null] };
+  const needs = ['a', 'b'].flatMap((image) => ['c1', 'c2'].map((name) => need(image, name, lost)));
+  expect(commands([...needs, need('a', 'c3')], ['a', 'b'], false)).toEqual([
+    'bitmap-tool repair --name c1 --name c2 --origin IMAGE --origin IMAGE a b',
+    'bitmap-tool repair --name c3 a b',
   ]);
 });
 
