@@ -8,9 +8,23 @@ import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
  * bitmaps has changed the image (autoclear bit 0 is clear). QEMU and libvirt do not see such a bitmap.
  * `unreadable`: the directory or the bitmap's table breaks a rule by which QEMU refuses the whole image, or
  * has an impossible offset. `recording`: in use by a program that has the image open for writing, which is
- * normal.
+ * normal. `unknown`: not in the file, but such a program may have it, because QEMU stores a new bitmap when it
+ * closes the image.
  */
-export type BitmapState = 'missing' | 'good' | 'disabled' | 'in-use' | 'stale' | 'unreadable' | 'recording';
+export type BitmapState =
+  | 'missing'
+  | 'good'
+  | 'disabled'
+  | 'in-use'
+  | 'stale'
+  | 'unreadable'
+  | 'recording'
+  | 'unknown';
+
+/** Whether only the program that has the image open for writing knows the bitmap. */
+export function isInMemory(state: BitmapState): boolean {
+  return state === 'recording' || state === 'unknown';
+}
 
 export function stateOfEntry({ auto, inUse }: BitmapDirectoryEntry): BitmapState {
   if (inUse) return 'in-use';

@@ -79,7 +79,7 @@ export function stateIn(
   const entry = bitmaps.get(name);
   if (running?.reader !== undefined) return entry === undefined ? 'missing' : stateOfEntry(entry);
   if (unreadable === 'all') return 'unreadable';
-  if (entry === undefined) return 'missing';
+  if (entry === undefined) return isBeingWritten ? 'unknown' : 'missing';
   if (layer.image.bitmaps.kind === 'stale') return 'stale';
   if (unreadable.has(name)) return 'unreadable';
   const state = stateOfEntry(entry);

@@ -207,6 +207,7 @@ async function readableMarks(target: RepairableImage, name: string): Promise<Dir
   const { image } = target.layer;
   switch (stateIn(target, name)) {
     case 'missing':
+    case 'unknown':
     case 'stale':
     case 'unreadable':
       return undefined;

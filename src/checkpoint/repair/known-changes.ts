@@ -3,6 +3,7 @@
  */
 import { type DirtyBitmap, dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { UsageError } from '../../errors.ts';
+import { isInMemory } from '../chain/bitmap-state.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../chain/chain-images.ts';
 import type { KnownCheckpoint } from '../known/choose-checkpoints.ts';
 import { originFrom } from '../known/origin-evidence.ts';
@@ -79,7 +80,7 @@ function needsChanges(images: readonly ChainImage[], { name, origin }: KnownChec
   const index = originFrom(origin, lowestHolder(images, name));
   if (index === undefined) return true;
   const state = stateIn(images[index]!, name);
-  return state !== 'good' && state !== 'recording';
+  return state !== 'good' && !isInMemory(state);
 }
 
 async function givenAt(

@@ -25,6 +25,7 @@ export function decideRepair(state: BitmapState, isOrigin: boolean, coversHeld: 
       return { action: 'add', consent: isOrigin ? 'rebuild-origin' : undefined };
     case 'good':
     case 'recording':
+    case 'unknown':
       return { action: isOrigin || coversHeld ? 'keep' : 'top-up', consent: undefined };
     case 'in-use':
     case 'stale':

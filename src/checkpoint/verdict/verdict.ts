@@ -89,7 +89,7 @@ export function judge(
   const highest = chain.findIndex(({ state }) => state !== 'missing');
   const problems: CheckpointProblem[] = [];
   for (const [index, { image, state }] of chain.slice(0, lowest + 1).entries()) {
-    if (state === 'good' || state === 'recording') continue;
+    if (state === 'good' || state === 'recording' || state === 'unknown') continue;
     const code = state === 'missing' && index > highest ? 'bitmap-gap' : CODES[state];
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }

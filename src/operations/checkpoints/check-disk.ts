@@ -5,7 +5,7 @@
 import { dirtyBytes } from '../../bitmap/dirty-bitmap.ts';
 import { type Chain, reachableLayers } from '../../chain/chain.ts';
 import type { Layer } from '../../chain/layer.ts';
-import type { BitmapState } from '../../checkpoint/chain/bitmap-state.ts';
+import { type BitmapState, isInMemory } from '../../checkpoint/chain/bitmap-state.ts';
 import { type ChainImage, lowestHolder, stateIn } from '../../checkpoint/chain/chain-images.ts';
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
@@ -162,7 +162,7 @@ async function checkCheckpoint(
   const { accepted, problems } = judge(name, holdings, origin);
   const lowest = lowestHolder(images, name) ?? -1;
   const concerned = images.slice(0, lowest + 1);
-  const isKnown = concerned.every((image) => stateIn(image, name) !== 'recording');
+  const isKnown = !concerned.some((image) => isInMemory(stateIn(image, name)));
   const canBackUp = accepted && problems.every(({ code }) => code !== 'size-mismatch');
   return {
     name,

@@ -3,7 +3,7 @@
  */
 import type { DirtyBitmap } from '../../bitmap/dirty-bitmap.ts';
 import type { Chain } from '../../chain/chain.ts';
-import { lowestHolderIndex } from '../../checkpoint/chain/bitmap-state.ts';
+import { isInMemory, lowestHolderIndex } from '../../checkpoint/chain/bitmap-state.ts';
 import { readChainImages } from '../../checkpoint/chain/chain-images.ts';
 import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.ts';
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
@@ -57,11 +57,11 @@ function requireValid(images: readonly InspectedImage[], name: string): readonly
       },
     );
   }
-  const recording = holdings.slice(0, lowest + 1).find(({ state }) => state === 'recording');
-  if (recording !== undefined) {
+  const unknown = holdings.slice(0, lowest + 1).find(({ state }) => isInMemory(state));
+  if (unknown !== undefined) {
     throw new RefusedError(
       'BITMAP_INCONSISTENT',
-      `${recording.image}: bitmap "${name}" is in use by a program that has the image open for writing: what it marks is in that program's memory`,
+      `${unknown.image}: a program has the image open for writing, and only that program knows its bitmap "${name}"`,
       { remedy: { kind: 'stop-other-writer' }, context },
     );
   }

@@ -1,9 +1,12 @@
 /** The output of `check`. */
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { bitmapTool } from '../../support/bitmap-tool.ts';
+import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { holdOpen } from '../../support/hold-open.ts';
 import { qemuImg } from '../../support/qemu.ts';
+import { brokenChain as brokenChainToRun } from '../../support/running-chain.ts';
+import { qcow2Nodes, startQemu } from '../../support/running-qemu.ts';
 import { scratchFolder } from '../../support/scratch.ts';
 import { AUTOCLEAR_LOWEST_BYTE, setByte } from '../../support/set-byte.ts';
 import { brokenChain, check, crash, problemCodes } from './broken-chain.ts';
@@ -82,6 +85,25 @@ describe('check', () => {
       exitCode: 0,
       stdout: expect.stringMatching(/recording.*its bitmaps are marked in-use/s),
     });
+  });
+
+  test('does not call a bitmap missing that a running QEMU has and stores only at its end', async () => {
+    const { folder, top } = await brokenChainToRun();
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    await bitmapToolJson('repair', '--qmp', qemu.socket, top);
+    const { healthy, disks } = await check(top, '-U');
+    expect(healthy).toBe(true);
+    expect(disks[0]!.checkpoints).toMatchObject([
+      { name: 'c1', libvirt: 'unknown', valid: null, problems: [], advice: null },
+    ]);
+    const into = ['create-from', '-U', '--bitmap', 'c1', '--chain', '--into', join(folder, 'new.qcow2'), top];
+    const refused = await bitmapTool(...into);
+    expect(refused).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('only that program knows'),
+    });
+    await qemu.stop();
+    expect((await check(top)).disks[0]!.checkpoints).toMatchObject([{ libvirt: 'accepts', valid: true }]);
   });
 
   test.each(['a chain', 'its origin alone'])(
