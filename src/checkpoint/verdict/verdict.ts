@@ -97,15 +97,23 @@ export function judge(
   return { accepted, problems: [...problems, ...unseen(name, chain, lowest, origin)] };
 }
 
-/** Why the bitmap is missing, as far as the XML shows it. */
+/** Why the bitmap is missing, or in which image it was, as far as the XML shows it. */
 export function noBitmap(
   name: string,
   chain: readonly Pick<Holding, 'image'>[],
   origin: OriginEvidence,
 ): string {
   const message = `no image of the chain has a bitmap "${name}"`;
-  const why = contradiction(name, chain, origin);
+  const why = origin.kind === 'in-chain' ? recordedOrigin(chain, origin) : contradiction(name, chain, origin);
   return why === undefined ? message : `${message}; ${why}`;
+}
+
+function recordedOrigin(
+  chain: readonly Pick<Holding, 'image'>[],
+  { index, isCertain }: Extract<OriginEvidence, { kind: 'in-chain' }>,
+): string {
+  const began = `by its XML it began in ${chain[index]!.image}`;
+  return isCertain ? began : `${began}, unless another image has taken that path since`;
 }
 
 /** The difference between today's chain and the XML. */

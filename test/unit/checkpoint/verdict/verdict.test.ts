@@ -76,6 +76,13 @@ describe('a verdict', () => {
     expect(found(chain('gg'), madeIn(0))).toEqual([]);
   });
 
+  test('names the image that the XML records if no image has the bitmap', () => {
+    const message = (isCertain: boolean) =>
+      judge('c', chain('..'), madeIn(1, isCertain)).problems[0]!.message;
+    expect(message(true)).toMatch(/"c"; by its XML it began in 1\.qcow2$/);
+    expect(message(false)).toMatch(/began in 1\.qcow2, unless another image has taken that path since$/);
+  });
+
   test('reports that another image has the path of the origin', () => {
     const lower = { kind: 'lower', path: '0.qcow2', imagesThen: 1, first: 2, last: 2 } as const;
     expect(found(chain('...'), lower)).toEqual(['chain: no-bitmap']);
