@@ -16,6 +16,7 @@ export const OF_RUNNING_GUESTS = [
   'repair --domain',
   'runningBitmap',
   'list --qmp',
+  'list --chain --qmp',
 ];
 
 function validator(name: string): ValidateFunction {

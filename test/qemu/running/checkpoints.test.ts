@@ -31,6 +31,9 @@ it('check reports the bitmap that the active image lacks, and repair adds it whi
   expect(await check(qemu.socket, top)).toMatchObject([{ valid: true, libvirt: 'accepts' }]);
   const list = await bitmapToolJson<object>('list', '--qmp', qemu.socket, top);
   expect(schemaFaults('list --qmp', list)).toEqual([]);
+  const chain = await bitmapToolJson<object>('list', '--chain', '--qmp', qemu.socket, top);
+  expect(schemaFaults('list --chain --qmp', chain)).toEqual([]);
+  expect(chain).toMatchObject({ layers: [list, { bitmaps: [{ name: 'c1' }] }] });
   expect(list).toMatchObject({
     bitmaps: [{ name: 'c1', flags: ['auto'], running: { persistent: true, busy: false } }],
   });
