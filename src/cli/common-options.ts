@@ -40,3 +40,8 @@ export const GRANULARITY_OPTION: OptionDefinition = {
   completes: FREE,
   parse: parseSize,
 };
+
+export const UNITE_CHAIN_OPTION: OptionDefinition = {
+  flags: '--chain',
+  description: 'merge it with the bitmaps of that name of all backing images, as a backup does',
+};

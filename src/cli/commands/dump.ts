@@ -5,7 +5,7 @@ import { type BitmapDump, type DumpExtent, dumpBitmap } from '../../operations/b
 import { printable } from '../../text/printable.ts';
 import { formatShare, formatSize } from '../../text/size.ts';
 import type { CommandDefinition } from '../command.ts';
-import { COMMON_OPTIONS, type CommonOptions } from '../common-options.ts';
+import { COMMON_OPTIONS, type CommonOptions, UNITE_CHAIN_OPTION } from '../common-options.ts';
 import { DONE } from '../errors.ts';
 import { FILE, READABLE_BITMAP } from '../option.ts';
 import { outputClosed, print, printBytes } from '../output.ts';
@@ -26,10 +26,7 @@ export const dumpCommand: CommandDefinition<[string, string], DumpFlags> = {
   options: [
     ...COMMON_OPTIONS,
     ...DOMAIN_OPTIONS,
-    {
-      flags: '--chain',
-      description: 'merge it with the bitmaps of that name of all backing images, as a backup does',
-    },
+    UNITE_CHAIN_OPTION,
     {
       flags: '--picture <file.svg>',
       description: 'draw it as an SVG picture instead of listing it; with --json do both',

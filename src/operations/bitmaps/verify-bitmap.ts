@@ -9,13 +9,16 @@ import {
   withoutMarks,
 } from '../../bitmap/dirty-bitmap.ts';
 import type { ByteRange } from '../../bytes/range.ts';
+import { type Chain, reachableLayers } from '../../chain/chain.ts';
 import { parseReference } from '../../chain/reference.ts';
+import { examineChainImage } from '../../checkpoint/chain/chain-images.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
 import { readBitmapDirectory, refuseStaleBitmaps } from '../../image/stored-bitmaps.ts';
 import { SECTOR_BYTES } from '../../storage/storage.ts';
 import { compareChains, requireSameSize, withComparedDisk } from '../compared-disk.ts';
 import { withQcow2 } from '../open-qcow2.ts';
 import type { OperationOptions } from '../options.ts';
+import { withLowerImages } from './dump-bitmap.ts';
 import { readNamedBitmap } from './named-bitmaps.ts';
 
 /** Limits the result: millions of ranges may be missing. */
@@ -27,6 +30,11 @@ export interface BitmapVerdict {
   readonly bitmap: string;
   /** The image as it was when the bitmap began to record. */
   readonly against: string;
+  /**
+   * Images below that also have a bitmap of that name. It was not read, so an incremental backup, which unites
+   * them, may copy what is missing here.
+   */
+  readonly unreadImages: readonly string[];
   /** Images that both disks are read through. Writes to them since the bitmap began are not compared. */
   readonly sharedImages: readonly string[];
   readonly virtualSize: number;
@@ -47,6 +55,11 @@ export interface BitmapVerdict {
   readonly missing: readonly ByteRange[];
 }
 
+export interface VerifyOptions extends OperationOptions {
+  /** Unite the bitmaps of that name in all images of the chain, as libvirt does for an incremental backup. */
+  readonly chain?: boolean | undefined;
+}
+
 /**
  * Compares the guest data of two images, and compares the differences with a bitmap of the first.
  *
@@ -60,11 +73,12 @@ export async function verifyBitmap(
   imageName: string,
   name: string,
   against: string,
-  options: OperationOptions = {},
+  options: VerifyOptions = {},
 ): Promise<BitmapVerdict> {
   return withQcow2(parseReference(imageName, undefined), options, async ({ image, path }, chain) => {
     if (name !== ALLOCATED) refuseStaleBitmaps(image);
-    const marked = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+    const own = await readNamedBitmap(image, await readBitmapDirectory(image), name, options);
+    const marked = options.chain ? await withLowerImages(own, chain, name, options) : own;
     const needed = cleanBitmap(marked.virtualSizeBytes, marked.granularityBits);
     let differingBytes = 0;
     const other = await withComparedDisk(chain, against, options, async ({ compared: old, shared }) => {
@@ -94,6 +108,7 @@ export async function verifyBitmap(
       image: path,
       bitmap: name,
       ...other,
+      unreadImages: options.chain ? [] : await lowerImagesWith(name, chain),
       virtualSize: marked.virtualSizeBytes,
       granularity: 2 ** marked.granularityBits,
       covered: missingBytes === 0,
@@ -106,4 +121,14 @@ export async function verifyBitmap(
       missing: ranges,
     };
   });
+}
+
+async function lowerImagesWith(name: string, chain: Chain): Promise<string[]> {
+  const { layers } = await reachableLayers(chain);
+  const images: string[] = [];
+  for (const layer of layers.slice(1)) {
+    const { present } = await examineChainImage(layer);
+    if (present.some((entry) => entry.name === name)) images.push(layer.path);
+  }
+  return images;
 }

@@ -148,6 +148,7 @@ const SAMPLES: Record<string, Sample[]> = {
     ADD,
     { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--against', base] },
     { command: 'verify', args: ({ overlay, base }) => [overlay, 'n1', '--against', base], exitCode: 3 },
+    { command: 'verify', args: ({ overlay, base }) => [overlay, '#ALLOCATED', '--chain', '--against', base] },
   ],
   'check and repair': [
     { command: 'check', args: ({ overlay }) => [overlay], exitCode: 3 },

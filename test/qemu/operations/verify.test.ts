@@ -23,6 +23,27 @@ async function recorded(folder: string, granularity = 65536): Promise<{ image: s
   return { image, old };
 }
 
+test('the bitmaps of a checkpoint in several images are verified together with --chain', async () => {
+  const folder = await scratchFolder();
+  const { image: base, old } = await recorded(folder, 65536);
+  await qemuIo(base, 'write -q -P 5 1M 64k');
+  const overlay = join(folder, 'overlay.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', overlay);
+  await qemuImg('bitmap', '--add', overlay, 'c1');
+  await qemuIo(overlay, 'write -q -P 6 2M 64k');
+  const alone = await bitmapTool('verify', overlay, 'c1', '--against', old);
+  expect(alone).toMatchObject({ exitCode: 3, stdout: expect.stringContaining('--chain does so') });
+  expect(await verifyBitmap(overlay, 'c1', old)).toMatchObject({ missingBytes: 65536, unreadImages: [base] });
+  const together = await bitmapTool('verify', '--chain', overlay, 'c1', '--against', old);
+  expect(together).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('covers every difference') });
+  await qemuImg('bitmap', '--disable', base, 'c1');
+  expect(await verifyBitmap(overlay, 'c1', old, { chain: true })).toMatchObject({
+    covered: true,
+    dirtyBytes: 131072,
+    unreadImages: [],
+  });
+});
+
 describe('verify', () => {
   for (const { seed, again } of randomCases(15)) {
     test(`has the verdict of a comparison byte by byte (${again})`, async () => {
