@@ -10,6 +10,8 @@ export interface DomainDisk {
   readonly path: string | undefined;
   /** For example qcow2. */
   readonly format: string;
+  /** The guest cannot write to it. */
+  readonly isReadOnly: boolean;
   /** The reason why the disk cannot have a checkpoint; undefined if it can. */
   readonly leftOut: string | undefined;
 }
@@ -25,7 +27,8 @@ export function parseDomainDisks(xml: string): DomainDisk[] {
     const source = childOf(disk, 'source');
     const path = source?.attributes['file'] ?? source?.attributes['dev'];
     const format = childOf(disk, 'driver')?.attributes['type'] ?? 'raw';
-    return [{ target, path, format, leftOut: reasonToLeaveOut(disk, path, format) }];
+    const isReadOnly = childOf(disk, 'readonly') !== undefined;
+    return [{ target, path, format, isReadOnly, leftOut: reasonToLeaveOut(disk, path, format) }];
   });
 }
 

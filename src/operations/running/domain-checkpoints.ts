@@ -11,7 +11,7 @@ import { type CheckOptions, type CheckResult, checkCheckpoints } from '../checkp
 import { repairCheckpoints } from '../checkpoints/repair-checkpoints.ts';
 import type { RepairOptions, RepairResult } from '../checkpoints/repair-result.ts';
 import { checkRunning } from './check-checkpoints.ts';
-import { chooseDisks, type Domain, type DomainAddress, openDomain } from './open-domain.ts';
+import { chooseDisks, type Domain, type DomainAddress, openDomain, withoutReadOnly } from './open-domain.ts';
 import { repairRunning } from './repair-checkpoints.ts';
 
 /** libvirt's verdict on a checkpoint of a running guest. */
@@ -86,7 +86,9 @@ async function withDomain<Options extends DomainOptions, T>(
   options: Options,
   work: (domain: Domain, images: readonly string[], options: Options) => Promise<T>,
 ): Promise<T> {
-  const domain = await openDomain(address);
+  const opened = await openDomain(address);
+  const hasRecords = opened.checkpoints.length + (options.checkpoints?.length ?? 0) > 0;
+  const domain = hasRecords || options.disks !== undefined ? opened : withoutReadOnly(opened);
   const disks = chooseDisks(domain, options.disks);
   for (const { target, leftOut } of domain.disks) {
     if (leftOut !== undefined && options.disks === undefined) {
@@ -94,7 +96,6 @@ async function withDomain<Options extends DomainOptions, T>(
     }
   }
   const images = disks.map(({ path }) => path);
-  const hasRecords = domain.checkpoints.length + (options.checkpoints?.length ?? 0) > 0;
   const targets = hasRecords ? disks.map(({ target }) => target) : undefined;
   return work(domain, images, { ...options, documents: domain.checkpoints, disks: targets });
 }

@@ -86,6 +86,15 @@ export function imageOfDomain(domain: Domain, imageOrTarget: string): string {
   return chooseDisks(domain, [imageOrTarget])[0]!.path;
 }
 
+/** The guest without its read-only disks. libvirt leaves them out of a checkpoint that does not name them. */
+export function withoutReadOnly(domain: Domain): Domain {
+  const reason = 'it is read-only, and no known checkpoint has it';
+  const disks = domain.disks.map((disk) =>
+    disk.isReadOnly ? { ...disk, leftOut: disk.leftOut ?? reason } : disk,
+  );
+  return { ...domain, disks };
+}
+
 /**
  * The disks of an operation: those that are named by target, or all disks that can have checkpoints.
  *

@@ -123,6 +123,34 @@ it('repairs a transient guest, and libvirt accepts its checkpoint', async () => 
   expect(await qemuBitmaps(top)).toEqual([{ name: 'c1', granularity: 65536, flags: ['auto'] }]);
 });
 
+it('leaves out a read-only disk that no known checkpoint has, as libvirt does', async () => {
+  const folder = await scratchFolder();
+  const [base, top, fixed] = ['base', 'top', 'fixed'].map((each) => join(folder, `${each}.qcow2`)) as [
+    string,
+    string,
+    string,
+  ];
+  await createImage(base, undefined, '16M');
+  await qemuImg('bitmap', '--add', base, 'c1');
+  await createImage(top, base);
+  await createImage(fixed, undefined, '16M');
+  const readOnly = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${fixed}'/><target dev='vdb' bus='virtio'/><readonly/></disk>`;
+  const machine = await defineMachine(libvirt, { vda: top }, `r${folder.slice(-6)}`, readOnly);
+  onTestFinished(() => machine.remove());
+  const repair = await tool('repair', machine.name);
+  expect(repair).toMatchObject({
+    exitCode: 0,
+    json: {
+      domain: { targets: ['vda'], leftOut: [{ disk: 'vdb', reason: expect.stringContaining('read-only') }] },
+    },
+  });
+  expect(await tool('check', machine.name)).toMatchObject({ exitCode: 0, json: { healthy: true } });
+  // A person may still name it.
+  expect(await tool('check', machine.name, '--disk', 'vdb')).toMatchObject({
+    json: { disks: [{ image: fixed }] },
+  });
+});
+
 /** Plugs in a disk whose two upper images lack the bitmap of the base. */
 async function plugIn(name: string, folder: string) {
   const [base, middle, top] = ['base', 'middle', 'top'].map((each) => join(folder, `${each}.qcow2`)) as [

@@ -31,6 +31,12 @@ it('the XML gives qcow2 disks in files and on block devices, the reasons against
   ]);
 });
 
+it('the XML shows which disks the guest cannot write to', () => {
+  const image = "<driver type='qcow2'/><source file='/a'/>";
+  const xml = domain(disk(`${image}<target dev='vda'/>`), disk(`${image}<target dev='vdb'/><readonly/>`));
+  expect(parseDomainDisks(xml).map(({ isReadOnly }) => isReadOnly)).toEqual([false, true]);
+});
+
 it('a guest may have no disks', () => {
   expect(parseDomainDisks('<domain><devices/></domain>')).toEqual([]);
 });
