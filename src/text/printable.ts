@@ -4,6 +4,11 @@
 
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
+/** Whether the text is safe as it is. */
+export function isPrintable(text: string): boolean {
+  return text.search(UNSAFE) < 0;
+}
+
 /**
  * Replaces control characters, line separators and bidirectional formatting characters with \xNN or \uNNNN.
  */
