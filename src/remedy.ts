@@ -98,7 +98,9 @@ export type BitmapRemedy =
     }
   /** The names are useful if checkpoints depend on them. */
   | { readonly kind: 'keep-outdated-names'; readonly file: string }
-  | { readonly kind: 'rebuild-or-remove-in-use'; readonly file: string }
+  | { readonly kind: 'rebuild-or-remove-in-use'; readonly file: string; readonly name: string }
+  /** The known checkpoints are complete, unless libvirt has lost some. None of them has the name of the bitmap. */
+  | { readonly kind: 'remove-unknown-in-use'; readonly file: string; readonly name: string }
   | { readonly kind: 'remove-bitmap'; readonly file: string; readonly name: string }
   | { readonly kind: 'remove-unneeded-bitmaps' }
   /** It is unknown which bitmaps are not needed. All of them can be removed. */
@@ -163,15 +165,7 @@ export type CheckpointRemedy =
   | { readonly kind: 'name-existing-checkpoint'; readonly names: readonly string[] }
   /** The checkpoint may have been deleted, so the user must name it. */
   | { readonly kind: 'confirm-checkpoint'; readonly name: string }
-  /**
-   * `goesByPath`: the origin of a checkpoint is known only as a path. That path may have named another image
-   * then.
-   */
-  | {
-      readonly kind: 'give-consent';
-      readonly consents: readonly Consent[];
-      readonly goesByPath: boolean;
-    }
+  | ConsentRemedy
   | { readonly kind: 'repair-disks-separately' }
   | { readonly kind: 'repair-again' }
   /** Applies after the repair. `younger` are the later checkpoints. */
@@ -197,8 +191,13 @@ export type CheckpointRemedy =
       readonly last: string;
       readonly first: string | undefined;
     }
-  /** Other disks have the checkpoint. */
-  | { readonly kind: 'repair-on-this-disk'; readonly name: string; readonly image: string }
+  /** Other disks have the checkpoint. `origin` is the image in which it began, if the chain has no other. */
+  | {
+      readonly kind: 'repair-on-this-disk';
+      readonly name: string;
+      readonly image: string;
+      readonly origin: string | undefined;
+    }
   | { readonly kind: 'name-checkpoint-of-origin' }
   /** This image has lost bitmaps that may have belonged to checkpoints. */
   | { readonly kind: 'repair-forgotten'; readonly origin: string }
@@ -213,6 +212,28 @@ export type CheckpointRemedy =
   | { readonly kind: 'name-checkpoint-folder'; readonly folder: string | undefined }
   | { readonly kind: 'name-one-file' }
   | { readonly kind: 'remove-temporary-bitmap' };
+
+/** A repair may mark far more than has changed. */
+export interface ConsentRemedy {
+  readonly kind: 'give-consent';
+  /** The missing ones. */
+  readonly consents: readonly Consent[];
+  /**
+   * The origin of a checkpoint is known only as a path. That path may have named another image then.
+   */
+  readonly goesByPath: boolean;
+  /** The number of disks. */
+  readonly diskCount: number;
+  /** The guest must be off for a comparison. */
+  readonly isRunning: boolean;
+  /**
+   * Checkpoints that a comparison with their backup can repair instead. A comparison takes one checkpoint.
+   * `consents` are still missing then.
+   */
+  readonly comparable: { readonly names: readonly string[]; readonly consents: readonly Consent[] };
+  /** Broken checkpoints that need no consent. */
+  readonly others: readonly string[];
+}
 
 /** One call that makes a checkpoint valid, or is the first step. */
 export type RepairCall =
@@ -263,5 +284,5 @@ export type QemuRemedy =
   | { readonly kind: 'shut-down-to-upgrade'; readonly file: string }
   | { readonly kind: 'choose-name-free-in-qemu' }
   | { readonly kind: 'use-local-images' }
-  | { readonly kind: 'shut-down-or-commit' }
+  | { readonly kind: 'shut-down-to-write' }
   | { readonly kind: 'shut-down-to-compare' };

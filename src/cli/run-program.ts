@@ -20,7 +20,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     await loadColors();
     let exitCode: number = DONE;
     const program = buildProgram(await commandsFor(args), async ({ command, args, flags, showHelp }) => {
-      atHand = commandAtHand(command);
+      atHand = commandAtHand(command, args, flags);
       errorExitCode = command.definition.rawArguments?.errorExitCode;
       const { invoke, interruption } = openInvocation(atHand);
       exitCode = await command.definition.run(args, flags, {

@@ -131,7 +131,7 @@ function inUseProblem(
     code: 'in-use',
     severity: 'error',
     message: `bitmap "${name}" is marked in-use: unless a guest is running on the image, it was not stored after its last use and its content is not valid`,
-    remedy: { kind: 'rebuild-or-remove-in-use', file: storage.name },
+    remedy: { kind: 'rebuild-or-remove-in-use', file: storage.name, name },
     unopenable: false,
   };
 }

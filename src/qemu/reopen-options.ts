@@ -48,7 +48,7 @@ export function cannotWrite({ path }: ImageNode, what: string, cause?: QmpError)
     'UNSUPPORTED',
     `${path}: its bitmaps cannot be changed: ${what}; nothing was changed`,
     {
-      remedy: { kind: 'shut-down-or-commit' },
+      remedy: { kind: 'shut-down-to-write' },
       context: { file: path },
       cause,
     },

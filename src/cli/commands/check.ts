@@ -28,7 +28,7 @@ import { domainTitle, domainVerdicts } from '../print/domain.ts';
 import { resultJson } from '../print/result-json.ts';
 import { type Cell, table } from '../print/table.ts';
 import { callOf, DOMAIN_OPTIONS, type DomainFlags, requireOneWay, withQemu } from '../qemu-option.ts';
-import { type RepairWay, repairCommand, tighterCommand } from '../remedy/checkpoint-words.ts';
+import { inOrder, type RepairWay, repairCommand, tighterCommand } from '../remedy/checkpoint-words.ts';
 
 export const checkCommand: CommandDefinition<[string[]], CommonOptions & CheckpointFlags & DomainFlags> = {
   arguments: [{ usage: '[image...]', description: 'the active image of each disk', completes: FILE }],
@@ -47,6 +47,7 @@ export const checkCommand: CommandDefinition<[string[]], CommonOptions & Checkpo
     );
     const { checkpoints = [], disk: named = [] } = options;
     const way = {
+      isRunning: options.qmp !== undefined || (result.domain?.state ?? SHUT_OFF) !== SHUT_OFF,
       options: [
         ...(callOf(options) ?? []),
         ...checkpoints.flatMap((path) => ['--checkpoints', shellPath(path)]),
@@ -60,6 +61,9 @@ export const checkCommand: CommandDefinition<[string[]], CommonOptions & Checkpo
     return result.healthy ? DONE : PROBLEMS;
   },
 };
+
+/** libvirt's name of the state. */
+const SHUT_OFF = 'shut off';
 
 type HintFor = (remedy: Remedy) => string;
 
@@ -119,7 +123,8 @@ const NAME_PLACE = '\0';
 /** Lists each call once, even if several disks or checkpoints need the same call. */
 function adviceLines(disks: readonly CheckedDisk[], way: RepairWay): string {
   const calls = disks.flatMap(({ checkpoints }) => checkpoints.flatMap(({ advice }) => advice ?? []));
-  const lines = calls.map((call) => {
+  const active = disks.map(({ image }) => image);
+  const lines = inOrder(calls, active).map((call) => {
     const tighter = tighterCommand(call, way);
     const other =
       tighter === undefined

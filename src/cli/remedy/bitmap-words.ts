@@ -3,23 +3,25 @@
  */
 import type { BitmapRemedy } from '../../remedy.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
+import { removeCall, repairCall, repairDirectoryCall } from './calls.ts';
 import type { Words } from './words.ts';
 
 export const bitmapWords: Words<BitmapRemedy> = {
-  'repair-directory': ({ file, copyFirst, opens }) => {
-    const call = `"bitmap-tool repair --directory ${shellPath(file)}"`;
+  'repair-directory': ({ file, copyFirst, opens }, command) => {
+    const call = `"${repairDirectoryCall(command, file)}"`;
     if (opens)
       return `QEMU cannot open the image either. ${call} makes it open again and keeps the sound bitmaps.`;
     return copyFirst
       ? `Take a copy of the image, then repair its bitmaps with ${call}.`
       : `${call} repairs it.`;
   },
-  'keep-outdated-names': ({ file }) =>
-    `If checkpoints may need them, "bitmap-tool repair --directory ${shellPath(file)}" keeps their names, marked in-use, and "bitmap-tool repair" then fills them. The next program of QEMU that writes to the image drops them; so does "qemu-img check -r leaks ${shellPath(file)}".`,
-  'rebuild-or-remove-in-use': () =>
-    'Once no program uses the image, "bitmap-tool repair" rebuilds it. Remove it only if its checkpoint is no longer needed.',
-  'remove-bitmap': ({ file, name }) =>
-    `Remove the bitmap: bitmap-tool remove ${shellPath(file)} ${shellWord(name)}`,
+  'keep-outdated-names': ({ file }, command) =>
+    `If checkpoints may need them, repair each: "${repairCall(command, { '--name': ['NAME'] })}" says if that needs consent. "${repairDirectoryCall(command, file)}" only keeps their names, marked in-use. The next program of QEMU that writes to the image drops them; so does "qemu-img check -r leaks ${shellPath(file)}".`,
+  'rebuild-or-remove-in-use': ({ file, name }, command) =>
+    `Once no program uses the image, "${repairCall(command, { '--name': [shellWord(name)] })}" rebuilds it. If its checkpoint is no longer needed, "${removeCall(command, file, name)}" removes it.`,
+  'remove-unknown-in-use': ({ file, name }, command) =>
+    `No known checkpoint has this name. If none needs it, "${removeCall(command, file, name)}" removes it.${command.has('--checkpoints') ? ' If libvirt has lost its checkpoint, add the XML of all: --checkpoints FOLDER' : ''}`,
+  'remove-bitmap': ({ file, name }, command) => `Remove the bitmap: ${removeCall(command, file, name)}`,
   'remove-all-bitmaps': (_, command) =>
     command.has('--all')
       ? 'If all bitmaps must go, use --all.'
@@ -38,7 +40,7 @@ export const bitmapWords: Words<BitmapRemedy> = {
   'choose-other-name-or-change': ({ file, name }, command) =>
     command.has('--if-exists')
       ? 'Choose another --name, or add --if-exists merge (adds to it) or --if-exists replace.'
-      : `Choose another name, or remove the bitmap first: bitmap-tool remove ${shellPath(file)} ${shellWord(name)}`,
+      : `Choose another name, or remove the bitmap first: ${removeCall(command, file, name)}`,
   'choose-stored-name': () => 'Choose another name. A command can only read from #ALLOCATED.',
   'keep-granularity-or-replace': (_, command) =>
     command.has('--if-exists')

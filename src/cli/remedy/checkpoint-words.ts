@@ -1,12 +1,25 @@
 /**
  * Remedies about libvirt's checkpoints.
  */
-import type { CheckpointRemedy, Consent, RepairCall } from '../../remedy.ts';
+import type { CheckpointRemedy, Consent, ConsentRemedy, RepairCall } from '../../remedy.ts';
 import { shellPath, shellWord } from '../../text/shell-word.ts';
-import type { Words } from './words.ts';
+import {
+  beganIn,
+  checkCall,
+  diskCount,
+  fromBackups,
+  isForGuest,
+  removeCall,
+  repairCall,
+  targetWords,
+  withoutQemu,
+} from './calls.ts';
+import type { CommandAtHand, Words } from './words.ts';
 
 /** The options that an advised call takes over from the command that advises it. */
 export interface RepairWay {
+  /** A running guest has the images open. */
+  readonly isRunning?: boolean;
   /** Options that name the guest and the XML of its checkpoints. */
   readonly options: readonly string[];
   /** The disk name in the checkpoints, for each image. */
@@ -21,7 +34,7 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
     case 'create-checkpoint':
       return createCheckpoint(call.name, call.images);
     case 'resize-image':
-      return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}`;
+      return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}${way?.isRunning ? '  # while the guest is off' : ''}`;
     case 'repair-checkpoint': {
       const { images, names = [], consents, origins, branches, isAgainst } = call;
       const disks = images.flatMap((image) => way?.disks.get(image) ?? []);
@@ -42,6 +55,28 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
 }
 
 /**
+ * Sorts calls so that each follows those that it needs.
+ *
+ * @param active the active images
+ */
+export function inOrder(calls: readonly RepairCall[], active: readonly string[]): RepairCall[] {
+  const rank = (call: RepairCall) => {
+    switch (call.kind) {
+      case 'repair-directory-first':
+        return 0;
+      case 'repair-checkpoint':
+        // QEMU does not resize a lower image with a broken bitmap.
+        return call.images.every((image) => active.includes(image)) ? 3 : 1;
+      case 'resize-image':
+        return 2;
+      case 'create-checkpoint':
+        return 4;
+    }
+  };
+  return calls.toSorted((one, other) => rank(one) - rank(other));
+}
+
+/**
  * The call that marks the least. It marks only differences from the backup of one checkpoint, instead of all
  * that an image contains.
  */
@@ -56,22 +91,74 @@ function createCheckpoint(name: string, images: readonly string[]): string {
   return `bitmap-tool checkpoint-create ${shellWord(name)} ${images.map(shellPath).join(' ')}`;
 }
 
-export const consentOption = (consent: Consent) => `--${consent}`;
+export const consentOption = (consent: Consent) => `--${consent}` as const;
 
-const repairFirst = (call: RepairCall) => `Repair it first: ${repairCommand(call)}`;
+const repairFirst = (call: RepairCall, command: CommandAtHand) =>
+  `Repair it first: ${repairCommand(call, { options: targetWords(command), disks: new Map() })}`;
+
+const agreed = (consents: readonly Consent[]) =>
+  Object.fromEntries(consents.map((consent) => [consentOption(consent), true as const]));
+
+const named = (...names: readonly string[]) => ({ '--name': names.map(shellWord) });
+
+/** For a checkpoint that only the user knows. */
+const SOME_NAME = named('NAME');
+
+/** The names that the call has, if it has any. */
+const ownOrSomeName = (command: CommandAtHand) =>
+  command.name === 'repair' && command.words('--name').length > 0 ? {} : SOME_NAME;
+
+const ownOrSomeOrigin = (command: CommandAtHand) =>
+  command.name === 'repair' && command.words('--origin').length > 0 ? {} : beganIn('IMAGE');
+
+const compareWithBackup = (command: CommandAtHand, names: { '--name'?: readonly string[] }) =>
+  repairCall(command, { ...names, ...fromBackups(diskCount(command)) });
+
+const MOST_NAMES = 4;
+
+/** More names than this would hide the rest of the hint. */
+const fewNamed = (names: readonly string[]) => (names.length > MOST_NAMES ? SOME_NAME : named(...names));
+
+function askConsent(
+  { consents, goesByPath, diskCount: disks, isRunning, comparable, others }: ConsentRemedy,
+  command: CommandAtHand,
+): string {
+  const [name, ...more] = comparable.names;
+  const one = more.length > 0 || name === undefined ? SOME_NAME : named(name);
+  const sentences = [`Agree: "${repairCall(command, agreed(consents))}".`];
+  if (name !== undefined) {
+    const call = repairCall(isRunning ? withoutQemu(command) : command, {
+      ...agreed(comparable.consents),
+      ...one,
+      ...fromBackups(disks),
+    });
+    const compare = 'compare with the backup of the checkpoint, which marks the least';
+    sentences.push(`Or ${isRunning ? 'shut the guest down and ' : ''}${compare}: "${call}".`);
+  }
+  if (others.length > 0) {
+    sentences.push(`Or repair only the other checkpoints: "${repairCall(command, fewNamed(others))}".`);
+  }
+  if (goesByPath) {
+    const call = repairCall(command, { ...one, ...beganIn('IMAGE') });
+    sentences.push(
+      `If an overlay has taken that path since, name the image that was active then: "${call}".`,
+    );
+  }
+  return sentences.join(' ');
+}
 
 export const checkpointWords: Words<CheckpointRemedy> = {
   'repair-checkpoint': repairFirst,
   'repair-directory-first': repairFirst,
   'create-checkpoint': repairFirst,
   'resize-image': repairFirst,
-  'complete-or-remove-checkpoint': ({ name, images, file }) =>
-    `"${createCheckpoint(name, images)}" completes it, "bitmap-tool remove ${shellPath(file)} ${shellWord(name)}" drops it.`,
+  'complete-or-remove-checkpoint': ({ name, images, file }, command) =>
+    `"${createCheckpoint(name, images)}" completes it, "${removeCall(command, file, name)}" drops it.`,
   'name-parent': (_, command) =>
     command.has('--parent') ? 'Name the parent: --parent NAME' : 'Name the parent.',
   'name-active-images-once': () => 'Name the active image of each disk once.',
-  'see-checkpoints': ({ images }) =>
-    `See the state of every checkpoint: bitmap-tool check ${images.map(shellPath).join(' ')}`,
+  'see-checkpoints': ({ images }, command) =>
+    `See the state of every checkpoint: ${checkCall(command, images)}`,
   'leave-out-image': () => 'Leave out the image if the checkpoint does not cover its disk.',
   'order-checkpoints': ({ names, isOrdered }, command) => {
     const oldestFirst = `Name those that you want, the oldest first${isOrdered ? '' : ' (the images do not show the order)'}`;
@@ -83,14 +170,8 @@ export const checkpointWords: Words<CheckpointRemedy> = {
   'confirm-checkpoint': ({ name }, command) =>
     command.has('--name')
       ? `If that checkpoint still exists, add --name ${shellWord(name)}.`
-      : `If that checkpoint still exists, name it: bitmap-tool repair --name ${shellWord(name)} TOP`,
-  'give-consent': ({ consents, goesByPath }) => {
-    const options = consents.map(consentOption).join(' ');
-    const agree = `Agree ("bitmap-tool repair ${options} TOP"), compare with the backup of the checkpoint, which marks the least ("bitmap-tool repair --name NAME --against BACKUP TOP"), or choose the checkpoints to repair ("bitmap-tool repair --name NAME TOP").`;
-    return goesByPath
-      ? `${agree} If an overlay has taken that path since, name the image that was active then: bitmap-tool repair --name NAME --origin IMAGE TOP`
-      : agree;
-  },
+      : `If that checkpoint still exists, name it: ${repairCall(command, named(name))}`,
+  'give-consent': askConsent,
   'repair-disks-separately': () => 'Repair these disks one after another.',
   'repair-again': () => 'Then run the repair again: it continues from there.',
   'back-up-from-checkpoint': ({ name, younger }) =>
@@ -98,37 +179,40 @@ export const checkpointWords: Words<CheckpointRemedy> = {
   'name-origin': (_, command) =>
     command.has('--origin')
       ? 'If you know which image was active when the checkpoint was made, name it: --origin IMAGE'
-      : 'If you know which image was active when the checkpoint was made, name it: bitmap-tool repair --name NAME --origin IMAGE TOP',
-  'name-higher-origin': () =>
-    'If the checkpoint is younger than that image, name the image above it: bitmap-tool repair --name NAME --origin IMAGE TOP',
-  'mark-left-branch': ({ name, left }) => {
-    const named = `bitmap-tool repair --name ${shellWord(name)}`;
-    const compare = `"${named} --against BACKUP TOP" marks what differs from the backup of the checkpoint`;
-    return left === undefined
-      ? `What was written to that image counts as changed. ${compare}; without one a full backup is needed.`
-      : `What was written to that image counts as changed. "${named} --branch ${shellPath(left)} TOP" marks all that it holds, ${compare}.`;
+      : `If you know which image was active when the checkpoint was made, name it: ${repairCall(command, { ...SOME_NAME, ...beganIn('IMAGE') })}`,
+  'name-higher-origin': (_, command) =>
+    `If the checkpoint is younger than that image, name the image above it: ${repairCall(command, { ...ownOrSomeName(command), ...beganIn('IMAGE') })}`,
+  'mark-left-branch': ({ name, left }, command) => {
+    const compare = `"${compareWithBackup(command, named(name))}" marks what differs from the backup of the checkpoint`;
+    if (left === undefined)
+      return `What was written to that image counts as changed. ${compare}; without one a full backup is needed.`;
+    const mark = repairCall(command, { ...named(name), '--branch': [shellPath(left)] });
+    return `What was written to that image counts as changed. "${mark}" marks all that it holds, ${compare}.`;
   },
-  'repair-one-by-one': () =>
-    'Repair them one by one, each against its own backup: bitmap-tool repair --name NAME --against BACKUP TOP',
+  'repair-one-by-one': (_, command) =>
+    `Repair them one by one, each against its own backup: ${compareWithBackup(command, SOME_NAME)}`,
   'name-image-before-snapshot': () =>
     'Name the image that was active before the guest went back, with its own backing files.',
-  'compare-with-backup': () =>
-    'The images do not show what a change of size changed. Compare with a backup instead: bitmap-tool repair --name NAME --against BACKUP TOP',
-  'compare-with-backup-of-checkpoint': ({ name }) =>
-    `Repair the checkpoint in the image below from the backup that was made with it: bitmap-tool repair --name ${shellWord(name)} --against BACKUP TOP`,
-  'name-image-of-then': ({ name, last, first }) => {
+  'compare-with-backup': (_, command) =>
+    `The images do not show what a change of size changed. Compare with a backup instead: ${compareWithBackup(command, ownOrSomeName(command))}`,
+  'compare-with-backup-of-checkpoint': ({ name }, command) =>
+    `Repair the checkpoint in the image below from the backup that was made with it: ${compareWithBackup(command, named(name))}`,
+  'name-image-of-then': ({ name, last, first }, command) => {
     const call = (origin: string) =>
-      `"bitmap-tool repair --name ${shellWord(name)} --origin ${shellPath(origin)} TOP"`;
+      `"${repairCall(command, { ...named(name), ...beganIn(shellPath(origin)) })}"`;
     const others = first === undefined ? '' : `, or ${call(first)} if nothing below it was committed since`;
     return `Name the image that was active then: ${call(last)}${others}.`;
   },
-  'repair-on-this-disk': ({ name, image }) =>
-    `If the checkpoint covers this disk, repair it by name: bitmap-tool repair --name ${shellWord(name)} --origin IMAGE ${shellPath(image)}`,
-  'name-checkpoint-of-origin': () =>
-    'Name the checkpoint that began in that image: bitmap-tool repair --name NAME --origin IMAGE TOP',
-  'repair-forgotten': ({ origin }) =>
-    `If a checkpoint began in this image, repair it: bitmap-tool repair --name NAME --origin ${shellPath(origin)} TOP`,
-  'equalize-sizes': () => 'Make the disks equal first: "qemu-img resize" on the smaller image.',
+  'repair-on-this-disk': ({ name, image, origin }, command) => {
+    const began = beganIn(origin === undefined ? 'IMAGE' : shellPath(origin));
+    return `If the checkpoint covers this disk, repair it by name: ${repairCall(command, { ...named(name), ...began }, [shellPath(image)])}`;
+  },
+  'name-checkpoint-of-origin': (_, command) =>
+    `Name the checkpoint that began in that image: ${repairCall(command, { ...SOME_NAME, ...ownOrSomeOrigin(command) })}`,
+  'repair-forgotten': ({ origin }, command) =>
+    `If a checkpoint began in this image, repair it: ${repairCall(command, { ...SOME_NAME, ...beganIn(shellPath(origin)) }, ['ACTIVE_IMAGE'])}`,
+  'equalize-sizes': (_, command) =>
+    `${isForGuest(command) ? 'Shut the guest down, then make' : 'Make'} the disks equal: "qemu-img resize" on the smaller image.`,
   'name-disk': ({ disks, said }, command) => {
     const others = disks.filter((disk) => disk !== said);
     if (others.length === 0) return 'Leave out the files of checkpoints that are not of this disk.';

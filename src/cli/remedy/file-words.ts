@@ -2,7 +2,11 @@
  * Remedies about files, the file system and other programs.
  */
 import type { FileRemedy } from '../../remedy.ts';
+import { isForGuest } from './calls.ts';
 import type { CommandAtHand, Words } from './words.ts';
+
+/** Programs with a QMP monitor. The kernel shortens their names. */
+const QEMU = /^(?:qemu-system|qemu-kvm|kvm|qemu-storage)/;
 
 export const fileWords: Words<FileRemedy> = {
   'name-file-or-device': () => 'Name a regular file or a block device.',
@@ -20,11 +24,16 @@ export const fileWords: Words<FileRemedy> = {
       programs.length > 0
         ? `Stop ${programs.join(' and ')} first`
         : 'Stop that process first (root sees which one it is, but not from within a container; on a shared file system it may run on another host)';
-    if (toDo === 'read-shared') return `${stop}: it allows no other program to read the image.`;
-    if (toDo === 'write') return `${stop}. Only QEMU itself can change the bitmaps of a running guest.`;
+    const inQemu =
+      programs.some((each) => QEMU.test(each)) && command.has('--domain') && !isForGuest(command)
+        ? ' To work in that QEMU instead, name the guest with --domain, or the socket of its monitor with --qmp.'
+        : '';
+    if (toDo === 'read-shared') return `${stop}: it allows no other program to read the image.${inQemu}`;
+    if (toDo === 'write')
+      return `${stop}.${inQemu === '' ? ' Only QEMU itself can change the bitmaps of a running guest.' : inQemu}`;
     return command.has('--force-share')
-      ? `${stop}, or add --force-share (-U) to a command that only reads: it reads the image as it is now.`
-      : `${stop}.`;
+      ? `${stop}, or add --force-share (-U) to a command that only reads: it reads the image as it is now.${inQemu}`
+      : `${stop}.${inQemu}`;
   },
   'plan-only': (_, command) =>
     command.has('--dry-run')

@@ -3,7 +3,8 @@
  */
 import type { ChainRemedy, ImageRemedy } from '../../remedy.ts';
 import { shellPath } from '../../text/shell-word.ts';
-import type { Words } from './words.ts';
+import { beganIn, repairCall, repairDirectoryCall } from './calls.ts';
+import type { CommandAtHand, Words } from './words.ts';
 
 const COPY_FIRST = 'Take a copy of the image, then ';
 
@@ -13,10 +14,10 @@ export const imageWords: Words<ImageRemedy> = {
     `The file is truncated: restore it from a complete copy, or examine it with "qemu-img check ${shellPath(file)}".`,
   check: ({ file, copyFirst }) =>
     `${copyFirst ? `${COPY_FIRST}examine` : 'Examine'} it with "qemu-img check ${shellPath(file)}".`,
-  'check-and-repair': ({ file, copyFirst, dropsOutdated }) =>
-    `${copyFirst ? `${COPY_FIRST}run` : 'Run'} "qemu-img check -r all ${shellPath(file)}".${forgetting(file, dropsOutdated)}`,
-  'upgrade-version': ({ file, dropsOutdated }) =>
-    `Run "qemu-img amend -o compat=1.1 ${shellPath(file)}".${forgetting(file, dropsOutdated)}`,
+  'check-and-repair': ({ file, copyFirst, dropsOutdated }, command) =>
+    `${copyFirst ? `${COPY_FIRST}run` : 'Run'} "qemu-img check -r all ${shellPath(file)}".${forgetting(file, dropsOutdated, command)}`,
+  'upgrade-version': ({ file, dropsOutdated }, command) =>
+    `Run "qemu-img amend -o compat=1.1 ${shellPath(file)}".${forgetting(file, dropsOutdated, command)}`,
   'enlarge-clusters': () =>
     'Convert the image to one with larger clusters ("qemu-img convert -o cluster_size=64k").',
   'shorten-backing-name': () =>
@@ -30,8 +31,8 @@ export const imageWords: Words<ImageRemedy> = {
   },
   'free-leaks-of-failure': ({ file }) =>
     `Then "qemu-img check -r leaks ${shellPath(file)}" frees the leaked clusters. The disk's data is unchanged.`,
-  'free-leaks': ({ file, dropsOutdated }) =>
-    `"bitmap-tool repair --directory ${shellPath(file)}" frees them${
+  'free-leaks': ({ file, dropsOutdated }, command) =>
+    `"${repairDirectoryCall(command, file)}" frees them${
       dropsOutdated
         ? '. "qemu-img check -r" would drop the names of the outdated bitmaps, too.'
         : ', as does "qemu-img check -r leaks".'
@@ -68,7 +69,8 @@ export const chainWords: Words<ChainRemedy> = {
 };
 
 /** Warns before QEMU writes to an image with outdated bitmaps, because QEMU drops them. */
-function forgetting(file: string, dropsOutdated: boolean): string {
+function forgetting(file: string, dropsOutdated: boolean, command: CommandAtHand): string {
   if (!dropsOutdated) return '';
-  return ` That drops its outdated bitmaps: afterwards repair each checkpoint that began in this image with "bitmap-tool repair --name NAME --origin ${shellPath(file)} TOP".`;
+  const call = repairCall(command, { '--name': ['NAME'], ...beganIn(shellPath(file)) });
+  return ` That drops its outdated bitmaps: afterwards repair each checkpoint that began in this image with "${call}".`;
 }

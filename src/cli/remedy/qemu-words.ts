@@ -40,7 +40,9 @@ export const qemuWords: Words<QemuRemedy> = {
     `Shut the guest down, then run "qemu-img amend -o compat=1.1 ${shellPath(file)}".`,
   'choose-name-free-in-qemu': () => 'Choose another name, or remove that bitmap from QEMU first.',
   'use-local-images': () => 'Only images in local files and on block devices can be read.',
-  'shut-down-or-commit': () =>
-    'Shut the guest down to repair this image, or merge it into the image above it: virsh blockcommit',
+  'shut-down-to-write': (_, command) =>
+    command.words('--qmp').length === 0
+      ? 'Shut the guest down, then run the command again.'
+      : 'Shut the guest down, then run the command again without --qmp.',
   'shut-down-to-compare': () => 'Shut the guest down to compare.',
 };

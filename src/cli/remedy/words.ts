@@ -9,6 +9,10 @@ export interface CommandAtHand {
   readonly name: string | undefined;
   /** Whether the command has an option, for example `--name`. */
   has(option: string): boolean;
+  /** The words with which the call gives these options, quoted for a shell. Other options have none. */
+  words(...options: string[]): readonly string[];
+  /** The active images of the disks that the call names, quoted for a shell. */
+  readonly images: readonly string[];
 }
 
 /**

@@ -11,6 +11,7 @@ import type { InspectedImage } from '../../checkpoint/chain/inspect-chain-image.
 import { uniteBitmaps } from '../../checkpoint/chain/united-bitmap.ts';
 import { chooseCheckpoints, type KnownCheckpoint } from '../../checkpoint/known/choose-checkpoints.ts';
 import type { OriginEvidence } from '../../checkpoint/known/origin-evidence.ts';
+import { isTemporaryName } from '../../checkpoint/names.ts';
 import { repairAdvice } from '../../checkpoint/repair/repair-advice.ts';
 import { holdingsOf, inspectChain } from '../../checkpoint/verdict/inspect-chain.ts';
 import { leftBehind } from '../../checkpoint/verdict/left-behind.ts';
@@ -121,7 +122,7 @@ export async function checkDisk(
       format: image.layer.format,
       virtualSize: image.layer.virtualSizeBytes,
       problems: [
-        ...image.problems,
+        ...image.problems.map((each) => withKnownUse(each, image.layer.path, own)),
         ...leftBehind(image, known ?? []),
         ...(problem !== undefined && index === images.length - 1 ? [problem] : []),
       ],
@@ -129,6 +130,14 @@ export async function checkDisk(
     checkpoints,
     unknown,
   };
+}
+
+/** The repair of a bitmap in use is that of its checkpoint. A bitmap without a checkpoint can only be removed. */
+function withKnownUse(problem: Problem, file: string, checkpoints: ReadonlySet<string>): Problem {
+  const { code, bitmap: name } = problem;
+  if (code !== 'in-use' || name === undefined || checkpoints.has(name)) return problem;
+  const kind = isTemporaryName(name) ? 'remove-bitmap' : 'remove-unknown-in-use';
+  return { ...problem, remedy: { kind, file, name } };
 }
 
 /**

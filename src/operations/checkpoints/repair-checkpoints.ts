@@ -83,7 +83,8 @@ export async function planRepairs(
 ): Promise<PlannedRepairs> {
   const known = await records?.of(chainImages);
   const disks = await planDiskRepairs(chains, chainImages, known, options);
-  requireConsent(disks, options);
+  const isRunning = chainImages.some((images) => images.some(({ running }) => running !== undefined));
+  requireConsent(disks, isRunning, options);
   // Without XML, a checkpoint of one disk counts as a checkpoint of all disks.
   const everywhere =
     known === undefined && options.names === undefined && chainImages.length > 1
@@ -111,23 +112,23 @@ const GOES_BY_PATH = ' (going by the path in its XML)';
 
 function requireConsent(
   disks: readonly DiskRepair[],
+  isRunning: boolean,
   { rebuildOrigin, enableDisabled }: RepairOptions,
 ): void {
   const given = { 'rebuild-origin': rebuildOrigin === true, 'enable-disabled': enableDisabled === true };
   const wanting = disks.flatMap(({ chain, images, chosen }) =>
-    images.flatMap(({ layer, bitmaps }) =>
+    images.flatMap(({ layer, bitmaps }, index) =>
       bitmaps.flatMap(({ name, action, consent, dirtyBytes }) => {
         if (consent === null || given[consent]) return [];
         const { found, made } = CONSENT_WORDS[consent];
         const goesByPath = action === 'add' && isByPath(chosen, name);
         const text = `${found}${goesByPath ? GOES_BY_PATH : ''}; ${made} ${formatSize(dirtyBytes)} of ${formatSize(chain.top.virtualSizeBytes)}`;
-        return [{ consent, goesByPath, path: layer.path, name, text }];
+        const isOrigin = !images.slice(index + 1).some((below) => hasBitmap(below, name));
+        return [{ consent, goesByPath, isOrigin, path: layer.path, name, text }];
       }),
     ),
   );
   if (wanting.length === 0) return;
-  const consents = [...new Set(wanting.map(({ consent }) => consent))];
-  const goesByPath = wanting.some((each) => each.goesByPath);
   // Report the same text for many checkpoints only once.
   const alike = new Map<string, string[]>();
   for (const { path, text, name } of wanting) {
@@ -139,9 +140,46 @@ function requireConsent(
     return `${path}: bitmap ${nameRange(names)} ${text}`;
   });
   throw new RefusedError('NEEDS_CONSENT', sentences.join('; '), {
-    remedy: { kind: 'give-consent', consents, goesByPath },
+    remedy: {
+      kind: 'give-consent',
+      consents: distinct(wanting.map(({ consent }) => consent)),
+      goesByPath: wanting.some((each) => each.goesByPath),
+      diskCount: disks.length,
+      isRunning,
+      comparable: {
+        names: onAllDisks(
+          disks,
+          wanting.filter(({ isOrigin }) => isOrigin).map(({ name }) => name),
+        ),
+        consents: distinct(wanting.filter(({ isOrigin }) => !isOrigin).map(({ consent }) => consent)),
+      },
+      others: onAllDisks(disks, brokenNames(disks)).filter(
+        (each) => !wanting.some(({ name }) => name === each),
+      ),
+    },
     context: { file: disks[0]!.chain.top.path },
   });
+}
+
+function hasBitmap({ bitmaps }: ImageRepair, name: string): boolean {
+  return bitmaps.some((bitmap) => bitmap.name === name);
+}
+
+/** Names of the chosen checkpoints that are not valid on some disk. */
+function brokenNames(disks: readonly DiskRepair[]): string[] {
+  const broken = disks.flatMap(({ chosen, wasValid }) => chosen.filter((_, position) => !wasValid[position]));
+  return broken.map(({ name }) => name);
+}
+
+/** A call that names a checkpoint takes only disks that have it. */
+function onAllDisks(disks: readonly DiskRepair[], names: readonly string[]): string[] {
+  const isEverywhere = (name: string) =>
+    disks.every(({ chosen }) => chosen.some((checkpoint) => checkpoint.name === name));
+  return distinct(names.filter(isEverywhere));
+}
+
+function distinct<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
 }
 
 function isByPath(chosen: readonly KnownCheckpoint[], name: string): boolean {
@@ -192,7 +230,12 @@ export function reportRepair(
   for (const name of absent) {
     onWarning?.(
       `${path}: no image of the chain has a bitmap "${name}", but the chain of another disk has one`,
-      { kind: 'repair-on-this-disk', name, image: path },
+      {
+        kind: 'repair-on-this-disk',
+        name,
+        image: path,
+        origin: chain.top.backing === undefined ? path : undefined,
+      },
     );
   }
   for (const name of unknown) onWarning?.(`${path}: "${name}" was not repaired: no checkpoint has that name`);

@@ -78,7 +78,7 @@ test('dropping a whole directory prints a warning, because no later check would 
   const { exitCode, stderr } = await bitmapTool('repair', '--directory', base);
   expect({ exitCode, stderr }).toMatchObject({
     exitCode: 0,
-    stderr: expect.stringContaining(`--name NAME --origin ${base} TOP`),
+    stderr: expect.stringContaining(`--name NAME --origin ${base} ACTIVE_IMAGE`),
   });
   expect(await bitmapTool('repair', '--name', 'c1', '--origin', base, top)).toMatchObject({ exitCode: 0 });
   expect((await check(top)).checkpoints[0]).toMatchObject({ valid: true, bitmaps: [{}, { state: 'good' }] });

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { parseShellWords, shellWord } from '../../../src/text/shell-word.ts';
 import { bitmapTool } from '../../support/bitmap-tool.ts';
 import { schemaFaults } from '../../support/output-schema.ts';
 import { qemuImg, qemuIo } from '../../support/qemu.ts';
@@ -141,6 +142,35 @@ it('replaces inconsistent bitmaps in the overlay after a crash of QEMU', async (
   });
   expect(await guest.tool('repair', '--name', 'c1')).toMatchObject({ exitCode: 0 });
   await expectRestorable(guest);
+});
+
+it('names the guest in every hint, so that the calls work as they are', async () => {
+  const guest = await backedUpGuest();
+  await guest.machine.stop();
+  await qemuImg('bitmap', '--add', guest.base, 'left');
+  await guest.machine.start();
+  await guest.machine.write('vda', 'write -P 3 8M 1M', 'flush');
+  await guest.machine.crash();
+  const target = `--domain ${guest.machine.name} --connect ${shellWord(libvirt.uri)}`;
+  const callsOf = (text: string) => Array.from(text.matchAll(/"bitmap-tool ([^"]*)"/g), ([, call]) => call!);
+  const [remove] = callsOf((await guest.tool('check')).stdout);
+  expect(remove).toBe(`remove ${target} ${guest.base} left`);
+  expect(await bitmapTool(...parseShellWords(remove!))).toMatchObject({ exitCode: 0 });
+
+  const { exitCode, stderr } = await guest.tool('repair');
+  expect(exitCode).toBe(4);
+  expect(callsOf(stderr)).toEqual([
+    `repair --rebuild-origin ${target}`,
+    `repair --name c1 --against BACKUP ${target}`,
+  ]);
+  const [agree, compare] = callsOf(stderr);
+  const backup = join(guest.folder, 'full', 'vda.qcow2');
+  expect(await bitmapTool(...parseShellWords(compare!.replace('BACKUP', backup)), '--dry-run')).toMatchObject(
+    {
+      exitCode: 0,
+    },
+  );
+  expect(await bitmapTool(...parseShellWords(agree!))).toMatchObject({ exitCode: 0 });
 });
 
 it('repairs an image below the active one without a pause of the guest', async () => {

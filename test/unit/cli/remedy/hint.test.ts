@@ -56,7 +56,8 @@ const REMEDIES: { readonly [K in Remedy['kind']]: readonly Omit<Extract<Remedy, 
   'overlay-raw-image': [{ file }],
   'repair-directory': [{ file }, { file, copyFirst: true }, { file, opens: true }],
   'keep-outdated-names': [{ file }],
-  'rebuild-or-remove-in-use': [{ file }],
+  'rebuild-or-remove-in-use': [{ file, name: 'c1' }],
+  'remove-unknown-in-use': [{ file, name: 'c1' }],
   'remove-bitmap': [{ file, name: 'c1' }],
   'remove-unneeded-bitmaps': [{}],
   'remove-all-bitmaps': [{}],
@@ -111,8 +112,22 @@ const REMEDIES: { readonly [K in Remedy['kind']]: readonly Omit<Extract<Remedy, 
   'name-existing-checkpoint': [{ names: ['c1'] }],
   'confirm-checkpoint': [{ name: 'c1' }],
   'give-consent': [
-    { consents: ['rebuild-origin'], goesByPath: true },
-    { consents: ['rebuild-origin', 'enable-disabled'], goesByPath: false },
+    {
+      consents: ['rebuild-origin'],
+      goesByPath: true,
+      diskCount: 1,
+      isRunning: false,
+      comparable: { names: ['c1'], consents: [] },
+      others: ['c2'],
+    },
+    {
+      consents: ['rebuild-origin', 'enable-disabled'],
+      goesByPath: false,
+      diskCount: 2,
+      isRunning: true,
+      comparable: { names: ['c1', 'c2'], consents: ['enable-disabled'] },
+      others: [],
+    },
   ],
   'repair-disks-separately': [{}],
   'repair-again': [{}],
@@ -134,7 +149,10 @@ const REMEDIES: { readonly [K in Remedy['kind']]: readonly Omit<Extract<Remedy, 
     { name: 'c1', last: 'base.qcow2', first: undefined },
     { name: 'c1', last: 'base.qcow2', first: 'middle.qcow2' },
   ],
-  'repair-on-this-disk': [{ name: 'c1', image: file }],
+  'repair-on-this-disk': [
+    { name: 'c1', image: file, origin: undefined },
+    { name: 'c1', image: file, origin: file },
+  ],
   'name-checkpoint-of-origin': [{}],
   'repair-forgotten': [{ origin: 'base.qcow2' }],
   'equalize-sizes': [{}],
@@ -172,7 +190,7 @@ const REMEDIES: { readonly [K in Remedy['kind']]: readonly Omit<Extract<Remedy, 
   'shut-down-to-upgrade': [{ file }],
   'choose-name-free-in-qemu': [{}],
   'use-local-images': [{}],
-  'shut-down-or-commit': [{}],
+  'shut-down-to-write': [{}],
   'shut-down-to-compare': [{}],
 };
 
@@ -194,6 +212,79 @@ test('a hint before any command names an option only within a complete command',
     const hint = hintFor(remedy, NO_COMMAND);
     expectEqual({ hint, strange: await strangeOptions(hint, 'completion') }, { hint, strange: [] });
   }
+});
+
+/** The hint of a called command, with its arguments and options as commander gives them. */
+async function hintOfCall(remedy: Remedy, name: string, args: readonly unknown[], flags: object) {
+  const entry = COMMANDS.find((each) => each.name === name)!;
+  return hintFor(remedy, commandAtHand(await loadCommand(entry), args, { lock: true, ...flags }));
+}
+
+const CONSENT: Remedy = {
+  kind: 'give-consent',
+  consents: ['enable-disabled'],
+  goesByPath: true,
+  diskCount: 2,
+  isRunning: false,
+  comparable: { names: ['c1'], consents: [] },
+  others: ['c2', 'c3', 'c4', 'c5', 'c6'],
+};
+
+test('a hint of repair repeats its call with the guest, the checkpoints and the other options', async () => {
+  const flags = {
+    domain: 'vm 1',
+    connect: 'qemu:///session',
+    checkpoints: ['/cp'],
+    disk: ['vda', 'vdb'],
+    name: ['c1', "c'7"],
+    rebuildOrigin: true,
+    branch: ['s1'],
+    dryRun: true,
+    lock: false,
+  };
+  const guest = "--domain 'vm 1' --connect qemu:///session --checkpoints /cp --disk vda --disk vdb --no-lock";
+  expect(await hintOfCall(CONSENT, 'repair', [[]], flags)).toBe(
+    [
+      `Agree: "bitmap-tool repair --name c1 --name 'c'\\''7' --rebuild-origin --enable-disabled --branch s1 --dry-run ${guest}".`,
+      `Or compare with the backup of the checkpoint, which marks the least: "bitmap-tool repair --name c1 --against BACKUP --against BACKUP --dry-run ${guest}".`,
+      `Or repair only the other checkpoints: "bitmap-tool repair --name NAME --rebuild-origin --branch s1 --dry-run ${guest}".`,
+      `If an overlay has taken that path since, name the image that was active then: "bitmap-tool repair --name c1 --origin IMAGE --branch s1 --dry-run ${guest}".`,
+    ].join(' '),
+  );
+});
+
+test('a hint names the images of a call as they were given, and ACTIVE_IMAGE if it has none', async () => {
+  const origin: Remedy = { kind: 'name-origin' };
+  const images = ['json:{"driver":"qcow2"}', '-x.qcow2'];
+  expect(await hintOfCall(origin, 'check', [images], { qmp: 'q.sock' })).toMatch(
+    /: bitmap-tool repair --name NAME --origin IMAGE --qmp q.sock 'json:{"driver":"qcow2"}' .\/-x.qcow2$/,
+  );
+  expect(await hintOfCall(origin, 'map', ['disk.qcow2'], {})).toMatch(/IMAGE ACTIVE_IMAGE$/);
+});
+
+test('a checkpoint of another disk is repaired on this disk alone, or by the name of the guest', async () => {
+  const remedy: Remedy = { kind: 'repair-on-this-disk', name: 'c1', image: 'vdb.qcow2', origin: 'vdb.qcow2' };
+  const hint =
+    'If the checkpoint covers this disk, repair it by name: bitmap-tool repair --name c1 --origin vdb.qcow2';
+  expect(await hintOfCall(remedy, 'repair', [['vda.qcow2', 'vdb.qcow2']], {})).toBe(`${hint} vdb.qcow2`);
+  expect(await hintOfCall(remedy, 'repair', [[]], { domain: 'vm1' })).toBe(`${hint} --domain vm1`);
+});
+
+test('the options for a running guest are a remedy for an image that its QEMU has open, unless they are given', async () => {
+  const busy = (program: string): Remedy => ({ kind: 'stop-programs', programs: [program], toDo: 'write' });
+  const hint = /name the guest with --domain, or the socket of its monitor with --qmp/;
+  expect(await hintOfCall(busy('qemu-system-x86 (pid 7)'), 'add', ['a', ['b']], {})).toMatch(hint);
+  expect(await hintOfCall(busy('qemu-nbd (pid 7)'), 'add', ['a', ['b']], {})).not.toMatch(hint);
+  expect(await hintOfCall(busy('qemu-system-x86 (pid 7)'), 'add', ['a', ['b']], { qmp: 'q' })).not.toMatch(
+    hint,
+  );
+  expect(await hintOfCall(busy('qemu-system-x86 (pid 7)'), 'verify', ['a', ['b']], {})).not.toMatch(hint);
+});
+
+test('a lower image that QEMU cannot open for writing is repaired by the same call while the guest is off', async () => {
+  const remedy: Remedy = { kind: 'shut-down-to-write' };
+  expect(await hintOfCall(remedy, 'repair', [[]], { domain: 'vm1' })).toMatch(/run the command again\.$/);
+  expect(await hintOfCall(remedy, 'repair', [['a']], { qmp: 'q' })).toMatch(/again without --qmp\.$/);
 });
 
 test('the check finds an option that neither the command nor a command in the hint has', async () => {
