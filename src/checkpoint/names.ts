@@ -47,6 +47,9 @@ export function requireStorableName(name: string): void {
       `bitmap name of ${lengthBytes} bytes: must have 1…${MAX_BITMAP_NAME_BYTES} bytes, none of them zero`,
     );
   }
+  // A surrogate without its partner has no bytes in UTF-8. It would be stored as another character.
+  if (!name.isWellFormed())
+    throw new UsageError(`bitmap name ${JSON.stringify(name)} is not well-formed Unicode`);
   if (name === ALLOCATED) {
     throw new RefusedError(
       'BITMAP_LIMIT',

@@ -31,6 +31,12 @@ describe('a checkpoint name', () => {
     expect(() => requireStorableName(name)).toThrow(`bitmap name of ${bytes} bytes`);
   });
 
+  test('is not half of a character, which would be stored as another one', () => {
+    for (const name of ['\ud800', 'a\udc00b']) expect(() => requireStorableName(name)).toThrow(UsageError);
+    expect(() => requireStorableName('a\udc00b')).toThrow('name "a\\udc00b" is not well-formed Unicode');
+    expect(requireStorableName('💾')).toBeUndefined();
+  });
+
   test('cannot be #ALLOCATED, which always means the allocation of an image', () => {
     expect(() => requireStorableName('#ALLOCATED')).toThrow(RefusedError);
   });
