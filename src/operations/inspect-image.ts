@@ -51,7 +51,6 @@ export interface StoredImage {
 
 /** @throws RefusedError when it is not a qcow2 image */
 export async function inspectImage(imageName: string, options: InspectOptions = {}): Promise<StoredImage> {
-  options.signal?.throwIfAborted();
   const { path } = parseReference(imageName, undefined);
   const storage = await openLocked(path, 'read', lockingOf(options));
   try {

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 const ORDER =
   `remedy.ts errors.ts bytes text storage format image bitmap census inspection stored-metadata plan chain guest/allocation guest/data
   guest/comparison picture checkpoint/checkpoint.ts checkpoint/names.ts checkpoint/xml checkpoint/chain
-  checkpoint/known checkpoint/verdict checkpoint/repair qemu operations index.ts cli`.split(/\s+/);
+  checkpoint/known checkpoint/verdict checkpoint/repair qemu operations library index.ts cli`.split(/\s+/);
 
 const src = join(import.meta.dirname, '../../src');
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

@@ -87,9 +87,8 @@ export async function checkpointsOfImages(
  */
 export async function checkpointsOfFiles(
   paths: readonly string[],
-  { signal, onWarning }: OperationOptions = {},
+  { onWarning }: OperationOptions = {},
 ): Promise<CheckpointDocuments> {
-  signal?.throwIfAborted();
   const checkpoints = await readCheckpoints(paths, { onWarning });
   const given = new Set(checkpoints.map(({ name }) => name));
   for (const { file, name, parent, disks } of checkpoints) {

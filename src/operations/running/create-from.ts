@@ -30,7 +30,7 @@ export async function createFromRunning(
   qemu: RunningQemu,
   imageName: string,
   source: BitmapSource,
-  options: CreateFromOptions = {},
+  options: Omit<CreateFromOptions, 'into'> = {},
 ): Promise<CreateFromResult> {
   options.names?.forEach(requireStorableName);
   return withRunningImage(qemu, imageName, options, async (running) => {

@@ -114,7 +114,7 @@ describe('in random images measure', () => {
       const wishes = { topCompat: '1.1', depths: [1, 1, 2] } as const;
       const { top, story } = await buildRandomChain(random, await scratchFolder(), wishes);
       await story.toldOnFailure(async () => {
-        const names = Array.from({ length: random.between(1, 6) }, (_, index) => `new ${index}`);
+        const names = Array.from({ length: random.between(2, 6) }, (_, index) => `new ${index}`);
         const granularity = random.chance(0.3) ? undefined : 2 ** random.between(9, 20);
         await expectExact(top.path, top.name, randomSource(random, top.virtualSize), { names, granularity });
         // Once more, with some existing bitmaps and released clusters.
