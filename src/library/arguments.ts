@@ -14,7 +14,18 @@ import type { BitmapSource } from '../operations/create-from/sources.ts';
 import type { OperationOptions } from '../operations/options.ts';
 import type { Domain, DomainAddress } from '../operations/running/open-domain.ts';
 import type { QemuAddress, RunningQemu } from '../operations/running/open-qemu.ts';
-import { type Fields, fields, kinds, listOf, oneOf, optional, type Rule, rule, someOf } from './rules.ts';
+import {
+  type Fields,
+  fields,
+  kinds,
+  listOf,
+  oneOf,
+  optional,
+  type Rule,
+  rule,
+  someOf,
+  type Whole,
+} from './rules.ts';
 
 /** The name of a bitmap, which may have any name that an image has stored. */
 export const TEXT = rule('text', (value): value is string => typeof value === 'string');
@@ -55,14 +66,14 @@ const EXTENTS = rule(
     typeof value === 'object' && value !== null && Symbol.iterator in value,
 );
 
-const REFERENCE: Rule<ImageReference> = (value, name) =>
+const REFERENCE: Rule<Whole<ImageReference>> = (value, name) =>
   fields<ImageReference>({
     path: PATH,
     format: optional(TEXT),
     backing: (below, at) => (below === null ? null : optional(REFERENCE)(below, at)),
   })(value, name);
 
-export const PATH_OR_REFERENCE: Rule<string | ImageReference> = (value, name) =>
+export const PATH_OR_REFERENCE: Rule<Whole<string | ImageReference>> = (value, name) =>
   typeof value === 'object' ? REFERENCE(value, name) : PATH(value, name);
 
 export const READING: Fields<OperationOptions> = {
@@ -157,6 +168,8 @@ export const DOMAIN = [
   rule('what openDomain returns', (value): value is Domain => Array.isArray((value as Domain | null)?.disks)),
 ] as const;
 
-export function options<T extends object>(rules: Fields<T>): readonly ['options', Rule<T | undefined>] {
+export function options<T extends object>(
+  rules: Fields<T>,
+): readonly ['options', Rule<Whole<T> | undefined>] {
   return ['options', optional(fields(rules))];
 }

@@ -7,6 +7,7 @@ import type { BitmapActionOptions } from '../operations/bitmaps/bitmap-actions.t
 import type { DumpOptions } from '../operations/bitmaps/dump-bitmap.ts';
 import type { ListOptions } from '../operations/bitmaps/list-bitmaps.ts';
 import type { RemoveOptions } from '../operations/bitmaps/remove-chosen.ts';
+import type { VerifyOptions } from '../operations/bitmaps/verify-bitmap.ts';
 import type { CarryOptions } from '../operations/checkpoints/carry-checkpoints.ts';
 import type { CheckOptions } from '../operations/checkpoints/check-checkpoints.ts';
 import type { CreateCheckpointOptions } from '../operations/checkpoints/create-checkpoint.ts';
@@ -49,7 +50,7 @@ import { checked, checkedPromise, oneOf, optional, someOf } from './rules.ts';
 const [TO_READ, TO_CHANGE] = [options(READING), options(CHANGING)];
 const TO_ADD = options<AddOptions>({ ...CHANGING, granularity: optional(GRANULARITY), disabled: FLAG });
 const TO_CREATE = options<CreateFromOptions>({ ...CREATING, into: optional(PATH) });
-const TO_DUMP = options<DumpOptions>({ ...READING, chain: FLAG });
+const TO_READ_MARKS = options<DumpOptions & VerifyOptions>({ ...READING, chain: FLAG });
 const TO_LIST = options<ListOptions>({ ...READING, chain: FLAG, dirtyShareParts: optional(NUMBER) });
 const TO_CHECK = options<CheckOptions>({ ...READING, ...CHECKPOINT_FILES });
 const TO_REPAIR = options<RepairOptions>({
@@ -91,9 +92,15 @@ export const applyBitmapActions = checkedPromise(
 export const createFrom = checkedPromise(operations.createFrom, IMAGE, SOURCE, TO_CREATE);
 export const measure = checkedPromise(operations.measure, IMAGE, SOURCE, TO_CREATE);
 
-export const dumpBitmap = checkedPromise(operations.dumpBitmap, IMAGE, NAME, TO_DUMP);
+export const dumpBitmap = checkedPromise(operations.dumpBitmap, IMAGE, NAME, TO_READ_MARKS);
 export const listBitmaps = checkedPromise(operations.listBitmaps, IMAGE, TO_LIST);
-export const verifyBitmap = checkedPromise(operations.verifyBitmap, IMAGE, NAME, ['against', PATH], TO_READ);
+export const verifyBitmap = checkedPromise(
+  operations.verifyBitmap,
+  IMAGE,
+  NAME,
+  ['against', PATH],
+  TO_READ_MARKS,
+);
 export const inspectImage = checkedPromise(
   operations.inspectImage,
   IMAGE,
@@ -157,7 +164,7 @@ export const createFromRunning = checkedPromise(
   SOURCE,
   options(CREATING),
 );
-export const dumpRunning = checkedPromise(operations.dumpRunning, QEMU, IMAGE, NAME, TO_DUMP);
+export const dumpRunning = checkedPromise(operations.dumpRunning, QEMU, IMAGE, NAME, TO_READ_MARKS);
 export const listRunning = checkedPromise(operations.listRunning, QEMU, IMAGE, TO_LIST);
 export const checkRunning = checkedPromise(operations.checkRunning, QEMU, IMAGES, TO_CHECK);
 export const repairRunning = checkedPromise(operations.repairRunning, QEMU, IMAGES, TO_REPAIR);

@@ -12,6 +12,9 @@ import { shortened } from '../text/shortened.ts';
  */
 export type Rule<T> = (value: unknown, name: string) => T;
 
+/** A `T` with all fields that it may have, so that the compiler finds a rule that does not know one of them. */
+export type Whole<T> = { [Key in keyof T]-?: T[Key] };
+
 /** A rule for each field of a `T`, so that the compiler finds a missing one. */
 export type Fields<T> = { readonly [Key in keyof T]-?: Rule<T[Key]> };
 
@@ -44,7 +47,7 @@ export function listOf<T>(element: Rule<T>): Rule<readonly T[]> {
 }
 
 /** An object that has no other fields: an option with a misspelt name would have no effect. */
-export function fields<T extends object>(rules: Fields<T>): Rule<T> {
+export function fields<T extends object>(rules: Fields<T>): Rule<Whole<T>> {
   return (value, name) => {
     const given = anObject(value, name);
     const unknown = Object.keys(given).find((key) => !Object.hasOwn(rules, key) && given[key] !== undefined);
@@ -53,7 +56,7 @@ export function fields<T extends object>(rules: Fields<T>): Rule<T> {
       throw new UsageError(`${name} has a field "${shortened(unknown, 40)}", allowed are ${known}`);
     }
     for (const key of Object.keys(rules) as (keyof T & string)[]) rules[key](given[key], `${name}.${key}`);
-    return given as T;
+    return given as Whole<T>;
   };
 }
 
@@ -62,16 +65,16 @@ type Kinds<T extends { readonly kind: string }> = {
 };
 
 /** An object whose field `kind` decides which other fields it has. */
-export function kinds<T extends { readonly kind: string }>(rulesOf: Kinds<T>): Rule<T> {
+export function kinds<T extends { readonly kind: string }>(rulesOf: Kinds<T>): Rule<Whole<T>> {
   const anyKind = oneOf(...(Object.keys(rulesOf) as T['kind'][]));
   return (value, name) => {
     const kind = anyKind(anObject(value, name)['kind'], `${name}.kind`);
-    return fields<object>({ kind: anyKind, ...rulesOf[kind] })(value, name) as T;
+    return fields<object>({ kind: anyKind, ...rulesOf[kind] })(value, name) as Whole<T>;
   };
 }
 
 type Arguments<T extends readonly unknown[]> = {
-  readonly [Index in keyof T]-?: readonly [name: string, rule: Rule<T[Index]>];
+  readonly [Index in keyof T]-?: readonly [name: string, rule: Rule<Whole<T[Index]>>];
 };
 
 // biome-ignore lint/suspicious/noExplicitAny: it stands for the arguments of any function

@@ -57,7 +57,7 @@ const ROWS: Record<string, Row> = {
   repairDirectory: { given: [image], options: {}, writes: true },
   listBitmaps: { given: [image], options: { chain: true, dirtyShareParts: 5 } },
   dumpBitmap: { given: [image, 'a'], options: { chain: true } },
-  verifyBitmap: { given: [image, 'a', 'older'], options: {} },
+  verifyBitmap: { given: [image, 'a', 'older'], options: { chain: true } },
   inspectImage: { given: [image], options: { parts: ['header', 'refcounts'] } },
   mapAllocation: { given: [image], options: { layer: true, onImage: () => {} } },
   checkCheckpoints: { given: [[image]], options: { documents: [] } },
