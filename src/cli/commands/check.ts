@@ -48,10 +48,9 @@ export const checkCommand: CommandDefinition<[string[]], CommonOptions & Checkpo
     const { checkpoints = [], disk: named = [] } = options;
     const way = {
       isRunning: options.qmp !== undefined || (result.domain?.state ?? SHUT_OFF) !== SHUT_OFF,
-      options: [
-        ...(callOf(options) ?? []),
-        ...checkpoints.flatMap((path) => ['--checkpoints', shellPath(path)]),
-      ],
+      guest: callOf(options) ?? [],
+      options: checkpoints.flatMap((path) => ['--checkpoints', shellPath(path)]),
+      active: result.disks.map(({ image }) => image),
       disks: new Map(
         images.flatMap((image, index) => (named[index] === undefined ? [] : [[image, named[index]]])),
       ),
@@ -123,8 +122,7 @@ const NAME_PLACE = '\0';
 /** Lists each call once, even if several disks or checkpoints need the same call. */
 function adviceLines(disks: readonly CheckedDisk[], way: RepairWay): string {
   const calls = disks.flatMap(({ checkpoints }) => checkpoints.flatMap(({ advice }) => advice ?? []));
-  const active = disks.map(({ image }) => image);
-  const lines = inOrder(calls, active).map((call) => {
+  const lines = inOrder(calls, way.active ?? []).map((call) => {
     const tighter = tighterCommand(call, way);
     const other =
       tighter === undefined

@@ -18,27 +18,38 @@ import type { CommandAtHand, Words } from './words.ts';
 
 /** The options that an advised call takes over from the command that advises it. */
 export interface RepairWay {
+  /** Options that name the guest or its QEMU. */
+  readonly guest: readonly string[];
   /** A running guest has the images open. */
   readonly isRunning?: boolean;
-  /** Options that name the guest and the XML of its checkpoints. */
+  /** Options that name the XML of the checkpoints. */
   readonly options: readonly string[];
+  /** The active image of each disk. Undefined if no call is for an image below. */
+  readonly active?: readonly string[];
   /** The disk name in the checkpoints, for each image. */
   readonly disks: ReadonlyMap<string, string>;
 }
 
 /** A call that can be pasted into a shell. A person must first replace the words in capitals. */
 export function repairCommand(call: RepairCall, way?: RepairWay): string {
+  // Neither a QEMU nor libvirt can do this in an image that a guest uses.
+  const whileOff = way?.isRunning ? '  # while the guest is off' : '';
   switch (call.kind) {
     case 'repair-directory-first':
-      return `bitmap-tool repair --directory ${shellPath(call.file)}`;
+      return `bitmap-tool repair --directory ${shellPath(call.file)}${whileOff}`;
     case 'create-checkpoint':
       return createCheckpoint(call.name, call.images);
     case 'resize-image':
-      return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}${way?.isRunning ? '  # while the guest is off' : ''}`;
+      return `qemu-img resize ${shellPath(call.file)} ${call.sizeBytes}${whileOff}`;
     case 'repair-checkpoint': {
       const { images, names = [], consents, origins, branches, isAgainst } = call;
+      const isActive = way?.active === undefined || areActive(call, way.active);
+      // A running guest changes what would be compared.
+      const isForOff = !isActive || isAgainst || branches.length > 0;
+      const isGone = isForOff && way?.guest[0] === '--qmp';
+      const guest = isActive && !isGone ? (way?.guest ?? []) : [];
       const disks = images.flatMap((image) => way?.disks.get(image) ?? []);
-      return [
+      const words = [
         'bitmap-tool repair',
         ...names.flatMap((name) => ['--name', shellWord(name)]),
         ...consents.map(consentOption),
@@ -46,12 +57,21 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
         ...branches.flatMap((branch) => ['--branch', shellPath(branch)]),
         ...(isAgainst ? images.flatMap(() => ['--against', 'BACKUP']) : []),
         // With --domain, the guest provides the images.
+        ...guest,
         ...(way?.options ?? []),
         ...disks.flatMap((disk) => ['--disk', shellWord(disk)]),
-        ...(way?.options[0] === '--domain' ? [] : images.map(shellPath)),
-      ].join(' ');
+        ...(guest[0] === '--domain' ? [] : images.map(shellPath)),
+      ];
+      return `${words.join(' ')}${isForOff ? whileOff : ''}`;
     }
   }
+}
+
+function areActive(
+  { images }: Extract<RepairCall, { kind: 'repair-checkpoint' }>,
+  active: readonly string[],
+) {
+  return images.every((image) => active.includes(image));
 }
 
 /**
@@ -66,7 +86,7 @@ export function inOrder(calls: readonly RepairCall[], active: readonly string[])
         return 0;
       case 'repair-checkpoint':
         // QEMU does not resize a lower image with a broken bitmap.
-        return call.images.every((image) => active.includes(image)) ? 3 : 1;
+        return areActive(call, active) ? 3 : 1;
       case 'resize-image':
         return 2;
       case 'create-checkpoint':
@@ -94,7 +114,7 @@ function createCheckpoint(name: string, images: readonly string[]): string {
 export const consentOption = (consent: Consent) => `--${consent}` as const;
 
 const repairFirst = (call: RepairCall, command: CommandAtHand) =>
-  `Repair it first: ${repairCommand(call, { options: targetWords(command), disks: new Map() })}`;
+  `Repair it first: ${repairCommand(call, { guest: targetWords(command), options: [], disks: new Map() })}`;
 
 const agreed = (consents: readonly Consent[]) =>
   Object.fromEntries(consents.map((consent) => [consentOption(consent), true as const]));

@@ -195,6 +195,44 @@ test('check of a running QEMU says that an image is resized while the guest is o
   expect(await paste(resize!)).toMatchObject({ exitCode: 0 });
 });
 
+test('check of a running QEMU says which repair needs the guest to be off', async () => {
+  const [top, backup] = [join(folder, 'top.qcow2'), join(folder, 'backup.qcow2')];
+  await qemuImg('convert', '-O', 'qcow2', disk, backup);
+  await crashOn(disk);
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', top);
+  const nodes = [
+    ...qcow2Nodes('base', disk, { 'read-only': true }),
+    ...qcow2Nodes('top', top, { backing: 'base' }),
+  ];
+  const { socket, stop } = await startQemu(nodes);
+  const { stdout } = await bitmapTool('check', '--qmp', socket, top);
+  expect(stdout).toContain(`→ bitmap-tool repair --name c1 --rebuild-origin --qmp ${socket} ${top}\n`);
+  const [, compare] = /: (bitmap-tool .*)$/m.exec(stdout)!;
+  expect(compare).toBe(`bitmap-tool repair --name c1 --against BACKUP ${top}  # while the guest is off`);
+  await stop();
+  expect(await paste(compare!.replace('BACKUP', backup))).toMatchObject({ exitCode: 0 });
+});
+
+test('check advises the repair of an image below, at rest, before it is resized', async () => {
+  const top = join(folder, 'top.qcow2');
+  await crashOn(disk);
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', top);
+  await qemuImg('bitmap', '--add', top, 'c1');
+  await qemuImg('resize', '-q', top, '9M');
+  const nodes = [
+    ...qcow2Nodes('base', disk, { 'read-only': true }),
+    ...qcow2Nodes('top', top, { backing: 'base' }),
+  ];
+  const { socket, stop } = await startQemu(nodes);
+  const { stdout } = await bitmapTool('check', '--qmp', socket, top);
+  const [, repair] = /^→ (.*)$/m.exec(stdout)!;
+  expect(repair).toBe(`bitmap-tool repair --name c1 --rebuild-origin ${disk}  # while the guest is off`);
+  await stop();
+  expect(await paste(repair!)).toMatchObject({ exitCode: 0 });
+  const [, resize] = /^→ (.*)$/m.exec((await bitmapTool('check', top)).stdout)!;
+  expect(await paste(resize!)).toMatchObject({ exitCode: 0 });
+});
+
 test('a hint that reads an image in use reads it in the same way', async () => {
   await holdOpen(disk);
   const { stderr } = await bitmapTool('checkpoint-xml', '-U', '--disk', 'vda', '-n', 'c9', disk);
