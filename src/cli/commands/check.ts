@@ -46,13 +46,16 @@ export const checkCommand: CommandDefinition<[string[]], CommonOptions & Checkpo
       check(images, { ...common, ...checkpointFilesOf(options) }, options),
     );
     const { checkpoints = [], disk: named = [] } = options;
+    const active = result.disks.map(({ image }) => image);
+    const targets = result.domain?.targets ?? named;
     const way = {
       isRunning: options.qmp !== undefined || (result.domain?.state ?? SHUT_OFF) !== SHUT_OFF,
       guest: callOf(options) ?? [],
       options: checkpoints.flatMap((path) => ['--checkpoints', shellPath(path)]),
-      active: result.disks.map(({ image }) => image),
+      active,
+      isWholeGuest: result.domain !== undefined && named.length === 0,
       disks: new Map(
-        images.flatMap((image, index) => (named[index] === undefined ? [] : [[image, named[index]]])),
+        active.flatMap((image, index) => (targets[index] === undefined ? [] : [[image, targets[index]]])),
       ),
     };
     if (!options.quiet)

@@ -26,6 +26,8 @@ export interface RepairWay {
   readonly options: readonly string[];
   /** The active image of each disk. Undefined if no call is for an image below. */
   readonly active?: readonly string[];
+  /** The active images are those of all disks of the guest. A call for all of them names no disk. */
+  readonly isWholeGuest?: boolean;
   /** The disk name in the checkpoints, for each image. */
   readonly disks: ReadonlyMap<string, string>;
 }
@@ -48,7 +50,8 @@ export function repairCommand(call: RepairCall, way?: RepairWay): string {
       const isForOff = !isActive || isAgainst || branches.length > 0;
       const isGone = isForOff && way?.guest[0] === '--qmp';
       const guest = isActive && !isGone ? (way?.guest ?? []) : [];
-      const disks = images.flatMap((image) => way?.disks.get(image) ?? []);
+      const isForAll = way?.isWholeGuest === true && images.length === way.active?.length;
+      const disks = isForAll ? [] : images.flatMap((image) => way?.disks.get(image) ?? []);
       const words = [
         'bitmap-tool repair',
         ...names.flatMap((name) => ['--name', shellWord(name)]),

@@ -85,6 +85,14 @@ it('changes no disk of a guest if one of them cannot be repaired', async () => {
   const { machine, bases } = await mixedGuest();
   await qemuImg('bitmap', '--disable', bases.sda, 'c1');
   await machine.start();
+  const advised = async (...args: string[]) => {
+    const { json } = await tool('check', machine.name, ...args);
+    const { disks } = json as { disks: { checkpoints: { advice: string | null }[] }[] };
+    return disks.flatMap(({ checkpoints }) => checkpoints.flatMap(({ advice }) => advice ?? []));
+  };
+  const guest = `--domain ${machine.name} --connect '${libvirt.uri}'`;
+  expect(await advised()).toEqual(Array(2).fill(`bitmap-tool repair --enable-disabled ${guest}`));
+  expect(await advised('--disk', 'vda')).toEqual([`bitmap-tool repair ${guest} --disk vda`]);
   expect(await tool('repair', machine.name)).toMatchObject({ exitCode: 4 });
   for (const target of Object.keys(machine.disks)) {
     expect(await tool('list', machine.name, target)).toMatchObject({ exitCode: 0, json: { bitmaps: [] } });
