@@ -162,7 +162,9 @@ describe('create-from --chain', () => {
     expect((await bitmapTool(...args)).exitCode).toBe(5);
     const { exitCode, error } = await bitmapTool(...args, '-U', '--json');
     expect(exitCode).toBe(4);
-    expect(error?.message).toContain('is in use by a program that has the image open for writing');
+    expect(error?.message).toContain(
+      'a program has the image open for writing, and only that program knows its bitmap',
+    );
   });
 
   test('requires --bitmap with names of checkpoints', async () => {
