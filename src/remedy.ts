@@ -280,6 +280,7 @@ export type QemuRemedy =
   | { readonly kind: 'run-on-host' }
   | { readonly kind: 'name-disk-of-guest'; readonly disks: readonly string[] }
   | { readonly kind: 'run-again-after-snapshot' }
+  | { readonly kind: 'run-again-after-other-run' }
   | { readonly kind: 'shut-down-for-source' }
   | { readonly kind: 'shut-down-to-upgrade'; readonly file: string }
   | { readonly kind: 'choose-name-free-in-qemu' }

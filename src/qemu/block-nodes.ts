@@ -5,6 +5,7 @@ import { isAbsolute } from 'node:path';
 import { RefusedError } from '../errors.ts';
 import { fileIdentity } from '../storage/file.ts';
 import { pathIn } from '../storage/path.ts';
+import { filesOfQemu } from './open-files.ts';
 import { executeOrRefuse, type Qmp } from './qmp.ts';
 
 /** A bitmap, from BlockDirtyInfo. Sizes are in bytes. */
@@ -42,11 +43,13 @@ export interface ImageNode {
   readonly clusterSizeBytes: number | undefined;
   readonly bitmaps: readonly QemuBitmap[];
   readonly options: NodeOptions;
-  /** undefined if it is not a local file: nbd, rbd, … */
+  /** undefined if it is not a local file: nbd, rbd, …, or if its name means another file here. */
   readonly file: FileNode | undefined;
   /** The name of the image in messages: its path, or QEMU's name of the file. */
   readonly path: string;
   readonly backing: ImageNode | undefined;
+  /** The node directly below: the backing image, or a filter above it. */
+  readonly backingChild: string | undefined;
   /** Nodes that have it as their backing image. */
   readonly overlays: readonly string[];
 }
@@ -143,11 +146,13 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
 
   const images = new Map<string, ImageNode>();
   const files = new Map<string, { path: string; identity: string }>();
+  const open = await filesOfQemu(qmp.processId);
   for (const { 'node-name': name, drv, file } of infos) {
     if (!PROTOCOLS_OF_FILES.has(drv)) continue;
     const path = resolvePath(qmp, file);
     const identity = path && (await fileIdentity(path).catch(() => undefined));
-    if (path !== undefined && identity !== undefined) files.set(name, { path, identity });
+    if (path === undefined || identity === undefined || open?.has(identity) === false) continue;
+    files.set(name, { path, identity });
   }
   for (const info of infos) if (isImage(info)) imageNode(info);
   return { images: [...images.values()], names: new Set(infoOf.keys()) };
@@ -171,6 +176,7 @@ export async function readBlockNodes(qmp: Qmp): Promise<BlockNodes> {
       file,
       path: file?.path ?? info.file,
       backing: backingOf(name),
+      backingChild: childOf.get(name)?.get('backing'),
       overlays: (overlaysOf.get(name) ?? []).toSorted(),
     };
     images.set(name, node);

@@ -7,7 +7,10 @@ import { FailedError, InUseError } from '../errors.ts';
 import type { OnWarning } from '../remedy.ts';
 import { chainOfNode, type ImageNode, type QemuBitmap, readBlockNodes } from './block-nodes.ts';
 import { writeCarrier } from './carrier.ts';
+import { marksWritable } from './give-back.ts';
+import { runOf } from './own-names.ts';
 import { QmpError } from './qmp.ts';
+import { refuseBusyQemu } from './refuse-busy.ts';
 import { openForWriting } from './reopen.ts';
 import type { Session } from './session.ts';
 
@@ -23,15 +26,6 @@ export interface NodeChange {
   readonly marks?: DirtyBitmap | undefined;
   /** Bitmaps of the same node to merge into it, such as the one that recorded writes during a read. */
   readonly sources?: readonly string[] | undefined;
-}
-
-/** Records every write to the node from now on, for as long as the session is open. */
-export async function recordWrites(session: Session, node: ImageNode, granularity: number): Promise<string> {
-  const { qmp } = session;
-  const recorder = { node: node.nodeName, name: session.ownName() };
-  await qmp.execute('block-dirty-bitmap-add', { ...recorder, granularity, persistent: false });
-  session.onClose(() => qmp.execute('block-dirty-bitmap-remove', recorder));
-  return recorder.name;
 }
 
 export interface ChangeNodesOptions {
@@ -71,19 +65,26 @@ export async function changeNodes(
     await qmp.execute('transaction', { actions: changes.flatMap((change) => actionsOf(change, carriers)) });
   } catch (error) {
     if (!(error instanceof QmpError) || changes.some(isReplaced)) throw error;
-    const refused = await changedChain(session, nodes);
+    const refused = await changedChain(session, nodes, () => false);
     throw refused === undefined ? error : chainChanged(refused);
   }
   // To an image that has become read-only, QEMU 11.1 adds no persistent bitmap. Older versions add it and do
   // not store it.
-  const late = await changedChain(session, nodes);
-  if (late !== undefined) {
-    throw new FailedError(
-      'IO_ERROR',
-      `${late.path}: its chain has changed in QEMU meanwhile; QEMU may not store the new bitmaps`,
-      { remedy: { kind: 'run-again-after-snapshot' }, context: { file: late.path } },
-    );
-  }
+  await requireWritable(session, nodes);
+}
+
+/**
+ * @throws FailedError when the chain of an image has changed in the last moment, or the image has become
+ * read-only
+ */
+async function requireWritable(session: Session, nodes: readonly ImageNode[]): Promise<void> {
+  const late = await changedChain(session, nodes, () => false);
+  if (late === undefined) return;
+  throw new FailedError(
+    'IO_ERROR',
+    `${late.path}: its chain has changed in QEMU meanwhile; QEMU may not store its changed bitmaps`,
+    { remedy: { kind: 'run-again-after-snapshot' }, context: { file: late.path } },
+  );
 }
 
 /**
@@ -104,6 +105,22 @@ export async function removeFromNode(
     data: { node: node.nodeName, name },
   }));
   await session.qmp.execute('transaction', { actions });
+  await requireWritable(session, [node]);
+}
+
+/**
+ * @throws InUseError while another run has opened one of the images for writing. When that run ends, QEMU opens
+ * the image read-only, and does not store a bitmap that is added then
+ */
+function refuseOtherRun(session: Session, nodes: readonly ImageNode[]): void {
+  const own = runOf(session.ownName());
+  for (const { path, bitmaps } of nodes) {
+    if (!bitmaps.some(({ name }) => marksWritable(name) && runOf(name) !== own)) continue;
+    throw new InUseError(`${path}: another run of this program changes it in QEMU; nothing was changed`, {
+      remedy: { kind: 'run-again-after-other-run' },
+      context: { file: path },
+    });
+  }
 }
 
 /** Makes QEMU open the read-only ones for writing, because it changes no bitmap of a read-only image. */
@@ -112,14 +129,14 @@ async function openToChange(
   nodes: readonly ImageNode[],
   { signal, onWarning }: ChangeNodesOptions,
 ): Promise<void> {
-  const changed = await changedChain(session, nodes);
+  const changed = await changedChain(session, nodes, (node) => node.options.readOnly);
   if (changed !== undefined) throw chainChanged(changed);
+  refuseOtherRun(session, nodes);
   signal?.throwIfAborted();
-  await openForWriting(
-    session,
-    nodes.filter(({ options }) => options.readOnly),
-    onWarning,
-  );
+  const readOnly = nodes.filter(({ options }) => options.readOnly);
+  // A job that has begun since may use an image that is opened for writing here.
+  if (readOnly.length > 0) await refuseBusyQemu(session.qmp);
+  await openForWriting(session, readOnly, onWarning);
   signal?.throwIfAborted();
 }
 
@@ -130,8 +147,16 @@ function chainChanged({ path }: ImageNode): InUseError {
   });
 }
 
-/** Finds a node whose chain has changed since it was read, by a snapshot or the end of a job. */
-async function changedChain({ qmp }: Session, nodes: readonly ImageNode[]): Promise<ImageNode | undefined> {
+/**
+ * Finds a node whose chain has changed since it was read, by a snapshot or the end of a job.
+ *
+ * @param isReadOnly whether a node must be read-only now
+ */
+async function changedChain(
+  { qmp }: Session,
+  nodes: readonly ImageNode[],
+  isReadOnly: (node: ImageNode) => boolean,
+): Promise<ImageNode | undefined> {
   const { images } = await readBlockNodes(qmp);
   const chainOf = (node: ImageNode) =>
     chainOfNode(node)
@@ -139,7 +164,8 @@ async function changedChain({ qmp }: Session, nodes: readonly ImageNode[]): Prom
       .join(' ← ');
   return nodes.find((node) => {
     const now = images.find(({ nodeName }) => nodeName === node.nodeName);
-    return now?.overlays.join() !== node.overlays.join() || chainOf(now) !== chainOf(node);
+    if (now?.options.readOnly !== isReadOnly(node)) return true;
+    return now.overlays.join() !== node.overlays.join() || chainOf(now) !== chainOf(node);
   });
 }
 

@@ -4,6 +4,7 @@
 import type { ImageNode } from './block-nodes.ts';
 import { readKnownOptions } from './known-options.ts';
 import type { Qmp } from './qmp.ts';
+import { findJob } from './refuse-busy.ts';
 import { optionsToReopen } from './reopen-options.ts';
 
 /** The end of the name of a bitmap that marks an image as opened for writing by a run. */
@@ -17,6 +18,8 @@ export function marksWritable(bitmapName: string): boolean {
 export async function giveBack(qmp: Qmp, node: ImageNode, mark: string): Promise<void> {
   // After a commit it may be the active image, which QEMU must keep open for writing.
   if (!node.options.readOnly && node.overlays.length > 0) {
+    // A job may write to it. A later run gives it back.
+    if ((await findJob(qmp)) !== undefined) return;
     const optionsOf = await readKnownOptions(qmp, [node]);
     await qmp.execute('blockdev-reopen', { options: optionsToReopen(node, optionsOf(node)).readOnly });
   }

@@ -4,9 +4,10 @@
  */
 import { cleanBitmap, type DirtyBitmap, markRange } from '../bitmap/dirty-bitmap.ts';
 import type { ProgressOptions } from '../image/progress.ts';
-import type { ImageNode } from './block-nodes.ts';
+import type { ImageNode, QemuBitmap } from './block-nodes.ts';
 import { type NbdExport, type NbdMapVisitor, visitNbdMap } from './nbd-map.ts';
 import type { Session } from './session.ts';
+import { copyBitmap } from './temporary-bitmaps.ts';
 
 /**
  * The allocation of one image, or of the topmost images together.
@@ -34,21 +35,13 @@ export async function readAllocatedByQemu(
 export async function readMarksOfQemu(
   session: Session,
   node: ImageNode,
-  { name, granularity }: { readonly name: string; readonly granularity: number },
+  original: Pick<QemuBitmap, 'name' | 'granularity'>,
   options: ProgressOptions,
 ): Promise<DirtyBitmap> {
-  const { qmp } = session;
-  const copy = { node: node.nodeName, name: session.ownName() };
-  await qmp.execute('transaction', {
-    actions: [
-      { type: 'block-dirty-bitmap-add', data: { ...copy, granularity, persistent: false, disabled: true } },
-      { type: 'block-dirty-bitmap-merge', data: { node: copy.node, target: copy.name, bitmaps: [name] } },
-    ],
-  });
-  session.onClose(() => qmp.execute('block-dirty-bitmap-remove', copy));
-  const bitmap = cleanBitmap(node.virtualSizeBytes, Math.log2(granularity));
-  const context = `qemu:dirty-bitmap:${copy.name}`;
-  await visitExport(session, node, { bitmaps: [copy.name] }, context, options, (offset, length, type) => {
+  const copy = await copyBitmap(session, node, original, false);
+  const bitmap = cleanBitmap(node.virtualSizeBytes, Math.log2(original.granularity));
+  const context = `qemu:dirty-bitmap:${copy}`;
+  await visitExport(session, node, { bitmaps: [copy] }, context, options, (offset, length, type) => {
     if (type !== 0) markRange(bitmap, offset, length);
   });
   return bitmap;

@@ -25,9 +25,15 @@ const REFUSED_STATES: ReadonlyMap<string, string> = new Map([
   ['internal-error', 'is stopped for an internal error'],
 ]);
 
+/** A block job or another job that QEMU runs. */
+export async function findJob(qmp: Qmp): Promise<JobInfo | undefined> {
+  const [job] = await qmp.execute<JobInfo[]>('query-jobs');
+  return job;
+}
+
 /** @throws InUseError while a job runs, the guest migrates, or its storage fails */
 export async function refuseBusyQemu(qmp: Qmp): Promise<void> {
-  const [job] = await qmp.execute<JobInfo[]>('query-jobs');
+  const job = await findJob(qmp);
   if (job !== undefined) {
     throw inUse(qmp, `the ${job.type} job "${job.id}" is ${job.status}`, { kind: 'wait-for-job' });
   }

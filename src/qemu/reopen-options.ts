@@ -7,7 +7,7 @@ import type { BlockdevOptions } from './blockdev-options.ts';
 import type { ImageOptions } from './known-options.ts';
 import type { QmpError } from './qmp.ts';
 
-interface Reopening {
+export interface Reopening {
   readonly writable: readonly BlockdevOptions[];
   readonly readOnly: readonly BlockdevOptions[];
 }
@@ -23,8 +23,8 @@ export function optionsToReopen(node: ImageNode, known: ImageOptions | undefined
     isAsKnown(node.options, format) &&
     isAsKnown(node.file.options, file);
   if (!same) throw cannotWrite(node, 'QEMU has it open with other options than it was given');
-  // A commit may have replaced its backing image.
-  const backing = node.backing?.nodeName ?? null;
+  // A commit may have replaced its backing image. A filter above that must stay.
+  const backing = node.backingChild ?? null;
   const formatAs = (isReadOnly: boolean) => ({ ...format, backing, 'read-only': isReadOnly });
   const files = file['read-only'] === true ? [file] : [];
   return {

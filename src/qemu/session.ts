@@ -1,9 +1,10 @@
 /**
  * One session in a QEMU: the temporary objects that a run adds to QEMU, and their removal at its end.
  */
-import { chown, mkdtemp, rm, stat } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FailedError, InUseError } from '../errors.ts';
 import { removeOwn } from './own-files.ts';
 import { newRunName } from './own-names.ts';
@@ -76,9 +77,10 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
       // Stopping the server also removes the exports, which frees the nodes and bitmaps that they use.
       const stop = socket === undefined ? [] : [() => qmp.execute('nbd-server-stop')];
       for (const undo of [...stop, ...undos.splice(0).reverse()]) {
-        await undo().catch((error: unknown) => {
-          // If QEMU has ended (FailedError), its objects are gone too.
-          if (!(error instanceof FailedError)) failures.push((error as Error).message);
+        await undo().catch(async (error: unknown) => {
+          // If QEMU has ended, its objects are gone too. The connection alone may also be lost.
+          if (error instanceof FailedError && !(await isStillRunning(qmp))) return;
+          failures.push((error as Error).message);
         });
       }
       if (failures.length === 0) return;
@@ -89,6 +91,19 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
     },
   };
   return session;
+}
+
+/** The time in which a process that ends disappears. */
+const END_MS = 1000;
+
+/** False if it is unknown. */
+async function isStillRunning({ processId }: Qmp): Promise<boolean> {
+  for (const until = Date.now() + END_MS; Date.now() < until; await sleep(50)) {
+    const state = await readFile(`/proc/${processId}/stat`, 'utf8').catch(() => undefined);
+    // A zombie has closed its images.
+    if (state === undefined || / Z /.test(state.slice(state.lastIndexOf(')')))) return false;
+  }
+  return true;
 }
 
 async function newFolder(run: string, { ownedByQemu }: SessionPlace): Promise<string> {

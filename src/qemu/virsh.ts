@@ -36,6 +36,8 @@ export function newVirsh(connect: string | undefined): Virsh {
       {
         reject: false,
         stdin: 'ignore',
+        // A terminal sends Ctrl-C to all processes of a group. virsh must complete its command.
+        detached: true,
         env: { LC_ALL: 'C' },
         maxBuffer: 256 * 2 ** 20,
       },

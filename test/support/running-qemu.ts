@@ -54,6 +54,8 @@ export async function startQemu(
   nodes: readonly BlockOptions[],
   kind: 'qemu-system-x86_64' | 'qemu-storage-daemon' = 'qemu-system-x86_64',
   machineOptions: readonly string[] = EMPTY_MACHINE,
+  /** A program that starts QEMU, with its arguments. */
+  wrapper: readonly string[] = [],
 ): Promise<RunningQemu> {
   const folder = await scratchFolder();
   const [socket, ownSocket] = [join(folder, 'tool.sock'), join(folder, 'test.sock')];
@@ -65,7 +67,8 @@ export async function startQemu(
   );
   const machine = isDaemon ? [] : ['-nodefaults', '-display', 'none', ...machineOptions];
   const blocks = nodes.flatMap((node) => [isDaemon ? '--blockdev' : '-blockdev', JSON.stringify(node)]);
-  const process = execa(kind, [...machine, ...blocks, ...monitors], {
+  const [program, ...args] = [...wrapper, kind, ...machine, ...blocks, ...monitors] as [string, ...string[]];
+  const process = execa(program, args, {
     stdin: 'ignore',
     reject: false,
     cwd: folder,

@@ -32,6 +32,7 @@ export const qemuWords: Words<QemuRemedy> = {
     'Install the package libvirt-clients (Debian, Ubuntu) or libvirt-client (Fedora, RHEL).',
   'run-on-host': () => 'Run this on the host of the guest.',
   'name-disk-of-guest': ({ disks }) => `It has: ${disks.join(', ')}`,
+  'run-again-after-other-run': () => 'Wait until that run has ended, then run the command again.',
   'run-again-after-snapshot': () =>
     'A snapshot was made, or a job ended, during the command. Run the command again.',
   'shut-down-for-source': () =>

@@ -7,6 +7,7 @@ import { requireStorableName } from '../../checkpoint/names.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
 import { changeNodes, type NodeChange } from '../../qemu/change-node.ts';
 import { readMarksOfQemu } from '../../qemu/read-exports.ts';
+import { copyBitmap } from '../../qemu/temporary-bitmaps.ts';
 import { chooseTargets, type Target } from '../create-from/choose-targets.ts';
 import { requireMemory, roundings, warnOfMissing, warnOfWholeDisk } from '../create-from/create-from.ts';
 import type {
@@ -64,11 +65,33 @@ export async function createFromRunning(
     const kept: KeptBitmap[] = [];
     for (const { name } of others) kept.push(await coverage(running, name, read.marks, options));
     const rounded = read.marks === undefined ? undefined : roundings(read.marks);
-    const changes = targets.map((target) => changeFor(node, target, read, rounded, options));
+    const sources = options.dryRun
+      ? read.sources
+      : await keepSources(running, read.sources, targets, options);
+    const marks = { ...read, sources };
+    const changes = targets.map((target) => changeFor(node, target, marks, rounded, options));
     if (!options.dryRun) await changeNodes(session, changes, options);
     const after = options.dryRun ? undefined : await currentNode(session, node);
     return { ...result, bitmaps: changes.map((change) => report(change, options, after)), kept };
   });
+}
+
+/** Copies the sources that are replaced, because QEMU clears or removes them before it reads them. */
+async function keepSources(
+  { session, nodes }: RunningImage,
+  sources: readonly string[],
+  targets: readonly Target[],
+  { ifExists }: CreateFromOptions,
+): Promise<string[]> {
+  const node = nodes[0]!;
+  const kept: string[] = [];
+  for (const source of sources) {
+    const isReplaced = ifExists === 'replace' && targets.some(({ name }) => name === source);
+    const bitmap = isReplaced ? node.bitmaps.find(({ name }) => name === source) : undefined;
+    // The copy of a bitmap that records must not miss the writes until the change.
+    kept.push(bitmap === undefined ? source : await copyBitmap(session, node, bitmap, bitmap.recording));
+  }
+  return kept;
 }
 
 function changeFor(

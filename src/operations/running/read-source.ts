@@ -6,8 +6,8 @@ import { parseReference } from '../../chain/reference.ts';
 import { ALLOCATED } from '../../checkpoint/names.ts';
 import { RefusedError } from '../../errors.ts';
 import type { ImageNode } from '../../qemu/block-nodes.ts';
-import { recordWrites } from '../../qemu/change-node.ts';
 import { readAllocatedByQemu } from '../../qemu/read-exports.ts';
+import { recordWrites } from '../../qemu/temporary-bitmaps.ts';
 import { fileIdentity } from '../../storage/file.ts';
 import { requireConsistentBitmap } from '../bitmaps/find-bitmap.ts';
 import { visitNamedBitmaps } from '../bitmaps/named-bitmaps.ts';
@@ -98,10 +98,25 @@ export async function readRunningSource(
 async function depthOf(nodes: readonly ImageNode[], base: string): Promise<number> {
   const identity = await fileIdentity(parseReference(base, undefined).path);
   const depth = nodes.findIndex(({ file }) => file?.identity === identity);
+  // QEMU counts filters as images.
+  const filtered = nodes.slice(0, Math.max(depth, 0)).find(hasFilterBelow);
+  if (filtered !== undefined) throw filterBelow(filtered);
   if (depth > 0) return depth;
   if (depth === 0) throw baseIsTop(base);
   throw baseIsElsewhere(
     base,
     nodes.map(({ path }) => path),
+  );
+}
+
+function hasFilterBelow({ backing, backingChild }: ImageNode): boolean {
+  return backingChild !== backing?.nodeName;
+}
+
+function filterBelow({ path, backingChild }: ImageNode): RefusedError {
+  return new RefusedError(
+    'UNSUPPORTED',
+    `${path}: QEMU has the filter node "${backingChild}" between this image and its backing image, so the images above the base cannot be read`,
+    { remedy: { kind: 'shut-down-for-source' }, context: { file: path } },
   );
 }

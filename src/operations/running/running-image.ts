@@ -4,6 +4,7 @@
 import { type Chain, openChain } from '../../chain/chain.ts';
 import type { Qcow2Layer } from '../../chain/layer.ts';
 import { type ImageReference, parseReference } from '../../chain/reference.ts';
+import { examineChainImage } from '../../checkpoint/chain/chain-images.ts';
 import { RefusedError } from '../../errors.ts';
 import { hostOffset } from '../../format/addresses.ts';
 import type { BitmapDirectoryEntry } from '../../format/bitmap-directory.ts';
@@ -95,6 +96,7 @@ async function openRunningImage(
   });
   try {
     const { image } = requireBitmaps(requireQcow2(chain));
+    await requireSameImages(chain, nodes);
     await compareWithNames(chain, nodes, options);
     return { session, nodes, chain, image, path, present: presentIn(top) };
   } catch (error) {
@@ -126,9 +128,11 @@ function referenceTo([node, ...below]: readonly ImageNode[], path?: string): Ima
   const { driver, file } = node!;
   const own = path ?? file?.path;
   if (own === undefined) {
-    throw new RefusedError('UNSUPPORTED', `${node!.path}: this image of the chain is not a local file`, {
-      remedy: { kind: 'use-local-images' },
-    });
+    throw new RefusedError(
+      'UNSUPPORTED',
+      `${node!.path}: QEMU has this image of the chain open, but not as the local file of that name`,
+      { remedy: { kind: 'use-local-images' } },
+    );
   }
   return { path: own, format: driver, backing: below.length === 0 ? null : referenceTo(below) };
 }
@@ -144,6 +148,28 @@ function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
       context: { file: layer.path },
     },
   );
+}
+
+/**
+ * The process of QEMU may be unknown. Then only the content shows that a name means another file here.
+ *
+ * @throws RefusedError when an image differs from what QEMU reports of it
+ */
+async function requireSameImages(chain: Chain, nodes: readonly ImageNode[]): Promise<void> {
+  for (const [index, node] of nodes.entries()) {
+    const layer = (await chain.layer(index))!;
+    if (layer.format !== 'qcow2' || layer.image.bitmaps.kind !== 'live') continue;
+    // A running guest changes the bitmaps of writable images in memory.
+    if (!node.options.readOnly) continue;
+    const namesHere = (await examineChainImage(layer)).present.map(({ name }) => name);
+    const namesInQemu = presentIn(node).map(({ name }) => name);
+    if (namesHere.toSorted().join('\0') === namesInQemu.toSorted().join('\0')) continue;
+    throw new RefusedError(
+      'UNSUPPORTED',
+      `${layer.path}: QEMU has other bitmaps in the image that it has open under this name`,
+      { remedy: { kind: 'use-local-images' }, context: { file: layer.path } },
+    );
+  }
 }
 
 /** Warns if the backing file names differ from QEMU's chain, since the next start uses these names. */

@@ -56,6 +56,30 @@ describe('create-from --qmp', () => {
     await expectExact(qemu, top, 'c1');
   });
 
+  it('replaces a bitmap by itself and others without the loss of a mark, also while the guest writes', async () => {
+    const { top } = await brokenChain();
+    for (const name of ['a', 'b']) await qemuImg('bitmap', '--add', top, name);
+    const qemu = await startQemu(qcow2Nodes('top', top));
+    await qemu.write('top', 'write -q -P 9 5M 64k');
+    const counts = async () => {
+      const bitmaps = await qemu.bitmaps('top');
+      return ['a', 'b', 'c'].map((name) => bitmaps[name]?.count);
+    };
+    const replace = async (socket: string, ...args: string[]) =>
+      bitmapToolJson('create-from', '--qmp', socket, ...args, '--if-exists', 'replace', top);
+    await replace(qemu.socket, '--bitmap', 'a', '-n', 'a');
+    expect(await counts()).toEqual([65536, 65536, undefined]);
+    await replace(qemu.socket, '--bitmap', 'a', '-n', 'a', '-n', 'c', '-g', '128k');
+    expect(await counts()).toEqual([131072, 65536, 131072]);
+    const proxy = await startQmpProxy(qemu.socket, async (_, number) =>
+      qemu.write('top', `write -q -P 7 ${20 + number}M 64k`),
+    );
+    await replace(proxy.socket, '--bitmap', 'b', '-n', 'b', '-g', '64k');
+    const written = proxy.commands.length;
+    expect(await counts()).toEqual([131072 * (written + 1), 65536 * (written + 1), 131072 * (written + 1)]);
+    expect(await leftIn(qemu)).toEqual([]);
+  });
+
   it('adds to a bitmap, replaces one, and accepts a list or a union of other bitmaps', async () => {
     const { top } = await brokenChain();
     await qemuImg('bitmap', '--add', top, 'old');

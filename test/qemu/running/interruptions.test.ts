@@ -132,7 +132,7 @@ it('does not call a bitmap good if a snapshot came before the transaction, and Q
   const { image, overlay, qemu, exitCode, message } = await snapshotBefore('transaction');
   const changed = `${image}: its chain has changed in QEMU meanwhile`;
   expect([
-    { exitCode: 1, message: `${changed}; QEMU may not store the new bitmaps` },
+    { exitCode: 1, message: `${changed}; QEMU may not store its changed bitmaps` },
     // QEMU 11.1 refuses the transaction.
     { exitCode: 5, message: `${changed}; nothing was changed` },
   ]).toContainEqual({ exitCode, message });

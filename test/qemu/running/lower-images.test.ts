@@ -1,7 +1,9 @@
 /** Images below the active one. QEMU itself opens them for writing, and then restores their options. */
-import { join } from 'node:path';
+import { copyFile, rename } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
+import { newRunName } from '../../../src/qemu/own-names.ts';
 import { bitmapTool, bitmapToolJson } from '../../support/bitmap-tool.ts';
 import { qemuBitmaps, qemuCheck, qemuImg, qemuIo } from '../../support/qemu.ts';
 import { leftIn, qcow2Nodes, type RunningQemu, startQemu } from '../../support/running-qemu.ts';
@@ -73,6 +75,105 @@ it('repairs the middle and the top together, and does not change guest data', as
     json: { disks: [{ checkpoints: [{ name: 'c1', valid: true, dirtyBytes: 3 * 2 ** 20 }] }] },
   });
   await qemuIo(chain.top, 'read -q -P 2 1M 1M', 'read -q -P 3 4M 1M', 'read -q -P 4 9M 1M');
+});
+
+/** The chain with a filter between the top and the image in the middle. */
+function filteredNodes(chain: { base: string; middle: string; top: string }) {
+  const [base, baseFile, middle, middleFile, ...top] = nodesOf(chain);
+  const filter = { driver: 'throttle', 'node-name': 'filter', file: 'middle', 'throttle-group': 'limits' };
+  return [
+    base!,
+    baseFile!,
+    middle!,
+    middleFile!,
+    filter,
+    ...top.slice(0, -1),
+    { ...top.at(-1)!, backing: 'filter' },
+  ];
+}
+
+const THROTTLED = ['-object', 'throttle-group,id=limits', '-machine', 'none', '-S'];
+
+it('keeps a filter above the backing image when it gives an image back', async () => {
+  const chain = await chainWithGap();
+  const above = join(chain.folder, 'above.qcow2');
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', chain.top, '-F', 'qcow2', above);
+  const nodes = filteredNodes(chain).map((node) =>
+    node['node-name'] === 'top' || node['node-name'] === 'top-file'
+      ? { ...node, ...OPTIONS, 'read-only': true }
+      : node,
+  );
+  const all = [...nodes, ...qcow2Nodes('above', above, { ...OPTIONS, backing: 'top' })];
+  const qemu = await startQemu(all, undefined, THROTTLED);
+  const belowTop = async () => {
+    const { nodes: ids, edges } = await qemu.qmp.execute<{
+      nodes: { id: number; name: string }[];
+      edges: { parent: number; child: number; name: string }[];
+    }>('x-debug-query-block-graph');
+    const idOf = (name: string) => ids.find((node) => node.name === name)!.id;
+    const edge = edges.find(({ parent, name }) => parent === idOf('top') && name === 'backing')!;
+    return ids.find(({ id }) => id === edge.child)!.name;
+  };
+  expect(await belowTop()).toBe('filter');
+  const { exitCode, stderr } = await bitmapTool('add', '--qmp', qemu.socket, chain.top, 'x');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(await belowTop()).toBe('filter');
+});
+
+it('refuses to read images down to a base through a filter, which QEMU counts as an image', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(filteredNodes(chain), undefined, THROTTLED);
+  const above = ['create-from', '--allocated', '-n', 'x', '--qmp', qemu.socket, chain.top, '--above'];
+  expect(await bitmapTool(...above, chain.base)).toMatchObject({
+    exitCode: 4,
+    stderr: expect.stringContaining('QEMU has the filter node "filter"'),
+  });
+});
+
+it('refuses an image whose file was replaced since QEMU opened it', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(nodesOf(chain));
+  await rename(chain.middle, `${chain.middle}.old`);
+  await qemuImg('create', '-q', '-f', 'qcow2', '-b', chain.base, '-F', 'qcow2', chain.middle);
+  for (const command of ['check', 'repair']) {
+    expect(await bitmapTool(command, '--qmp', qemu.socket, chain.top)).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('not as the local file of that name'),
+    });
+  }
+  expect(Object.keys(await qemu.bitmaps('middle'))).toEqual([]);
+});
+
+it('refuses an image of another mount namespace, where its path means another file', async () => {
+  const chain = await chainWithGap();
+  const elsewhere = await scratchFolder();
+  for (const image of [chain.base, chain.middle, chain.top])
+    await copyFile(image, join(elsewhere, basename(image)));
+  const qemu = await startQemu(nodesOf(chain), undefined, undefined, [
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
+    `mount --bind '${elsewhere}' '${chain.folder}' && exec "$@"`,
+    'sh',
+  ]);
+  const refused = await bitmapTool('repair', '--qmp', qemu.socket, chain.top);
+  expect(refused).toMatchObject({ exitCode: 4 });
+  expect(Object.keys(await qemu.bitmaps('middle'))).toEqual([]);
+});
+
+it('does not change an image that another run has opened for writing', async () => {
+  const chain = await chainWithGap();
+  const qemu = await startQemu(nodesOf(chain));
+  // The mark of a run that has not ended: this process.
+  const mark = { node: 'base', name: `${await newRunName()}-0-writable` };
+  await qemu.qmp.execute('block-dirty-bitmap-add', { ...mark, persistent: false, disabled: true });
+  expect(await bitmapTool('add', '--qmp', qemu.socket, chain.base, 'x')).toMatchObject({
+    exitCode: 5,
+    stderr: expect.stringContaining('another run of this program changes it'),
+  });
+  await qemu.qmp.execute('block-dirty-bitmap-remove', mark);
+  expect(await bitmapTool('add', '--qmp', qemu.socket, chain.base, 'x')).toMatchObject({ exitCode: 0 });
 });
 
 it('removes bitmaps of an image below the active one, and keeps its options', async () => {
