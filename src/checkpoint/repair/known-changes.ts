@@ -17,10 +17,10 @@ export type KnownChanges =
       /**
        * Marks the ranges in which the disk differs from the backup.
        *
-       * @param origin the images from the top down to this one have been written to since
+       * @param lowest the images from the top down to this one may have been written to since
        * @throws RefusedError when the backup is read through one of these images, or has another size
        */
-      differences(granularityBits: number, origin: number): Promise<DirtyBitmap>;
+      differences(granularityBits: number, lowest: number): Promise<DirtyBitmap>;
     }
   /** The images that the guest wrote to before it went back to an image below them. */
   | {
@@ -91,11 +91,13 @@ async function givenAt(
 ): Promise<GivenAt | undefined> {
   const known = originFrom(origin, lowestHolder(images, name));
   if (changes.kind === 'backup') {
-    const index = holderAt(images, known ?? statedIndex ?? lowestOf(origin));
+    const index = holderAt(images, Math.max(known ?? statedIndex ?? lowestOf(origin), statedIndex ?? 0));
+    // Without XML, the checkpoint may have begun in a lower image that has lost its bitmap.
+    const lowest = origin.kind === 'unknown' && statedIndex === undefined ? images.length - 1 : index;
     return {
       index,
       read: async (granularityBits) => ({
-        marks: await changes.differences(granularityBits, index),
+        marks: await changes.differences(granularityBits, lowest),
         besides: 'nothing',
       }),
     };

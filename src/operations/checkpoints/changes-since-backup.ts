@@ -16,11 +16,11 @@ export function changesSinceBackup(
   return {
     kind: 'backup',
     path: backup,
-    async differences(granularityBits, origin) {
+    async differences(granularityBits, lowest) {
       const bitmap = cleanBitmap(chain.top.virtualSizeBytes, granularityBits);
       await withComparedDisk(chain, backup, options, async ({ compared, shared }) => {
         requireSameSize(chain, compared, { remedy: { kind: 'equalize-sizes' } });
-        const written = shared.find(({ depth }) => depth <= origin);
+        const written = shared.find(({ depth }) => depth <= lowest);
         if (written !== undefined) throw selfComparison((await allLayers(chain))[written.depth]!, compared);
         const comparison = {
           unitBytes: 2 ** granularityBits,

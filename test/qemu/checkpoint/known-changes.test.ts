@@ -126,6 +126,23 @@ describe('repair --against', () => {
     expect(await markedUnits('c1', disk, top)).toEqual([4, 5]);
   });
 
+  test('refuses a backup over a lower image that nothing shows to be older than the checkpoint', async () => {
+    const base = await image('base.qcow2');
+    await writeUnits(base, 1, 2);
+    // A push backup of libvirt, which still reads from the disk.
+    const push = await image('push.qcow2', base);
+    await writeUnits(base, 5);
+    const top = await image('top.qcow2', base);
+    await writeUnits(top, 9);
+    const against = ['--name', 'c1', '--against', push, top];
+    expect(await repair(...against)).toMatchObject({ exitCode: 4, error: { code: 'SELF_COMPARISON' } });
+    expect(await repair('--origin', base, ...against)).toMatchObject({
+      exitCode: 4,
+      error: { code: 'SELF_COMPARISON' },
+    });
+    expect(await repair('--origin', top, ...against)).toMatchObject({ exitCode: 0 });
+  });
+
   test('repairs one checkpoint at a time, each against its own backup', async () => {
     const disk = await image('disk.qcow2');
     await writeUnits(disk, 1, 1);
