@@ -81,7 +81,7 @@ test('a new image is flushed before it gets its name, and its folder is flushed 
     ...order.slice(last + 1).filter((step) => step === 'fdatasync temporary'),
     `link ${into}`,
     'unlink temporary',
-    `fsync ${folder}`,
+    `fsync ${folder}/`,
   ]);
   expect(order[last + 1]).toBe('fdatasync temporary');
 
