@@ -92,6 +92,7 @@ async function requireWritable(session: Session, nodes: readonly ImageNode[]): P
  *
  * @throws InUseError when the chain of the image has changed since it was read
  * @throws QmpError when QEMU refuses
+ * @throws FailedError when the chain of the image has changed in the last moment
  */
 export async function removeFromNode(
   session: Session,

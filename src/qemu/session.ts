@@ -74,12 +74,16 @@ export async function openSession(qmp: Qmp, place: SessionPlace): Promise<Sessio
     },
     async close() {
       const failures: string[] = [];
+      let isRunning: Promise<boolean> | undefined;
       // Stopping the server also removes the exports, which frees the nodes and bitmaps that they use.
       const stop = socket === undefined ? [] : [() => qmp.execute('nbd-server-stop')];
       for (const undo of [...stop, ...undos.splice(0).reverse()]) {
         await undo().catch(async (error: unknown) => {
           // If QEMU has ended, its objects are gone too. The connection alone may also be lost.
-          if (error instanceof FailedError && !(await isStillRunning(qmp))) return;
+          if (error instanceof FailedError) {
+            isRunning ??= isStillRunning(qmp);
+            if (!(await isRunning)) return;
+          }
           failures.push((error as Error).message);
         });
       }

@@ -22,7 +22,7 @@ export type BitmapState =
   | 'unknown';
 
 /** Whether only the program that has the image open for writing knows the bitmap. */
-export function isInMemory(state: BitmapState): boolean {
+export function isInMemory(state: BitmapState): state is 'recording' | 'unknown' {
   return state === 'recording' || state === 'unknown';
 }
 

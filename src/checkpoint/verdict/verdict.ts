@@ -2,10 +2,9 @@
  * Judges whether a checkpoint is fit for an incremental backup. Applies libvirt's rule, and finds problems
  * that libvirt does not detect.
  */
-
 import { counted } from '../../text/counted.ts';
 import { formatSize } from '../../text/size.ts';
-import { type BitmapState, lowestHolderIndex } from '../chain/bitmap-state.ts';
+import { type BitmapState, isInMemory, lowestHolderIndex } from '../chain/bitmap-state.ts';
 import { firstPossible, type OriginEvidence } from '../known/origin-evidence.ts';
 
 /** The bitmap of a checkpoint in one image of a chain. */
@@ -89,7 +88,7 @@ export function judge(
   const highest = chain.findIndex(({ state }) => state !== 'missing');
   const problems: CheckpointProblem[] = [];
   for (const [index, { image, state }] of chain.slice(0, lowest + 1).entries()) {
-    if (state === 'good' || state === 'recording' || state === 'unknown') continue;
+    if (state === 'good' || isInMemory(state)) continue;
     const code = state === 'missing' && index > highest ? 'bitmap-gap' : CODES[state];
     problems.push({ code, image, message: `${image}: ${MESSAGES[state](name)}` });
   }

@@ -158,8 +158,7 @@ function requireBitmaps(layer: Qcow2Layer): Qcow2Layer {
 async function requireSameImages(chain: Chain, nodes: readonly ImageNode[]): Promise<void> {
   for (const [index, node] of nodes.entries()) {
     const layer = (await chain.layer(index))!;
-    if (layer.format !== 'qcow2' || layer.image.bitmaps.kind !== 'live') continue;
-    // A running guest changes the bitmaps of writable images in memory.
+    // QEMU changes the bitmaps of writable images in memory.
     if (!node.options.readOnly) continue;
     const namesHere = (await examineChainImage(layer)).present.map(({ name }) => name);
     const namesInQemu = presentIn(node).map(({ name }) => name);
