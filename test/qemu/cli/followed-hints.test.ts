@@ -177,16 +177,19 @@ test('the comparison with a backup is offered for the time after the QEMU has en
   expect(await paste(compare!.replace('BACKUP', backup))).toMatchObject({ exitCode: 0 });
 });
 
+/** A QEMU with an image and its base. */
+const startOver = (base: string, top: string) =>
+  startQemu([
+    ...qcow2Nodes('base', base, { 'read-only': true }),
+    ...qcow2Nodes('top', top, { backing: 'base' }),
+  ]);
+
 test('check of a running QEMU says that an image is resized while the guest is off', async () => {
   const top = join(folder, 'top.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', top);
   await qemuImg('bitmap', '--add', top, 'c1');
   await qemuImg('resize', '-q', top, '9M');
-  const nodes = [
-    ...qcow2Nodes('base', disk, { 'read-only': true }),
-    ...qcow2Nodes('top', top, { backing: 'base' }),
-  ];
-  const { socket, stop } = await startQemu(nodes);
+  const { socket, stop } = await startOver(disk, top);
   const { stdout } = await bitmapTool('check', '--qmp', socket, top);
   const [, resize] = /^→ (.*)$/m.exec(stdout)!;
   expect(resize).toBe(`qemu-img resize ${disk} ${9 * 2 ** 20}  # while the guest is off`);
@@ -200,11 +203,7 @@ test('check of a running QEMU says which repair needs the guest to be off', asyn
   await qemuImg('convert', '-O', 'qcow2', disk, backup);
   await crashOn(disk);
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', top);
-  const nodes = [
-    ...qcow2Nodes('base', disk, { 'read-only': true }),
-    ...qcow2Nodes('top', top, { backing: 'base' }),
-  ];
-  const { socket, stop } = await startQemu(nodes);
+  const { socket, stop } = await startOver(disk, top);
   const { stdout } = await bitmapTool('check', '--qmp', socket, top);
   expect(stdout).toContain(`→ bitmap-tool repair --name c1 --rebuild-origin --qmp ${socket} ${top}\n`);
   const [, compare] = /: (bitmap-tool .*)$/m.exec(stdout)!;
@@ -219,11 +218,7 @@ test('check advises the repair of an image below, at rest, before it is resized'
   await qemuImg('create', '-q', '-f', 'qcow2', '-b', disk, '-F', 'qcow2', top);
   await qemuImg('bitmap', '--add', top, 'c1');
   await qemuImg('resize', '-q', top, '9M');
-  const nodes = [
-    ...qcow2Nodes('base', disk, { 'read-only': true }),
-    ...qcow2Nodes('top', top, { backing: 'base' }),
-  ];
-  const { socket, stop } = await startQemu(nodes);
+  const { socket, stop } = await startOver(disk, top);
   const { stdout } = await bitmapTool('check', '--qmp', socket, top);
   const [, repair] = /^→ (.*)$/m.exec(stdout)!;
   expect(repair).toBe(`bitmap-tool repair --name c1 --rebuild-origin ${disk}  # while the guest is off`);
